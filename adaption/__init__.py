@@ -1,0 +1,67 @@
+"""Fixed-point versions of Caffe nets: measure, rewrite, convert, compare, export, verify.
+
+The names in `__all__` are the public ones; every other module may move. Each is loaded at its
+first use, so that `import adaption` and `adaption --help` do not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from adaption._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from adaption.errors import AdaptionError as AdaptionError
+    from adaption.export import export_onnx as export_onnx
+    from adaption.export import verify as verify
+    from adaption.io.caffemodel import read_weights as read_weights
+    from adaption.io.caffemodel import write_weights as write_weights
+    from adaption.io.netfile import read_net as read_net
+    from adaption.io.netfile import write_net as write_net
+    from adaption.net import Net as Net
+    from adaption.numerics import FixedPoint as FixedPoint
+    from adaption.precision import convert as convert
+    from adaption.precision import measure as measure
+    from adaption.precision import propose as propose
+    from adaption.precision import quantize as quantize
+    from adaption.precision import rewrite as rewrite
+    from adaption.report import inspect as inspect
+
+_MODULE_OF = {
+    "AdaptionError": "adaption.errors",
+    "FixedPoint": "adaption.numerics",
+    "Net": "adaption.net",
+    "convert": "adaption.precision",
+    "export_onnx": "adaption.export",
+    "inspect": "adaption.report",
+    "measure": "adaption.precision",
+    "propose": "adaption.precision",
+    "quantize": "adaption.precision",
+    "read_net": "adaption.io.netfile",
+    "read_weights": "adaption.io.caffemodel",
+    "rewrite": "adaption.precision",
+    "verify": "adaption.export",
+    "write_net": "adaption.io.netfile",
+    "write_weights": "adaption.io.caffemodel",
+}
+__all__ = [*_MODULE_OF, "__version__"]
+
+# Type checkers read the imports above; a module __getattr__ would hide misspelt names from them.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        module = _MODULE_OF.get(name)
+        if module is None:
+            import difflib
+
+            near = difflib.get_close_matches(name, __all__, 1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
+        value = getattr(import_module(module), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

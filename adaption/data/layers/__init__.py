@@ -1,0 +1,1 @@
+"""Data layers of prototxt files; found by scanning, like adaption/layers."""

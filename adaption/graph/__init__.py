@@ -1,0 +1,8 @@
+"""NetSpec: which layers a NetState keeps, and how blobs connect them. Knows nothing of torch."""
+
+from adaption.graph.build import build_spec
+from adaption.graph.filter import NetState
+from adaption.graph.spec import LayerSpec, NetSpec
+from adaption.graph.splits import insert_splits
+
+__all__ = ["LayerSpec", "NetSpec", "NetState", "build_spec", "insert_splits"]

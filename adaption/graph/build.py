@@ -1,0 +1,90 @@
+"""From a typed NetParameter to a NetSpec for one NetState. Caffe: Net::Init in net.cpp."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from adaption.errors import AdaptionError, LayerError
+from adaption.graph.filter import PHASES, NetState, is_kept
+from adaption.graph.spec import LayerSpec, NetSpec
+
+if TYPE_CHECKING:
+    from adaption.proto import caffe_pb2
+
+__all__ = ["build_spec"]
+
+
+def build_spec(
+    message: caffe_pb2.NetParameter,
+    state: NetState,
+    *,
+    file: str | None = None,
+    lines: Sequence[int | None] = (),
+) -> NetSpec:
+    """The layers that `state` keeps, checked for wiring.
+
+    Args:
+        message: a net in V2 form (`layer`, inputs as Input layers); see io.upgrade.
+        state: the caller's phase, level and stages; stages of the file's own `state` are added.
+        file: path named in errors.
+        lines: source line of each `layer`, in order.
+    Raises: LayerError naming file, line and layer: unknown bottom, a top written twice, a layer
+        without a type, both include and exclude rules.
+    """
+    stages = tuple(dict.fromkeys((*message.state.stage, *state.stages)))
+    full = NetState(state.phase, state.level, stages)
+    available: set[str] = set()
+    kept = []
+    for i, param in enumerate(message.layer):
+        line = lines[i] if i < len(lines) else None
+        try:
+            if not is_kept(param, full):
+                continue
+            spec = _layer_spec(param, full, line)
+            _connect(spec, available)
+        except AdaptionError as error:
+            raise error.at(
+                file=file, line=line, layer=param.name, layer_type=param.type or None
+            ) from None
+        kept.append(spec)
+    return NetSpec(
+        name=message.name,
+        layers=tuple(kept),
+        phase=full.phase,
+        level=full.level,
+        stages=full.stages,
+        file=file,
+        force_backward=message.force_backward,
+        debug_info=message.debug_info,
+    )
+
+
+def _layer_spec(param: caffe_pb2.LayerParameter, state: NetState, line: int | None) -> LayerSpec:
+    if not param.type:
+        raise LayerError("has no type", 'write type: "Convolution" or another layer type')
+    own = type(param)()
+    own.CopyFrom(param)
+    if not own.HasField("phase"):
+        own.phase = PHASES.index(state.phase)  # type: ignore[assignment]
+    return LayerSpec(own.name, own.type, tuple(own.bottom), tuple(own.top), own, line)
+
+
+def _connect(spec: LayerSpec, available: set[str]) -> None:
+    """Check bottoms and tops against the blobs written so far, then add the tops."""
+    for i, bottom in enumerate(spec.bottoms):
+        if bottom not in available:
+            near = difflib.get_close_matches(bottom, available, 1)
+            hint = f'did you mean "{near[0]}"?' if near else "name the top of an earlier layer"
+            raise LayerError(f'unknown bottom blob "{bottom}" (bottom index {i})', hint)
+    for i, top in enumerate(spec.tops):
+        if top in spec.tops[:i]:
+            raise LayerError(f'names top "{top}" twice')
+        if top in available and (i >= len(spec.bottoms) or spec.bottoms[i] != top):
+            raise LayerError(
+                f'top blob "{top}" is produced by several layers',
+                "rename it, or make the layer in-place: same name at the same index of bottom"
+                " and top",
+            )
+        available.add(top)

@@ -1,0 +1,78 @@
+"""A net as its file gives it: the lossless text, and the typed message in today's form."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from adaption.errors import FileFormatError
+from adaption.io import prototxt
+from adaption.io.atomic import atomic_write
+from adaption.io.prototxt import Document, Notice
+from adaption.io.upgrade import needs_upgrade, upgrade_net
+from adaption.proto import caffe_pb2
+
+__all__ = ["NetFile", "read_net", "write_net"]
+
+
+@dataclass
+class NetFile:
+    """A net prototxt.
+
+    `document` is the text as it stands in the file; `message` its NetParameter with legacy forms
+    upgraded (V0, V1, `input` fields), so that only `layer` is filled. Unknown fields stay in the
+    document and are listed in `notices`.
+    """
+
+    document: Document
+    message: caffe_pb2.NetParameter = field(repr=False)
+    notices: list[Notice] = field(default_factory=list)
+    upgrades: list[str] = field(default_factory=list)  # what was upgraded, in words
+    lines: list[int | None] = field(default_factory=list)  # of each message.layer, where known
+
+    @property
+    def file(self) -> str | None:
+        return None if self.document.file is None else os.fspath(self.document.file)
+
+    def text(self) -> str:
+        """The file's text; an unchanged file gives the bytes that were read."""
+        return self.document.text()
+
+
+def read_net(path: str | os.PathLike[str]) -> NetFile:
+    """Read a net prototxt of any age (V0, V1, V2).
+
+    Raises: FileFormatError when the file is missing or no prototxt; ParseError with line and
+        column on a syntax error; FieldError naming the field on a value that is not allowed.
+    """
+    return from_document(prototxt.read(path))
+
+
+def from_document(document: Document) -> NetFile:
+    """The net in a parsed prototxt; see `read_net`."""
+    message, notices = document.message(caffe_pb2.NetParameter)
+    upgrades = upgrade_net(message) if needs_upgrade(message) else []
+    fields = document.root.all("layer") or document.root.all("layers")
+    if not message.layer and not fields and not notices:
+        raise FileFormatError(
+            "holds no layers", "give a net definition: a prototxt with layer { ... } blocks"
+        ).at(file=document.file)
+    lines: list[int | None] = [f.line for f in fields]
+    # An upgrade puts Input layers in front; V0's folded padding layers leave no safe match.
+    missing = len(message.layer) - len(lines)
+    lines = [None] * missing + lines if missing >= 0 else []
+    return NetFile(document, message, notices, upgrades, lines)
+
+
+def write_net(net: NetFile | Document | caffe_pb2.NetParameter, path: str | os.PathLike[str]) -> None:
+    """Write a net prototxt: a NetFile or Document as its text stands, a message as Caffe prints it.
+
+    The file appears whole or not at all.
+    """
+    if isinstance(net, NetFile):
+        net = net.document
+    data = (
+        net.data() if isinstance(net, Document) else prototxt.format_message(net).encode("utf-8")
+    )
+    with atomic_write(path, "wb") as out:
+        out.write(data)

@@ -1,0 +1,288 @@
+"""From text to the tree of prototxt_tree.py, following protobuf's text format.
+
+Source: protobuf text_format.cc (ParserImpl) and tokenizer.cc. Where those report a bare token, the
+messages here also say what would have been right.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NoReturn
+
+from adaption.errors import ParseError
+from adaption.io.prototxt_tree import Block, Entry, Field, FieldList, Scalar, Source, as_text
+
+__all__ = ["MAX_DEPTH", "parse_block", "parse_value", "quote", "unescape"]
+
+MAX_DEPTH = 100  # protobuf's own limit when a message is serialized
+
+_GAP = r"(?:[ \t\r\n\f\v]++|\#[^\n]*+)*+"
+_ESCAPE = r"\\(?:[abfnrtv\\?'\"]|[0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})"
+# `bad` keeps a malformed number whole, so that the message can show it. A placeholder such as
+# `${NUM_LABELS}` is for a script to fill in: the tree keeps it, no typed field takes it.
+_TOKEN = re.compile(
+    _GAP
+    + r"(?:(?P<word>[A-Za-z_]\w*+)"
+    + r"|(?P<mark>[{}<>:,;\[\]])"
+    + rf'|(?P<string>"(?:[^"\\\n]++|{_ESCAPE})*+"|'
+    + rf"'(?:[^'\\\n]++|{_ESCAPE})*+')"
+    + r"|(?P<number>(?:0[xX][0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[fF]?)(?![\w.]))"
+    + r"|(?P<minus>-)"
+    + r"|(?P<placeholder>\$\{\w+\}|\$\w+)"
+    + r"|(?P<end>\Z)"
+    + r"|(?P<bad>\.?\d[\w.]*|.))",
+    re.ASCII,
+)
+_BRACKETED = re.compile(r"\[[ \t]*[A-Za-z_][\w./\- \t]*\]", re.ASCII)
+_CLOSERS = {"{": "}", "<": ">"}
+_SIMPLE_ESCAPES = {b"a": 7, b"b": 8, b"f": 12, b"n": 10, b"r": 13, b"t": 9, b"v": 11}
+_ESCAPE_BYTES = re.compile(_ESCAPE.encode())
+
+
+def parse_block(
+    text: str,
+    file: str | os.PathLike[str] | None = None,
+    place: tuple[int, int] | None = None,
+) -> Block:
+    """The fields of a whole text.
+
+    Args:
+        text: any text; odd bytes as surrogate escapes.
+        file: its path, for error messages.
+        place: (line, column) given to every node, for text that is put into another text.
+    Raises: ParseError.
+    """
+    return _Parser(Source(text, file, place)).file()
+
+
+def parse_value(text: str, place: tuple[int, int] | None = None) -> Scalar | Block:
+    """One value: a scalar or a block in braces. Raises: ParseError."""
+    return _Parser(Source(text, "<inserted text>", place)).single_value()
+
+
+def quote(text: str) -> str:
+    """A string literal with this content."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\{ord(m[0]):03o}", escaped) + '"'
+
+
+def unescape(literals: str) -> bytes:
+    """Content of one or more string literals, with gaps and comments between them."""
+    if "\\" not in literals and literals.count(literals[0]) == 2 and literals[-1] == literals[0]:
+        return literals[1:-1].encode("utf-8", "surrogateescape")
+    parts = []
+    position = 0
+    while (token := _TOKEN.match(literals, position)) and token.lastgroup == "string":
+        raw = token["string"][1:-1].encode("utf-8", "surrogateescape")
+        parts.append(_ESCAPE_BYTES.sub(_unescape_one, raw))
+        position = token.end()
+    return b"".join(parts)
+
+
+def _unescape_one(match: re.Match[bytes]) -> bytes:
+    code = match[0][1:]
+    if code in _SIMPLE_ESCAPES:
+        return bytes([_SIMPLE_ESCAPES[code]])
+    if code[:1].isdigit():
+        return bytes([int(code, 8) & 0xFF])
+    if code[:1] in b"xX":
+        return bytes([int(code[1:], 16)])
+    if code[:1] in b"uU":
+        point = int(code[1:], 16)
+        return chr(point).encode("utf-8", "surrogatepass") if point < 0x110000 else b"?"
+    return code
+
+
+class _Parser:
+    """Recursive descent with one token of look-ahead: `kind`, `token`, `start`, `end`."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.text = source.text
+        self.kind = ""
+        self.token = ""
+        self.start = self.end = self.last_end = 0
+        self.depth = 0
+
+    def file(self) -> Block:
+        mark = "\ufeff" if self.text.startswith("\ufeff") else ""
+        self.end = len(mark)
+        self.advance()
+        block = Block(mark, "", 0, self.source)
+        self.entries(block)
+        return block
+
+    def single_value(self) -> Scalar | Block:
+        self.advance()
+        if self.token in _CLOSERS:
+            value: Scalar | Block = self.block("")
+        else:
+            value = self.scalar("a value")
+        if self.kind != "end":
+            self.fail("nothing after the value")
+        return value
+
+    def advance(self) -> None:
+        self.last_end = self.end
+        match = _TOKEN.match(self.text, self.end)
+        assert match is not None  # `bad` takes any character
+        self.kind = kind = match.lastgroup or ""
+        self.start, self.end = match.span(kind)
+        self.token = match[kind]
+
+    def entries(self, block: Block) -> None:
+        """Fields up to the closing mark of the block, which becomes the current token."""
+        text = self.text
+        append = block.entries.append
+        while True:
+            if self.kind == "word":
+                lead, start, name = text[self.last_end : self.start], self.start, self.token
+                self.advance()
+            elif self.token == "[" and (match := _BRACKETED.match(text, self.start)):
+                lead, start, name = text[self.last_end : self.start], self.start, match[0]
+                self.end = match.end()
+                self.advance()
+            elif self.token == block.close and self.kind in ("mark", "end"):
+                block.close_lead = text[self.last_end : self.start]
+                return
+            else:
+                self.fail_in(block)
+            entry = self.entry(name, lead, start)
+            if self.token in (",", ";"):
+                entry.tail = text[self.last_end : self.end]
+                self.advance()
+            entry.parent = block
+            append(entry)
+
+    def entry(self, name: str, lead: str, start: int) -> Entry:
+        colon = self.token == ":"
+        if colon:
+            self.advance()
+        if self.kind == "mark" and self.token == "[":
+            return self.field_list(name, lead, start)
+        if not colon and self.token not in _CLOSERS:
+            self.fail(f"':' or '{{' after \"{as_text(name)}\"", _fix_for_name(self.kind, name))
+        field = Field(name, lead, self.text[start : self.start], start, self.source)
+        self.value(field, f'a value after "{as_text(name)}:"')
+        return field
+
+    def field_list(self, name: str, lead: str, start: int) -> FieldList:
+        label = self.text[start : self.end]
+        result = FieldList(name, lead, label, start, self.source)
+        opened = self.start
+        self.advance()
+        while self.token != "]" or result.items:
+            gap = self.text[self.last_end : self.start]
+            item = Field(name, gap, "", self.start, self.source)
+            self.value(item, f'a value in the list "{as_text(name)}: ["')
+            item.parent = result
+            result.items.append(item)
+            if self.token == "]":
+                break
+            if self.token != ",":
+                line = self.source.position(opened)[0]
+                self.fail(f"',' or ']' in the list \"{as_text(name)}: [\" opened at line {line}")
+            item.tail = self.text[self.last_end : self.end]
+            self.advance()
+        result.close_lead = self.text[self.last_end : self.start]
+        self.advance()
+        return result
+
+    def value(self, field: Field, expected: str) -> None:
+        if self.kind == "mark" and self.token in _CLOSERS:
+            field.value = self.block(field.name)
+            field.value.parent = field
+        else:
+            field.value = self.scalar(expected)
+
+    def block(self, name: str) -> Block:
+        if self.depth == MAX_DEPTH:
+            fact = f"blocks are nested more than {MAX_DEPTH} deep"
+            raise self.source.error(self.start, fact)
+        self.depth += 1
+        block = Block(self.token, _CLOSERS[self.token], self.start, self.source)
+        # Only for messages: `fail_in` names the block that is open.
+        block.parent = Field(name, "", "", self.start, self.source)
+        self.advance()
+        self.entries(block)
+        self.advance()
+        self.depth -= 1
+        block.parent = None
+        return block
+
+    def scalar(self, expected: str) -> Scalar:
+        start, kind = self.start, self.kind
+        if kind == "string":
+            while self.kind == "string":
+                self.advance()
+            return Scalar(self.text[start : self.last_end], "string", start, self.source)
+        if kind == "minus":
+            self.advance()
+            if self.kind != "number" and self.token.lower() not in ("inf", "infinity", "nan"):
+                self.fail("a number after '-'")
+            kind = self.kind
+        if kind == "placeholder":
+            self.advance()
+            return Scalar(self.text[start : self.last_end], "word", start, self.source)
+        if kind == "number":
+            self.advance()
+            return Scalar(self.text[start : self.last_end], "number", start, self.source)
+        if kind == "word":
+            word = self.token
+            self.advance()
+            if self.token == ":" or self.token in _CLOSERS:  # the value is missing: `a: b: 3`
+                raise self.error(start, f'"{word}{self.token}"', expected)
+            return Scalar(self.text[start : self.last_end], "word", start, self.source)
+        self.fail(expected)
+
+    def fail(self, expected: str, fix: str = "") -> NoReturn:
+        raise self.error(self.start, self.found(), expected, fix)
+
+    def fail_in(self, block: Block) -> NoReturn:
+        """The current token is neither a field name nor the end of the block."""
+        if not block.close:
+            surplus = self.token in ("}", ">")
+            expected = "a field name" + (" (no block is open)" if surplus else "")
+            self.fail(expected, f"remove one {self.token!r} here or above" if surplus else "")
+        assert block.parent is not None
+        line, column = self.source.position(block.offset)
+        opened = f'"{as_text(block.parent.name)} {block.open}" opened at {line}:{column}'
+        if self.kind == "end" or self.token in ("}", ">"):
+            self.fail(f"{block.close!r} to close {opened}")
+        self.fail(f"a field name or {block.close!r} in {opened}")
+
+    def error(self, offset: int, found: str, expected: str, fix: str = "") -> ParseError:
+        if self.kind == "bad" and self.start == offset and self.token in ("'", '"'):
+            offset, found, expected, fix = self.bad_string()
+        return self.source.error(offset, f"found {found}, expected {expected}", fix)
+
+    def found(self) -> str:
+        """The current token, in words."""
+        if self.kind == "end":
+            return "end of file"
+        if self.kind == "string":
+            return as_text(self.token)
+        if self.kind == "bad" and len(self.token) == 1 and not self.token.isascii():
+            return f"{self.token!a} (U+{ord(self.token):04X})"
+        return f"'{as_text(self.token)}'"
+
+    def bad_string(self) -> tuple[int, str, str, str]:
+        """Offset, found, expected, fix for a string that has no end or holds a wrong escape."""
+        literal = re.compile(rf"(?:[^{self.token}\\\n]+|{_ESCAPE})*").match(self.text, self.end)
+        assert literal is not None
+        stop = literal.end()
+        if self.text[stop : stop + 1] == "\\" and self.text[stop + 1 : stop + 2] not in ("\n", ""):
+            shown = as_text(self.text[stop : stop + 2])
+            return (
+                stop,
+                f"{shown} in a string",
+                r"an escape such as \n, \t, \" or \\",
+                r'for a backslash write "\\", in paths write "/"',
+            )
+        shown = as_text(self.text[self.start : stop].rstrip("\r"))
+        return self.start, f"{shown} without a closing quote", f"{self.token} on the same line", ""
+
+
+def _fix_for_name(kind: str, name: str) -> str:
+    return f"write {name}: VALUE" if kind in ("word", "number", "string", "minus") else ""

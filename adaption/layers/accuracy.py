@@ -1,0 +1,57 @@
+"""Accuracy: share of labels among the top_k classes. Caffe: accuracy_layer.cpp.
+
+Ties are won by the highest class index. The per-class second top counts ignored labels in the
+class totals, as the original does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adaption.layers.base import Layer, Shape, canonical_axis, layer
+from adaption.layers.losses import check_labels
+
+
+@layer(
+    "Accuracy",
+    param="accuracy_param",
+    bottoms=2,
+    tops=(1, 2),
+    is_differentiable=False,
+    no_gradient=(0, 1),
+)
+@dataclass(frozen=True)
+class Accuracy(Layer):
+    top_k: int
+    axis: int
+    ignore_label: int | None
+
+    def top_shapes(self, *bottoms: Shape) -> list[Shape]:
+        axis = canonical_axis(self.axis, len(bottoms[0]))
+        return [(), (bottoms[0][axis],)][: len(self.spec.tops)]
+
+    def forward(self, x: Tensor, label: Tensor) -> Any:
+        axis = canonical_axis(self.axis, x.dim())
+        classes = x.shape[axis]
+        rows = x.detach().movedim(axis, -1).reshape(-1, classes)
+        labels = label.detach().flatten().long()
+        check_labels(labels, rows.shape[0], classes, self.ignore_label)
+        counted = torch.ones_like(labels, dtype=torch.bool)
+        if self.ignore_label is not None:
+            counted = labels != self.ignore_label
+        safe = torch.where(counted, labels, 0)
+        own = rows.gather(1, safe.unsqueeze(1))
+        index = torch.arange(classes, device=x.device)
+        ahead = (rows > own) | ((rows == own) & (index > safe.unsqueeze(1)))
+        hit = (ahead.sum(1) < self.top_k) & counted
+        share = hit.sum().to(x.dtype) / counted.sum().clamp_min(1)
+        if len(self.spec.tops) == 1:
+            return share
+        per_class = labels.clamp(0, classes - 1)
+        seen = torch.bincount(per_class, minlength=classes).to(x.dtype)
+        right = torch.bincount(per_class[hit], minlength=classes).to(x.dtype)
+        return share, right / seen.clamp_min(1)

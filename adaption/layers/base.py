@@ -1,0 +1,253 @@
+"""What a layer is, how it reads its prototxt fields, and the registry of layer types.
+
+A layer file declares one frozen dataclass. Its fields are the proto message's fields, read by
+name; a field typed `X | None` is None when the prototxt leaves it out and the proto has no
+default. Files in the folders of `PACKAGES` are found by scanning, so adding a layer adds a file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from adaption.errors import AdaptionError, LayerError, ShapeError, UnknownLayerError
+from adaption.graph import LayerSpec
+
+if TYPE_CHECKING:
+    from adaption.proto import caffe_pb2
+
+__all__ = ["Layer", "Lowering", "Runtime", "Shape", "build_layer", "known_types", "layer"]
+
+Shape = tuple[int, ...]
+Count = int | tuple[int, int | None]  # exact, or (least, most); most None: no limit
+
+PACKAGES = ("adaption.layers", "adaption.data.layers")
+
+
+class Lowering(Protocol):
+    """What a layer needs to write itself as ONNX; implemented in export/onnx."""
+
+    def op(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """Add an operator; returns its output name, or a tuple of names when outputs > 1."""
+
+    def constant(self, value: Any) -> str:
+        """Name of a constant: numpy arrays as they are, ints as int64, floats as float32."""
+
+    def shape(self, name: str) -> Shape:
+        """Shape of a blob or operator input that stands for a blob, at the exported size."""
+
+
+@dataclass
+class Runtime:
+    """What a running net lends a layer for one forward pass."""
+
+    training: bool = False
+    generator: torch.Generator | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    original_semantics: bool = False
+    state: dict[str, Any] = field(default_factory=dict)  # the layer's own, kept between passes
+
+
+class Layer:
+    """Base of all layer types. Bottoms and blobs come in prototxt and caffemodel order."""
+
+    types: ClassVar[tuple[str, ...]] = ()
+    param: ClassVar[str | None] = None
+    bottoms: ClassVar[Count] = 1
+    tops: ClassVar[Count] = 1
+    is_loss: ClassVar[bool] = False  # the first top's loss_weight defaults to 1
+    is_differentiable: ClassVar[bool] = True
+    is_source: ClassVar[bool] = False  # brings data of its own; its tops have no bottoms
+    same_tops_as_bottoms: ClassVar[bool] = False  # one top per bottom, each on its own
+    writes_blobs: ClassVar[bool] = False  # forward changes its own blobs (BatchNorm)
+    no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
+
+    spec: LayerSpec
+
+    def check(self) -> None:
+        """Raise FieldError when a field's value is not allowed."""
+
+    def top_shapes(self, *bottoms: Shape) -> list[Shape]:
+        """Shape of each top."""
+        if self.same_tops_as_bottoms:
+            return [self.top_shape(x) for x in bottoms]
+        return [self.top_shape(*bottoms)]
+
+    def top_shape(self, *bottoms: Shape) -> Shape:
+        return bottoms[0]
+
+    def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
+        """Shapes of the layer's blobs, in caffemodel order."""
+        return []
+
+    def blob_fillers(self) -> list[caffe_pb2.FillerParameter | None]:
+        """One filler per blob; None leaves zeros."""
+        return []
+
+    def forward(self, *tensors: Any) -> Any:
+        """Bottoms, then blobs, to a top or a tuple of tops."""
+        raise NotImplementedError
+
+    def run(self, runtime: Runtime, *tensors: Tensor) -> Any:
+        """As `forward`, for the few layers that need phase, randomness or state."""
+        return self.forward(*tensors)
+
+    def lower(self, g: Lowering, *names: str) -> Any:
+        """Write the TEST-phase layer as ONNX operators; returns the name(s) of the tops."""
+        raise LayerError(
+            f"layer type {self.spec.type} has no ONNX form",
+            "export up to the layer before it, or compute it outside the ONNX model",
+        )
+
+    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        """Multiply-accumulate operations of one forward pass."""
+        return 0
+
+    @classmethod
+    def read(cls, spec: LayerSpec) -> Layer:
+        """The layer that `spec` describes, its fields read from the typed message."""
+        message = getattr(spec.message, cls.param) if cls.param else None
+        values = {
+            f.name: _read_field(message, f.name, optional="None" in str(f.type))
+            for f in fields(cls)  # type: ignore[arg-type]
+        }
+        made = cls(**values)
+        object.__setattr__(made, "spec", spec)
+        return made
+
+
+def _read_field(message: Any, name: str, *, optional: bool) -> Any:
+    descriptor = message.DESCRIPTOR.fields_by_name[name]
+    if _is_repeated(descriptor):
+        values = getattr(message, name)
+        if descriptor.enum_type is not None:
+            return tuple(descriptor.enum_type.values_by_number[v].name for v in values)
+        return tuple(values)
+    if optional and not descriptor.has_default_value and not message.HasField(name):
+        return None
+    value = getattr(message, name)
+    if descriptor.enum_type is not None:
+        return descriptor.enum_type.values_by_number[value].name
+    return value
+
+
+def _is_repeated(descriptor: Any) -> bool:
+    """protobuf 7 has no `label` any more; older releases have no `is_repeated`."""
+    repeated = getattr(descriptor, "is_repeated", None)
+    if repeated is None:
+        return bool(descriptor.label == descriptor.LABEL_REPEATED)
+    return bool(repeated() if callable(repeated) else repeated)
+
+
+L = TypeVar("L", bound=type[Layer])
+_registry: dict[str, type[Layer]] = {}
+
+
+def layer(*types: str, param: str | None = None, **traits: Any) -> Callable[[L], L]:
+    """Register a class under the given layer types; `traits` sets its class attributes.
+
+    Raises: ValueError when a type is taken or a trait unknown (both are our own mistakes).
+    """
+
+    def register(cls: L) -> L:
+        for name in types:
+            if name in _registry:
+                raise ValueError(f"layer type {name!r} is registered by {_registry[name]}")
+            _registry[name] = cls
+        for trait, value in traits.items():
+            if not hasattr(Layer, trait):
+                raise ValueError(f"layer trait {trait!r} is unknown")
+            setattr(cls, trait, value)
+        cls.types = types
+        cls.param = param
+        return cls
+
+    return register
+
+
+@cache
+def _registered() -> Mapping[str, type[Layer]]:
+    for package in PACKAGES:
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, package + "."):
+            importlib.import_module(module.name)
+    return _registry
+
+
+def known_types() -> tuple[str, ...]:
+    """Every layer type that can run, sorted."""
+    return tuple(sorted(_registered()))
+
+
+def is_known(layer_type: str) -> bool:
+    """True when a layer of this type can run."""
+    return layer_type in _registered()
+
+
+def unknown_layers(specs: Sequence[LayerSpec]) -> UnknownLayerError | None:
+    """The error that lists all layers of unknown type, or None when every type is known."""
+    missing = [s for s in specs if not is_known(s.type)]
+    if not missing:
+        return None
+    known = known_types()
+    listed = []
+    for s in missing[:20]:
+        near = difflib.get_close_matches(s.type, known, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        listed.append(f'layer "{s.name}" of type {s.type!r}{hint}')
+    if len(missing) > 20:
+        listed.append(f"{len(missing) - 20} more")
+    error = UnknownLayerError(
+        f"unknown layer type in {', '.join(listed)}",
+        "correct the type, or cut the net before that layer; known types: " + ", ".join(known),
+    )
+    return error.at(line=missing[0].line)
+
+
+def build_layer(spec: LayerSpec) -> Layer:
+    """The layer object of one spec.
+
+    Raises: UnknownLayerError, or LayerError/FieldError naming the layer when its fields, its
+        bottoms or its tops are not as the type asks.
+    """
+    cls = _registered().get(spec.type)
+    if cls is None:
+        error = unknown_layers([spec])
+        assert error is not None
+        raise error
+    try:
+        _check_count("bottom", len(spec.bottoms), cls.bottoms)
+        _check_count("top", len(spec.tops), cls.tops)
+        if cls.same_tops_as_bottoms and len(spec.tops) != len(spec.bottoms):
+            raise LayerError(
+                f"{len(spec.bottoms)} bottoms but {len(spec.tops)} tops, allowed: as many tops"
+                " as bottoms"
+            )
+        made = cls.read(spec)
+        made.check()
+    except AdaptionError as error:
+        raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+    return made
+
+
+def _check_count(kind: str, found: int, allowed: Count) -> None:
+    least, most = (allowed, allowed) if isinstance(allowed, int) else allowed
+    if found < least or (most is not None and found > most):
+        wanted = str(least) if least == most else f"{least} or more"
+        if most is not None and most != least:
+            wanted = f"{least} to {most}"
+        raise LayerError(f"has {found} {kind}s, allowed: {wanted}")
+
+
+def canonical_axis(axis: int, rank: int, name: str = "axis") -> int:
+    """`axis` counted from the front; negative values count from the back, as in Caffe."""
+    if not -rank <= axis < rank:
+        raise ShapeError(f"{name} is {axis}, allowed: {-rank}..{rank - 1} for a blob of {rank} axes")
+    return axis % rank

@@ -1,0 +1,69 @@
+"""BatchNorm: (x - mean) / sqrt(variance + eps) per channel, no scale. Caffe: batch_norm_layer.cpp.
+
+Blobs: accumulated mean, accumulated variance, and the factor that both are to be divided by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
+
+
+@layer("BatchNorm", param="batch_norm_param", writes_blobs=True)
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    use_global_stats: bool | None
+    moving_average_fraction: float
+    eps: float
+
+    def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
+        channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
+        return [(channels,), (channels,), (1,)]
+
+    def run(self, runtime: Runtime, *tensors: Tensor) -> Tensor:
+        x, mean, variance, factor = tensors
+        columns = x if x.dim() > 1 else x.unsqueeze(1)
+        fixed = not runtime.training if self.use_global_stats is None else self.use_global_stats
+        if fixed:
+            scale = 0.0 if float(factor) == 0 else 1.0 / float(factor)
+            y = F.batch_norm(columns, mean * scale, variance * scale, eps=self.eps)
+            return y.view_as(x)
+        return self._train(columns, mean, variance, factor).view_as(x)
+
+    def _train(self, x: Tensor, mean: Tensor, variance: Tensor, factor: Tensor) -> Tensor:
+        axes = [0, *range(2, x.dim())]
+        batch_mean = x.mean(axes, keepdim=True)
+        centred = x - batch_mean
+        batch_variance = centred.square().mean(axes, keepdim=True)
+        count = x.numel() // x.shape[1]
+        with torch.no_grad():
+            keep = self.moving_average_fraction
+            factor.mul_(keep).add_(1)
+            mean.mul_(keep).add_(batch_mean.flatten())
+            correction = count / (count - 1) if count > 1 else 1.0
+            variance.mul_(keep).add_(batch_variance.flatten(), alpha=correction)
+        return centred / (batch_variance + self.eps).sqrt()
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        x, mean, variance, factor = names
+        channels = g.shape(mean)[0]
+        one = g.constant(np.ones(channels, np.float32))
+        zero = g.constant(np.zeros(channels, np.float32))
+        scale = g.op("Where", g.op("Equal", factor, g.constant(0.0)), g.constant(0.0),
+                     g.op("Reciprocal", factor))
+        y: str = g.op(
+            "BatchNormalization",
+            x,
+            one,
+            zero,
+            g.op("Mul", mean, scale),
+            g.op("Mul", variance, scale),
+            epsilon=self.eps,
+        )
+        return y

@@ -1,0 +1,185 @@
+"""Convolution and Deconvolution, N-d, grouped, dilated. Caffe: base_conv_layer.cpp.
+
+LPConvolution is the same layer: the net hands it a weight that is already on the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaption.errors import FieldError, ShapeError
+from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
+from adaption.layers.spatial import per_axis
+
+_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_DECONV = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pad: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+
+@layer(
+    "Convolution",
+    "LPConvolution",
+    param="convolution_param",
+    bottoms=(1, None),
+    tops=(1, None),
+    same_tops_as_bottoms=True,
+)
+@dataclass(frozen=True)
+class Convolution(Layer):
+    """top = bottom * W + b over the axes behind `axis` (the channels)."""
+
+    num_output: int
+    bias_term: bool
+    pad: tuple[int, ...]
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pad_h: int | None
+    pad_w: int | None
+    kernel_h: int | None
+    kernel_w: int | None
+    stride_h: int | None
+    stride_w: int | None
+    group: int
+    axis: int
+    weight_filler: Any
+    bias_filler: Any
+
+    is_transposed = False
+
+    def check(self) -> None:
+        if self.num_output < 1:
+            raise FieldError("convolution_param.num_output", self.num_output, "1 or more")
+        if self.group < 1 or self.num_output % self.group:
+            raise FieldError(
+                "convolution_param.group",
+                self.group,
+                f"a divisor of num_output ({self.num_output})",
+            )
+
+    def geometry(self, rank: int) -> _Geometry:
+        """Kernel, stride, pad and dilation along each spatial axis of a blob of `rank` axes."""
+        n = rank - canonical_axis(self.axis, rank) - 1
+        if n not in _CONV:
+            raise ShapeError(f"has {n} spatial axes, allowed: {', '.join(map(str, _CONV))}")
+        # pad_h and stride_h default one by one; kernel_h and kernel_w must both be there.
+        pad_hw = (self.pad_h or None, self.pad_w or None)
+        return _Geometry(
+            per_axis("kernel_size", self.kernel_size, (self.kernel_h, self.kernel_w), n, None, 1),
+            per_axis("stride", self.stride, (self.stride_h, self.stride_w), n, 1, 1),
+            per_axis("pad", self.pad, pad_hw, n, 0, 0),
+            per_axis("dilation", self.dilation, (None, None), n, 1, 1),
+        )
+
+    def top_shape(self, *bottoms: Shape) -> Shape:
+        x = bottoms[0]
+        axis = canonical_axis(self.axis, len(x))
+        g = self.geometry(len(x))
+        sizes = zip(x[axis + 1 :], g.kernel, g.stride, g.pad, g.dilation, strict=True)
+        spatial = [self._top_size(*size) for size in sizes]
+        if min(spatial) < 1:
+            raise ShapeError(
+                f"kernel {g.kernel} with pad {g.pad} does not fit a bottom of shape {x}"
+            )
+        return (*x[:axis], self.num_output, *spatial)
+
+    def _top_size(self, size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
+        return (size + 2 * pad - (dilation * (kernel - 1) + 1)) // stride + 1
+
+    def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
+        x = bottoms[0]
+        channels = x[canonical_axis(self.axis, len(x))]
+        if channels % self.group:
+            raise ShapeError(f"group {self.group} does not divide {channels} bottom channels")
+        weight = (*self._weight_channels(channels), *self.geometry(len(x)).kernel)
+        return [weight, (self.num_output,)] if self.bias_term else [weight]
+
+    def _weight_channels(self, channels: int) -> tuple[int, int]:
+        return self.num_output, channels // self.group
+
+    def blob_fillers(self) -> list[Any]:
+        return [self.weight_filler, self.bias_filler]
+
+    def forward(self, x: Tensor, w: Tensor, *b: Tensor) -> Tensor:
+        axis = canonical_axis(self.axis, x.dim())
+        g = self.geometry(x.dim())
+        flat = x if axis == 1 else x.reshape(-1, *x.shape[axis:])
+        y = self._convolve(flat, w, b[0] if b else None, g)
+        return y if axis == 1 else y.view(*x.shape[:axis], *y.shape[1:])
+
+    def _convolve(self, x: Tensor, w: Tensor, b: Tensor | None, g: _Geometry) -> Tensor:
+        conv = _CONV[len(g.kernel)]
+        return conv(x, w, b, g.stride, g.pad, g.dilation, self.group)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        x, w, *b = names
+        shape = g.shape(x)
+        axis = canonical_axis(self.axis, len(shape))
+        form = self.geometry(len(shape))
+        flat = x
+        if axis != 1:
+            flat = g.op("Reshape", x, g.constant([-1, *shape[axis:]]))
+        y: str = g.op(
+            "ConvTranspose" if self.is_transposed else "Conv",
+            flat,
+            w,
+            *b,
+            kernel_shape=list(form.kernel),
+            strides=list(form.stride),
+            pads=[*form.pad, *form.pad],
+            dilations=list(form.dilation),
+            group=self.group,
+        )
+        if axis != 1:
+            y = g.op("Reshape", y, g.constant([*shape[:axis], *self.top_shape(shape)[axis:]]))
+        return y
+
+    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        return sum(
+            prod(self._swept(x, y)) * prod(self.blob_shapes(x)[0][1:])
+            for x, y in zip(bottoms, tops, strict=True)
+        )
+
+    def _swept(self, bottom: Shape, top: Shape) -> Shape:
+        """The blob each of whose values meets one whole filter."""
+        return top
+
+
+@layer(
+    "Deconvolution",
+    param="convolution_param",
+    bottoms=(1, None),
+    tops=(1, None),
+    same_tops_as_bottoms=True,
+)
+@dataclass(frozen=True)
+class Deconvolution(Convolution):
+    """The transpose of Convolution: its forward is Convolution's data gradient."""
+
+    is_transposed = True
+
+    def _top_size(self, size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
+        return stride * (size - 1) + dilation * (kernel - 1) + 1 - 2 * pad
+
+    def _weight_channels(self, channels: int) -> tuple[int, int]:
+        return channels, self.num_output // self.group
+
+    def _convolve(self, x: Tensor, w: Tensor, b: Tensor | None, g: _Geometry) -> Tensor:
+        deconv = _DECONV[len(g.kernel)]
+        return deconv(x, w, b, g.stride, g.pad, 0, self.group, g.dilation)
+
+    def _swept(self, bottom: Shape, top: Shape) -> Shape:
+        return bottom

@@ -1,0 +1,61 @@
+"""InnerProduct: y = x Wᵀ + b over all axes from `axis` on. Caffe: inner_product_layer.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaption.errors import FieldError
+from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
+
+
+@layer("InnerProduct", "LPInnerProduct", param="inner_product_param")
+@dataclass(frozen=True)
+class InnerProduct(Layer):
+    num_output: int
+    bias_term: bool
+    axis: int
+    transpose: bool
+    weight_filler: Any
+    bias_filler: Any
+
+    def check(self) -> None:
+        if self.num_output < 1:
+            raise FieldError("inner_product_param.num_output", self.num_output, "1 or more")
+
+    def top_shape(self, *bottoms: Shape) -> Shape:
+        x = bottoms[0]
+        return (*x[: canonical_axis(self.axis, len(x))], self.num_output)
+
+    def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
+        x = bottoms[0]
+        n, k = self.num_output, prod(x[canonical_axis(self.axis, len(x)) :])
+        return [(k, n) if self.transpose else (n, k), *([(n,)] if self.bias_term else [])]
+
+    def blob_fillers(self) -> list[Any]:
+        return [self.weight_filler, self.bias_filler]
+
+    def forward(self, x: Tensor, w: Tensor, *b: Tensor) -> Tensor:
+        axis = canonical_axis(self.axis, x.dim())
+        rows = x.reshape(-1, prod(x.shape[axis:]))
+        y = F.linear(rows, w.t() if self.transpose else w, *b)
+        return y.view(*x.shape[:axis], self.num_output)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        x, w, *b = names
+        shape = g.shape(x)
+        axis = canonical_axis(self.axis, len(shape))
+        k = prod(shape[axis:])
+        rows = g.op("Reshape", x, g.constant([-1, k]))
+        y: str = g.op("Gemm", rows, w, *b, transB=0 if self.transpose else 1)
+        if axis != 1:
+            y = g.op("Reshape", y, g.constant([*shape[:axis], self.num_output]))
+        return y
+
+    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        return prod(bottoms[0]) * self.num_output

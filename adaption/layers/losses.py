@@ -1,0 +1,54 @@
+"""What the loss layers share: ignore_label and the normalization modes. Caffe: loss_layer.cpp."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from adaption.errors import FieldError, ShapeError
+
+if TYPE_CHECKING:
+    from adaption.proto import caffe_pb2
+
+__all__ = ["check_labels", "normalizer"]
+
+
+def normalizer(
+    param: caffe_pb2.LossParameter, outer: int, inner: int, valid: int | None = None
+) -> float:
+    """What the summed loss is divided by, at least 1.
+
+    Args:
+        outer: number of independent samples (axes before the class axis).
+        inner: predictions per sample (axes behind it).
+        valid: predictions that are not ignored; None when nothing can be ignored.
+    """
+    modes = type(param).DESCRIPTOR.fields_by_name["normalization"].enum_type.values_by_number
+    mode = modes[param.normalization].name
+    if not param.HasField("normalization") and param.HasField("normalize"):
+        mode = "VALID" if param.normalize else "BATCH_SIZE"
+    every = outer * inner
+    divisors = {
+        "FULL": every,
+        "VALID": every if valid is None else valid,
+        "BATCH_SIZE": outer,
+        "NONE": 1,
+    }
+    if mode not in divisors:
+        raise FieldError("loss_param.normalization", mode, ", ".join(divisors))
+    return max(1.0, float(divisors[mode]))
+
+
+def check_labels(labels: Tensor, predictions: int, classes: int, ignored: int | None) -> None:
+    """Raise ShapeError or FieldError when the labels do not fit the predictions."""
+    if labels.numel() != predictions:
+        raise ShapeError(
+            f"has {labels.numel()} labels for {predictions} predictions",
+            "give one label per prediction, or set axis to the class axis",
+        )
+    bad = (labels < 0) | (labels >= classes)
+    if ignored is not None:
+        bad &= labels != ignored
+    if bool(bad.any()):
+        raise FieldError("label", int(labels[bad][0]), f"0..{classes - 1}")

@@ -1,0 +1,200 @@
+"""Pooling: MAX and AVE with Caffe's geometry. Caffe: pooling_layer.cpp.
+
+The top size is rounded up; with padding the last window is dropped when it would start outside
+the image plus leading pad. AVE divides by the window clipped to the padded image, so it counts
+padding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaption.errors import FieldError, LayerError, ShapeError
+from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
+from adaption.layers.spatial import per_axis
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Pooling along one axis of a bottom of `size`."""
+
+    size: int
+    kernel: int
+    stride: int
+    pad: int
+
+    @property
+    def top(self) -> int:
+        top = math.ceil((self.size + 2 * self.pad - self.kernel) / self.stride) + 1
+        if self.pad and (top - 1) * self.stride >= self.size + self.pad:
+            top -= 1
+        return top
+
+    @property
+    def pad_after(self) -> int:
+        """Padding behind the image so that the last window fits; negative: unread border."""
+        return (self.top - 1) * self.stride + self.kernel - self.size - self.pad
+
+    @property
+    def clipped(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Length of each window, clipped to the image with its padding on both sides."""
+        start = np.arange(self.top) * self.stride - self.pad
+        end = np.minimum(start + self.kernel, self.size + self.pad)
+        return (end - start).astype(np.float32)
+
+
+@layer("Pooling", param="pooling_param", tops=(1, 2))
+@dataclass(frozen=True)
+class Pooling(Layer):
+    pool: str
+    pad: int
+    kernel_size: int | None
+    stride: int
+    pad_h: int | None
+    pad_w: int | None
+    kernel_h: int | None
+    kernel_w: int | None
+    stride_h: int | None
+    stride_w: int | None
+    global_pooling: bool
+
+    def check(self) -> None:
+        if len(self.spec.tops) == 2 and self.pool != "MAX":
+            raise LayerError(f"has 2 tops, allowed: 1 with pool: {self.pool}")
+        message = self.spec.message.pooling_param
+        for name in ("kernel_size", "kernel_h", "kernel_w"):
+            if self.global_pooling and message.HasField(name):
+                raise FieldError(
+                    f"pooling_param.{name}",
+                    getattr(message, name),
+                    "none with global_pooling: true, which takes the whole bottom",
+                )
+
+    def windows(self, shape: Shape) -> tuple[_Window, _Window]:
+        """The pooling windows along height and width of a bottom of shape (N, C, H, W)."""
+        if len(shape) != 4:
+            raise ShapeError(f"bottom has shape {shape}, allowed: 4 axes (N, C, H, W)")
+        size = shape[2:]
+        if self.global_pooling:
+            kernel: tuple[int, ...] = size
+        else:
+            one = () if self.kernel_size is None else (self.kernel_size,)
+            kernel = per_axis("kernel_size", one, (self.kernel_h, self.kernel_w), 2, None, 1)
+        message = self.spec.message.pooling_param
+        pad = (
+            (self.pad_h or 0, self.pad_w or 0)
+            if message.HasField("pad_h") or message.HasField("pad_w")
+            else (self.pad, self.pad)
+        )
+        stride = (
+            (self.stride_h or 1, self.stride_w or 1)
+            if message.HasField("stride_h") or message.HasField("stride_w")
+            else (self.stride, self.stride)
+        )
+        if self.global_pooling and (any(pad) or stride != (1, 1)):
+            raise FieldError("pooling_param.pad", pad, "0, and stride 1, with global_pooling: true")
+        if min(stride) < 1:
+            raise FieldError("pooling_param.stride", stride, "1 or more")
+        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+            raise FieldError("pooling_param.pad", pad, f"less than the kernel {kernel}")
+        h, w = (_Window(*each) for each in zip(size, kernel, stride, pad, strict=True))
+        if h.top < 1 or w.top < 1:
+            raise ShapeError(f"kernel {kernel} with pad {pad} does not fit a bottom of {shape}")
+        return h, w
+
+    def top_shapes(self, *bottoms: Shape) -> list[Shape]:
+        h, w = self.windows(bottoms[0])
+        return [(*bottoms[0][:2], h.top, w.top)] * len(self.spec.tops)
+
+    def run(self, runtime: Runtime, *tensors: Tensor) -> Any:
+        x = tensors[0]
+        h, w = self.windows(tuple(x.shape))
+        if self.pool == "MAX":
+            y, mask = self._max(x, h, w)
+            return (y, mask) if len(self.spec.tops) == 2 else y
+        if self.pool == "AVE":
+            return self._average(x, h, w)
+        return self._stochastic(x, h, w, runtime)
+
+    def _max(self, x: Tensor, h: _Window, w: _Window) -> tuple[Tensor, Tensor | None]:
+        kernel, stride = (h.kernel, w.kernel), (h.stride, w.stride)
+        wants_mask = len(self.spec.tops) == 2
+        if _torch_agrees(h) and _torch_agrees(w):
+            pad = (h.pad, w.pad)
+            if not wants_mask:
+                return F.max_pool2d(x, kernel, stride, pad, ceil_mode=True), None
+            y, at = F.max_pool2d(x, kernel, stride, pad, ceil_mode=True, return_indices=True)
+            return y, at.to(x.dtype)
+        lowest = torch.finfo(x.dtype).min  # what a window without any pixel gives
+        padded = F.pad(x, (w.pad, w.pad_after, h.pad, h.pad_after), value=lowest)
+        y, at = F.max_pool2d(padded, kernel, stride, return_indices=True)
+        row = at // padded.shape[3] - h.pad
+        column = at % padded.shape[3] - w.pad
+        return y, (row * x.shape[3] + column).to(x.dtype)
+
+    def _average(self, x: Tensor, h: _Window, w: _Window) -> Tensor:
+        kernel, stride = (h.kernel, w.kernel), (h.stride, w.stride)
+        if _torch_agrees(h) and _torch_agrees(w):
+            return F.avg_pool2d(x, kernel, stride, (h.pad, w.pad), ceil_mode=True)
+        padded = F.pad(x, (w.pad, w.pad_after, h.pad, h.pad_after))
+        total = F.avg_pool2d(padded, kernel, stride, divisor_override=1)
+        return total / torch.from_numpy(np.outer(h.clipped, w.clipped)).to(x.device)
+
+    def _stochastic(self, x: Tensor, h: _Window, w: _Window, runtime: Runtime) -> Tensor:
+        """Zeiler & Fergus 2013: one pixel drawn with odds by value in TRAIN, their mean in TEST."""
+        if h.pad or w.pad:
+            raise FieldError("pooling_param.pad", (h.pad, w.pad), "0 with pool: STOCHASTIC")
+        padded = F.pad(x, (0, w.pad_after, 0, h.pad_after))
+        patches = padded.unfold(2, h.kernel, h.stride).unfold(3, w.kernel, w.stride).flatten(-2)
+        total = patches.sum(-1)
+        if not runtime.training:
+            return patches.square().sum(-1) / total.clamp_min(torch.finfo(x.dtype).tiny)
+        draw = torch.rand(total.shape, generator=runtime.generator).to(x.device)
+        chosen = (patches.cumsum(-1) < (draw * total).unsqueeze(-1)).sum(-1, keepdim=True)
+        last = patches.shape[-1] - 1
+        return patches.gather(-1, chosen.clamp_max(last)).squeeze(-1)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        x = names[0]
+        if len(self.spec.tops) == 2:
+            raise LayerError("a Pooling layer with a mask top has no ONNX form")
+        h, w = self.windows(g.shape(x))
+        form: dict[str, Any] = {
+            "kernel_shape": [h.kernel, w.kernel],
+            "strides": [h.stride, w.stride],
+        }
+        # Explicit padding in front of a plain pool: ONNX's ceil_mode counts differently.
+        pads = [0, 0, h.pad, w.pad, 0, 0, h.pad_after, w.pad_after]
+        if self.pool == "MAX":
+            if min(pads) >= 0 and all(p.pad_after < p.kernel for p in (h, w)):
+                # MaxPool pads with minus infinity itself.
+                y: str = g.op("MaxPool", x, pads=pads[2:4] + pads[6:], **form)
+                return y
+            lowest = np.float32(np.finfo(np.float32).min)
+            padded = g.op("Pad", x, g.constant(np.array(pads)), g.constant(lowest))
+            y = g.op("MaxPool", padded, **form)
+            return y
+        if self.pool != "AVE":
+            raise FieldError("pooling_param.pool", self.pool, "MAX, AVE in ONNX")
+        if any(pads):
+            x = g.op("Pad", x, g.constant(np.array(pads)), g.constant(np.float32(0)))
+        y = g.op("AveragePool", x, **form)
+        full = np.float32(h.kernel * w.kernel)
+        share = full / np.outer(h.clipped, w.clipped)
+        if (share != 1).any():
+            y = g.op("Mul", y, g.constant(share.astype(np.float32)))
+        return y
+
+
+def _torch_agrees(window: _Window) -> bool:
+    """True where torch's ceil_mode has the same windows: it wants pad <= kernel / 2, and drops a
+    last window that starts behind the image also when there is no padding."""
+    starts_inside = (window.top - 1) * window.stride < window.size + window.pad
+    return window.pad * 2 <= window.kernel and starts_inside

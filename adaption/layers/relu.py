@@ -1,0 +1,26 @@
+"""ReLU: y = max(x, 0) + negative_slope min(x, 0). Caffe: relu_layer.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaption.layers.base import Layer, Lowering, layer
+
+
+@layer("ReLU", param="relu_param")
+@dataclass(frozen=True)
+class ReLU(Layer):
+    negative_slope: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        if self.negative_slope:
+            y: str = g.op("LeakyRelu", names[0], alpha=self.negative_slope)
+        else:
+            y = g.op("Relu", names[0])
+        return y

@@ -1,0 +1,63 @@
+"""Reshape: the same values under another shape. Caffe: reshape_layer.cpp.
+
+In `shape`, 0 copies the bottom's axis and -1 takes what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from torch import Tensor
+
+from adaption.errors import FieldError, ShapeError
+from adaption.layers.base import Layer, Lowering, Shape, layer
+
+
+@layer("Reshape", param="reshape_param")
+@dataclass(frozen=True)
+class Reshape(Layer):
+    shape: Any
+    axis: int
+    num_axes: int
+
+    def check(self) -> None:
+        dims = list(self.shape.dim)
+        if dims.count(-1) > 1 or any(d < -1 for d in dims):
+            raise FieldError("reshape_param.shape", dims, "sizes, 0 to copy, -1 once at most")
+
+    def top_shape(self, *bottoms: Shape) -> Shape:
+        x = bottoms[0]
+        first = self.axis if self.axis >= 0 else len(x) + self.axis + 1
+        if not 0 <= first <= len(x):
+            raise FieldError("reshape_param.axis", self.axis, f"{-len(x) - 1}..{len(x)}")
+        last = len(x) if self.num_axes == -1 else first + self.num_axes
+        if self.num_axes < -1 or last > len(x):
+            raise FieldError("reshape_param.num_axes", self.num_axes, f"-1..{len(x) - first}")
+        dims = [int(d) for d in self.shape.dim]
+        for i, d in enumerate(dims):
+            if d == 0:
+                if first + i >= len(x):
+                    raise ShapeError(f"dim {i} copies axis {first + i}, the bottom has {len(x)}")
+                dims[i] = x[first + i]
+        top = [*x[:first], *dims, *x[last:]]
+        if -1 in top:
+            known = prod(d for d in top if d != -1)
+            if known == 0 or prod(x) % known:
+                raise ShapeError(f"{x} does not divide into shape {top}")
+            top[top.index(-1)] = prod(x) // known
+        if prod(top) != prod(x):
+            raise ShapeError(f"{x} holds {prod(x)} values, shape {tuple(top)} holds {prod(top)}")
+        return tuple(top)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(self.top_shape(tuple(x.shape)))
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        x = g.shape(names[0])
+        top = list(self.top_shape(x))
+        if top and x and top[0] == x[0]:
+            top[0] = 0  # ONNX: keep the batch axis as it is
+        y: str = g.op("Reshape", names[0], g.constant(top))
+        return y

@@ -1,0 +1,114 @@
+"""Scale and Bias: multiply by, or add, a blob that is broadcast from `axis` on.
+
+Caffe: scale_layer.cpp, bias_layer.cpp. The blob is a learned one, or a second bottom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from adaption.errors import FieldError, ShapeError
+from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
+
+
+def _blob_shape(x: Shape, axis: int, num_axes: int) -> Shape:
+    first = canonical_axis(axis, len(x))
+    if num_axes < -1:
+        raise FieldError("num_axes", num_axes, "-1 (all from axis on), 0 (a scalar), or more")
+    if num_axes == -1:
+        return x[first:]
+    if first + num_axes > len(x):
+        raise ShapeError(f"axis {axis} and num_axes {num_axes} reach beyond a bottom of {x}")
+    return x[first : first + num_axes]
+
+
+def _spread(blob: Tensor, x: Tensor, axis: int) -> Tensor:
+    """`blob` with as many trailing axes of 1 as broadcasting over x from `axis` needs."""
+    first = canonical_axis(axis, x.dim()) if blob.dim() else x.dim()
+    behind = x.dim() - first - blob.dim()
+    if behind < 0 or tuple(x.shape[first : first + blob.dim()]) != tuple(blob.shape):
+        raise ShapeError(
+            f"a second bottom of shape {tuple(blob.shape)} does not fit {tuple(x.shape)}"
+            f" from axis {first} on"
+        )
+    return blob.reshape((*blob.shape, *[1] * behind))
+
+
+def _lower_spread(g: Lowering, blob: str, x: str, axis: int) -> str:
+    shape, rank = g.shape(blob), len(g.shape(x))
+    if not shape:
+        return blob
+    first = canonical_axis(axis, rank)
+    behind = rank - first - len(shape)
+    if not behind:
+        return blob
+    y: str = g.op("Reshape", blob, g.constant(np.array([*shape, *[1] * behind])))
+    return y
+
+
+@layer("Scale", param="scale_param", bottoms=(1, 2))
+@dataclass(frozen=True)
+class Scale(Layer):
+    axis: int
+    num_axes: int
+    filler: Any | None
+    bias_term: bool
+    bias_filler: Any
+
+    @property
+    def _learned(self) -> bool:
+        return len(self.spec.bottoms) == 1
+
+    def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
+        shape = _blob_shape(bottoms[0], self.axis, self.num_axes) if self._learned else bottoms[1]
+        return [shape] * (self._learned + self.bias_term)
+
+    def blob_fillers(self) -> list[Any]:
+        bias = [self.bias_filler] if self.bias_term else []
+        if not self._learned:
+            return bias
+        filler = self.filler
+        if filler is None:
+            filler = type(self.bias_filler)()
+            filler.type, filler.value = "constant", 1.0  # scale_layer.cpp, LayerSetUp
+        return [filler, *bias]
+
+    def forward(self, x: Tensor, scale: Tensor, *bias: Tensor) -> Tensor:
+        y = x * _spread(scale, x, self.axis)
+        return y + _spread(bias[0], x, self.axis) if bias else y
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        x, scale, *bias = names
+        y: str = g.op("Mul", x, _lower_spread(g, scale, x, self.axis))
+        return g.op("Add", y, _lower_spread(g, bias[0], x, self.axis)) if bias else y
+
+    def macs(self, bottoms: Any, tops: Any) -> int:
+        return prod(bottoms[0])
+
+
+@layer("Bias", param="bias_param", bottoms=(1, 2))
+@dataclass(frozen=True)
+class Bias(Layer):
+    axis: int
+    num_axes: int
+    filler: Any
+
+    def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
+        if len(bottoms) == 2:
+            return []
+        return [_blob_shape(bottoms[0], self.axis, self.num_axes)]
+
+    def blob_fillers(self) -> list[Any]:
+        return [self.filler]
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        return x + _spread(bias, x, self.axis)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        y: str = g.op("Add", names[0], _lower_spread(g, names[1], names[0], self.axis))
+        return y

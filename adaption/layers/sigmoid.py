@@ -1,0 +1,21 @@
+"""Sigmoid: 1 / (1 + exp(-x)). Caffe: sigmoid_layer.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adaption.layers.base import Layer, Lowering, layer
+
+
+@layer("Sigmoid")
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        y: str = g.op("Sigmoid", names[0])
+        return y

@@ -1,0 +1,27 @@
+"""Softmax over one axis. Caffe: softmax_layer.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
+
+
+@layer("Softmax", param="softmax_param")
+@dataclass(frozen=True)
+class Softmax(Layer):
+    axis: int
+
+    def top_shape(self, *bottoms: Shape) -> Shape:
+        canonical_axis(self.axis, len(bottoms[0]))
+        return bottoms[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(x, self.axis)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        y: str = g.op("Softmax", names[0], axis=self.axis)
+        return y

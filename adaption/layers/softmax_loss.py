@@ -1,0 +1,51 @@
+"""SoftmaxWithLoss: multinomial logistic loss of the softmax. Caffe: softmax_loss_layer.cpp."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adaption.layers.base import Layer, Shape, canonical_axis, layer
+from adaption.layers.losses import check_labels, normalizer
+
+LOWEST_LOG = math.log(1.17549435e-38)  # the probability is floored at FLT_MIN: loss 87.33655
+
+
+@layer(
+    "SoftmaxWithLoss",
+    param="softmax_param",
+    bottoms=2,
+    tops=(1, 2),
+    is_loss=True,
+    no_gradient=(1,),
+)
+@dataclass(frozen=True)
+class SoftmaxWithLoss(Layer):
+    axis: int
+
+    def top_shapes(self, *bottoms: Shape) -> list[Shape]:
+        canonical_axis(self.axis, len(bottoms[0]))
+        return [(), bottoms[0]][: len(self.spec.tops)]
+
+    def forward(self, x: Tensor, label: Tensor) -> Any:
+        axis = canonical_axis(self.axis, x.dim())
+        param = self.spec.message.loss_param
+        ignored = param.ignore_label if param.HasField("ignore_label") else None
+        classes = x.shape[axis]
+        log_p = torch.log_softmax(x, axis)
+        labels = label.detach().flatten().long()
+        check_labels(labels, x.numel() // classes, classes, ignored)
+        counted = torch.ones_like(labels, dtype=torch.bool) if ignored is None else labels != ignored
+        rows = log_p.movedim(axis, -1).reshape(-1, classes)
+        picked = rows.gather(1, torch.where(counted, labels, 0).unsqueeze(1)).squeeze(1)
+        # The floor changes the value only: Caffe's gradient is p - 1 below it, too.
+        picked = picked + (picked.detach().clamp_min(LOWEST_LOG) - picked.detach())
+        total = -(picked * counted).sum()
+        valid = None if ignored is None else int(counted.sum())
+        outer = math.prod(x.shape[:axis])
+        loss = total / normalizer(param, outer, x.numel() // classes // max(1, outer), valid)
+        return (loss, log_p.exp()) if len(self.spec.tops) == 2 else loss

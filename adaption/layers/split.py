@@ -1,0 +1,22 @@
+"""Split: every top is the bottom; gradients add up. Caffe: split_layer.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from adaption.layers.base import Layer, Lowering, Shape, layer
+
+
+@layer("Split", tops=(1, None))
+@dataclass(frozen=True)
+class Split(Layer):
+    def top_shapes(self, *bottoms: Shape) -> list[Shape]:
+        return [bottoms[0]] * len(self.spec.tops)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(x.view_as(x) for _ in self.spec.tops)
+
+    def lower(self, g: Lowering, *names: str) -> tuple[str, ...]:
+        return names * len(self.spec.tops)

@@ -1,0 +1,21 @@
+"""TanH. Caffe: tanh_layer.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adaption.layers.base import Layer, Lowering, layer
+
+
+@layer("TanH")
+@dataclass(frozen=True)
+class TanH(Layer):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        y: str = g.op("Tanh", names[0])
+        return y

@@ -1,0 +1,143 @@
+"""From a NetSpec with splits to nodes with shapes and filled blobs. Caffe: Net::Init."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from adaption.errors import AdaptionError, FieldError, ShapeError
+from adaption.graph import LayerSpec, NetSpec
+from adaption.layers.base import Layer, Runtime, build_layer, unknown_layers
+from adaption.net.blob import Blob
+from adaption.net.fillers import fill
+from adaption.net.node import Node
+from adaption.net.plan import layer_formats
+
+__all__ = ["build_nodes", "infer_shapes"]
+
+Shape = tuple[int, ...]
+
+
+def build_nodes(
+    spec: NetSpec, generator: torch.Generator, *, original_semantics: bool
+) -> list[Node]:
+    """One node per layer, without shapes yet.
+
+    Raises: UnknownLayerError listing every layer of unknown type; errors of single layers.
+    """
+    unknown = unknown_layers(spec.layers)
+    if unknown is not None:
+        raise unknown
+    nodes = []
+    for item in spec.layers:
+        layer = build_layer(item)
+        runtime = Runtime(
+            training=spec.phase == "TRAIN" if not item.message.HasField("phase")
+            else item.message.phase == 0,
+            generator=generator,
+            original_semantics=original_semantics,
+        )
+        try:
+            formats = layer_formats(item, original_semantics=original_semantics)
+            weights = _loss_weights(item, layer)
+        except AdaptionError as error:
+            raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
+        nodes.append(Node(item, layer, formats, runtime, loss_weights=weights))
+    return nodes
+
+
+def _loss_weights(spec: LayerSpec, layer: Layer) -> list[float]:
+    given = list(spec.message.loss_weight)
+    if given and len(given) != len(spec.tops):
+        raise FieldError("loss_weight", given, f"one per top ({len(spec.tops)})")
+    if not given and layer.is_loss:
+        return [1.0, *[0.0] * (len(spec.tops) - 1)]
+    return given or [0.0] * len(spec.tops)
+
+
+def infer_shapes(
+    nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch.Generator
+) -> None:
+    """Give every blob its shape; make and fill parameter blobs where there are none yet.
+
+    An input blob that exists keeps its shape, so the same call reshapes a net.
+    Raises: ShapeError naming the layer whose shapes do not fit.
+    """
+    shared: dict[str, Blob] = {}
+    for node in nodes:
+        spec = node.spec
+        bottoms = [blobs[b].shape for b in spec.bottoms]
+        try:
+            if spec.type == "Input" and all(t in blobs for t in spec.tops):
+                tops = [blobs[t].shape for t in spec.tops]
+            else:
+                tops = node.layer.top_shapes(*bottoms)
+            _make_parameters(node, bottoms, shared, generator)
+        except AdaptionError as error:
+            raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+        except IndexError:
+            raise ShapeError(
+                f"bottoms of shape {', '.join(str(b) for b in bottoms)} have too few axes"
+            ).at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+        for name, shape in zip(spec.tops, tops, strict=True):
+            if any(d < 0 for d in shape):
+                raise ShapeError(
+                    f"bottoms of shape {', '.join(str(b) for b in bottoms)} give top"
+                    f' "{name}" the shape {tuple(shape)}',
+                    "enlarge the input, or correct kernel size, pad and crop",
+                ).at(layer=spec.name, layer_type=spec.type, line=spec.line)
+            if name in blobs:
+                blobs[name].reshape(*shape)
+            else:
+                blobs[name] = Blob(shape)
+
+
+def _make_parameters(
+    node: Node, bottoms: Sequence[Shape], shared: dict[str, Blob], generator: torch.Generator
+) -> None:
+    wanted = node.layer.blob_shapes(*bottoms)
+    if node.blobs:
+        have = [b.shape for b in node.masters]
+        if have != [tuple(s) for s in wanted]:
+            raise ShapeError(f"the blobs have shapes {have}, this input needs {wanted}")
+    elif wanted:
+        fillers = node.layer.blob_fillers()
+        for i, shape in enumerate(wanted):
+            filler = fillers[i] if i < len(fillers) else None
+            _add_blob(node, tuple(shape), filler, generator)
+    _share(node, shared)
+
+
+def _add_blob(node: Node, shape: Shape, filler: object, generator: torch.Generator) -> None:
+    for copy in range(2 if node.is_paired else 1):
+        blob = Blob(shape)
+        index = len(node.blobs)
+        node.blobs.append(blob)
+        if copy and not node.runtime.original_semantics:
+            continue  # the rounded copy follows from its master
+        # The original draws the rounded copy on its own, and leaves LPInnerProduct's at zero.
+        if filler is not None and not (index == 1 and node.spec.type == "LPInnerProduct"):
+            fill(blob.tensor, filler, generator)  # type: ignore[arg-type]
+
+
+def _share(node: Node, shared: dict[str, Blob]) -> None:
+    """Blobs whose param specs carry the same name are one blob. Caffe: Net::AppendParam."""
+    specs = node.spec.message.param
+    step = 2 if node.is_paired and not node.runtime.original_semantics else 1
+    for i, blob in enumerate(node.blobs):
+        if i % step or i // step >= len(specs) or not specs[i // step].name:
+            continue
+        spec = specs[i // step]
+        owner = shared.setdefault(spec.name, blob)
+        if owner is blob:
+            continue
+        if owner.shape != blob.shape:
+            permissive = type(spec).PERMISSIVE
+            if spec.share_mode != permissive or owner.count != blob.count:
+                raise ShapeError(
+                    f'shares param "{spec.name}" of shape {owner.shape}, its own blob {i} needs'
+                    f" {blob.shape}",
+                    "share blobs of one shape, or of one count with share_mode: PERMISSIVE",
+                )
+        node.blobs[i] = owner if owner.shape == blob.shape else owner.viewed_as(blob.shape)

@@ -1,0 +1,102 @@
+"""Fillers: initial values of blobs. Caffe: filler.hpp. Draws come from an explicit generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from adaption.errors import FieldError, ShapeError
+
+if TYPE_CHECKING:
+    from adaption.proto import caffe_pb2
+
+__all__ = ["FILLERS", "fill"]
+
+
+def fill(
+    blob: Tensor, filler: caffe_pb2.FillerParameter, generator: torch.Generator | None = None
+) -> None:
+    """Write a filler's values into `blob`, in place.
+
+    Raises: FieldError on an unknown type; ShapeError when the shape does not suit the type.
+    """
+    if filler.type not in FILLERS:
+        raise FieldError("filler type", filler.type, ", ".join(FILLERS))
+    with torch.no_grad():
+        FILLERS[filler.type](blob, filler, generator)
+
+
+def _constant(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    blob.fill_(f.value)
+
+
+def _uniform(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    blob.uniform_(f.min, f.max, generator=g)
+
+
+def _gaussian(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    blob.normal_(f.mean, f.std, generator=g)
+    if f.sparse >= 0:
+        # On average `sparse` inputs of each output stay non-zero.
+        keep = f.sparse / blob.shape[0]
+        blob.mul_(torch.rand(blob.shape, generator=g) < keep)
+
+
+def _fan(blob: Tensor, f: Any) -> float:
+    """Caffe's n: fan in, fan out or their mean; num of outputs is the first axis."""
+    count = blob.numel()
+    fan_in = count / blob.shape[0]
+    fan_out = count / blob.shape[1] if blob.dim() > 1 else count
+    norms = type(f).DESCRIPTOR.fields_by_name["variance_norm"].enum_type.values_by_number
+    return {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}[
+        norms[f.variance_norm].name
+    ]
+
+
+def _xavier(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    scale = math.sqrt(3.0 / _fan(blob, f))
+    blob.uniform_(-scale, scale, generator=g)
+
+
+def _msra(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    blob.normal_(0.0, math.sqrt(2.0 / _fan(blob, f)), generator=g)
+
+
+def _positive_unitball(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    blob.uniform_(0.0, 1.0, generator=g)
+    rows = blob.view(blob.shape[0], -1)
+    rows.div_(rows.sum(1, keepdim=True))
+
+
+def _bilinear(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    if blob.dim() != 4 or blob.shape[2] != blob.shape[3]:
+        raise ShapeError(
+            f"filler bilinear needs a 4-axis blob with square kernels, found {tuple(blob.shape)}"
+        )
+    k = blob.shape[3]
+    half = math.ceil(k / 2)
+    centre = (2 * half - 1 - half % 2) / (2.0 * half)
+    # Not symmetric for odd k: this is Caffe's formula, kept as it is.
+    ramp = 1 - (torch.arange(k, dtype=torch.float32) / half - centre).abs()
+    blob.copy_((ramp[:, None] * ramp[None, :]).expand_as(blob))
+
+
+FILLERS: MappingProxyType[str, Callable[[Tensor, Any, torch.Generator | None], None]] = (
+    MappingProxyType(
+        {
+            "constant": _constant,
+            "gaussian": _gaussian,
+            "positive_unitball": _positive_unitball,
+            "uniform": _uniform,
+            "xavier": _xavier,
+            "msra": _msra,
+            "bilinear": _bilinear,
+        }
+    )
+)
+"""Filler types by Caffe's names."""

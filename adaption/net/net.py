@@ -1,0 +1,298 @@
+"""Net: a Caffe net as a torch module. Caffe: net.cpp."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from adaption.errors import AdaptionError, LayerError, ShapeError, UsageError
+from adaption.graph import NetSpec, NetState, build_spec, insert_splits
+from adaption.io.caffemodel import Weights, read_weights, write_weights
+from adaption.io.netfile import NetFile, read_net
+from adaption.net.build import build_nodes, infer_shapes
+from adaption.net.gradients import mark_gradients
+from adaption.net.node import Node
+from adaption.net.weights import LoadReport, layer_weights, load_weights
+
+if TYPE_CHECKING:
+    from adaption.net.blob import Blob
+
+__all__ = ["Net"]
+
+PathLike = str | os.PathLike[str]
+Observer = Callable[[Node, Sequence[Tensor]], None]
+
+
+class Net(nn.Module):
+    """A net that computes what Caffe computes, layer by layer.
+
+    Args:
+        net: a prototxt path, a NetFile from `read_net`, or a NetSpec.
+        weights: caffemodel path (binary or HDF5), `Weights`, or several of them, loaded in turn.
+        phase: "TRAIN" or "TEST"; with `level` and `stages` it decides which layers are kept.
+        original_semantics: reproduce the original ADaPTION where its behaviour is a defect.
+        seed: seed of the generator behind fillers, dropout and stochastic rounding.
+        end: keep the layers up to and including this one.
+
+    `blobs` maps blob names to Blob, `params` layer names to lists of Blob, both in Caffe's order
+    (Split layers included). Blobs are float32.
+
+    Raises: AdaptionError naming file, line and layer when the net cannot be built.
+    """
+
+    def __init__(
+        self,
+        net: PathLike | NetFile | NetSpec,
+        weights: PathLike | Weights | Sequence[PathLike | Weights] | None = None,
+        phase: str = "TEST",
+        *,
+        level: int = 0,
+        stages: Sequence[str] = (),
+        original_semantics: bool = False,
+        seed: int | None = None,
+        end: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = _up_to(_as_spec(net, NetState(phase, level, tuple(stages))), end)
+        self.name = self.spec.name
+        self.phase = self.spec.phase
+        self.original_semantics = original_semantics
+        self.generator = torch.Generator()
+        if seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(seed)
+        try:
+            self.nodes = build_nodes(
+                insert_splits(self.spec), self.generator, original_semantics=original_semantics
+            )
+            self.blobs: dict[str, Blob] = {}
+            infer_shapes(self.nodes, self.blobs, self.generator)
+            mark_gradients(self.nodes, force_backward=self.spec.force_backward)
+        except AdaptionError as error:
+            raise error.at(file=self.spec.file) from None
+        self.params = {n.spec.name: n.blobs for n in self.nodes if n.blobs}
+        self._register()
+        self._seen_shapes = self._input_shapes()
+        self.fill_loss_diffs()
+        for one in [weights] if weights is None or not _is_many(weights) else weights:
+            if one is not None:
+                self.load(one)  # type: ignore[arg-type]
+
+    def _register(self) -> None:
+        """Make the masters nn.Parameters, so that torch's tools find them."""
+        seen: set[int] = set()
+        for node in self.nodes:
+            for i, blob in enumerate(node.blobs):
+                if id(blob) in seen or blob not in node.masters or node.layer.writes_blobs:
+                    continue
+                seen.add(id(blob))
+                parameter = nn.Parameter(blob.tensor, requires_grad=False)
+                blob.adopt(parameter)
+                self.register_parameter(f"{node.spec.name}:{i}".replace(".", "_"), parameter)
+
+    # -- structure ---------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the blobs that the caller fills."""
+        return self.spec.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the blobs that no layer reads, sorted."""
+        return self.spec.outputs
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of all layers in order, Split layers included."""
+        return [n.spec.name for n in self.nodes]
+
+    def index(self, layer: str) -> int:
+        """Place of a layer in the order of execution. Raises: UsageError."""
+        names = self.layer_names
+        if layer not in names:
+            raise UsageError(f"the net has no layer {layer!r}", f"its layers: {', '.join(names)}")
+        return names.index(layer)
+
+    def reshape(self) -> None:
+        """Pass the shapes of the input blobs through the net. Caffe: Net::Reshape."""
+        try:
+            infer_shapes(self.nodes, self.blobs, self.generator)
+        except AdaptionError as error:
+            raise error.at(file=self.spec.file) from None
+        self._seen_shapes = self._input_shapes()
+        self.fill_loss_diffs()
+
+    def _input_shapes(self) -> list[tuple[int, ...]]:
+        return [self.blobs[name].shape for name in self.inputs]
+
+    def fill_loss_diffs(self) -> None:
+        """Give every loss top its weight as diff, which starts the backward pass."""
+        for node in self.nodes:
+            for top, weight in zip(node.spec.tops, node.loss_weights, strict=True):
+                if weight:
+                    self.blobs[top].set_grad(torch.full(self.blobs[top].shape, weight))
+
+    # -- computing ---------------------------------------------------------------------------
+
+    def forward(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        observer: Observer | None = None,
+        **named: Any,
+    ) -> dict[str, Tensor]:
+        """Run the layers from `start` to `end`, both included; all of them by default.
+
+        Args:
+            inputs: arrays or tensors by input blob name; the net is reshaped to fit. Blobs that
+                are not given keep their values.
+            observer: called after each layer with its node and its tops (float, detached).
+        Returns: the output blobs as tensors; with `end`, the tops of that layer.
+        Raises: ShapeError when an input does not fit; UsageError on an unknown name.
+        """
+        self._set_inputs({**(inputs or {}), **named})
+        first = 0 if start is None else self.index(start)
+        last = len(self.nodes) - 1 if end is None else self.index(end)
+        try:
+            if self._input_shapes() != self._seen_shapes:
+                self.reshape()
+            for node in self.nodes[first : last + 1]:
+                tops = self._run(node)
+                if observer is not None:
+                    observer(node, tops)
+        except AdaptionError as error:
+            raise error.at(file=self.spec.file) from None
+        names = self.outputs if end is None else self.nodes[last].spec.tops
+        return {name: self.blobs[name].tensor for name in names}
+
+    def _set_inputs(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            if name not in self.blobs:
+                raise UsageError(
+                    f"the net has no blob {name!r}", f"its inputs: {', '.join(self.inputs)}"
+                )
+            tensor = torch.as_tensor(value, dtype=torch.float32)
+            blob = self.blobs[name]
+            if tensor.dim() != len(blob.shape):
+                raise ShapeError(
+                    f'input "{name}" has shape {tuple(tensor.shape)}, the net has {blob.shape}'
+                ).at(file=self.spec.file)
+            if tensor.data_ptr() != blob.tensor.data_ptr():
+                blob.set(tensor)
+
+    def _run(self, node: Node) -> list[Tensor]:
+        if node.spec.type == "Input":  # the caller has filled its tops
+            return [self.blobs[t].tensor for t in node.spec.tops]
+        record = node.needs_backward and torch.is_grad_enabled()
+        bottoms = [self.blobs[b].tensor for b in node.spec.bottoms]
+        if record and node.spec.is_in_place:
+            # An exposed blob keeps its memory, so the top overwrites what backward still needs.
+            bottoms = [
+                x.clone() if self.blobs[b].is_exposed and b in node.spec.tops else x
+                for x, b in zip(bottoms, node.spec.bottoms, strict=True)
+            ]
+        tops = node.forward(bottoms, record=record)
+        for name, top in zip(node.spec.tops, tops, strict=True):
+            self.blobs[name].set(top)
+        return tops
+
+    def loss(self) -> float:
+        """Weighted sum of the loss tops of the last forward pass."""
+        return sum(
+            weight * float(self.blobs[top].tensor.sum())
+            for node in self.nodes
+            for top, weight in zip(node.spec.tops, node.loss_weights, strict=True)
+            if weight
+        )
+
+    def backward(self, *, start: str | None = None, end: str | None = None) -> None:
+        """Backpropagate from layer `start` down to layer `end`, by default from last to first.
+
+        The diffs of the tops are read, the diffs of the bottoms written, and the diffs of the
+        parameters accumulated, as in Caffe: clear them with `clear_param_diffs`.
+
+        Raises: LayerError when the forward pass before was run without gradients.
+        """
+        first = len(self.nodes) - 1 if start is None else self.index(start)
+        last = 0 if end is None else self.index(end)
+        for node in reversed(self.nodes[last : first + 1]):
+            if not node.needs_backward:
+                continue
+            try:
+                self._run_backward(node)
+            except AdaptionError as error:
+                raise error.at(file=self.spec.file) from None
+
+    def _run_backward(self, node: Node) -> None:
+        if not (any(node.propagate_down) or any(node.learns)):
+            return
+        bottoms, masters = node.backward([self.blobs[t].grad for t in node.spec.tops])
+        for name, grad, down in zip(node.spec.bottoms, bottoms, node.propagate_down, strict=True):
+            if down:
+                self.blobs[name].set_grad(grad)
+        for blob, grad in zip(node.masters, masters, strict=True):
+            if grad is not None:
+                blob.add_grad(grad)
+
+    def clear_param_diffs(self) -> None:
+        """Set the diffs of all parameters to zero."""
+        for blobs in self.params.values():
+            for blob in blobs:
+                blob.set_grad(None)
+
+    # -- weights -----------------------------------------------------------------------------
+
+    def load(self, weights: PathLike | Weights) -> LoadReport:
+        """Copy weights into the layers of the same name.
+
+        Raises: WeightsError listing what does not fit, FileFormatError when the file is bad.
+        """
+        if not isinstance(weights, Weights):
+            weights = read_weights(weights)
+        try:
+            return load_weights(self.nodes, weights, original_semantics=self.original_semantics)
+        except AdaptionError as error:
+            raise error.at(file=weights.file) from None
+
+    def weights(self) -> Iterator[Any]:
+        """The layers with their blobs, in caffemodel order; see io.caffemodel.LayerWeights."""
+        return layer_weights(self.nodes)
+
+    def save(self, path: PathLike) -> None:
+        """Write a caffemodel; a name that ends in .h5 gives HDF5."""
+        write_weights(path, self.weights(), name=self.name)
+
+    def manual_seed(self, seed: int) -> None:
+        """Restart the net's random numbers (dropout, stochastic rounding)."""
+        self.generator.manual_seed(seed)
+
+
+def _as_spec(net: PathLike | NetFile | NetSpec, state: NetState) -> NetSpec:
+    if isinstance(net, NetSpec):
+        return net
+    if not isinstance(net, NetFile):
+        net = read_net(net)
+    return build_spec(net.message, state, file=net.file, lines=net.lines)
+
+
+def _up_to(spec: NetSpec, end: str | None) -> NetSpec:
+    if end is None:
+        return spec
+    names = [s.name for s in spec.layers]
+    if end not in names:
+        raise LayerError(f"has no layer {end!r} to end at", f"its layers: {', '.join(names)}").at(
+            file=spec.file
+        )
+    return spec.with_layers(spec.layers[: names.index(end) + 1])
+
+
+def _is_many(weights: object) -> bool:
+    return isinstance(weights, Sequence) and not isinstance(weights, str)

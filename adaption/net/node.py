@@ -1,0 +1,219 @@
+"""Node: one layer of a running net, with its blobs, formats and gradient flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adaption.errors import AdaptionError, LayerError
+from adaption.graph import LayerSpec
+from adaption.layers.base import Layer, Runtime
+from adaption.net.blob import Blob
+from adaption.net.plan import LayerFormats, is_low_precision
+from adaption.numerics import Format, quantize_ste
+
+__all__ = ["Node", "Tape"]
+
+
+@dataclass
+class Tape:
+    """What one recorded forward pass keeps for the backward pass."""
+
+    bottoms: list[Tensor]
+    blobs: list[Tensor]
+    tops: list[Tensor]
+
+
+@dataclass
+class Node:
+    """One layer in a net. `blobs` are in caffemodel order.
+
+    A low-precision layer holds its blobs in pairs, full precision then rounded (ADaPTION's
+    layout: W, rounded W, b, rounded b); the layer itself sees one tensor per pair.
+    """
+
+    spec: LayerSpec
+    layer: Layer
+    formats: LayerFormats
+    runtime: Runtime
+    blobs: list[Blob] = field(default_factory=list)
+    blob_names: list[str | None] = field(default_factory=list)  # shared names of param specs
+    needs_backward: bool = False
+    propagate_down: list[bool] = field(default_factory=list)
+    learns: list[bool] = field(default_factory=list)  # per blob of `blobs`
+    loss_weights: list[float] = field(default_factory=list)
+    tape: Tape | None = None
+    _rounded_from: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def is_paired(self) -> bool:
+        return is_low_precision(self.spec.type)
+
+    @property
+    def masters(self) -> list[Blob]:
+        """The full precision blobs, one per tensor that the layer sees."""
+        return self.blobs[::2] if self.is_paired else self.blobs
+
+    def gradient_flags(self) -> list[bool]:
+        """For each master: whether its gradient is computed.
+
+        In the original, blob i of the four obeys param spec i and the bias gradient is gated by
+        blob 1; what was meant is one spec per master.
+        """
+        if not self.is_paired:
+            return self.learns
+        if self.runtime.original_semantics:
+            return self.learns[: len(self.masters)]
+        return self.learns[::2]
+
+    def format_of(self, index: int) -> Format | None:
+        """Format of master `index`: the weights' for the first, the bias' for the second."""
+        return (self.formats.weight, self.formats.bias)[index] if index < 2 else None
+
+    def quantized_blobs(self) -> list[Tensor]:
+        """The tensors handed to the layer: masters, rounded at use where a format asks for it."""
+        out = []
+        for i, master in enumerate(self.masters):
+            fmt = self.format_of(i)
+            if fmt is None:
+                out.append(master.tensor)
+                if self.is_paired and not self.runtime.original_semantics:
+                    self._refresh(i, master, None)
+            else:
+                out.append(self._refresh(i, master, fmt))
+        return out
+
+    def _refresh(self, index: int, master: Blob, fmt: Format | None) -> Tensor:
+        """The rounded copy of a master, made anew only when the master may have changed."""
+        with torch.no_grad():
+            source = master.tensor.detach()
+            if not self.is_paired:
+                assert fmt is not None
+                kept = self.runtime.state.get(("rounded", index))
+                if kept is None or self._is_stale(index, master, fmt):
+                    kept = fmt.quantize(source, self.runtime.generator)
+                    self.runtime.state["rounded", index] = kept
+                return kept
+            rounded = self.blobs[2 * index + 1]
+            if self._is_stale(index, master, fmt) or rounded.is_exposed:
+                target = rounded.tensor.detach()
+                target.copy_(
+                    source if fmt is None else fmt.quantize(source, self.runtime.generator)
+                )
+            return rounded.tensor.detach()
+
+    def _is_stale(self, index: int, master: Blob, fmt: Format | None) -> bool:
+        version = (id(master.tensor), master.tensor._version)
+        fresh = (
+            self._rounded_from.get(index) == version
+            and not master.is_exposed
+            and not (fmt is not None and fmt.is_random)
+        )
+        self._rounded_from[index] = version
+        return not fresh
+
+    def forward(self, bottoms: Sequence[Tensor], *, record: bool) -> list[Tensor]:
+        """One forward pass; with `record` it keeps what `backward` needs."""
+        blobs = self.quantized_blobs()
+        self.tape = None
+        if not record:
+            with torch.no_grad():
+                return self._call(list(bottoms), blobs)
+        leaves = [
+            x.detach().requires_grad_(down)
+            for x, down in zip(bottoms, self.propagate_down, strict=True)
+        ]
+        weights = blobs
+        if not self.layer.writes_blobs:
+            weights = [
+                b.detach().requires_grad_(learn)
+                for b, learn in zip(blobs, self.gradient_flags(), strict=True)
+            ]
+        with torch.enable_grad(), self._backward_with_masters(weights):
+            tops = self._call(leaves, weights)
+        self.tape = Tape(leaves, weights, tops)
+        return [t.detach() for t in tops]
+
+    def _call(self, bottoms: list[Tensor], blobs: list[Tensor]) -> list[Tensor]:
+        layer = self.layer
+        try:
+            if layer.same_tops_as_bottoms:
+                tops = [layer.run(self.runtime, x, *blobs) for x in bottoms]
+            else:
+                made = layer.run(self.runtime, *bottoms, *blobs)
+                tops = list(made) if isinstance(made, tuple | list) else [made]
+        except AdaptionError as error:
+            raise error.at(
+                layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
+            ) from None
+        except RuntimeError as error:
+            shapes = ", ".join(str(tuple(x.shape)) for x in bottoms)
+            raise LayerError(f"forward failed on bottoms of shape {shapes}: {error}").at(
+                layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
+            ) from error
+        fmt = self.formats.activation
+        if fmt is not None:
+            tops = [quantize_ste(t, fmt, self.runtime.generator) for t in tops]
+        return tops
+
+    def _backward_with_masters(self, weights: list[Tensor]) -> Any:
+        """Let autograd keep the full precision blob wherever it would keep the rounded one.
+
+        ADaPTION computes the bottom gradient with the unrounded weights (lp_conv_layer.cpp and
+        lp_inner_product_layer.cpp, Backward_cpu). As a side effect no rounded copy is kept.
+        """
+        masters = {
+            w.untyped_storage().data_ptr(): master
+            for i, (w, master) in enumerate(zip(weights, self.masters, strict=True))
+            if self.format_of(i) is not None
+        }
+        if not masters:
+            return torch.enable_grad()
+
+        def pack(saved: Tensor) -> tuple[Tensor, Blob | None]:
+            return saved, masters.get(saved.untyped_storage().data_ptr())
+
+        def unpack(kept: tuple[Tensor, Blob | None]) -> Tensor:
+            saved, master = kept
+            if master is None:
+                return saved
+            full = master.tensor.detach()
+            return full.as_strided(saved.size(), saved.stride(), saved.storage_offset())
+
+        return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
+
+    def backward(self, top_grads: Sequence[Tensor]) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """Gradients of the bottoms and of the masters; None where none is asked for.
+
+        Raises: LayerError when no forward pass was recorded.
+        """
+        tape = self.tape
+        if tape is None:
+            raise LayerError(
+                "backward without a recorded forward pass",
+                "run forward on the whole net first",
+            ).at(layer=self.spec.name, layer_type=self.spec.type)
+        wanted = [t for t in (*tape.bottoms, *tape.blobs) if t.requires_grad]
+        pairs = [
+            (t, g) for t, g in zip(tape.tops, top_grads, strict=True) if t.requires_grad
+        ]
+        found: dict[int, Tensor | None] = {}
+        if wanted and pairs:
+            grads = torch.autograd.grad(
+                [t for t, _ in pairs],
+                wanted,
+                [g.view(t.shape) for t, g in pairs],
+                allow_unused=True,
+                retain_graph=True,
+            )
+            found = {id(t): g for t, g in zip(wanted, grads, strict=True)}
+        return (
+            [found.get(id(t)) for t in tape.bottoms],
+            [found.get(id(t)) for t in tape.blobs],
+        )
+
+

@@ -1,0 +1,139 @@
+"""Weights into and out of a net, by layer name. Caffe: Net::CopyTrainedLayersFrom, Net::ToProto."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from adaption.errors import WeightsError
+from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights
+from adaption.net.blob import Blob
+from adaption.net.node import Node
+
+__all__ = ["LoadReport", "layer_weights", "load_weights"]
+
+
+@dataclass
+class LoadReport:
+    """What a load did, by layer name."""
+
+    file: str | None = None
+    loaded: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)  # in the file, not in the net
+    missing: list[str] = field(default_factory=list)  # in the net, without weights in the file
+
+    def __str__(self) -> str:
+        text = f"{len(self.loaded)} layers loaded"
+        if self.ignored:
+            text += f", {len(self.ignored)} of the file not in the net: {_some(self.ignored)}"
+        if self.missing:
+            text += f", {len(self.missing)} of the net not in the file: {_some(self.missing)}"
+        return text
+
+
+def load_weights(
+    nodes: Sequence[Node], weights: Weights, *, original_semantics: bool = False
+) -> LoadReport:
+    """Copy blobs into the layers of the same name.
+
+    Plain weights (W, b) load into low-precision layers (W, rounded W, b, rounded b) and back,
+    unless `original_semantics`. Layers of the file that the net lacks are ignored; layers of the
+    net that the file lacks keep their values; both are reported.
+
+    Raises: WeightsError listing every blob whose number or shape does not fit; then no blob has
+        been written.
+    """
+    report = LoadReport(file=weights.file)
+    targets = {node.spec.name: node for node in nodes if node.blobs}
+    plain = {node.spec.name for node in nodes if not node.blobs}
+    copies: list[tuple[Blob, WeightBlob]] = []
+    misfits = []
+    for source in weights.layers:
+        node = targets.get(source.name)
+        if node is None:
+            if source.blobs and source.name not in plain:
+                report.ignored.append(source.name)
+            continue
+        if not source.blobs:
+            continue
+        pairs = _pair(node, source, original_semantics)
+        bad = _misfits(node, source, pairs)
+        if bad:
+            misfits.append(f'"{source.name}" ({bad})')
+        else:
+            copies.extend(pairs or [])
+            report.loaded.append(source.name)
+    report.missing = [name for name in targets if name not in report.loaded]
+    if misfits:
+        raise WeightsError(
+            f"weights do not fit the net: {'; '.join(misfits[:12])}"
+            + (f"; {len(misfits) - 12} more" if len(misfits) > 12 else ""),
+            "give the caffemodel that belongs to this prototxt, or rename the layers that differ",
+        ).at(file=weights.file)
+    for blob, value in copies:
+        blob.write(value.array())
+    return report
+
+
+def _pair(
+    node: Node, source: LayerWeights, original_semantics: bool
+) -> list[tuple[Blob, WeightBlob]] | None:
+    """Target and source blobs in order; None when their numbers do not fit."""
+    blobs = source.blobs
+    if len(blobs) == len(node.blobs):
+        return list(zip(node.blobs, blobs, strict=True))
+    if original_semantics:
+        return None
+    count = len(node.masters)
+    if node.is_paired and len(blobs) == count:
+        return [
+            (target, value)
+            for i, value in enumerate(blobs)
+            for target in node.blobs[2 * i : 2 * i + 2]
+        ]
+    if not node.is_paired and source.is_paired and len(blobs) == 2 * count:
+        return list(zip(node.blobs, blobs[::2], strict=True))
+    return None
+
+
+def _misfits(
+    node: Node, source: LayerWeights, pairs: list[tuple[Blob, WeightBlob]] | None
+) -> str:
+    if pairs is None:
+        return f"{len(source.blobs)} blobs in the file, {len(node.blobs)} in the net"
+    for i, (blob, value) in enumerate(pairs):
+        if not _same_shape(blob.shape, value):
+            return f"blob {i} is {_by(value.shape)} in the file, {_by(blob.shape)} in the net"
+    return ""
+
+
+def _same_shape(shape: tuple[int, ...], value: WeightBlob) -> bool:
+    """Caffe's Blob::ShapeEquals: legacy files give four numbers for blobs of up to four axes."""
+    if tuple(value.shape) == shape:
+        return True
+    if value.legacy and len(shape) <= 4:
+        return (1,) * (4 - len(shape)) + shape == tuple(value.shape)
+    return False
+
+
+def layer_weights(nodes: Sequence[Node]) -> Iterator[LayerWeights]:
+    """Every layer with its blobs, as a caffemodel holds them; rounded blobs are fresh."""
+    for node in nodes:
+        if node.spec.type == "Split":
+            continue
+        if not node.runtime.original_semantics:
+            node.quantized_blobs()
+        yield LayerWeights(
+            node.spec.name,
+            node.spec.type,
+            [WeightBlob.of(b.tensor.detach().cpu().numpy()) for b in node.blobs],
+        )
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(str(d) for d in shape) or "scalar"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return f"{shown}, ..." if len(names) > 6 else shown

@@ -1,0 +1,44 @@
+"""Measures of what quantization does to a tensor. Shares are fractions 0..1."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from adaption.errors import ShapeError
+from adaption.numerics.formats import FixedPoint
+
+__all__ = ["saturated_share", "sqnr_db", "zero_share"]
+
+
+def sqnr_db(reference: Tensor, quantized: Tensor) -> float:
+    """Signal-to-quantization-noise ratio.
+
+    Args:
+        reference: float values, any shape.
+        quantized: same shape, values on a format's grid.
+    Returns: 10 log10(sum(reference²) / sum((reference - quantized)²)) in dB; inf when equal,
+        -inf when the reference is all zero and the quantized values are not.
+    Raises: ShapeError when the two shapes differ.
+    """
+    if reference.shape != quantized.shape:
+        raise ShapeError(f"shapes differ: {tuple(reference.shape)} and {tuple(quantized.shape)}")
+    wide = reference.double()
+    noise = float((wide - quantized.double()).square().sum())
+    if noise == 0.0:
+        return math.inf
+    signal = float(wide.square().sum())
+    return 10.0 * math.log10(signal / noise) if signal else -math.inf
+
+
+def saturated_share(x: Tensor, fmt: FixedPoint) -> float:
+    """Share of the values that lie outside the format's range, min_value..max_value."""
+    outside = (x > fmt.max_value) | (x < fmt.min_value)
+    return float(torch.count_nonzero(outside)) / max(1, x.numel())
+
+
+def zero_share(x: Tensor) -> float:
+    """Share of exact zeros."""
+    return 1.0 - float(torch.count_nonzero(x)) / max(1, x.numel())

@@ -1,0 +1,203 @@
+"""pycaffe's Net. Caffe: python/caffe/pycaffe.py, python/caffe/_caffe.cpp."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaption.errors import ShapeError, UsageError
+from adaption.net import Blob
+from adaption.net import Net as CoreNet
+from adaption.pycaffe.mode import settings
+
+__all__ = ["Layer", "Net"]
+
+PathLike = str | os.PathLike[str]
+Array = NDArray[np.float32]
+
+
+class Layer:
+    """One layer as pycaffe shows it: `type` and `blobs`."""
+
+    def __init__(self, type: str, blobs: list[Blob]) -> None:
+        self.type = type
+        self.blobs = blobs
+
+
+class Net:
+    """A net, called as pycaffe calls it.
+
+    `Net(prototxt, phase)`, `Net(prototxt, weights, phase)` or
+    `Net(prototxt, phase, weights=..., level=..., stages=...)`; `phase` is TRAIN (0) or TEST (1).
+
+    Raises: AdaptionError with file, line and layer when files are bad or do not fit.
+    """
+
+    def __init__(
+        self,
+        network_file: PathLike,
+        *args: Any,
+        phase: int | None = None,
+        weights: PathLike | None = None,
+        level: int = 0,
+        stages: Sequence[str] | None = None,
+    ) -> None:
+        rest = list(args)
+        if rest and not isinstance(rest[0], int | np.integer):
+            weights = rest.pop(0)
+        if rest:
+            phase = rest.pop(0)
+        if rest or phase not in (0, 1):
+            raise UsageError(
+                f"Net was called with phase {phase!r}", "Net(prototxt, weights, caffe.TEST)"
+            )
+        self._net = CoreNet(
+            network_file,
+            weights,
+            ("TRAIN", "TEST")[phase],
+            level=level,
+            stages=tuple(stages or ()),
+            original_semantics=settings.original_semantics,
+            seed=settings.next_seed(),
+        )
+        self._index()
+
+    def _index(self) -> None:
+        net = self._net
+        self.blobs: OrderedDict[str, Blob] = OrderedDict(net.blobs)
+        self.params: OrderedDict[str, list[Blob]] = OrderedDict(net.params)
+        self.layers = [Layer(n.spec.type, n.blobs) for n in net.nodes]
+        self._layer_names = net.layer_names
+        self.layer_dict: OrderedDict[str, Layer] = OrderedDict(
+            zip(self._layer_names, self.layers, strict=True)
+        )
+        self.bottom_names = OrderedDict((n.spec.name, list(n.spec.bottoms)) for n in net.nodes)
+        self.top_names = OrderedDict((n.spec.name, list(n.spec.tops)) for n in net.nodes)
+
+    @property
+    def name(self) -> str:
+        return self._net.name
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the input blobs."""
+        return list(self._net.inputs)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the output blobs."""
+        return list(self._net.outputs)
+
+    @property
+    def blob_loss_weights(self) -> OrderedDict[str, float]:
+        """Loss weight of each blob, 0 where it is no loss."""
+        weights = OrderedDict.fromkeys(self.blobs, 0.0)
+        for node in self._net.nodes:
+            weights.update(zip(node.spec.tops, node.loss_weights, strict=True))
+        return weights
+
+    def forward(
+        self,
+        blobs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Array]:
+        """Forward pass.
+
+        Args:
+            blobs: blobs to return besides the outputs.
+            start, end: first and last layer by name, both included.
+            kwargs: input arrays by blob name, of the blobs' shapes.
+        Returns: arrays by blob name: the outputs, or the tops of `end`, and `blobs`.
+        """
+        if kwargs:
+            if set(kwargs) != set(self.inputs):
+                raise UsageError(
+                    f"forward is given {sorted(kwargs)}", f"the inputs are {sorted(self.inputs)}"
+                )
+            for name, array in kwargs.items():
+                if np.shape(array)[0] != self.blobs[name].shape[0]:
+                    raise ShapeError(
+                        f'input "{name}" has batch size {np.shape(array)[0]}, the net'
+                        f" {self.blobs[name].shape[0]}",
+                        "reshape the blob, then call net.reshape()",
+                    )
+                self.blobs[name].data[...] = array
+        made = self._net.forward(start=start, end=end)
+        names = [*made, *(b for b in blobs or () if b not in made)]
+        return {name: self.blobs[name].data for name in names}
+
+    def backward(
+        self,
+        diffs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Array]:
+        """Backward pass.
+
+        Args:
+            diffs: blobs whose diffs are returned besides those of the inputs.
+            start, end: layers to begin and end at, in backward order, both included.
+            kwargs: diffs of output blobs by name.
+        Returns: diffs by blob name: the inputs, or the bottoms of `end`, and `diffs`.
+        """
+        for name, array in kwargs.items():
+            if name not in self.outputs:
+                raise UsageError(f"backward is given {name!r}", f"the outputs are {self.outputs}")
+            self.blobs[name].diff[...] = array
+        self._net.backward(start=start, end=end)
+        names = self.bottom_names[end] if end is not None else self.inputs
+        return {name: self.blobs[name].diff for name in dict.fromkeys([*names, *(diffs or ())])}
+
+    def forward_all(
+        self, blobs: Sequence[str] | None = None, **kwargs: Any
+    ) -> dict[str, Array]:
+        """Forward over any number of samples, in batches of the net's size; the last is padded."""
+        collected: dict[str, list[Array]] = {}
+        count = 0
+        for chunk, count in self._batches(kwargs):
+            for name, values in self.forward(blobs=blobs, **chunk).items():
+                collected.setdefault(name, []).append(values.copy())
+        return {name: np.concatenate(parts)[:count] for name, parts in collected.items()}
+
+    def _batches(self, arrays: Mapping[str, Any]) -> Iterator[tuple[dict[str, Array], int]]:
+        count = len(next(iter(arrays.values())))
+        size = self.blobs[next(iter(arrays))].shape[0]
+        for at in range(0, count, size):
+            chunk = {}
+            for name, values in arrays.items():
+                part = np.asarray(values[at : at + size], np.float32)
+                short = size - len(part)
+                pad = np.zeros((short, *part.shape[1:]), np.float32)
+                chunk[name] = np.concatenate([part, pad]) if short else part
+            yield chunk, count
+
+    def reshape(self) -> None:
+        """Pass changed input shapes through the net."""
+        self._net.reshape()
+
+    def copy_from(self, weights: PathLike) -> None:
+        """Load a caffemodel (binary or HDF5) by layer name."""
+        self._net.load(weights)
+
+    def save(self, path: PathLike) -> None:
+        """Write a binary caffemodel."""
+        self._net.save(path)
+
+    def set_input_arrays(self, data: Any, labels: Any) -> None:
+        """Hand arrays to the net's MemoryData layer: (N, C, H, W) and one label per sample."""
+        node = self._net.nodes[0]
+        if not hasattr(node.layer, "set_arrays"):
+            raise UsageError("the first layer is no MemoryData layer", "fill the input blobs instead")
+        node.layer.set_arrays(node.runtime, data, labels)
+
+    def clear_param_diffs(self) -> None:
+        """Set the diffs of all parameters to zero."""
+        self._net.clear_param_diffs()

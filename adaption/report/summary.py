@@ -1,0 +1,140 @@
+"""Reading the summary of a quantized net: safe access, and the rows every view shows.
+
+A summary is the mapping `adaption quantize` saves as summary.json. Only `format` and `layers` must
+be there; whatever else is missing or null was not measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adaption.errors import FieldError
+from adaption.report.format import (
+    ABSENT,
+    compact,
+    count,
+    decibel,
+    one_line,
+    percent,
+    points,
+    size,
+)
+
+__all__ = [
+    "FORMAT",
+    "POINTS",
+    "ResultRow",
+    "checked",
+    "first_differing",
+    "is_saturating",
+    "points_of",
+    "result_rows",
+    "sqnr_text",
+    "sqnr_value",
+]
+
+Summary = Mapping[str, Any]
+
+FORMAT = "adaption.summary/1"
+POINTS = ("weight", "bias", "activation")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One line of the results table; cells are text."""
+
+    measure: str
+    before: str  # of the float net
+    after: str  # of the quantized net
+    change: str
+
+
+def checked(summary: Summary) -> Summary:
+    """`summary` itself, if it is one. Raises: FieldError."""
+    if summary.get("format") != FORMAT:
+        fix = "make the summary with `adaption quantize` of this version"
+        raise FieldError("format", summary.get("format"), repr(FORMAT), fix)
+    if not isinstance(summary.get("layers"), list):
+        raise FieldError("layers", summary.get("layers"), "a list of layers")
+    return summary
+
+
+def points_of(layer: Summary) -> Iterator[tuple[str, Summary]]:
+    """The measured quantization points of a layer: ("weight", {...}), ..."""
+    for point in POINTS:
+        tensor = layer.get(point)
+        if tensor is not None:
+            yield point, tensor
+
+
+def sqnr_value(tensor: Summary | None) -> float | None:
+    """SQNR in dB of a quantization point: inf when exact (null in JSON), None when not measured."""
+    if tensor is None or "sqnr_db" not in tensor:
+        return None
+    value = tensor["sqnr_db"]
+    return math.inf if value is None else float(value)
+
+
+def sqnr_text(tensor: Summary | None, unit: str = " dB") -> str:
+    """SQNR of a quantization point as text."""
+    value = sqnr_value(tensor)
+    return ABSENT if value is None else decibel(value, unit)
+
+
+def is_saturating(tensor: Summary) -> bool:
+    """True when some value of the point lies outside its format's range."""
+    return (tensor.get("saturated_share") or 0.0) > 0.0
+
+
+def first_differing(blobs: list[Summary]) -> int | None:
+    """Index of the first blob of a verification that is not bit-equal; None when all are."""
+    for index, blob in enumerate(blobs):
+        measured = (blob.get("max_error"), blob.get("differing_share"))
+        # `not == 0` and not `> 0`: a NaN is a difference too
+        if any(value is not None and not value == 0 for value in measured):
+            return index
+    return None
+
+
+def result_rows(summary: Summary) -> list[ResultRow]:
+    """The results table: what quantization did to the whole net."""
+    rows: list[ResultRow] = []
+    accuracy = summary.get("accuracy")
+    for key, name in (("top1", "top-1 accuracy"), ("top5", "top-5 accuracy")):
+        if accuracy is not None:
+            before = (accuracy.get("float") or {}).get(key)
+            after = (accuracy.get("quantized") or {}).get(key)
+            if before is not None or after is not None:
+                rows.append(_share_row(name, before, after))
+    flipped = summary.get("flipped_predictions")
+    if flipped is not None:
+        of = f"{count(flipped.get('count'))} of {count(flipped.get('samples'))}"
+        rows.append(ResultRow("flipped predictions", ABSENT, of, percent(flipped.get("share"))))
+    for blob, value in (summary.get("output_sqnr_db") or {}).items():
+        rows.append(ResultRow(f'SQNR of "{one_line(blob)}"', ABSENT, decibel(value), ABSENT))
+    sparsity = summary.get("sparsity") or {}
+    for key, name in (("weights", "zero weights"), ("activations", "zero activations")):
+        before, after = sparsity.get(f"{key}_before"), sparsity.get(f"{key}_after")
+        if before is not None or after is not None:
+            rows.append(_share_row(name, before, after))
+    macs = summary.get("macs") or {}
+    total = macs.get("total")
+    if total:
+        rows.append(ResultRow("MACs per sample", compact(total), compact(total), ABSENT))
+        skippable = [macs.get(f"zero_skippable_{when}") for when in ("before", "after")]
+        shares = [None if value is None else value / total for value in skippable]
+        rows.append(_share_row("zero-skippable MACs", *shares))
+    files = summary.get("files") or {}
+    sizes = [(files.get(key) or {}).get("size_bytes") for key in ("weights", "weights_lp")]
+    if None not in sizes:
+        ratio = f"x {sizes[1] / sizes[0]:.2f}" if sizes[0] else ABSENT
+        rows.append(ResultRow("caffemodel on disk", size(sizes[0]), size(sizes[1]), ratio))
+    return rows
+
+
+def _share_row(name: str, before: float | None, after: float | None) -> ResultRow:
+    change = ABSENT if before is None or after is None else points(after - before)
+    return ResultRow(name, percent(before), percent(after), change)

@@ -1,0 +1,149 @@
+"""Tables for the shell: rich ones on a terminal, plain columns when the output is piped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from adaption.report.format import (
+    ABSENT,
+    Q_CONVENTION,
+    compact,
+    one_line,
+    percent,
+    significant,
+)
+from adaption.report.summary import checked, result_rows, sqnr_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = [
+    "Grid",
+    "layers_grid",
+    "layers_table",
+    "plain",
+    "print_summary",
+    "results_grid",
+    "results_table",
+]
+
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table before it is drawn: `rich()` for a terminal, `plain()` for a pipe.
+
+    The first `text_columns` columns hold words and stand left, the others numbers and stand right.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    note: str = ""
+    text_columns: int = 1
+
+    def rich(self) -> Table:
+        """A rich table; cells are text, not markup."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(
+            title=Text(self.title) if self.title else None,
+            caption=Text(self.note) if self.note else None,
+            title_justify="left",
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        for index, column in enumerate(self.columns):
+            if index < self.text_columns:
+                table.add_column(Text(column), justify="left", overflow="fold")
+            else:
+                table.add_column(Text(column), justify="right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(Text(one_line(cell)) for cell in row))
+        return table
+
+    def plain(self) -> str:
+        """Columns of ASCII text two spaces apart; nothing is cut, wrapped or coloured."""
+        rows = [[one_line(cell) for cell in row] for row in (self.columns, *self.rows)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
+        lines = [self.title] if self.title else []
+        for row in rows:
+            cells = [
+                cell.ljust(width) if index < self.text_columns else cell.rjust(width)
+                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join([*lines, self.note] if self.note else lines)
+
+
+def results_grid(summary: Summary) -> Grid:
+    """What quantization did to the whole net, float beside quantized."""
+    rows = [(r.measure, r.before, r.after, r.change) for r in result_rows(checked(summary))]
+    verification = summary.get("verification") or []
+    passed = sum(bool(entry.get("ok")) for entry in verification)
+    if verification:
+        word = "ok" if passed == len(verification) else "FAILED"
+        rows.append(("verification", ABSENT, f"{passed} of {len(verification)}", word))
+    title = (
+        f"{summary.get('net', 'net')}: {summary.get('bits', '?')} bits, rule {summary.get('rule')}"
+    )
+    return Grid(("measure", "float", "quantized", "change"), rows, title=one_line(title))
+
+
+def layers_grid(summary: Summary) -> Grid:
+    """One line per layer; w stands for weight, a for activation."""
+    columns = (
+        *("layer", "type", "w Qm.f", "a Qm.f", "w max", "a max", "w SQNR dB", "a SQNR dB"),
+        *("w sat %", "a sat %", "w zero %", "a zero %", "MACs"),
+    )
+    rows = []
+    for layer in checked(summary)["layers"]:
+        pair = [layer.get("weight"), layer.get("activation")]
+        rows.append(
+            (
+                str(layer.get("name")),
+                str(layer.get("type", ABSENT)),
+                *((t or {}).get("q", ABSENT) for t in pair),
+                *(significant((t or {}).get("max_abs"), 3) for t in pair),
+                *(sqnr_text(t, unit="") for t in pair),
+                *(percent((t or {}).get("saturated_share"), unit="") for t in pair),
+                *(percent((t or {}).get("zero_share_after"), unit="") for t in pair),
+                compact(layer.get("macs")).replace(" ", ""),
+            )
+        )
+    return Grid(columns, rows, title="layers", note=Q_CONVENTION, text_columns=2)
+
+
+def results_table(summary: Summary) -> Table:
+    """`results_grid` as a rich table."""
+    return results_grid(summary).rich()
+
+
+def layers_table(summary: Summary) -> Table:
+    """`layers_grid` as a rich table."""
+    return layers_grid(summary).rich()
+
+
+def plain(summary: Summary) -> str:
+    """Both tables as plain columns, for pipes and logs."""
+    return f"{results_grid(summary).plain()}\n\n{layers_grid(summary).plain()}\n"
+
+
+def print_summary(summary: Summary, stream: TextIO | None = None) -> None:
+    """Both tables on `stream` (standard output): rich on a terminal, plain elsewhere."""
+    stream = sys.stdout if stream is None else stream
+    if not stream.isatty():
+        stream.write(plain(summary))
+        return
+    from rich.console import Console
+
+    console = Console(file=stream)
+    console.print(results_table(summary))
+    console.print(layers_table(summary))

@@ -1,0 +1,57 @@
+"""Package of `adaption`. Ranges here are wide; constraints.txt pins what the tests run with."""
+
+import runpy
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+EXTRAS = {
+    "hdf5": ["h5py>=3.10"],  # also a core requirement: the name that an error message gives
+    "leveldb": ["plyvel>=1.5"],
+    "opencv": ["opencv-python-headless>=4.8"],
+    "plot": ["matplotlib>=3.8"],
+}
+
+setup(
+    name="adaption",
+    version=runpy.run_path(str(ROOT / "adaption" / "_version.py"))["__version__"],
+    description="Fixed-point versions of Caffe nets, without Caffe",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="adaption developers",
+    license="BSD-2-Clause",
+    license_files=["LICENSE"],
+    keywords=["caffe", "fixed-point", "quantization", "prototxt", "caffemodel", "onnx"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["adaption", "adaption.*"]),
+    package_data={
+        "adaption": ["py.typed"],
+        "adaption.proto": ["*.pyi"],
+        "adaption.report": ["*.j2", "templates/*.j2"],
+    },
+    install_requires=[
+        "h5py>=3.10",
+        "jinja2>=3.1",
+        "lmdb>=1.4",
+        "numpy>=1.26",
+        "onnx>=1.16",
+        "onnxruntime>=1.18",
+        "pillow>=10",
+        "protobuf>=4.25",
+        "rich>=13",
+        "torch>=2.2",
+    ],
+    extras_require={
+        **EXTRAS,
+        "all": sorted({requirement for extra in EXTRAS.values() for requirement in extra}),
+        "test": [
+            "grpcio-tools>=1.62",
+            "hypothesis>=6.100",
+            "mypy>=1.11",
+            "pytest>=8.2",
+            "ruff>=0.6",
+        ],
+    },
+    entry_points={"console_scripts": ["adaption=adaption.cli.main:main"]},
+)
