@@ -67,7 +67,7 @@ def _layer_spec(param: caffe_pb2.LayerParameter, state: NetState, line: int | No
     own = type(param)()
     own.CopyFrom(param)
     if not own.HasField("phase"):
-        own.phase = PHASES.index(state.phase)  # type: ignore[assignment]
+        own.phase = PHASES.index(state.phase)
     return LayerSpec(own.name, own.type, tuple(own.bottom), tuple(own.top), own, line)
 
 

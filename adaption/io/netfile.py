@@ -60,19 +60,21 @@ def from_document(document: Document) -> NetFile:
     lines: list[int | None] = [f.line for f in fields]
     # An upgrade puts Input layers in front; V0's folded padding layers leave no safe match.
     missing = len(message.layer) - len(lines)
-    lines = [None] * missing + lines if missing >= 0 else []
+    if missing < 0:
+        lines = []
+    lines[:0] = [None] * missing
     return NetFile(document, message, notices, upgrades, lines)
 
 
-def write_net(net: NetFile | Document | caffe_pb2.NetParameter, path: str | os.PathLike[str]) -> None:
+def write_net(
+    net: NetFile | Document | caffe_pb2.NetParameter, path: str | os.PathLike[str]
+) -> None:
     """Write a net prototxt: a NetFile or Document as its text stands, a message as Caffe prints it.
 
     The file appears whole or not at all.
     """
     if isinstance(net, NetFile):
         net = net.document
-    data = (
-        net.data() if isinstance(net, Document) else prototxt.format_message(net).encode("utf-8")
-    )
+    data = net.data() if isinstance(net, Document) else prototxt.format_message(net).encode("utf-8")
     with atomic_write(path, "wb") as out:
         out.write(data)

@@ -167,7 +167,7 @@ class _Filler:
     def layer_depth(self) -> int:
         """How many of the fields around lead to the layer and into it; 0 outside of layers."""
         for depth, each in enumerate(self.path, 1):
-            if _plain(each, "name") is not None and _plain(each, "type") is not None:
+            if each.name in ("layer", "layers") and _plain(each, "name") is not None:
                 return depth
         return 0
 

@@ -176,7 +176,9 @@ def layer(*types: str, param: str | None = None, **traits: Any) -> Callable[[L],
 @cache
 def _registered() -> Mapping[str, type[Layer]]:
     for package in PACKAGES:
-        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, package + "."):
+        for module in pkgutil.iter_modules(
+            importlib.import_module(package).__path__, package + "."
+        ):
             importlib.import_module(module.name)
     return _registry
 
@@ -249,5 +251,7 @@ def _check_count(kind: str, found: int, allowed: Count) -> None:
 def canonical_axis(axis: int, rank: int, name: str = "axis") -> int:
     """`axis` counted from the front; negative values count from the back, as in Caffe."""
     if not -rank <= axis < rank:
-        raise ShapeError(f"{name} is {axis}, allowed: {-rank}..{rank - 1} for a blob of {rank} axes")
+        raise ShapeError(
+            f"{name} is {axis}, allowed: {-rank}..{rank - 1} for a blob of {rank} axes"
+        )
     return axis % rank

@@ -55,8 +55,12 @@ class BatchNorm(Layer):
         channels = g.shape(mean)[0]
         one = g.constant(np.ones(channels, np.float32))
         zero = g.constant(np.zeros(channels, np.float32))
-        scale = g.op("Where", g.op("Equal", factor, g.constant(0.0)), g.constant(0.0),
-                     g.op("Reciprocal", factor))
+        scale = g.op(
+            "Where",
+            g.op("Equal", factor, g.constant(0.0)),
+            g.constant(0.0),
+            g.op("Reciprocal", factor),
+        )
         y: str = g.op(
             "BatchNormalization",
             x,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
@@ -55,7 +56,7 @@ class Slice(Layer):
         return [(*x[:axis], size, *x[axis + 1 :]) for size in self._sizes(x)]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(x.split(self._sizes(tuple(x.shape)), self._axis(x.dim())))
+        return torch.split(x, self._sizes(tuple(x.shape)), self._axis(x.dim()))
 
     def lower(self, g: Lowering, *names: str) -> Any:
         shape = g.shape(names[0])

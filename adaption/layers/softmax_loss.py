@@ -39,7 +39,9 @@ class SoftmaxWithLoss(Layer):
         log_p = torch.log_softmax(x, axis)
         labels = label.detach().flatten().long()
         check_labels(labels, x.numel() // classes, classes, ignored)
-        counted = torch.ones_like(labels, dtype=torch.bool) if ignored is None else labels != ignored
+        counted = (
+            torch.ones_like(labels, dtype=torch.bool) if ignored is None else labels != ignored
+        )
         rows = log_p.movedim(axis, -1).reshape(-1, classes)
         picked = rows.gather(1, torch.where(counted, labels, 0).unsqueeze(1)).squeeze(1)
         # The floor changes the value only: Caffe's gradient is p - 1 below it, too.

@@ -33,7 +33,8 @@ def build_nodes(
     for item in spec.layers:
         layer = build_layer(item)
         runtime = Runtime(
-            training=spec.phase == "TRAIN" if not item.message.HasField("phase")
+            training=spec.phase == "TRAIN"
+            if not item.message.HasField("phase")
             else item.message.phase == 0,
             generator=generator,
             original_semantics=original_semantics,
@@ -56,9 +57,7 @@ def _loss_weights(spec: LayerSpec, layer: Layer) -> list[float]:
     return given or [0.0] * len(spec.tops)
 
 
-def infer_shapes(
-    nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch.Generator
-) -> None:
+def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch.Generator) -> None:
     """Give every blob its shape; make and fill parameter blobs where there are none yet.
 
     An input blob that exists keeps its shape, so the same call reshapes a net.

@@ -79,9 +79,8 @@ class Net(nn.Module):
         self._register()
         self._seen_shapes = self._input_shapes()
         self.fill_loss_diffs()
-        for one in [weights] if weights is None or not _is_many(weights) else weights:
-            if one is not None:
-                self.load(one)  # type: ignore[arg-type]
+        for one in _each(weights):
+            self.load(one)
 
     def _register(self) -> None:
         """Make the masters nn.Parameters, so that torch's tools find them."""
@@ -294,5 +293,11 @@ def _up_to(spec: NetSpec, end: str | None) -> NetSpec:
     return spec.with_layers(spec.layers[: names.index(end) + 1])
 
 
-def _is_many(weights: object) -> bool:
-    return isinstance(weights, Sequence) and not isinstance(weights, str)
+def _each(
+    weights: PathLike | Weights | Sequence[PathLike | Weights] | None,
+) -> Sequence[PathLike | Weights]:
+    if weights is None:
+        return ()
+    if isinstance(weights, str | os.PathLike | Weights):
+        return (weights,)
+    return weights

@@ -93,10 +93,11 @@ class Node:
             source = master.tensor.detach()
             if not self.is_paired:
                 assert fmt is not None
-                kept = self.runtime.state.get(("rounded", index))
+                key = f"rounded {index}"
+                kept: Tensor | None = self.runtime.state.get(key)
                 if kept is None or self._is_stale(index, master, fmt):
                     kept = fmt.quantize(source, self.runtime.generator)
-                    self.runtime.state["rounded", index] = kept
+                    self.runtime.state[key] = kept
                 return kept
             rounded = self.blobs[2 * index + 1]
             if self._is_stale(index, master, fmt) or rounded.is_exposed:
@@ -186,7 +187,9 @@ class Node:
 
         return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
 
-    def backward(self, top_grads: Sequence[Tensor]) -> tuple[list[Tensor | None], list[Tensor | None]]:
+    def backward(
+        self, top_grads: Sequence[Tensor]
+    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
         """Gradients of the bottoms and of the masters; None where none is asked for.
 
         Raises: LayerError when no forward pass was recorded.
@@ -198,9 +201,7 @@ class Node:
                 "run forward on the whole net first",
             ).at(layer=self.spec.name, layer_type=self.spec.type)
         wanted = [t for t in (*tape.bottoms, *tape.blobs) if t.requires_grad]
-        pairs = [
-            (t, g) for t, g in zip(tape.tops, top_grads, strict=True) if t.requires_grad
-        ]
+        pairs = [(t, g) for t, g in zip(tape.tops, top_grads, strict=True) if t.requires_grad]
         found: dict[int, Tensor | None] = {}
         if wanted and pairs:
             grads = torch.autograd.grad(
@@ -215,5 +216,3 @@ class Node:
             [found.get(id(t)) for t in tape.bottoms],
             [found.get(id(t)) for t in tape.blobs],
         )
-
-

@@ -58,7 +58,9 @@ def layer_formats(spec: LayerSpec, *, original_semantics: bool = False) -> Layer
     Raises: FieldError on bits out of range, or on a kind of number not computed here.
     """
     message = spec.message
-    weight = bias = activation = None
+    weight: Format | None = None
+    bias: Format | None = None
+    activation: Format | None = None
     if is_low_precision(spec.type):
         low = lpfp_format(message.lpfp_param, original_semantics=original_semantics)
         if spec.type == "LPAct":
@@ -72,7 +74,7 @@ def layer_formats(spec: LayerSpec, *, original_semantics: bool = False) -> Layer
         bias = _number_format(own, "bias", bias)
         activation = _number_format(own, "activation", activation)
         for kind in KINDS[3:]:
-            if own.HasField(kind):  # type: ignore[arg-type]
+            if own.HasField(kind):
                 raise FieldError(
                     f"precision_param.{kind}", "set", "weight, bias, activation in this release"
                 )
@@ -108,7 +110,7 @@ def lpfp_format(
 def _number_format(
     param: caffe_pb2.PrecisionParameter, kind: str, inherited: Format | None
 ) -> Format | None:
-    if not param.HasField(kind):  # type: ignore[arg-type]
+    if not param.HasField(kind):
         return inherited
     number: caffe_pb2.NumberFormat = getattr(param, kind)
     names = {

@@ -96,9 +96,7 @@ def _pair(
     return None
 
 
-def _misfits(
-    node: Node, source: LayerWeights, pairs: list[tuple[Blob, WeightBlob]] | None
-) -> str:
+def _misfits(node: Node, source: LayerWeights, pairs: list[tuple[Blob, WeightBlob]] | None) -> str:
     if pairs is None:
         return f"{len(source.blobs)} blobs in the file, {len(node.blobs)} in the net"
     for i, (blob, value) in enumerate(pairs):

@@ -62,7 +62,9 @@ class FixedPoint:
         """The format written as `text`, "Q2.14" or "2.14": sign counted left of the point."""
         found = re.fullmatch(r"[Qq]?(-?\d+)\.(-?\d+)", text.strip())
         if found is None:
-            raise FieldError("Qm.f", text, 'two integers such as "Q2.14" (the sign bit counts in m)')
+            raise FieldError(
+                "Qm.f", text, 'two integers such as "Q2.14" (the sign bit counts in m)'
+            )
         m, f = int(found[1]), int(found[2])
         return cls(m + f, f, rounding)
 

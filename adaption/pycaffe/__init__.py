@@ -4,6 +4,7 @@ Arrays are numpy views that can be written in place. Caffe: python/caffe/pycaffe
 """
 
 from adaption.layers.base import known_types
+from adaption.proto import caffe_pb2
 from adaption.pycaffe.mode import (
     TEST,
     TRAIN,
@@ -14,7 +15,6 @@ from adaption.pycaffe.mode import (
     set_random_seed,
 )
 from adaption.pycaffe.net import Layer, Net
-from adaption.proto import caffe_pb2
 
 __all__ = [
     "TEST",

@@ -38,7 +38,7 @@ settings = Settings()
 
 
 def set_original_semantics(on: bool) -> None:
-    """Reproduce the original ADaPTION where its behaviour is a defect, in nets built from now on."""
+    """Reproduce the original ADaPTION's defects, too, in nets built from now on."""
     settings.original_semantics = bool(on)
 
 
@@ -54,9 +54,13 @@ def set_mode_cpu() -> None:
 
 def set_mode_gpu() -> None:
     """Raises UsageError: this release computes on the CPU."""
-    raise UsageError("set_mode_gpu() is called, this release computes on the CPU", "remove the call")
+    raise UsageError(
+        "set_mode_gpu() is called, this release computes on the CPU", "remove the call"
+    )
 
 
 def set_device(device: int) -> None:
     """Raises UsageError: this release computes on the CPU."""
-    raise UsageError(f"set_device({device}) is called, this release computes on the CPU", "remove the call")
+    raise UsageError(
+        f"set_device({device}) is called, this release computes on the CPU", "remove the call"
+    )

@@ -156,18 +156,16 @@ class Net:
         names = self.bottom_names[end] if end is not None else self.inputs
         return {name: self.blobs[name].diff for name in dict.fromkeys([*names, *(diffs or ())])}
 
-    def forward_all(
-        self, blobs: Sequence[str] | None = None, **kwargs: Any
-    ) -> dict[str, Array]:
+    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Array]:
         """Forward over any number of samples, in batches of the net's size; the last is padded."""
         collected: dict[str, list[Array]] = {}
-        count = 0
-        for chunk, count in self._batches(kwargs):
-            for name, values in self.forward(blobs=blobs, **chunk).items():
+        count = len(next(iter(kwargs.values())))
+        for chunk in self._batches(kwargs):
+            for name, values in self.forward(blobs, None, None, **chunk).items():
                 collected.setdefault(name, []).append(values.copy())
         return {name: np.concatenate(parts)[:count] for name, parts in collected.items()}
 
-    def _batches(self, arrays: Mapping[str, Any]) -> Iterator[tuple[dict[str, Array], int]]:
+    def _batches(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Array]]:
         count = len(next(iter(arrays.values())))
         size = self.blobs[next(iter(arrays))].shape[0]
         for at in range(0, count, size):
@@ -177,7 +175,7 @@ class Net:
                 short = size - len(part)
                 pad = np.zeros((short, *part.shape[1:]), np.float32)
                 chunk[name] = np.concatenate([part, pad]) if short else part
-            yield chunk, count
+            yield chunk
 
     def reshape(self) -> None:
         """Pass changed input shapes through the net."""
@@ -195,7 +193,9 @@ class Net:
         """Hand arrays to the net's MemoryData layer: (N, C, H, W) and one label per sample."""
         node = self._net.nodes[0]
         if not hasattr(node.layer, "set_arrays"):
-            raise UsageError("the first layer is no MemoryData layer", "fill the input blobs instead")
+            raise UsageError(
+                "the first layer is no MemoryData layer", "fill the input blobs instead"
+            )
         node.layer.set_arrays(node.runtime, data, labels)
 
     def clear_param_diffs(self) -> None:

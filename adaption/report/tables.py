@@ -15,7 +15,7 @@ from adaption.report.format import (
     percent,
     significant,
 )
-from adaption.report.summary import checked, result_rows, sqnr_text
+from adaption.report.summary import checked, points_of, result_rows, sqnr_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 Summary = Mapping[str, Any]
+
+_COLUMNS = (
+    "sat: outside the range; flush: rounded to 0; zero, after: zeros before and after quantization."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +101,35 @@ def results_grid(summary: Summary) -> Grid:
     return Grid(("measure", "float", "quantized", "change"), rows, title=one_line(title))
 
 
-def layers_grid(summary: Summary) -> Grid:
-    """One line per layer; w stands for weight, a for activation."""
-    columns = (
-        *("layer", "type", "w Qm.f", "a Qm.f", "w max", "a max", "w SQNR dB", "a SQNR dB"),
-        *("w sat %", "a sat %", "w zero %", "a zero %", "MACs"),
-    )
+def layers_grid(summary: Summary, wide: bool = True) -> Grid:
+    """One line per quantization point of every layer.
+
+    Args:
+        wide: also the layer's type and its MACs; without them the table fits 80 columns.
+    """
     rows = []
     for layer in checked(summary)["layers"]:
-        pair = [layer.get("weight"), layer.get("activation")]
-        rows.append(
-            (
-                str(layer.get("name")),
-                str(layer.get("type", ABSENT)),
-                *((t or {}).get("q", ABSENT) for t in pair),
-                *(significant((t or {}).get("max_abs"), 3) for t in pair),
-                *(sqnr_text(t, unit="") for t in pair),
-                *(percent((t or {}).get("saturated_share"), unit="") for t in pair),
-                *(percent((t or {}).get("zero_share_after"), unit="") for t in pair),
-                compact(layer.get("macs")).replace(" ", ""),
+        for point, tensor in points_of(layer):
+            kind = [str(layer.get("type", ABSENT))] if wide else []
+            # The MACs are the layer's, not the point's: once is enough.
+            macs = compact(layer.get("macs")).replace(" ", "") if point == "weight" else ABSENT
+            rows.append(
+                (
+                    *(str(layer.get("name")), *kind, point, str(tensor.get("q") or "float")),
+                    significant(tensor.get("max_abs"), 3),
+                    percent(tensor.get("saturated_share"), unit=""),
+                    percent(tensor.get("flushed_share"), unit=""),
+                    percent(tensor.get("zero_share_before"), unit=""),
+                    percent(tensor.get("zero_share_after"), unit=""),
+                    sqnr_text(tensor, unit=""),
+                    *([macs] if wide else []),
+                )
             )
-        )
-    return Grid(columns, rows, title="layers", note=Q_CONVENTION, text_columns=2)
+    columns = (
+        *("layer", *(["type"] if wide else []), "point", "Qm.f", "max |x|"),
+        *("sat %", "flush %", "zero %", "after %", "SQNR dB", *(["MACs"] if wide else [])),
+    )
+    return Grid(columns, rows, "layers", f"{Q_CONVENTION}.\n{_COLUMNS}", text_columns=3 + wide)
 
 
 def results_table(summary: Summary) -> Table:
@@ -146,4 +157,4 @@ def print_summary(summary: Summary, stream: TextIO | None = None) -> None:
 
     console = Console(file=stream)
     console.print(results_table(summary))
-    console.print(layers_table(summary))
+    console.print(layers_grid(summary, wide=console.width >= 100).rich())

@@ -111,13 +111,12 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         path = Path(folder) / "vgg16.caffemodel"
-        before = rss_mb()
         start = time.perf_counter()
         write_weights(path, layers(), "VGG16")
         wrote = time.perf_counter() - start
         size_mb = path.stat().st_size / 1e6
         print(f"{platform.node()}, {platform.machine()}, Python {platform.python_version()}")
-        print(f"{size_mb:.0f} MB made and written in {wrote:.1f} s, +{rss_mb() - before:.0f} MB")
+        print(f"{size_mb:.0f} MB made and written in {wrote:.1f} s")
         runs: dict[str, list[dict[str, float]]] = {what: [] for what in MEASURES}
         for _ in range(args.repeats):
             for what, results in runs.items():

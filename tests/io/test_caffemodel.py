@@ -388,7 +388,8 @@ def test_hdf5_that_contains_itself(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     path = tmp_path / "net.caffemodel.h5"
     with h5py.File(path, "w") as file:
-        file.create_group("data/a")["a"] = file["data"]
+        group = file.create_group("data/a")
+        group["a"] = group
     with pytest.raises(FileFormatError, match="damaged or truncated HDF5"):
         read_weights(path)
 

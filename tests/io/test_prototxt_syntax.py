@@ -178,33 +178,38 @@ def test_asking_a_scalar_for_a_block_tells_where() -> None:
     assert str(caught.value) == "n:2:1: b is a block, allowed: a single value"
 
 
-names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
-gaps = st.sampled_from(["", " ", "\t", "\n", "\r\n  ", " # c {\n", "\n\n# \u00e9\udcff\n  "])
-spaces = gaps.filter(bool)
-scalars = st.one_of(
-    st.sampled_from(["1", "-2", "- 3", "0x1F", "017", "1.5e-3f", "-inf", "TRAIN", "true"]),
-    st.sampled_from(['"a"', "'b'", r'"\n\x41\"" "c"', '"\u00e9\udcff"', '"{#}"']),
-    names,
-)
+GAPS = ["", " ", "\t", "\n", "\r\n  ", " # c {\n", "\n\n# \u00e9\udcff\n  "]
+NAMES = ["layer", "name", "_x9", "[e.x/t]"]
+SCALARS = ["1", "-2", "- 3", "0x1F", "017", "1.5e-3f", "-inf", "TRAIN", "true", "${N}"]
+SCALARS += ['"a"', "'b'", r'"\n\x41\"" "c"', '"\u00e9\udcff"', '"{#}"']
 
 
-def _blocks(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    field = st.builds("{}{}{}:{}{}{}{}".format, spaces, names, gaps, gaps, values, gaps, tails)
-    body = st.lists(field, max_size=4).map("".join)
-    items = st.lists(values, max_size=3)
-    return st.one_of(
-        st.builds("{{{}{}}}".format, body, gaps),
-        st.builds("<{}{}>".format, body, gaps),
-        st.builds(lambda gap, xs: f"[{gap}{f'{gap},{gap}'.join(xs)}{gap}]", gaps, items),
-    )
+@st.composite
+def texts(draw: st.DrawFn, depth: int = 3) -> str:
+    """Fields in every way they can be written."""
+
+    def gap() -> str:
+        return draw(st.sampled_from(GAPS))
+
+    def value() -> str:
+        if draw(st.integers(0, depth)) == 0:
+            return draw(st.sampled_from(SCALARS))
+        opened, closed = draw(st.sampled_from(["{}", "<>"]))
+        return opened + draw(texts(depth - 1)) + closed
+
+    parts = []
+    for _ in range(draw(st.integers(0, 3))):
+        parts += [gap() or " ", draw(st.sampled_from(NAMES)), gap(), ":", gap()]
+        if draw(st.booleans()):
+            parts.append(value())
+        else:
+            items = [gap() + value() + gap() for _ in range(draw(st.integers(0, 3)))]
+            parts += ["[", ",".join(items), gap(), "]"]
+        parts += [gap(), draw(st.sampled_from(["", ",", ";"]))]
+    return "".join([*parts, gap()])
 
 
-tails = st.sampled_from(["", ",", ";"])
-values = st.recursive(scalars, lambda inner: _blocks(inner.filter(lambda v: v[0] != "[")))
-files = st.builds("{}{}".format, values.filter(lambda v: v[0] == "{").map(lambda v: v[1:-1]), gaps)
-
-
-@given(files)
+@given(texts())
 def test_any_valid_text_comes_back(text: str) -> None:
     assert parse(text).text() == text
 

@@ -1,0 +1,122 @@
+"""What setup.py, constraints.txt and CONTRIBUTING.md promise about the package."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import adaption
+from adaption._version import __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def setup_arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What setup.py hands to setuptools, which new virtual environments do not hold."""
+    given: dict[str, Any] = {}
+    fake = ModuleType("setuptools")
+    vars(fake).update(setup=lambda **keywords: given.update(keywords), find_packages=lambda **_: [])
+    monkeypatch.setitem(sys.modules, "setuptools", fake)
+    runpy.run_path(str(ROOT / "setup.py"))
+    return given
+
+
+def distribution(requirement: str) -> str:
+    """`PyYAML>=6` -> `pyyaml`, as package indexes compare names."""
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match, requirement
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
+
+
+def test_version_is_said_once(setup_arguments: dict[str, Any]) -> None:
+    assert setup_arguments["version"] == __version__ == adaption.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+
+
+def test_command_is_declared(setup_arguments: dict[str, Any]) -> None:
+    assert setup_arguments["entry_points"] == {
+        "console_scripts": ["adaption=adaption.cli.main:main"]
+    }
+
+
+def test_python_floor_is_the_one_of_the_scripts(setup_arguments: dict[str, Any]) -> None:
+    floor = setup_arguments["python_requires"].removeprefix(">=")
+    assert f"adaption needs {floor} or newer" in (ROOT / "scripts/lib.sh").read_text("utf-8")
+    assert f"(3, {floor.removeprefix('3.')})" in (ROOT / "scripts/lib.sh").read_text("utf-8")
+
+
+def test_every_requirement_is_pinned(setup_arguments: dict[str, Any]) -> None:
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [line for line in pins if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line) for line in pinned), pinned
+    wanted = [*setup_arguments["install_requires"]]
+    wanted += [r for extra in setup_arguments["extras_require"].values() for r in extra]
+    missing = {distribution(r) for r in wanted} - {distribution(line) for line in pinned}
+    assert not missing, f"constraints.txt has no pin of {sorted(missing)}"
+
+
+def test_extra_all_holds_every_optional_package(setup_arguments: dict[str, Any]) -> None:
+    extras = dict(setup_arguments["extras_require"])
+    everything, test = extras.pop("all"), extras.pop("test")
+    assert set(everything) == {r for extra in extras.values() for r in extra}
+    assert test
+
+
+def missing_extra_calls() -> list[tuple[str, ast.expr | None]]:
+    """Place and `extra` argument of every MissingExtraError(...) in the package."""
+    calls = []
+    for path in sorted((ROOT / "adaption").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
+            if (name.id if isinstance(name, ast.Name) else name) != "MissingExtraError":
+                continue
+            extra = next((k.value for k in node.keywords if k.arg == "extra"), None)
+            if extra is None and len(node.args) > 1:
+                extra = node.args[1]
+            calls.append((f"{path.relative_to(ROOT).as_posix()}:{node.lineno}", extra))
+    return calls
+
+
+def test_extras_named_in_messages_exist(setup_arguments: dict[str, Any]) -> None:
+    calls = missing_extra_calls()
+    assert calls
+    for where, extra in calls:
+        assert isinstance(extra, ast.Constant), f"{where}: write the extra's name as a literal"
+        assert extra.value in setup_arguments["extras_require"], (
+            f"{where}: setup.py has no such extra"
+        )
+
+
+def test_unknown_public_name_is_answered_with_the_nearest() -> None:
+    want = r"^module 'adaption' has no attribute 'FixdPoint', did you mean 'FixedPoint'\?$"
+    with pytest.raises(AttributeError, match=want):
+        adaption.FixdPoint  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match=r"^module 'adaption' has no attribute 'zzz'$"):
+        adaption.zzz  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_public_names_are_listed() -> None:
+    assert set(adaption.__all__) <= set(dir(adaption))
+    assert len(adaption.__all__) == len(set(adaption.__all__))
+
+
+def test_public_name_is_the_object_of_its_module() -> None:
+    from adaption.errors import AdaptionError
+
+    assert adaption.AdaptionError is AdaptionError
+
+
+def test_example_in_contributing_is_the_real_file() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert (ROOT / "adaption/layers/relu.py").read_text(encoding="utf-8") in shown
