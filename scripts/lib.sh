@@ -7,21 +7,19 @@ fail() {
     exit 2
 }
 
-# require_python COMMAND: stop unless it runs and is new enough.
+# require_python COMMAND FIX: stop unless it runs and is new enough.
 require_python() {
     local found
     found=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) ||
-        fail "$1 does not run; adaption needs Python 3.11 or newer" \
-            "  fix: install it, or name another one: PYTHON=/path/to/python3 $0"
+        fail "$1 does not run; adaption needs 3.11 or newer" "  fix: $2"
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        fail "$1 is Python $found; adaption needs 3.11 or newer" \
-            "  fix: name a newer one: PYTHON=python3.12 $0"
+        fail "$1 is Python $found; adaption needs 3.11 or newer" "  fix: $2"
 }
 
 # make_venv FOLDER: a virtual environment with pip, from $PYTHON or python3.
 make_venv() {
     local python=${PYTHON:-python3}
-    require_python "$python"
+    require_python "$python" "name a newer one: PYTHON=python3.12 $0"
     printf 'Making a virtual environment in %s\n' "$1"
     # Some Linux distributions ship venv without ensurepip; their pip can still fill one.
     "$python" -m venv "$1" >/dev/null 2>&1 && return
@@ -44,7 +42,7 @@ use_venv() {
     export PATH="$VIRTUAL_ENV/bin:$PATH"
     unset PYTHONHOME
     hash -r
-    require_python "$VIRTUAL_ENV/bin/python"
+    require_python "$VIRTUAL_ENV/bin/python" "leave or remove the virtual environment $VIRTUAL_ENV"
 }
 
 # install_adaption [EXTRA]: into the virtual environment in use, unless a stamp in it says that

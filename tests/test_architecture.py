@@ -1,4 +1,4 @@
-"""The walls of the floor plan (CONTRIBUTING.md). Each message says which wall, and why it stands."""
+"""The walls of the floor plan in CONTRIBUTING.md; a message says which wall, and why it stands."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def undocumented(name: str, thing: Any) -> Iterator[str]:
         yield name
     if inspect.isclass(thing) and thing.__module__.startswith("adaption"):
         for key, member in vars(thing).items():
-            kinds = (staticmethod, classmethod, property)
+            kinds = (staticmethod, classmethod)
             if key.startswith("_") or not (inspect.isfunction(member) or isinstance(member, kinds)):
                 continue
             if not inspect.getdoc(getattr(thing, key)):

@@ -87,15 +87,15 @@ def insert(block: Block, index: int, text: str, *, after: bool = False) -> None:
             new.close_lead = new.close_lead.rstrip()
             if "\n" not in behind:
                 behind = newline + (indent if index < len(block.entries) else _close_indent(block))
-    old_gap_follows = new.close_lead + behind
+    following = new.close_lead + behind
     for entry in new.entries:
         entry.parent = block
     if new.entries:
         new.entries[0].lead = before + new.entries[0].lead
     else:
-        old_gap_follows = before + old_gap_follows
+        following = before + following
     block.entries[index:index] = new.entries
-    _set_gap(block, index + len(new.entries), old_gap_follows)
+    _set_gap(block, index + len(new.entries), following)
 
 
 def _gap(block: Block, index: int) -> str:

@@ -18,7 +18,11 @@ __all__ = ["MAX_DEPTH", "parse_block", "parse_value", "quote", "unescape"]
 MAX_DEPTH = 100  # protobuf's own limit when a message is serialized
 
 _GAP = r"(?:[ \t\r\n\f\v]++|\#[^\n]*+)*+"
-_ESCAPE = r"\\(?:[abfnrtv\\?'\"]|[0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})"
+_HEX = r"[0-9a-fA-F]"
+_ESCAPE = (
+    r"\\(?:[abfnrtv\\?'\"]|[0-7]{1,3}"
+    rf"|[xX]{_HEX}{{1,2}}|u{_HEX}{{4}}|U00(?:0{_HEX}|10){_HEX}{{4}})"
+)
 # `bad` keeps a malformed number whole, so that the message can show it. A placeholder such as
 # `${NUM_LABELS}` is for a script to fill in: the tree keeps it, no typed field takes it.
 _TOKEN = re.compile(
@@ -89,8 +93,7 @@ def _unescape_one(match: re.Match[bytes]) -> bytes:
     if code[:1] in b"xX":
         return bytes([int(code[1:], 16)])
     if code[:1] in b"uU":
-        point = int(code[1:], 16)
-        return chr(point).encode("utf-8", "surrogatepass") if point < 0x110000 else b"?"
+        return chr(int(code[1:], 16)).encode("utf-8", "surrogatepass")
     return code
 
 

@@ -1,11 +1,11 @@
 """The lossless syntax tree of a prototxt: every byte of the text belongs to exactly one node.
 
-A field is written as `lead label value tail`:
+A field is `lead` + `label` + `value` + `tail`. In "  # why\\n  pad : 3 ,":
 
-    # a comment          \\ lead: everything since the token before, comments and line ends included
-      kernel_size : 3 ,
-      |lead ends  |  |
-      |label      |value, then tail (a separator, `,` or `;`)
+    lead   "  # why\\n  "   spaces, line ends and comments since the token before
+    label  "pad : "
+    value  "3"
+    tail   " ,"            a separator, where there is one
 
 so joining all parts gives the text back. Lines and columns are those of the text that was parsed;
 they do not move when the tree is edited. A list `dim: [1, 3]` shows as two fields named `dim`.

@@ -1,6 +1,6 @@
 """From the tree to a typed message, with Caffe's (protobuf C++ TextFormat::Parse) idea of a value.
 
-Stricter than nothing, laxer in one place: a field or layer type nobody knows is a Notice, because
+Laxer than Caffe in one place: a field or layer type nobody knows is a Notice, not an error, because
 the file can still be shown, edited and converted.
 """
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Net"]
 
 PathLike = str | os.PathLike[str]
-Observer = Callable[[Node, Sequence[Tensor]], None]
+Observer = Callable[[Node, Sequence[Tensor], Sequence[Tensor]], None]
 
 
 class Net(nn.Module):
@@ -153,7 +153,7 @@ class Net(nn.Module):
         Args:
             inputs: arrays or tensors by input blob name; the net is reshaped to fit. Blobs that
                 are not given keep their values.
-            observer: called after each layer with its node and its tops (float, detached).
+            observer: called after each layer with its node, its bottoms and its tops.
         Returns: the output blobs as tensors; with `end`, the tops of that layer.
         Raises: ShapeError when an input does not fit; UsageError on an unknown name.
         """
@@ -164,9 +164,9 @@ class Net(nn.Module):
             if self._input_shapes() != self._seen_shapes:
                 self.reshape()
             for node in self.nodes[first : last + 1]:
-                tops = self._run(node)
+                bottoms, tops = self._run(node)
                 if observer is not None:
-                    observer(node, tops)
+                    observer(node, bottoms, tops)
         except AdaptionError as error:
             raise error.at(file=self.spec.file) from None
         names = self.outputs if end is None else self.nodes[last].spec.tops
@@ -187,9 +187,9 @@ class Net(nn.Module):
             if tensor.data_ptr() != blob.tensor.data_ptr():
                 blob.set(tensor)
 
-    def _run(self, node: Node) -> list[Tensor]:
+    def _run(self, node: Node) -> tuple[list[Tensor], list[Tensor]]:
         if node.spec.type == "Input":  # the caller has filled its tops
-            return [self.blobs[t].tensor for t in node.spec.tops]
+            return [], [self.blobs[t].tensor for t in node.spec.tops]
         record = node.needs_backward and torch.is_grad_enabled()
         bottoms = [self.blobs[b].tensor for b in node.spec.bottoms]
         if record and node.spec.is_in_place:
@@ -201,7 +201,7 @@ class Net(nn.Module):
         tops = node.forward(bottoms, record=record)
         for name, top in zip(node.spec.tops, tops, strict=True):
             self.blobs[name].set(top)
-        return tops
+        return bottoms, tops
 
     def loss(self) -> float:
         """Weighted sum of the loss tops of the last forward pass."""

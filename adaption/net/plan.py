@@ -61,7 +61,7 @@ def layer_formats(spec: LayerSpec, *, original_semantics: bool = False) -> Layer
     weight: Format | None = None
     bias: Format | None = None
     activation: Format | None = None
-    if is_low_precision(spec.type):
+    if is_low_precision(spec.type) and not _says_it_by_precision_param(message):
         low = lpfp_format(message.lpfp_param, original_semantics=original_semantics)
         if spec.type == "LPAct":
             activation = low
@@ -79,6 +79,11 @@ def layer_formats(spec: LayerSpec, *, original_semantics: bool = False) -> Layer
                     f"precision_param.{kind}", "set", "weight, bias, activation in this release"
                 )
     return LayerFormats(weight, bias, activation)
+
+
+def _says_it_by_precision_param(message: caffe_pb2.LayerParameter) -> bool:
+    """A low-precision layer whose formats lpfp_param cannot say (a negative frac_length)."""
+    return message.HasField("precision_param") and not message.HasField("lpfp_param")
 
 
 def lpfp_format(

@@ -147,8 +147,8 @@ C1 = 'n:4:{}: layer "c1" (Convolution): '
         pytest.param(
             'lrn_param { norm_region: "WITHIN_CHANNEL" }',
             28,
-            'lrn_param.norm_region is "WITHIN_CHANNEL", allowed: ACROSS_CHANNELS, WITHIN_CHANNEL\n"
-            "  fix: write norm_region: WITHIN_CHANNEL',
+            'lrn_param.norm_region is "WITHIN_CHANNEL", allowed: ACROSS_CHANNELS, WITHIN_CHANNEL\n'
+            "  fix: write norm_region: WITHIN_CHANNEL",
             id="string for enum",
         ),
         pytest.param(

@@ -1,0 +1,38 @@
+"""Reading ahead: calls done in threads, results in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+__all__ = ["WORKERS", "ahead"]
+
+T = TypeVar("T")
+
+WORKERS = min(4, os.cpu_count() or 1)  # image decoding releases the interpreter lock
+
+
+def ahead(calls: Iterable[Callable[[], T]], workers: int, window: int) -> Iterator[T]:
+    """The results of `calls` in order, up to `window` of them computed before they are asked for.
+
+    `calls` is iterated in the caller's thread and may be endless; 0 workers compute nothing ahead.
+    An exception comes out at its place. Closing the iterator ends the threads.
+    """
+    if workers < 1:
+        for call in calls:
+            yield call()
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="adaption-data")
+    pending: deque[Future[T]] = deque()
+    try:
+        for call in calls:
+            pending.append(pool.submit(call))
+            if len(pending) > window:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,189 @@
+"""Arrays as a source: NPZ and HDF5 files whose first axis is the sample."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adaption.data.base import Array, Job, Sample, Source, as_label, index_in
+from adaption.errors import AdaptionError, DataError, FileFormatError
+from adaption.io.caffemodel_h5 import open_hdf5
+
+__all__ = ["ArraySource", "is_npz", "open_hdf5_data", "open_npz", "read_hdf5_list"]
+
+_LABEL = "label"
+_CHUNK_BYTES = 16 << 20  # read from an HDF5 file at a time
+_CHUNK_ROWS = 256
+
+
+class ArraySource(Source):
+    """Arrays of one length, in one or several files.
+
+    Args:
+        files: for each file, its arrays by name: numpy arrays, or h5py datasets read by and by.
+            Every file has the same names. `label` becomes the label where it holds one whole
+            number per sample.
+    """
+
+    def __init__(self, path: Path, kind: str, files: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(path)
+        self.kind = kind
+        self._files = files
+        self._lengths = [_check_file(f, path) for f in files]
+        first = files[0]
+        names = [name for name in first if name != _LABEL]
+        if _LABEL in first and len(self):
+            row = next(i for i, length in enumerate(self._lengths) if length)
+            self.has_labels = as_label(files[row][_LABEL][0]) is not None
+            if not self.has_labels:
+                shape = tuple(first[_LABEL].shape[1:])
+                self.notes.append(
+                    f"{path}: array 'label' of shape {shape} per sample is no class index, so"
+                    " nothing is said about accuracy"
+                )
+        if not names and _LABEL in first:
+            raise DataError(
+                "holds labels only", "add one array per input blob of the net", file=path
+            )
+        self.array_names = tuple(names)
+
+    def __len__(self) -> int:
+        return sum(self._lengths)
+
+    def __getitem__(self, index: int) -> Sample:
+        number = index = index_in(index, len(self))
+        for arrays, length in zip(self._files, self._lengths, strict=True):
+            if index < length:
+                rows = {name: np.asarray(a[index : index + 1]) for name, a in arrays.items()}
+                return self._sample(rows, 0, number)
+            index -= length
+        raise IndexError(number)
+
+    def jobs(self) -> Iterator[Job]:
+        number = 0
+        for arrays, length in zip(self._files, self._lengths, strict=True):
+            step = _rows_at_once(arrays)
+            for start in range(0, length, step):
+                stop = min(start + step, length)
+                rows = {name: np.asarray(a[start:stop]) for name, a in arrays.items()}
+                for i in range(stop - start):
+                    yield Job(str(number), partial(self._sample, rows, i, number))
+                    number += 1
+
+    def _sample(self, rows: Mapping[str, Array], row: int, number: int) -> Sample:
+        arrays = {name: np.asarray(rows[name][row]) for name in self.array_names}
+        label = as_label(rows[_LABEL][row]) if self.has_labels else None
+        if _LABEL in rows:
+            arrays[_LABEL] = np.asarray(rows[_LABEL][row])
+        return Sample(arrays[self.array_names[0]], label, str(number), arrays)
+
+
+def _rows_at_once(arrays: Mapping[str, Any]) -> int:
+    row_bytes = sum(a.dtype.itemsize * int(np.prod(a.shape[1:])) for a in arrays.values())
+    return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // max(1, row_bytes)))
+
+
+def _check_file(arrays: Mapping[str, Any], path: Path) -> int:
+    """The number of samples that all arrays of a file agree on."""
+    if not arrays:
+        raise DataError("holds no arrays", "add one array per input blob of the net", file=path)
+    for name, array in arrays.items():
+        if array.dtype.kind not in "iufb":
+            raise DataError(
+                f"array {name!r} holds {array.dtype} values, numbers are expected", file=path
+            )
+        if not array.shape:
+            raise DataError(
+                f"array {name!r} is one number, its first axis should be the sample", file=path
+            )
+    lengths = {name: int(array.shape[0]) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {n}" for name, n in lengths.items())
+        raise DataError(
+            f"the arrays have different numbers of samples: {listed}",
+            "the first axis of every array is the sample",
+            file=path,
+        )
+    return next(iter(lengths.values()))
+
+
+def is_npz(path: Path) -> bool:
+    """Whether a zip archive holds numpy arrays and nothing else."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return path.suffix.lower() == ".npz"
+    return all(name.endswith(".npy") for name in names)
+
+
+def open_npz(path: Path) -> ArraySource:
+    """The source of an .npz file. Pickled objects in it are never read.
+
+    Raises: FileFormatError when it is no .npz file or is damaged; DataError when its arrays do
+        not fit each other.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise FileFormatError(
+            f"is not a readable .npz file: {error}",
+            "write it with numpy.savez, one array of numbers per input blob and optionally label",
+            file=path,
+        ) from None
+    plain = {name: a for name, a in arrays.items() if isinstance(a, np.ndarray)}
+    return _checked(ArraySource(path, "npz", [plain]))
+
+
+def read_hdf5_list(path: str | os.PathLike[str]) -> list[str]:
+    """The file names in a list of HDF5 files, as Caffe's HDF5Data reads it.
+
+    Raises: FileFormatError when it cannot be read, DataError when it names no file.
+    """
+    try:
+        names = Path(path).read_text(encoding="utf-8-sig").split()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise FileFormatError(
+            f"cannot be read: {reason}", "give a text file with one HDF5 file per line", file=path
+        ) from None
+    if not names:
+        raise DataError("lists no HDF5 files", "write one file name per line", file=path)
+    return names
+
+
+def open_hdf5_data(path: Path, files: Sequence[Path]) -> ArraySource:
+    """The source of one or several HDF5 files; `path` is what the user gave.
+
+    Raises: FileFormatError when a file does not open, DataError when the data sets do not fit.
+    """
+    return _checked(ArraySource(path, "hdf5", [_datasets(f) for f in files]))
+
+
+def _checked(source: ArraySource) -> ArraySource:
+    if not len(source):
+        raise source.nothing_readable()
+    return source
+
+
+def _datasets(path: Path) -> dict[str, Any]:
+    try:
+        file = open_hdf5(path)
+    except AdaptionError as error:
+        raise error.at(file=path) from None
+    found = {name: item for name, item in file.items() if hasattr(item, "dtype")}
+    if not found:
+        raise DataError(
+            f"holds no data sets, only the groups {', '.join(file) or '(none)'}",
+            "give an HDF5 file with one data set per input blob of the net",
+            file=path,
+        )
+    return found

@@ -1,0 +1,78 @@
+"""LevelDB of Datum, through plyvel."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from adaption.data.datum import DatumSource
+from adaption.errors import DataError, MissingExtraError
+
+__all__ = ["LevelDbSource", "is_leveldb"]
+
+
+def is_leveldb(path: Path) -> bool:
+    """Whether a folder is a LevelDB."""
+    return (path / "CURRENT").is_file() and any(path.glob("MANIFEST-*"))
+
+
+class LevelDbSource(DatumSource):
+    """A LevelDB of Datum.
+
+    LevelDB writes to its folder when it is opened: it replays its log into a new table and starts
+    a new manifest. So a temporary folder of links to the files is opened in its place; the data
+    set itself is never touched, and may lie where nothing can be written.
+    """
+
+    kind = "leveldb"
+
+    def __init__(self, path: Path, is_color: bool | None = None) -> None:
+        try:
+            plyvel = importlib.import_module("plyvel")
+        except ImportError:
+            raise MissingExtraError("plyvel", "leveldb", "LevelDB") from None
+        self._folder = TemporaryDirectory(prefix="adaption-leveldb-")
+        for file in path.iterdir():
+            if file.name != "LOCK" and not file.name.startswith("LOG"):
+                _link(file.resolve(), Path(self._folder.name) / file.name)
+        try:
+            self._db: Any = plyvel.DB(self._folder.name, create_if_missing=False)
+        except (plyvel.Error, OSError) as error:
+            raise DataError(
+                f"the LevelDB does not open: {error}",
+                "check that the folder was copied whole",
+                file=path,
+            ) from None
+        super().__init__(path, is_color)
+
+    def records(self) -> Iterator[tuple[bytes, bytes]]:
+        with self._db.iterator() as items:
+            yield from items
+
+    def all_keys(self) -> list[bytes]:
+        with self._db.iterator(include_value=False) as keys:
+            return list(keys)
+
+    def value(self, key: bytes) -> bytes:
+        return bytes(self._db.get(key))
+
+    def __del__(self) -> None:
+        if hasattr(self, "_db"):
+            self._db.close()
+        if hasattr(self, "_folder"):
+            self._folder.cleanup()
+
+
+def _link(file: Path, link: Path) -> None:
+    # CURRENT and the manifest are small and replaced or appended to; tables are never changed.
+    if file.suffix in (".ldb", ".sst"):
+        try:
+            link.symlink_to(file)
+            return
+        except OSError:  # a file system or system without links
+            pass
+    shutil.copyfile(file, link)

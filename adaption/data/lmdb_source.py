@@ -1,0 +1,83 @@
+"""LMDB of Datum."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from adaption.data.datum import DatumSource
+from adaption.errors import DataError, MissingExtraError
+
+__all__ = ["LmdbSource", "is_lmdb"]
+
+_MAGIC = b"\xde\xc0\xef\xbe"  # MDB_MAGIC, in the meta page after the 16-byte page header
+
+
+def is_lmdb(path: Path) -> bool:
+    """Whether a path is an LMDB: the folder, or the data file itself."""
+    file = path / "data.mdb" if path.is_dir() else path
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(20)[16:] == _MAGIC
+
+
+class _Environment:
+    """An open LMDB; a process may open each one only once, so sources share it."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            lmdb = importlib.import_module("lmdb")
+        except ImportError:
+            raise MissingExtraError("lmdb", "lmdb", "LMDB") from None
+        try:
+            # Without the lock file a folder that cannot be written to can be read.
+            self.env: Any = lmdb.open(
+                str(path), readonly=True, lock=False, subdir=path.is_dir(), max_spare_txns=4
+            )
+        except (lmdb.Error, OSError) as error:
+            raise DataError(
+                f"the LMDB does not open: {error}",
+                "check that data.mdb was copied whole, from a machine of the same byte order, and"
+                " that no other code in this process has it open",
+                file=path,
+            ) from None
+
+    def __del__(self) -> None:
+        if hasattr(self, "env"):
+            self.env.close()
+
+
+_open: WeakValueDictionary[Path, _Environment] = WeakValueDictionary()
+
+
+class LmdbSource(DatumSource):
+    """An LMDB of Datum, opened read-only."""
+
+    kind = "lmdb"
+
+    def __init__(self, path: Path, is_color: bool | None = None) -> None:
+        key = path.resolve()
+        environment = _open.get(key)
+        if environment is None:
+            environment = _open[key] = _Environment(path)
+        self._environment = environment
+        super().__init__(path, is_color)
+
+    def __len__(self) -> int:
+        return int(self._environment.env.stat()["entries"])
+
+    def records(self) -> Iterator[tuple[bytes, bytes]]:
+        with self._environment.env.begin() as transaction, transaction.cursor() as cursor:
+            yield from cursor
+
+    def all_keys(self) -> list[bytes]:
+        with self._environment.env.begin() as transaction, transaction.cursor() as cursor:
+            return list(cursor.iternext(keys=True, values=False))
+
+    def value(self, key: bytes) -> bytes:
+        with self._environment.env.begin() as transaction:
+            return bytes(transaction.get(key))
