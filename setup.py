@@ -6,9 +6,12 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
+# Core requirements today; extras too because error messages name them where one is missing.
+HDF5, LMDB = "h5py>=3.10", "lmdb>=1.4"
 EXTRAS = {
-    "hdf5": ["h5py>=3.10"],  # also a core requirement: the name that an error message gives
+    "hdf5": [HDF5],
     "leveldb": ["plyvel>=1.5"],
+    "lmdb": [LMDB],
     "opencv": ["opencv-python-headless>=4.8"],
     "plot": ["matplotlib>=3.8"],
 }
@@ -31,9 +34,9 @@ setup(
         "adaption.report": ["*.j2", "templates/*.j2"],
     },
     install_requires=[
-        "h5py>=3.10",
+        HDF5,
         "jinja2>=3.1",
-        "lmdb>=1.4",
+        LMDB,
         "numpy>=1.26",
         "onnx>=1.16",
         "onnxruntime>=1.18",

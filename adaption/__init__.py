@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from adaption.io.caffemodel import write_weights as write_weights
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
+    from adaption.job import quantize as quantize
     from adaption.net import Net as Net
     from adaption.numerics import FixedPoint as FixedPoint
     from adaption.precision import convert as convert
     from adaption.precision import measure as measure
     from adaption.precision import propose as propose
-    from adaption.precision import quantize as quantize
     from adaption.precision import rewrite as rewrite
-    from adaption.report import inspect as inspect
+    from adaption.report.inspect import inspect as inspect
 
 _MODULE_OF = {
     "AdaptionError": "adaption.errors",
@@ -34,10 +34,10 @@ _MODULE_OF = {
     "Net": "adaption.net",
     "convert": "adaption.precision",
     "export_onnx": "adaption.export",
-    "inspect": "adaption.report",
+    "inspect": "adaption.report.inspect",
     "measure": "adaption.precision",
     "propose": "adaption.precision",
-    "quantize": "adaption.precision",
+    "quantize": "adaption.job",
     "read_net": "adaption.io.netfile",
     "read_weights": "adaption.io.caffemodel",
     "rewrite": "adaption.precision",

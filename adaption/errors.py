@@ -1,4 +1,4 @@
-"""One error tree, one message shape: where, which field, what was found, what is allowed, what to do.
+"""One error tree, one message shape: where, which field, what was found, allowed, and to do.
 
 Deep code raises the fact (a field, the value found, what is allowed). The one place that knows
 file, line and layer adds them with `at()`. The command line prints `str(error)` and exits with 2.

@@ -11,7 +11,7 @@ fail() {
 require_python() {
     local found
     found=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) ||
-        fail "$1 does not run; adaption needs 3.11 or newer" "  fix: $2"
+        fail "$1 does not run; adaption needs Python 3.11 or newer" "  fix: $2"
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "$1 is Python $found; adaption needs 3.11 or newer" "  fix: $2"
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 WORKERS = min(4, os.cpu_count() or 1)  # image decoding releases the interpreter lock
 
 
-def ahead(calls: Iterable[Callable[[], T]], workers: int, window: int) -> Iterator[T]:
+def ahead(calls: Iterable[Callable[[], T]], workers: int, window: int) -> Generator[T]:
     """The results of `calls` in order, up to `window` of them computed before they are asked for.
 
     `calls` is iterated in the caller's thread and may be endless; 0 workers compute nothing ahead.

@@ -37,22 +37,27 @@ class ArraySource(Source):
         self.kind = kind
         self._files = files
         self._lengths = [_check_file(f, path) for f in files]
-        first = files[0]
-        names = [name for name in first if name != _LABEL]
-        if _LABEL in first and len(self):
-            row = next(i for i, length in enumerate(self._lengths) if length)
-            self.has_labels = as_label(files[row][_LABEL][0]) is not None
-            if not self.has_labels:
-                shape = tuple(first[_LABEL].shape[1:])
-                self.notes.append(
-                    f"{path}: array 'label' of shape {shape} per sample is no class index, so"
-                    " nothing is said about accuracy"
-                )
-        if not names and _LABEL in first:
+        self.has_labels = self._labels_are_classes()
+        # Other labels (several per sample, maps) are an array like any other.
+        names = [n for n in files[0] if n != _LABEL or not self.has_labels]
+        if not [n for n in names if n != _LABEL]:
             raise DataError(
                 "holds labels only", "add one array per input blob of the net", file=path
             )
-        self.array_names = tuple(names)
+        self.array_names = tuple(sorted(names, key=_LABEL.__eq__))
+
+    def _labels_are_classes(self) -> bool:
+        filled = [f for f, n in zip(self._files, self._lengths, strict=True) if n]
+        if not filled or _LABEL not in filled[0]:
+            return False
+        label = filled[0][_LABEL]
+        if as_label(label[0]) is not None:
+            return True
+        self.notes.append(
+            f"{self.path}: array 'label' of shape {tuple(label.shape[1:])} per sample is no class"
+            " index, so nothing can be said about accuracy"
+        )
+        return False
 
     def __len__(self) -> int:
         return sum(self._lengths)
@@ -80,13 +85,11 @@ class ArraySource(Source):
     def _sample(self, rows: Mapping[str, Array], row: int, number: int) -> Sample:
         arrays = {name: np.asarray(rows[name][row]) for name in self.array_names}
         label = as_label(rows[_LABEL][row]) if self.has_labels else None
-        if _LABEL in rows:
-            arrays[_LABEL] = np.asarray(rows[_LABEL][row])
         return Sample(arrays[self.array_names[0]], label, str(number), arrays)
 
 
 def _rows_at_once(arrays: Mapping[str, Any]) -> int:
-    row_bytes = sum(a.dtype.itemsize * int(np.prod(a.shape[1:])) for a in arrays.values())
+    row_bytes: int = sum(a.dtype.itemsize * int(np.prod(a.shape[1:])) for a in arrays.values())
     return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // max(1, row_bytes)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -58,6 +59,7 @@ class Source(ABC):
     """
 
     kind: str
+    is_color: bool | None = None  # how compressed images are decoded; None: not said
     has_labels: bool = False
     class_names: tuple[str, ...] = ()  # by label, where folders name the classes
     array_names: tuple[str, ...] = ()  # of an array source, without the labels
@@ -117,9 +119,15 @@ class Source(ABC):
     def as_color(self, is_color: bool) -> Self:
         """The same samples decoded to 3 channels (BGR) or to 1 (grey).
 
-        Sources that decode nothing return themselves.
+        A source that decodes nothing, or was opened with `is_color`, returns itself. Both count
+        unreadable samples in the same list.
         """
         return self
+
+    def _with_color(self, is_color: bool) -> Self:
+        other = copy(self)
+        other.is_color = is_color
+        return other
 
 
 def index_in(index: int, length: int) -> int:

@@ -110,6 +110,4 @@ class DatumSource(Source):
             raise error.at(file=self.path) from None
 
     def as_color(self, is_color: bool) -> Self:
-        if self.is_color is None:
-            self.is_color = is_color
-        return self
+        return self if self.is_color is not None else self._with_color(is_color)

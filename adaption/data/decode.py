@@ -82,4 +82,5 @@ def grey_of(bgr: Array) -> Array:
     """Grey (1, H, W) of uint8 (3, H, W) BGR, rounded as OpenCV's file readers do."""
     b, g, r = bgr.astype(np.int32)
     half = 1 << (_GREY_BITS - 1)
-    return ((b * _BLUE + g * _GREEN + r * _RED + half) >> _GREY_BITS).astype(np.uint8)[None]
+    grey: Array = (b * _BLUE + g * _GREEN + r * _RED + half) >> _GREY_BITS
+    return grey.astype(np.uint8)[None]

@@ -83,9 +83,7 @@ class ImageSource(Source):
         return Sample(image, label, file)
 
     def as_color(self, is_color: bool) -> Self:
-        if self.is_color is None:
-            self.is_color = is_color
-        return self
+        return self if self.is_color is not None else self._with_color(is_color)
 
 
 def read_list(path: str | os.PathLike[str]) -> list[Entry]:

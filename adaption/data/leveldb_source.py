@@ -20,51 +20,58 @@ def is_leveldb(path: Path) -> bool:
     return (path / "CURRENT").is_file() and any(path.glob("MANIFEST-*"))
 
 
-class LevelDbSource(DatumSource):
-    """A LevelDB of Datum.
+class _Database:
+    """An open LevelDB in a temporary folder, closed and removed with the last source that uses it.
 
     LevelDB writes to its folder when it is opened: it replays its log into a new table and starts
     a new manifest. So a temporary folder of links to the files is opened in its place; the data
     set itself is never touched, and may lie where nothing can be written.
     """
 
-    kind = "leveldb"
-
-    def __init__(self, path: Path, is_color: bool | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         try:
             plyvel = importlib.import_module("plyvel")
         except ImportError:
             raise MissingExtraError("plyvel", "leveldb", "LevelDB") from None
-        self._folder = TemporaryDirectory(prefix="adaption-leveldb-")
+        self.folder = TemporaryDirectory(prefix="adaption-leveldb-")
         for file in path.iterdir():
             if file.name != "LOCK" and not file.name.startswith("LOG"):
-                _link(file.resolve(), Path(self._folder.name) / file.name)
+                _link(file.resolve(), Path(self.folder.name) / file.name)
         try:
-            self._db: Any = plyvel.DB(self._folder.name, create_if_missing=False)
+            self.db: Any = plyvel.DB(self.folder.name, create_if_missing=False)
         except (plyvel.Error, OSError) as error:
             raise DataError(
                 f"the LevelDB does not open: {error}",
                 "check that the folder was copied whole",
                 file=path,
             ) from None
+
+    def __del__(self) -> None:
+        if hasattr(self, "db"):
+            self.db.close()
+        if hasattr(self, "folder"):
+            self.folder.cleanup()
+
+
+class LevelDbSource(DatumSource):
+    """A LevelDB of Datum."""
+
+    kind = "leveldb"
+
+    def __init__(self, path: Path, is_color: bool | None = None) -> None:
+        self._database = _Database(path)
         super().__init__(path, is_color)
 
     def records(self) -> Iterator[tuple[bytes, bytes]]:
-        with self._db.iterator() as items:
+        with self._database.db.iterator() as items:
             yield from items
 
     def all_keys(self) -> list[bytes]:
-        with self._db.iterator(include_value=False) as keys:
+        with self._database.db.iterator(include_value=False) as keys:
             return list(keys)
 
     def value(self, key: bytes) -> bytes:
-        return bytes(self._db.get(key))
-
-    def __del__(self) -> None:
-        if hasattr(self, "_db"):
-            self._db.close()
-        if hasattr(self, "_folder"):
-            self._folder.cleanup()
+        return bytes(self._database.db.get(key))
 
 
 def _link(file: Path, link: Path) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from adaption.data.ahead import WORKERS, ahead
 from adaption.data.base import Array, Job, Sample, Source
 from adaption.data.transform import Transform
-from adaption.errors import DataError, FieldError
+from adaption.errors import AdaptionError, DataError, FieldError
 
 __all__ = ["Batch", "Batches"]
 
@@ -150,9 +150,18 @@ class Batches:
             else:
                 value = sample.arrays[array] if sample.arrays else sample.image
                 if self.transform is not None and blob == self.image_blob:
-                    value = self.transform.apply(value, rng)
+                    value = self._transformed(self.transform, value, rng, sample.name)
             blobs[blob] = self._fitted(blob, value, sample.name)
         return _Prepared(blobs, sample.label, sample.name)
+
+    def _transformed(
+        self, transform: Transform, value: Array, rng: np.random.Generator | None, name: str
+    ) -> Array:
+        try:
+            return transform.apply(value, rng)
+        except AdaptionError as error:
+            error.fact = f"sample {name!r}: {error.fact}"
+            raise error.at(file=self.source.path) from None
 
     def _fitted(self, blob: str, value: Array, name: str) -> Array:
         wanted = self.shapes[blob]
@@ -161,8 +170,7 @@ class Batches:
         if len(value.shape) != len(wanted) and value.size == math.prod(wanted):
             return value.reshape(wanted)  # an InnerProduct net that takes the image as a vector
         raise DataError(
-            f'sample {name!r} has shape {_text(value.shape)}, input "{blob}" takes'
-            f" {_text(wanted)}",
+            f'sample {name!r} has shape {_text(value.shape)}, input "{blob}" takes {_text(wanted)}',
             _how_to_fit(value.shape, wanted),
             file=self.source.path,
         )

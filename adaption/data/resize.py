@@ -44,7 +44,8 @@ def resize(image: Array, height: int, width: int) -> Array:
     wide = (source[:, :, x0] * a0 + source[:, :, x1] * a1) >> 4
     upper = (wide[:, top] * b0[:, None]) >> 16
     lower = (wide[:, bottom] * b1[:, None]) >> 16
-    return ((upper + lower + 2) >> 2).astype(np.uint8)
+    mixed_fixed: Array = (upper + lower + 2) >> 2
+    return mixed_fixed.astype(np.uint8)
 
 
 def _taps(size: int, wanted: int, *, clamp: bool) -> tuple[Array, Array, Array]:

@@ -70,9 +70,7 @@ def _listed_hdf5(path: Path, root: str | os.PathLike[str] | None) -> list[Path]:
 def _no_data(path: Path, kind: str) -> DataError:
     what, own_fix = KINDS[kind]
     if kind == "image":
-        return DataError(
-            "is one image, data is many", "give the folder that holds it", file=path
-        )
+        return DataError("is one image, data is many", "give the folder that holds it", file=path)
     if kind == "missing":
         return DataError("no such file or folder", "check the path", file=path)
     if kind == "npy":

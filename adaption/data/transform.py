@@ -220,9 +220,7 @@ class Transform:
             )
         return crop
 
-    def _offset(
-        self, rows: int, columns: int, rng: np.random.Generator | None
-    ) -> tuple[int, int]:
+    def _offset(self, rows: int, columns: int, rng: np.random.Generator | None) -> tuple[int, int]:
         if self.phase == "TRAIN" and rng is not None:
             return int(rng.integers(rows + 1)), int(rng.integers(columns + 1))
         return rows // 2, columns // 2
@@ -234,7 +232,9 @@ class Transform:
         if self.mean_file is None:
             if mean.shape[0] not in (1, shape[0]):
                 raise FieldError(
-                    "mean_value", list(self.mean_value), f"one value, or one per channel ({shape[0]})"
+                    "mean_value",
+                    list(self.mean_value),
+                    f"one value, or one per channel ({shape[0]})",
                 )
         elif mean.shape[0] != shape[0] or mean.shape[1:] not in ((1, 1), shape[1:]):
             per_channel = ", ".join(f"{v:.6g}" for v in mean.mean(axis=(1, 2)))

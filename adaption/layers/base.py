@@ -22,6 +22,8 @@ from adaption.errors import AdaptionError, LayerError, ShapeError, UnknownLayerE
 from adaption.graph import LayerSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from adaption.proto import caffe_pb2
 
 __all__ = ["Layer", "Lowering", "Runtime", "Shape", "build_layer", "known_types", "layer"]
@@ -33,7 +35,11 @@ PACKAGES = ("adaption.layers", "adaption.data.layers")
 
 
 class Lowering(Protocol):
-    """What a layer needs to write itself as ONNX; implemented in export/onnx."""
+    """What a layer needs to write itself as ONNX; implemented in export/onnx_graph.
+
+    The model takes any batch size where no operator depends on it: in a Reshape, write 0 or -1
+    for the batch axis, never its size at export.
+    """
 
     def op(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         """Add an operator; returns its output name, or a tuple of names when outputs > 1."""
@@ -42,7 +48,10 @@ class Lowering(Protocol):
         """Name of a constant: numpy arrays as they are, ints as int64, floats as float32."""
 
     def shape(self, name: str) -> Shape:
-        """Shape of a blob or operator input that stands for a blob, at the exported size."""
+        """Shape of a bottom or a blob of the layer, at the exported size."""
+
+    def value(self, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Values of a blob of the layer, for constants that are made from it."""
 
 
 @dataclass

@@ -52,22 +52,26 @@ class BatchNorm(Layer):
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, mean, variance, factor = names
-        channels = g.shape(mean)[0]
-        one = g.constant(np.ones(channels, np.float32))
-        zero = g.constant(np.zeros(channels, np.float32))
-        scale = g.op(
-            "Where",
-            g.op("Equal", factor, g.constant(0.0)),
-            g.constant(0.0),
-            g.op("Reciprocal", factor),
-        )
+        if self.use_global_stats is False:
+            return self._lower_batch_statistics(g, x)
+        accumulated = float(g.value(factor)[0])
+        scale = np.float32(0.0 if accumulated == 0 else 1.0 / accumulated)
+        channels, rank = g.shape(mean)[0], len(g.shape(x))
         y: str = g.op(
             "BatchNormalization",
-            x,
-            one,
-            zero,
-            g.op("Mul", mean, scale),
-            g.op("Mul", variance, scale),
+            x if rank > 1 else g.op("Reshape", x, g.constant([-1, 1])),
+            g.constant(np.ones(channels, np.float32)),
+            g.constant(np.zeros(channels, np.float32)),
+            g.constant(g.value(mean) * scale),
+            g.constant(g.value(variance) * scale),
             epsilon=self.eps,
         )
+        return y if rank > 1 else str(g.op("Reshape", y, g.constant([-1])))
+
+    def _lower_batch_statistics(self, g: Lowering, x: str) -> str:
+        axes = g.constant([0, *range(2, len(g.shape(x)))])
+        centred = g.op("Sub", x, g.op("ReduceMean", x, axes))
+        variance = g.op("ReduceMean", g.op("Mul", centred, centred), axes)
+        deviation = g.op("Sqrt", g.op("Add", variance, g.constant(float(self.eps))))
+        y: str = g.op("Div", centred, deviation)
         return y

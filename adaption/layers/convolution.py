@@ -144,7 +144,8 @@ class Convolution(Layer):
             group=self.group,
         )
         if axis != 1:
-            y = g.op("Reshape", y, g.constant([*shape[:axis], *self.top_shape(shape)[axis:]]))
+            top = self.top_shape(shape)
+            y = g.op("Reshape", y, g.constant([*((-1, *top[1:]) if axis else top)]))
         return y
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:

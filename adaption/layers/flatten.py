@@ -26,8 +26,9 @@ class Flatten(Layer):
         return x.reshape(self.top_shape(tuple(x.shape)))
 
     def lower(self, g: Lowering, *names: str) -> str:
-        top = list(self.top_shape(g.shape(names[0])))
-        if canonical_axis(self.axis, len(g.shape(names[0]))) > 0:
-            top[0] = 0  # ONNX: keep the batch axis as it is
-        y: str = g.op("Reshape", names[0], g.constant(top))
+        x = g.shape(names[0])
+        first = canonical_axis(self.axis, len(x))
+        last = canonical_axis(self.end_axis, len(x), "end_axis")
+        # ONNX: 0 keeps an axis as it is, -1 takes what is left.
+        y: str = g.op("Reshape", names[0], g.constant([*[0] * first, -1, *x[last + 1 :]]))
         return y

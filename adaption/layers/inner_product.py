@@ -54,7 +54,8 @@ class InnerProduct(Layer):
         rows = g.op("Reshape", x, g.constant([-1, k]))
         y: str = g.op("Gemm", rows, w, *b, transB=0 if self.transpose else 1)
         if axis != 1:
-            y = g.op("Reshape", y, g.constant([*shape[:axis], self.num_output]))
+            outer = (-1, *shape[1:axis]) if axis else ()
+            y = g.op("Reshape", y, g.constant([*outer, self.num_output]))
         return y
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:

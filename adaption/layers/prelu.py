@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,6 +40,6 @@ class PReLU(Layer):
     def lower(self, g: Lowering, *names: str) -> str:
         x, slope = names
         rank = len(g.shape(x))
-        slopes = g.op("Reshape", slope, g.constant(np.array([-1] + [1] * (rank - 2))))
-        y: str = g.op("PRelu", x, slopes)
+        slopes = g.value(slope).reshape(-1, *[1] * (rank - 2))
+        y: str = g.op("PRelu", x, g.constant(slopes))
         return y

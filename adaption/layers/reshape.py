@@ -56,8 +56,11 @@ class Reshape(Layer):
 
     def lower(self, g: Lowering, *names: str) -> str:
         x = g.shape(names[0])
-        top = list(self.top_shape(x))
-        if top and x and top[0] == x[0]:
-            top[0] = 0  # ONNX: keep the batch axis as it is
-        y: str = g.op("Reshape", names[0], g.constant(top))
+        first = self.axis if self.axis >= 0 else len(x) + self.axis + 1
+        last = len(x) if self.num_axes == -1 else first + self.num_axes
+        # 0 and -1 mean the same in ONNX, counted over all axes; here `shape` starts at `first`.
+        dims = [*[0] * first, *(int(d) for d in self.shape.dim), *x[last:]]
+        if last == 0 and x and -1 not in dims:
+            dims[-len(x)] = -1  # axes were put before the batch axis
+        y: str = g.op("Reshape", names[0], g.constant(dims))
         return y

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
@@ -40,14 +39,11 @@ def _spread(blob: Tensor, x: Tensor, axis: int) -> Tensor:
 
 
 def _lower_spread(g: Lowering, blob: str, x: str, axis: int) -> str:
-    shape, rank = g.shape(blob), len(g.shape(x))
-    if not shape:
+    rank, own = len(g.shape(x)), len(g.shape(blob))
+    behind = rank - canonical_axis(axis, rank) - own
+    if not own or not behind:
         return blob
-    first = canonical_axis(axis, rank)
-    behind = rank - first - len(shape)
-    if not behind:
-        return blob
-    y: str = g.op("Reshape", blob, g.constant(np.array([*shape, *[1] * behind])))
+    y: str = g.op("Unsqueeze", blob, g.constant(list(range(own, own + behind))))
     return y
 
 

@@ -40,9 +40,7 @@ def convert(weights: Weights, net: NetSpec, *, seed: int = 0) -> Iterator[LayerW
         yield LayerWeights(layer.name, spec.type, blobs)
 
 
-def _convert(
-    layer: LayerWeights, spec: LayerSpec, generator: torch.Generator
-) -> list[WeightBlob]:
+def _convert(layer: LayerWeights, spec: LayerSpec, generator: torch.Generator) -> list[WeightBlob]:
     if not layer.blobs or is_low_precision(spec.type) == layer.is_paired:
         return list(layer.blobs)
     if layer.is_paired:

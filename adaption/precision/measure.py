@@ -98,7 +98,7 @@ def measure(
 
     Args:
         net: a float net with its weights, phase TEST.
-        batches: values with `.blobs` (arrays by input blob name) and `.count`.
+        batches: see data.loader.Batch; `.blobs` holds arrays by input blob name.
         legacy_rule: also count what the rule `adaption-legacy` looks at.
     Raises: DataError when there is no batch.
     """
@@ -108,7 +108,7 @@ def measure(
     with torch.no_grad():
         for batch in batches:
             net.forward(batch.blobs, observer=observer)
-            made.samples += batch.count
+            made.samples += len(batch.names)
     if not made.samples:
         raise DataError("no samples to measure on", "give at least one image or array")
     return made

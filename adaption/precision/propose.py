@@ -88,9 +88,9 @@ class Proposal:
         except AdaptionError as error:
             raise error.at(file=path) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FileFormatError(
-                f"is no plan: {error}", "write it with `adaption propose`"
-            ).at(file=path) from None
+            raise FileFormatError(f"is no plan: {error}", "write it with `adaption propose`").at(
+                file=path
+            ) from None
 
 
 def check_bits(bits: int) -> int:

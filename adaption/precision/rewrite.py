@@ -8,10 +8,10 @@ from adaption.errors import LayerError
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document
 from adaption.io.prototxt import Block, Field
+from adaption.net import Point
 from adaption.numerics import FixedPoint
 from adaption.precision.propose import Proposal
 from adaption.precision.sites import TWINS
-from adaption.net import Point
 
 __all__ = ["rewrite"]
 

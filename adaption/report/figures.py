@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adaption.report import svg
-from adaption.report.format import count, one_line, percent, power_of_two, typeset
+from adaption.report.format import count, one_line, percent, power_of_ten, power_of_two, typeset
 from adaption.report.histogram import Bin, Limits, bins_of, limits_of
 from adaption.report.summary import points_of, sqnr_text
 
@@ -179,7 +179,8 @@ def _exponents(axis: Axis, bottom: float) -> list[Markup]:
 
 def _power_of_ten(decade: int) -> str:
     """Tick label of the share 10^-decade."""
-    return f"{10 ** (2 - decade)} %" if decade <= 2 else f"{10.0 ** (2 - decade):g} %"
+    power = 2 - decade  # of the same share in percent
+    return f"{10**power:g} %" if power >= -2 else f"{power_of_ten(power)} %"
 
 
 def _octave(b: Bin) -> str:

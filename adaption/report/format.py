@@ -18,6 +18,7 @@ __all__ = [
     "one_line",
     "percent",
     "points",
+    "power_of_ten",
     "power_of_two",
     "shorten",
     "significant",
@@ -121,8 +122,13 @@ def duration(seconds: float | None) -> str:
 
 
 def power_of_two(exponent: int) -> str:
-    """ "2⁻¹⁵" for -15; for the HTML report, not for pipes."""
+    """ "2⁻¹⁵" for -15; for figures, not for pipes."""
     return "2" + str(exponent).translate(_SUPERSCRIPTS)
+
+
+def power_of_ten(exponent: int) -> str:
+    """ "10⁻³" for -3; for figures, not for pipes."""
+    return "10" + str(exponent).translate(_SUPERSCRIPTS)
 
 
 def one_line(text: object) -> str:

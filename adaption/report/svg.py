@@ -28,7 +28,7 @@ def element(tag: str, attributes: dict[str, str | float], content: Markup | str 
         for name, value in attributes.items()
     )
     body = escape(content)
-    return Markup(f"<{tag}{head}>{body}</{tag}>" if body else f"<{tag}{head}/>")  # noqa: S704
+    return Markup(f"<{tag}{head}>{body}</{tag}>" if body else f"<{tag}{head}/>")
 
 
 def rect(x: float, y: float, width: float, height: float, class_: str, tip: str = "") -> Markup:

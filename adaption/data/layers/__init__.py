@@ -1,1 +1,1 @@
-"""Data layers of prototxt files; found by scanning, like adaption/layers."""
+"""Layers that bring data of their own; found by scanning, see adaption.layers.base."""

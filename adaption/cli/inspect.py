@@ -1,0 +1,42 @@
+"""Show what is in a prototxt, a caffemodel, or both: layers, shapes, parameters, MACs, and what is
+supported. Files of every age and fork can be inspected, also where layers are unknown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from adaption.cli.options import add_output_flags
+
+HELP = "show what is in these files: layers, shapes, parameters, MACs"
+EXAMPLE = "  adaption inspect deploy.prototxt net.caffemodel"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a prototxt, a caffemodel, or both"
+    )
+    parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TEST", help="default TEST")
+    parser.add_argument("--level", type=int, default=0, help="level of the net state")
+    parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
+    add_output_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from adaption.report.inspect import inspect
+
+    found = inspect(
+        *args.files,
+        phase=args.phase,
+        level=args.level,
+        stages=[s for s in args.stage.split(",") if s],
+    )
+    if args.json:
+        print(json.dumps(found.to_dict(), indent=2))
+        return 0
+    print(found.table())
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0

@@ -1,0 +1,85 @@
+"""Flags that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from adaption.errors import FieldError
+
+if TYPE_CHECKING:
+    from adaption.data import Transform
+
+__all__ = ["add_output_flags", "add_preprocessing_flags", "transform_of"]
+
+
+def add_output_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    parser.add_argument("--quiet", action="store_true", help="show no progress and no hints")
+
+
+def add_preprocessing_flags(parser: argparse.ArgumentParser) -> None:
+    """Caffe's preprocessing, one flag per step; in the order in which the steps are done."""
+    group = parser.add_argument_group(
+        "preprocessing",
+        "Done in this order: resize, channel order, crop, mirror, then (pixel - mean) * scale."
+        " Arrays (npz, HDF5) count as preprocessed and are left alone unless a flag is given.",
+    )
+    group.add_argument(
+        "--resize", metavar="N|HxW", help="shorter side to N, or height x width (bilinear)"
+    )
+    group.add_argument(
+        "--channel-order", choices=("BGR", "RGB"), help="of colour images; Caffe nets take BGR"
+    )
+    group.add_argument("--crop", metavar="N|HxW", help="crop from the centre")
+    group.add_argument("--random-crop", action="store_true", help="crop at a random place instead")
+    group.add_argument("--mirror", action="store_true", help="mirror half of the images at random")
+    group.add_argument(
+        "--mean-value", metavar="V[,V,V]", help="one value, or one per channel (in channel order)"
+    )
+    group.add_argument("--mean-file", metavar="FILE", help="mean image, .binaryproto or .npy")
+    group.add_argument(
+        "--scale", type=float, metavar="S", help="factor after the mean, e.g. 0.00390625"
+    )
+    group.add_argument(
+        "--root", metavar="DIR", help="folder that the files of an image list are relative to"
+    )
+
+
+def transform_of(args: argparse.Namespace) -> Transform | None:
+    """The Transform that the preprocessing flags describe; None when none is given.
+
+    Raises: FieldError on a value that does not parse.
+    """
+    from adaption.data import Transform
+    from adaption.data.transform import parse_size
+
+    given = (
+        args.resize,
+        args.channel_order,
+        args.crop,
+        args.mean_value,
+        args.mean_file,
+        args.scale,
+    )
+    if all(v is None for v in given) and not (args.random_crop or args.mirror):
+        return None
+    return Transform(
+        resize=None if args.resize is None else parse_size(args.resize),
+        channel_order=args.channel_order or "BGR",
+        crop_size=0 if args.crop is None else parse_size(args.crop),
+        mirror=args.mirror,
+        mean_value=() if args.mean_value is None else _values(args.mean_value),
+        mean_file=args.mean_file,
+        scale=1.0 if args.scale is None else args.scale,
+        phase="TRAIN" if args.random_crop else "TEST",
+    )
+
+
+def _values(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise FieldError(
+            "--mean-value", text, "numbers with commas between", "write --mean-value 104,117,123"
+        ) from None

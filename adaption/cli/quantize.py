@@ -1,0 +1,99 @@
+"""Make a fixed-point version of a float net: measure the ranges of weights and activations, choose
+Qm.f per layer, rewrite the prototxt, convert the weights, compare both nets on the data, export
+ONNX, prove that what was written computes the same, and write a report.
+
+OUT gets net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json, report.html.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from adaption.cli.options import add_output_flags, add_preprocessing_flags, transform_of
+
+HELP = "make a fixed-point version of a net, prove it right, and report"
+EXAMPLE = (
+    "  adaption quantize deploy.prototxt net.caffemodel --data val.txt --root images \\\n"
+    "      --resize 256x256 --crop 227 --mean-value 104,117,123 --bits 16 -o out"
+)
+
+ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net", help="prototxt of the float net (deploy or train_val)")
+    parser.add_argument("weights", help="its caffemodel, binary or HDF5")
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help="folder of images (with or without class folders), list file, LMDB, LevelDB, HDF5 or"
+        " npz; without it the net's own data layer is read",
+    )
+    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
+    parser.add_argument("--bits", type=int, default=16, help="word length, 2..24 (default 16)")
+    parser.add_argument(
+        "--rule",
+        default="adaption",
+        choices=("adaption", "adaption-legacy"),
+        help="how Qm.f is chosen: ADaPTION's rule corrected (default), or as the original has it",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.0,
+        help="share of the non-zero values that may lie beyond the range (default 0)",
+    )
+    parser.add_argument(
+        "--rounding",
+        default="deterministic",
+        choices=tuple(ROUNDINGS),
+        help="default deterministic",
+    )
+    parser.add_argument("--round-bias", action="store_true", help="round biases, too")
+    parser.add_argument("--limit", type=int, metavar="N", help="use the first N samples only")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
+    parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
+    parser.add_argument("--level", type=int, default=0, help="level of the net state")
+    parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
+    add_preprocessing_flags(parser)
+    add_output_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from adaption.job import quantize
+    from adaption.report import print_summary
+
+    result = quantize(
+        args.net,
+        args.weights,
+        args.data,
+        out=args.out,
+        bits=args.bits,
+        rule=args.rule,
+        threshold=args.threshold,
+        rounding=ROUNDINGS[args.rounding],
+        round_bias=args.round_bias,
+        transform=transform_of(args),
+        root=args.root,
+        batch_size=args.batch_size,
+        limit=args.limit,
+        seed=args.seed,
+        level=args.level,
+        stages=[s for s in args.stage.split(",") if s],
+        quiet=args.quiet or args.json,
+    )
+    for notice in result.notices:
+        print(f"warning: {notice}", file=sys.stderr)
+    if args.json:
+        print(json.dumps(result.summary, indent=2))
+    else:
+        print_summary(result.summary)
+        if not args.quiet:
+            print(f"report: {result.folder / 'report.html'}")
+            print(
+                f"next: adaption verify {result.folder}/net_lp.prototxt"
+                f" {result.folder}/net_lp.caffemodel {result.folder}/net_lp.onnx"
+            )
+    return 0 if result.is_verified else 1

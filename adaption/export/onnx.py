@@ -1,0 +1,138 @@
+"""export_onnx: a net as an ONNX model, built layer by layer with onnx.helper."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from adaption.errors import UsageError
+from adaption.export.model import OPSET, OPSETS, Model, build_model
+from adaption.export.selection import select
+from adaption.export.styles import STYLES
+from adaption.io.atomic import atomic_write
+from adaption.net import Net
+
+__all__ = ["ExportReport", "export_onnx"]
+
+MOST_BYTES = 2**31 - 1  # protobuf's limit for one message
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export wrote.
+
+    `batch` is the batch size the model is made for, None when it takes any. `inputs` and
+    `outputs` map names to shapes ("N": the batch size; None: a size that follows from it).
+    `values` maps each layer to the names of its tops in the model.
+    """
+
+    path: Path
+    style: str
+    opset: int
+    size_bytes: int
+    batch: int | None
+    inputs: Mapping[str, tuple[int | str | None, ...]]
+    outputs: Mapping[str, tuple[int | str | None, ...]]
+    values: Mapping[str, tuple[str, ...]]
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, for JSON."""
+        return {
+            "path": os.fspath(self.path),
+            "style": self.style,
+            "opset": self.opset,
+            "size_bytes": self.size_bytes,
+            "batch": self.batch,
+            "inputs": {name: list(shape) for name, shape in self.inputs.items()},
+            "outputs": {name: list(shape) for name, shape in self.outputs.items()},
+            "values": {name: list(tops) for name, tops in self.values.items()},
+            "left_out": list(self.left_out),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        def listed(blobs: Mapping[str, tuple[int | str | None, ...]]) -> str:
+            return ", ".join(
+                f"{name} ({', '.join('?' if d is None else str(d) for d in shape)})"
+                for name, shape in blobs.items()
+            )
+
+        batch = "any batch size" if self.batch is None else f"batch size {self.batch}"
+        lines = [
+            f"{self.path}: {self.size_bytes} bytes, ONNX opset {self.opset}, style {self.style},"
+            f" {batch}",
+            f"  inputs: {listed(self.inputs)}",
+            f"  outputs: {listed(self.outputs)}",
+            *(f"  note: {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+
+def export_onnx(
+    net: Net,
+    path: str | os.PathLike[str],
+    *,
+    style: str = "float",
+    batch: int | None = None,
+    opset: int = OPSET,
+) -> ExportReport:
+    """Write `net` as an ONNX model that computes the same.
+
+    Style "float": weights are float32 values on the grid of their format, activation points are
+    elementary operators that equal our rounding bit for bit; between them the layers are float32
+    operators, equal up to the order of summation (`verify` checks this). Value names are blob
+    names; where an in-place layer overwrites a blob, the last value has its name, and earlier
+    ones are called `blob@layer`. The same net always gives the same bytes.
+
+    Args:
+        net: a net in phase TEST. Data layers become inputs; losses, accuracies and what only
+            prepares labels are left out. The net is not changed.
+        path: file to write.
+        batch: size of the batch axis; by default any ("N"), where no layer depends on it, else
+            the net's own.
+        opset: 18 to 20. onnxruntime 1.17 and later run each of them.
+    Raises: LayerError naming a layer that has no ONNX form (random rounding of activations, a
+        layer type without one); UsageError on a bad argument, or when the model exceeds 2 GiB.
+    """
+    if style not in STYLES:
+        raise UsageError(f"style is {style!r}, allowed: {', '.join(STYLES)}")
+    if opset not in OPSETS:
+        raise UsageError(f"opset is {opset}, allowed: {OPSETS[0]}..{OPSETS[-1]}")
+    if batch is not None and batch < 1:
+        raise UsageError(f"batch is {batch}, allowed: 1 or more")
+    built = build_model(net, select(net), style=style, batch=batch, opset=opset)
+    data = _serialized(built, path)
+    onnx.checker.check_model(data, full_check=True)
+    with atomic_write(path) as out:
+        out.write(data)
+    return ExportReport(
+        path=Path(path),
+        style=style,
+        opset=opset,
+        size_bytes=len(data),
+        batch=built.batch,
+        inputs=built.inputs,
+        outputs=built.outputs,
+        values={layer.name: layer.tops for layer in built.layers},
+        left_out=built.selection.left_out,
+        notes=built.notes,
+    )
+
+
+def _serialized(built: Model, path: str | os.PathLike[str]) -> bytes:
+    if built.constants_bytes > MOST_BYTES:
+        raise UsageError(
+            f"the model holds {built.constants_bytes / 2**30:.1f} GiB of constants, an ONNX file"
+            " at most 2 GiB",
+            "export the net in parts: Net(..., end=LAYER), and a prototxt that begins there",
+            file=path,
+        )
+    data: bytes = built.proto().SerializeToString(deterministic=True)
+    return data

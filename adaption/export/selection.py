@@ -1,0 +1,176 @@
+"""Selection: which layers of a net an exported model holds, and where it begins and ends.
+
+Data layers become inputs. Losses, accuracies and what only prepares labels for them stay out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from adaption.errors import LayerError, UsageError
+from adaption.graph import LayerSpec
+from adaption.net import Net
+from adaption.net.node import Node
+
+__all__ = ["Member", "Selection", "members", "select"]
+
+Value = tuple[int, int]  # layer index, top index
+
+MEASURES = ("Accuracy",)  # layers that compare with labels, beside the losses
+
+
+@dataclass(frozen=True)
+class Member:
+    """One layer of the net. `spec` has the wiring of the prototxt, without Split layers."""
+
+    spec: LayerSpec
+    node: Node
+
+    @property
+    def measures(self) -> bool:
+        """True for layers that compare with labels."""
+        return self.node.layer.is_loss or self.spec.type in MEASURES
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is exported.
+
+    `inputs` are blobs of Input and data layers, `outputs` blobs that are left unread, both by
+    name; `notes` says what was left out, one sentence each.
+    """
+
+    inputs: tuple[str, ...]
+    members: tuple[Member, ...]
+    outputs: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def members(net: Net) -> list[Member]:
+    """The net's layers without the Split layers that were inserted."""
+    specs = iter(net.spec.layers)
+    found = []
+    wanted = next(specs, None)
+    for node in net.nodes:
+        if wanted is None or (node.spec.name, node.spec.type) != (wanted.name, wanted.type):
+            continue
+        found.append(Member(wanted, node))
+        wanted = next(specs, None)
+    return found
+
+
+def select(net: Net) -> Selection:
+    """Choose what of `net` is exported.
+
+    Raises: UsageError unless the net is in phase TEST; LayerError when nothing would be left.
+    """
+    if net.phase != "TEST":
+        raise UsageError(
+            f"the net is in phase {net.phase}, allowed: TEST",
+            'build it with Net(..., phase="TEST")',
+        )
+    wiring = _Wiring(members(net))
+    wiring.leave_out_labels()
+    kept = wiring.kept()
+    outputs = wiring.outputs()
+    if not outputs:
+        raise LayerError(
+            "nothing is left to export: no layer of the net computes a blob that is left unread",
+            "export a net that holds more than data layers, losses and accuracies",
+        ).at(file=net.spec.file)
+    return Selection(
+        inputs=tuple(wiring.inputs()),
+        members=tuple(wiring.layers[i] for i in kept),
+        outputs=tuple(sorted(outputs)),
+        left_out=tuple(m.spec.name for i, m in enumerate(wiring.layers) if i in wiring.out),
+        notes=tuple(wiring.notes(outputs)),
+    )
+
+
+@dataclass
+class _Wiring:
+    """Which top each bottom reads; `out` are the layers that are left out."""
+
+    layers: list[Member]
+    bottoms: list[list[Value]] = field(default_factory=list)
+    readers: dict[Value, list[int]] = field(default_factory=dict)
+    learned: set[Value] = field(default_factory=set)  # some layer with blobs lies before
+    out: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        latest: dict[str, Value] = {}
+        for i, member in enumerate(self.layers):
+            found = [latest[b] for b in member.spec.bottoms]
+            self.bottoms.append(found)
+            for value in found:
+                self.readers.setdefault(value, []).append(i)
+            tops = [(i, j) for j in range(len(member.spec.tops))]
+            latest.update(zip(member.spec.tops, tops, strict=True))
+            if member.node.blobs or any(v in self.learned for v in found):
+                self.learned.update(tops)
+        self.out = {i for i, member in enumerate(self.layers) if member.measures}
+
+    def is_source(self, i: int) -> bool:
+        return self.layers[i].node.layer.is_source
+
+    def is_silence(self, i: int) -> bool:
+        return self.layers[i].spec.type == "Silence"
+
+    def is_read(self, value: Value) -> bool:
+        """True when a layer that stays computes with it."""
+        return any(
+            r not in self.out and not self.is_silence(r) for r in self.readers.get(value, ())
+        )
+
+    def leave_out_labels(self) -> None:
+        """Leave out, last layers first, what prepares labels: read by layers left out only, and
+        made without learned blobs."""
+        for i in reversed(range(len(self.layers))):
+            tops = [(i, j) for j in range(len(self.layers[i].spec.tops))]
+            if self.is_source(i) or i in self.out or not tops:
+                continue
+            if all(
+                v not in self.learned
+                and not self.is_read(v)
+                and any(r in self.out for r in self.readers.get(v, ()))
+                for v in tops
+            ):
+                self.out.add(i)
+
+    def kept(self) -> list[int]:
+        return [i for i in range(len(self.layers)) if i not in self.out and not self.is_source(i)]
+
+    def inputs(self) -> Iterable[str]:
+        for i, member in enumerate(self.layers):
+            if self.is_source(i):
+                yield from (t for j, t in enumerate(member.spec.tops) if self.is_read((i, j)))
+
+    def outputs(self) -> list[str]:
+        """Tops of kept layers that no kept layer reads, Silence layers included."""
+        return [
+            top
+            for i in self.kept()
+            for j, top in enumerate(self.layers[i].spec.tops)
+            if not any(r not in self.out for r in self.readers.get((i, j), ()))
+        ]
+
+    def notes(self, outputs: list[str]) -> Iterable[str]:
+        gone = [self.layers[i] for i in sorted(self.out)]
+        if gone:
+            listed = ", ".join(f'"{m.spec.name}" ({m.spec.type})' for m in gone)
+            ends = ", ".join(f'"{name}"' for name in outputs)
+            yield f"layers that measure or prepare labels are left out: {listed}; ends at {ends}"
+        for i, member in enumerate(self.layers):
+            if not self.is_source(i):
+                continue
+            unread = [t for j, t in enumerate(member.spec.tops) if not self.is_read((i, j))]
+            if unread:
+                names = ", ".join(f'"{t}"' for t in unread)
+                yield f'top {names} of layer "{member.spec.name}" is no input: nothing reads it'
+            if member.spec.type != "Input" and len(unread) < len(member.spec.tops):
+                yield (
+                    f'the top of data layer "{member.spec.name}" ({member.spec.type}) is an input:'
+                    " scaling, mean and crop stay outside the model"
+                )

@@ -1,0 +1,80 @@
+"""Styles: how rounded weights and activation points are written in ONNX. One class per style."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from adaption.errors import LayerError
+from adaption.export.onnx_graph import OnnxGraph
+from adaption.numerics import FixedPoint, Format
+
+__all__ = ["STYLES", "FloatStyle", "Style"]
+
+BELOW_HALF = np.float32(0.5 - 2.0**-25)  # as in numerics/rounding.py, for float32
+
+
+class Style(Protocol):
+    """What a style decides. The exporter calls it inside the scope of the layer."""
+
+    def weight(self, g: OnnxGraph, index: int, blob: Tensor, fmt: Format | None) -> str:
+        """Name of the value that holds blob `index`, which is rounded to `fmt` already."""
+        ...
+
+    def activation(self, g: OnnxGraph, x: str, fmt: Format) -> str:
+        """Write the activation point behind `x`; returns the name of the rounded value.
+
+        Raises: LayerError when the style cannot write the format.
+        """
+        ...
+
+
+class FloatStyle:
+    """float32 throughout; activation points are elementary operators that equal
+    FixedPoint.quantize bit for bit, NaN, infinities and the sign of zero included.
+
+    Half away from zero is sign(c) * floor(|c| + h) with h the float32 below one half: the sum
+    rounds as the one in numerics/rounding.py does, whose sign is that of c. The sign is written
+    as clip(2c, -1, 1), since ONNX's Sign turns -0 into 0. Where the clip leaves a fraction, |c| is
+    below one half and the floor is 0.
+    """
+
+    def weight(self, g: OnnxGraph, index: int, blob: Tensor, fmt: Format | None) -> str:
+        """A float32 constant."""
+        return g.blob(index, blob.detach().cpu().numpy())
+
+    def activation(self, g: OnnxGraph, x: str, fmt: Format) -> str:
+        """Mul by 2^f, Clip to the codes, round, Mul by 2^-f."""
+        if not isinstance(fmt, FixedPoint):
+            raise LayerError(
+                f"activation format {fmt} has no form in ONNX style float",
+                "use fixed point at this point",
+            )
+        code = g.op(
+            "Clip",
+            g.op("Mul", x, g.constant(2.0**fmt.frac_length)),
+            g.constant(float(fmt.min_code)),
+            g.constant(float(fmt.max_code)),
+        )
+        if fmt.rounding == "half_away":
+            sign = g.op("Clip", g.op("Add", code, code), g.constant(-1.0), g.constant(1.0))
+            magnitude = g.op("Floor", g.op("Add", g.op("Abs", code), g.constant(BELOW_HALF)))
+            code = g.op("Mul", sign, magnitude)
+        elif fmt.rounding == "half_even":
+            code = g.op("Round", code)
+        elif fmt.rounding == "floor":
+            code = g.op("Floor", code)
+        else:
+            raise LayerError(
+                f"activation is rounded {fmt.rounding}, which ONNX cannot compute",
+                "export with rounding_scheme: DETERMINISTIC (rounding: HALF_AWAY) at this point",
+            )
+        y: str = g.op("Mul", code, g.constant(fmt.lsb))
+        return y
+
+
+STYLES: MappingProxyType[str, type[Style]] = MappingProxyType({"float": FloatStyle})
+"""Styles by name."""

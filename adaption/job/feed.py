@@ -1,0 +1,227 @@
+"""What a net is fed with: data given by the caller, or the data layers of its prototxt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from adaption.data import Batches, Source, Transform, open_source
+from adaption.data.images import open_list
+from adaption.errors import DataError, LayerError
+from adaption.graph import LayerSpec, NetSpec
+from adaption.net import Net
+from adaption.proto import caffe_pb2
+
+__all__ = ["Feed", "fed_by", "feed_from_data", "feed_from_layers", "with_inputs"]
+
+ACTIVATION_BUDGET = 256 << 20  # bytes of blobs that one batch may take
+MOST_SAMPLES = 128
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Batches for a net whose data layers, if it had any, have become inputs."""
+
+    batches: Batches
+    spec: NetSpec
+    kind: str
+    path: str
+    labels: str | None = None  # blob of the labels, where the net has one
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.batches:
+            if self.labels is not None and batch.labels is not None:
+                labels = batch.labels.reshape(-1, *[1] * self._label_axes)
+                batch = batch._replace(blobs={**batch.blobs, self.labels: labels})
+            yield batch
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    @property
+    def _label_axes(self) -> int:
+        shape = next(
+            s.message.input_param.shape[0].dim for s in self.spec.layers if self.labels in s.tops
+        )
+        return len(shape) - 1
+
+    def describe(self) -> dict[str, Any]:
+        """The `data` entry of the summary."""
+        source = self.batches.source
+        return {
+            "source": self.path,
+            "kind": self.kind,
+            "samples": self.batches.samples - len(source.skipped),
+            "skipped": len(source.skipped),
+            "skipped_names": [s.name for s in source.skipped[:20]],
+            "has_labels": self.batches.has_labels,
+        }
+
+    def preprocessing(self) -> dict[str, Any]:
+        """The `preprocessing` entry of the summary; empty for arrays that come preprocessed."""
+        transform = self.batches.transform
+        return {} if transform is None else transform.describe()
+
+
+def feed_from_data(
+    spec: NetSpec,
+    data: str | os.PathLike[str],
+    transform: Transform | None = None,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    batch_size: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Feed:
+    """Feed `spec` with data of any kind (see data.open_source).
+
+    Data layers of the net are replaced: the first top takes the images, the second the labels.
+    Raises: DataError when the data does not suit the net's inputs.
+    """
+    source = open_source(data, root=root)
+    layers = [s for s in spec.layers if not s.bottoms and s.type in DATA_TYPES]
+    if len(layers) > 1:
+        raise DataError(
+            f"the net has {len(layers)} data layers, one source cannot feed them all",
+            "give a deploy prototxt with Input layers and an npz with one array per input",
+        ).at(file=spec.file)
+    label = None
+    if layers:
+        first = source[0].image
+        shape = (
+            (transform or Transform()).top_shape(first.shape) if first.ndim == 3 else first.shape
+        )
+        label = layers[0].tops[1] if len(layers[0].tops) > 1 else None
+        spec = with_inputs(
+            spec, {layers[0].tops[0]: (1, *shape), **({label: (1,)} if label else {})}
+        )
+        _require_labels(label, source.has_labels, spec, data)
+    shapes = input_shapes(spec)
+    shapes.pop(label or "", None)
+    if not shapes:
+        raise DataError("the net has no input to feed", "give a net with an Input layer").at(
+            file=spec.file
+        )
+    batches = Batches(
+        source, transform, batch_size or suitable_batch(spec), shapes, limit=limit, seed=seed
+    )
+    return Feed(batches, spec, source.kind, os.fspath(data), label)
+
+
+def feed_from_layers(
+    spec: NetSpec,
+    transform: Transform | None = None,
+    *,
+    batch_size: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Feed:
+    """Feed `spec` from its own data layer, one pass over the source, without wrapping around.
+
+    Raises: DataError when the net has no data layer, or one that is fed by a program.
+    """
+    layers = [s for s in spec.layers if not s.bottoms and s.type in DATA_TYPES]
+    if len(layers) != 1:
+        raise DataError(
+            f"has {len(layers)} data layers in phase {spec.phase}, so the data is not known",
+            "give --data with a folder, list file, LMDB, LevelDB, HDF5 or npz",
+        ).at(file=spec.file)
+    item = layers[0]
+    try:
+        source, own = _opened(item)
+        label = item.tops[1] if len(item.tops) > 1 else None
+        first = source[0].image
+    except (DataError, LayerError) as error:
+        raise error.at(
+            file=spec.file, layer=item.name, layer_type=item.type, line=item.line
+        ) from None
+    transform = transform or own
+    shape = transform.top_shape(first.shape) if transform and first.ndim == 3 else first.shape
+    spec = with_inputs(spec, {item.tops[0]: (1, *shape), **({label: (1,)} if label else {})})
+    _require_labels(label, source.has_labels, spec, source.path)
+    shapes = input_shapes(spec)
+    shapes.pop(label or "", None)
+    size = batch_size or suitable_batch(spec)
+    batches = Batches(source, transform, size, shapes, limit=limit, seed=seed)
+    return Feed(batches, spec, "layers", os.fspath(source.path), label)
+
+
+def _opened(item: LayerSpec) -> tuple[Source, Transform | None]:
+    """The source and the preprocessing of a data layer. Raises: DataError for other layers."""
+    message = item.message
+    transform = Transform.from_message(message.transform_param, "TEST")
+    if item.type == "Data":
+        return open_source(message.data_param.source, is_color=transform.is_color), transform
+    if item.type == "ImageData":
+        param = message.image_data_param
+        if param.new_height and param.new_width:
+            transform = replace(transform, resize=(param.new_height, param.new_width))
+        source = open_list(
+            Path(param.source), root=param.root_folder or ".", is_color=param.is_color
+        )
+        return source, transform
+    if item.type == "HDF5Data":
+        return open_source(message.hdf5_data_param.source, root="."), None
+    raise DataError(
+        f"is a {item.type} layer, which has no source of its own",
+        "give --data with a folder, list file, LMDB, LevelDB, HDF5 or npz",
+    )
+
+
+DATA_TYPES = ("Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "WindowData")
+
+
+def _require_labels(label: str | None, has_labels: bool, spec: NetSpec, data: Any) -> None:
+    if label is not None and not has_labels:
+        raise DataError(
+            f'has no labels, and the net reads them as blob "{label}"',
+            "give labelled data, or the deploy prototxt",
+        ).at(file=data)
+
+
+def fed_by(spec: NetSpec, feed: Feed) -> NetSpec:
+    """`spec`, a rewritten form of the net that `feed` was made for, with the same inputs."""
+    shapes = input_shapes(feed.spec)
+    own = {top for s in spec.layers if s.type == "Input" for top in s.tops}
+    return with_inputs(spec, {name: s for name, s in shapes.items() if name not in own})
+
+
+def with_inputs(spec: NetSpec, shapes: dict[str, tuple[int, ...]]) -> NetSpec:
+    """The net with its data layers replaced by Input layers of the given tops and shapes."""
+    layers: list[LayerSpec] = []
+    for item in spec.layers:
+        if not any(top in shapes for top in item.tops) or item.bottoms:
+            layers.append(item)
+            continue
+        for top in item.tops:
+            message = caffe_pb2.LayerParameter()
+            message.name, message.type = f"{item.name}_{top}", "Input"
+            message.phase = item.message.phase
+            message.top.append(top)
+            message.input_param.shape.add().dim.extend(shapes[top])
+            layers.append(LayerSpec(message.name, "Input", (), (top,), message, item.line))
+    return replace(spec, layers=tuple(layers))
+
+
+def input_shapes(spec: NetSpec) -> dict[str, tuple[int, ...]]:
+    """Shape of each input blob, as the prototxt gives it."""
+    shapes = {}
+    for item in spec.layers:
+        if item.type == "Input":
+            given = item.message.input_param.shape
+            for i, top in enumerate(item.tops):
+                if given:
+                    shapes[top] = tuple(int(d) for d in given[i if len(given) > 1 else 0].dim)
+    return shapes
+
+
+def suitable_batch(spec: NetSpec) -> int:
+    """Samples per batch such that all blobs together stay within a few hundred MB."""
+    one = {name: (1, *shape[1:]) for name, shape in input_shapes(spec).items()}
+    net = Net(with_inputs(spec, one))
+    values = sum(prod(blob.shape) for blob in net.blobs.values())
+    return max(1, min(MOST_SAMPLES, ACTIVATION_BUDGET // (4 * max(1, values))))

@@ -1,0 +1,306 @@
+"""quantize: measure, propose, rewrite, convert, compare, export, prove, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adaption._version import __version__
+from adaption.data import Transform
+from adaption.errors import AdaptionError, UsageError, WeightsError
+from adaption.export import export_onnx, verify
+from adaption.graph import NetSpec, NetState, build_spec
+from adaption.io.atomic import atomic_write
+from adaption.io.caffemodel import Weights, read_weights
+from adaption.io.netfile import NetFile, read_net, write_net
+from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
+from adaption.layers.base import unknown_layers
+from adaption.net import Net
+from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
+from adaption.precision.measure import Measurement, activation_observer, measure_weights
+from adaption.precision.propose import Proposal, check_bits, propose
+from adaption.precision.rewrite import rewrite
+from adaption.report import track, write_report
+
+__all__ = ["QuantizeResult", "quantize"]
+
+PathLike = str | os.PathLike[str]
+PROOF_SAMPLES = 4
+
+
+@dataclass
+class QuantizeResult:
+    """What `quantize` made; `summary` is the content of summary.json."""
+
+    folder: Path
+    summary: dict[str, Any]
+    proposal: Proposal
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def is_verified(self) -> bool:
+        """True when every check of the proof holds."""
+        return all(check["ok"] for check in self.summary["verification"])
+
+
+def quantize(
+    net: PathLike,
+    weights: PathLike,
+    data: PathLike | None = None,
+    *,
+    out: PathLike,
+    bits: int = 16,
+    rule: str = "adaption",
+    threshold: float = 0.0,
+    rounding: str = "half_away",
+    round_bias: bool = False,
+    transform: Transform | None = None,
+    root: PathLike | None = None,
+    batch_size: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    quiet: bool = False,
+) -> QuantizeResult:
+    """Make a fixed-point version of a net, prove it right, and report.
+
+    Args:
+        net, weights: prototxt and caffemodel of the float net.
+        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
+        out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
+            and report.html. They appear when all of it is done, not before.
+        bits, rule, threshold, rounding, round_bias: see `propose`.
+        transform: preprocessing; None takes the data layer's own, or none.
+        root: folder that the files of a list are relative to.
+        batch_size: samples per forward pass; None chooses by memory.
+        limit: use the first so many samples only.
+        seed: of stochastic rounding and random cropping.
+        quiet: show no progress.
+    Raises: AdaptionError on bad input; nothing is written then.
+    """
+    started = time.monotonic()
+    check_bits(bits)
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"output {os.fspath(out)!r} is a file", "name a folder")
+
+    net_file = read_net(net)
+    trained = read_weights(weights)
+    spec = _spec(net_file, level, stages)
+    unknown = unknown_layers(spec.layers)
+    if unknown is not None:
+        raise unknown.at(file=spec.file)
+    options = {"batch_size": batch_size, "limit": limit, "seed": seed}
+    if data is None:
+        feed = feed_from_layers(spec, transform, **options)
+    else:
+        feed = feed_from_data(spec, data, transform, root=root, **options)
+    full = Net(feed.spec, seed=seed)
+    _load_all(full, trained)
+
+    scores = score_blob(feed.spec, full)
+    measured = measure_weights(full, legacy_rule=rule == "adaption-legacy")
+    measured.preprocessing = feed.preprocessing()
+    observer = activation_observer(measured, legacy_rule=rule == "adaption-legacy")
+    batches = track(feed, "measuring the float net", quiet=quiet, unit="batches")
+    before = run_net(full, batches, scores=scores, observers=[observer])
+    measured.samples = before.samples
+    proposal = propose(
+        feed.spec,
+        measured,
+        bits=bits,
+        rule=rule,
+        threshold=threshold,
+        rounding=rounding,
+        round_bias=round_bias,
+    )
+    low_file = rewrite(net_file, proposal)
+    low = Net(fed_by(_spec(low_file, level, stages), feed), trained, seed=seed)
+    batches = track(feed, f"running it in {bits} bits", quiet=quiet, unit="batches")
+    after = run_net(low, batches, scores=scores)
+
+    with _staging(folder) as stage:
+        write_net(low_file, stage / "net_lp.prototxt")
+        low.save(stage / "net_lp.caffemodel")
+        proposal.save(stage / "plan.json")
+        proof = _prove(low, feed, stage, level, stages, seed)
+        summary = _summary(full, low, feed, measured, proposal, before, after)
+        summary["verification"] = proof
+        summary["files"] = _files(net, weights, folder, stage)
+        summary["notes"] = _notes(net_file, feed, proposal, measured)
+        summary["seconds"] = time.monotonic() - started
+        summary = finite_only(summary)
+        write_report(summary, stage / "report.html")
+        summary["files"]["report"]["size_bytes"] = (stage / "report.html").stat().st_size
+        with atomic_write(stage / "summary.json", "w") as file:
+            json.dump(summary, file, indent=2, allow_nan=False)
+            file.write("\n")
+    return QuantizeResult(folder, summary, proposal, [str(n) for n in net_file.notices])
+
+
+def _spec(net_file: NetFile, level: int, stages: Sequence[str]) -> NetSpec:
+    return build_spec(
+        net_file.message,
+        NetState("TEST", level, tuple(stages)),
+        file=net_file.file,
+        lines=net_file.lines,
+    )
+
+
+def _load_all(net: Net, trained: Weights) -> None:
+    """Load, and refuse weights that leave a layer of the net without values."""
+    report = net.load(trained)
+    if report.missing:
+        have = [layer.name for layer in trained.layers if layer.blobs]
+        raise WeightsError(
+            f"has no weights for {len(report.missing)} of {len(report.missing) + len(report.loaded)}"
+            f" layers: {', '.join(report.missing[:12])}; it has {', '.join(have[:12])}",
+            "give the caffemodel that belongs to this prototxt",
+        ).at(file=trained.file)
+
+
+def _prove(
+    low: Net, feed: Feed, stage: Path, level: int, stages: Sequence[str], seed: int
+) -> list[dict[str, Any]]:
+    """Read the written files back and hold them, and the ONNX file, against the net that ran."""
+    batch = next(iter(feed))
+    inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
+    count = len(batch.names[:PROOF_SAMPLES])
+    again_spec = _spec(read_net(stage / "net_lp.prototxt"), level, stages)
+    again = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
+    differing = _differing_blobs(low, again, inputs, seed)
+    proof: list[dict[str, Any]] = [
+        {
+            "what": "net_lp.prototxt and net_lp.caffemodel, read back",
+            "ok": not differing,
+            "detail": f"{len(differing)} blobs differ, the first is {differing[0]}"
+            if differing
+            else f"all {len(low.blobs)} blobs bit-equal on {count} samples",
+        }
+    ]
+    try:
+        export_onnx(low, stage / "net_lp.onnx")
+        proof.append(verify(low, stage / "net_lp.onnx", inputs).to_dict())
+    except AdaptionError as error:
+        (stage / "net_lp.onnx").unlink(missing_ok=True)
+        proof.append({"what": "net_lp.onnx", "ok": False, "detail": f"not written: {error.fact}"})
+    return proof
+
+
+def _differing_blobs(low: Net, again: Net, inputs: dict[str, Any], seed: int) -> list[str]:
+    with torch.no_grad():
+        for net in (low, again):
+            net.manual_seed(seed)
+            net.forward(inputs)
+    return [
+        name
+        for name, blob in low.blobs.items()
+        if not torch.equal(blob.tensor, again.blobs[name].tensor)
+    ]
+
+
+def _summary(
+    full: Net,
+    low: Net,
+    feed: Feed,
+    measured: Measurement,
+    proposal: Proposal,
+    before: Run,
+    after: Run,
+) -> dict[str, Any]:
+    layers = layer_entries(full, low, measured, proposal, before, after)
+    accuracy = None
+    if before.labelled:
+        accuracy = {
+            "float": before.accuracy(),
+            "quantized": after.accuracy(),
+            "samples": before.labelled,
+        }
+    return {
+        "format": FORMAT,
+        "adaption_version": __version__,
+        "net": full.name,
+        "bits": proposal.bits,
+        "rule": proposal.rule,
+        "threshold": proposal.threshold,
+        "rounding": proposal.rounding,
+        "data": feed.describe(),
+        "preprocessing": feed.preprocessing(),
+        "layers": layers,
+        "accuracy": accuracy,
+        **compare_runs(before, after),
+        "macs": macs_entry(layers),
+        "sparsity": sparsity_entry(layers, before, after),
+    }
+
+
+def _files(net: PathLike, weights: PathLike, folder: Path, stage: Path) -> dict[str, Any]:
+    def entry(path: Path, size_of: Path) -> dict[str, Any]:
+        size = size_of.stat().st_size if size_of.exists() else None
+        return {"path": os.fspath(path), "size_bytes": size}
+
+    made = {
+        "net_lp": "net_lp.prototxt",
+        "weights_lp": "net_lp.caffemodel",
+        "onnx": "net_lp.onnx",
+        "plan": "plan.json",
+        "report": "report.html",
+    }
+    files = {"net": entry(Path(net), Path(net)), "weights": entry(Path(weights), Path(weights))}
+    for key, name in made.items():
+        if key == "report" or (stage / name).exists():
+            files[key] = entry(folder / name, stage / name)
+    return files
+
+
+def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurement) -> list[str]:
+    """Every approximation and everything left out, one sentence each."""
+    notes = [
+        f"Ranges were measured on {measured.samples} samples, the same that accuracy is stated on.",
+        "Accumulation inside a layer is float32; see `verification` for what is bit-equal.",
+        "Zero-skippable MACs are estimated as MACs times the share of zeros among a layer's inputs.",
+    ]
+    notes += [f'Layer "{name}": {why}.' for name, why in proposal.left_float.items()]
+    wide = [str(p) for p, fmt in proposal.plan.items() if fmt.frac_length < 0]
+    if wide:
+        notes.append(
+            "Values beyond the word length need a negative frac_length, written as precision_param"
+            f" because lpfp_param cannot say it: {', '.join(wide)}."
+        )
+    if not any(p.kind == "bias" for p in proposal.choices):
+        notes.append("Biases stay in float, as ADaPTION's round_bias: false.")
+    notes += [f"{note}." if not note.endswith(".") else note for note in net_file.upgrades]
+    notes += feed.batches.notes + feed.batches.source.notes
+    skipped = feed.batches.source.skipped
+    if skipped:
+        notes.append(f"{len(skipped)} samples could not be read and were skipped.")
+    return notes
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` whose files are moved into it when the block has succeeded."""
+    parent = folder.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=parent) as temporary:
+            yield Path(temporary)
+            folder.mkdir(exist_ok=True)
+            for file in Path(temporary).iterdir():
+                file.replace(folder / file.name)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {os.fspath(folder)!r}: {error.strerror or error}",
+            "name a folder that can be written with -o",
+        ) from None

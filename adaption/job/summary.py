@@ -1,0 +1,155 @@
+"""summary.json: everything the main job found, as plain values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from adaption.graph import NetSpec
+from adaption.net import Net, Point
+from adaption.net.node import Node
+from adaption.numerics import FixedPoint
+from adaption.precision.evaluate import PointError, Run
+from adaption.precision.measure import Measurement
+from adaption.precision.propose import Proposal
+from adaption.precision.statistics import TensorStats
+
+__all__ = ["FORMAT", "layer_entries", "macs_entry", "sparsity_entry"]
+
+FORMAT = "adaption.summary/1"
+
+
+def layer_entries(
+    net: Net, low: Net, measured: Measurement, proposal: Proposal, before: Run, after: Run
+) -> list[dict[str, Any]]:
+    """One entry per weight layer: formats, ranges, what rounding did, MACs.
+
+    Args:
+        net, low: the float and the low-precision net.
+        before, after: their runs over the data.
+    """
+    nodes = {node.spec.name: node for node in net.nodes}
+    entries = []
+    for name in dict.fromkeys(point.layer for point in proposal.choices):
+        node = nodes[name]
+        macs = _macs(node, net)
+        entry: dict[str, Any] = {
+            "name": name,
+            "type": node.spec.type,
+            "macs": macs,
+            "zero_skippable_macs": round(macs * after.zero_input_share(name)),
+            "zero_skippable_macs_before": round(macs * before.zero_input_share(name)),
+        }
+        for kind, blob in zip(("weight", "bias"), node.masters, strict=False):
+            entry[kind] = _parameter(Point(name, kind), blob.tensor, measured, proposal)
+        entry.setdefault("bias", None)
+        entry["activation"] = _activation(name, low.spec, measured, proposal, after)
+        entries.append(entry)
+    return entries
+
+
+def _macs(node: Node, net: Net) -> int:
+    bottoms = [net.blobs[b].shape for b in node.spec.bottoms]
+    tops = [net.blobs[t].shape for t in node.spec.tops]
+    batch = bottoms[0][0] if bottoms and bottoms[0] else 1
+    return node.layer.macs(bottoms, tops) // max(1, batch)
+
+
+def _parameter(
+    point: Point, values: torch.Tensor, measured: Measurement, proposal: Proposal
+) -> dict[str, Any] | None:
+    if point not in measured.points:
+        return None
+    choice = proposal.choices.get(point)
+    entry = _range(measured[point])
+    if choice is None:
+        return entry | {"q": None, "reason": "left in float"}
+    error = PointError()
+    error.update(values.detach(), choice.format.quantize(values.detach()), choice.format)
+    return _format(choice.format) | entry | error.to_dict() | {"reason": choice.reason}
+
+
+def _activation(
+    name: str, low: NetSpec, measured: Measurement, proposal: Proposal, after: Run
+) -> dict[str, Any] | None:
+    choice = proposal.choices.get(Point(name, "activation"))
+    if choice is None:
+        return None
+    place = proposal.places[name]
+    error = after.points[lp_act_behind(low, place)]
+    entry = _format(choice.format) | _range(measured[Point(place, "activation")])
+    return entry | error.to_dict() | {"place": place, "reason": choice.reason}
+
+
+def lp_act_behind(low: NetSpec, place: str) -> str:
+    """Name of the LPAct that stands right behind layer `place`."""
+    index = [s.name for s in low.layers].index(place)
+    act = low.layers[index + 1]
+    assert act.type == "LPAct", f"rewrite put no LPAct behind {place}"
+    return act.name
+
+
+def _format(fmt: FixedPoint) -> dict[str, Any]:
+    return {
+        "q": str(fmt),
+        "word_length": fmt.word_length,
+        "frac_length": fmt.frac_length,
+        "lsb": fmt.lsb,
+        "rounding": fmt.rounding,
+    }
+
+
+def _range(stats: TensorStats) -> dict[str, Any]:
+    return {
+        "min": stats.minimum,
+        "max": stats.maximum,
+        "max_abs": stats.max_abs,
+        "mean": stats.mean,
+        "count": stats.count,
+        "histogram": stats.histogram(),
+    }
+
+
+def macs_entry(layers: list[dict[str, Any]]) -> dict[str, int]:
+    """Multiply-accumulates of one sample; skippable are those whose input is zero.
+
+    Estimated per layer as MACs times the share of zeros among its inputs.
+    """
+    return {
+        "total": sum(e["macs"] for e in layers),
+        "zero_skippable_before": sum(e["zero_skippable_macs_before"] for e in layers),
+        "zero_skippable_after": sum(e["zero_skippable_macs"] for e in layers),
+    }
+
+
+def sparsity_entry(layers: list[dict[str, Any]], before: Run, after: Run) -> dict[str, float]:
+    """Shares of zeros: over all weights, and over all values that weight layers read."""
+
+    def weights(key: str) -> float:
+        entries = [e["weight"] for e in layers if e["weight"] and e["weight"]["q"]]
+        count = sum(e["count"] for e in entries)
+        return sum(e[key] * e["count"] for e in entries) / max(1, count)
+
+    def inputs(zeros: Mapping[str, list[int]]) -> float:
+        return sum(z for z, _ in zeros.values()) / max(1, sum(n for _, n in zeros.values()))
+
+    return {
+        "weights_before": weights("zero_share_before"),
+        "weights_after": weights("zero_share_after"),
+        "activations_before": inputs(before.input_zeros),
+        "activations_after": inputs(after.input_zeros),
+    }
+
+
+def finite_only(value: Any) -> Any:
+    """`value` with infinities and NaN replaced by None, which JSON can hold."""
+    if isinstance(value, dict):
+        return {k: finite_only(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [finite_only(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
