@@ -9,6 +9,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from adaption.data import Batches, Source, Transform, open_source
 from adaption.data.images import open_list
 from adaption.errors import DataError, LayerError
@@ -20,6 +22,15 @@ __all__ = ["Feed", "fed_by", "feed_from_data", "feed_from_layers", "with_inputs"
 
 ACTIVATION_BUDGET = 256 << 20  # bytes of blobs that one batch may take
 MOST_SAMPLES = 128
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """How data is cut: samples per batch (None: chosen by memory), samples in all, seed."""
+
+    batch_size: int | None = None
+    limit: int | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class Feed:
     def __iter__(self) -> Iterator[Any]:
         for batch in self.batches:
             if self.labels is not None and batch.labels is not None:
-                labels = batch.labels.reshape(-1, *[1] * self._label_axes)
+                labels = batch.labels.astype(np.float32).reshape(-1, *[1] * self._label_axes)
                 batch = batch._replace(blobs={**batch.blobs, self.labels: labels})
             yield batch
 
@@ -71,11 +82,9 @@ def feed_from_data(
     spec: NetSpec,
     data: str | os.PathLike[str],
     transform: Transform | None = None,
+    size: BatchSize = BatchSize(),
     *,
     root: str | os.PathLike[str] | None = None,
-    batch_size: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
 ) -> Feed:
     """Feed `spec` with data of any kind (see data.open_source).
 
@@ -106,19 +115,14 @@ def feed_from_data(
         raise DataError("the net has no input to feed", "give a net with an Input layer").at(
             file=spec.file
         )
-    batches = Batches(
-        source, transform, batch_size or suitable_batch(spec), shapes, limit=limit, seed=seed
-    )
+    batches = _batches(source, transform, size, spec, shapes)
     return Feed(batches, spec, source.kind, os.fspath(data), label)
 
 
 def feed_from_layers(
     spec: NetSpec,
     transform: Transform | None = None,
-    *,
-    batch_size: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
+    size: BatchSize = BatchSize(),
 ) -> Feed:
     """Feed `spec` from its own data layer, one pass over the source, without wrapping around.
 
@@ -145,9 +149,19 @@ def feed_from_layers(
     _require_labels(label, source.has_labels, spec, source.path)
     shapes = input_shapes(spec)
     shapes.pop(label or "", None)
-    size = batch_size or suitable_batch(spec)
-    batches = Batches(source, transform, size, shapes, limit=limit, seed=seed)
+    batches = _batches(source, transform, size, spec, shapes)
     return Feed(batches, spec, "layers", os.fspath(source.path), label)
+
+
+def _batches(
+    source: Source,
+    transform: Transform | None,
+    size: BatchSize,
+    spec: NetSpec,
+    shapes: dict[str, tuple[int, ...]],
+) -> Batches:
+    count = size.batch_size or suitable_batch(spec)
+    return Batches(source, transform, count, shapes, limit=size.limit, seed=size.seed)
 
 
 def _opened(item: LayerSpec) -> tuple[Source, Transform | None]:

@@ -22,7 +22,7 @@ from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.netfile import NetFile, read_net, write_net
-from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
@@ -101,11 +101,11 @@ def quantize(
     unknown = unknown_layers(spec.layers)
     if unknown is not None:
         raise unknown.at(file=spec.file)
-    options = {"batch_size": batch_size, "limit": limit, "seed": seed}
+    size = BatchSize(batch_size, limit, seed)
     if data is None:
-        feed = feed_from_layers(spec, transform, **options)
+        feed = feed_from_layers(spec, transform, size)
     else:
-        feed = feed_from_data(spec, data, transform, root=root, **options)
+        feed = feed_from_data(spec, data, transform, size, root=root)
     full = Net(feed.spec, seed=seed)
     _load_all(full, trained)
 
@@ -161,11 +161,12 @@ def _spec(net_file: NetFile, level: int, stages: Sequence[str]) -> NetSpec:
 def _load_all(net: Net, trained: Weights) -> None:
     """Load, and refuse weights that leave a layer of the net without values."""
     report = net.load(trained)
+    count = len(report.missing) + len(report.loaded)
     if report.missing:
         have = [layer.name for layer in trained.layers if layer.blobs]
         raise WeightsError(
-            f"has no weights for {len(report.missing)} of {len(report.missing) + len(report.loaded)}"
-            f" layers: {', '.join(report.missing[:12])}; it has {', '.join(have[:12])}",
+            f"has no weights for {len(report.missing)} of {count} layers:"
+            f" {', '.join(report.missing[:12])}; it has {', '.join(have[:12])}",
             "give the caffemodel that belongs to this prototxt",
         ).at(file=trained.file)
 
@@ -269,7 +270,7 @@ def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurem
     notes = [
         f"Ranges were measured on {measured.samples} samples, the same that accuracy is stated on.",
         "Accumulation inside a layer is float32; see `verification` for what is bit-equal.",
-        "Zero-skippable MACs are estimated as MACs times the share of zeros among a layer's inputs.",
+        "Zero-skippable MACs are a layer's MACs times the share of zeros among its inputs.",
     ]
     notes += [f'Layer "{name}": {why}.' for name, why in proposal.left_float.items()]
     wide = [str(p) for p, fmt in proposal.plan.items() if fmt.frac_length < 0]

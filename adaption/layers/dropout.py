@@ -1,4 +1,4 @@
-"""Dropout: zeroes a share of the values in TRAIN, hands them on in TEST. Caffe: dropout_layer.cpp."""
+"""Dropout: zeroes a share of the values in TRAIN, none in TEST. Caffe: dropout_layer.cpp."""
 
 from __future__ import annotations
 

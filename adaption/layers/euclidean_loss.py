@@ -1,4 +1,4 @@
-"""EuclideanLoss: half the summed squared difference over the batch size. euclidean_loss_layer.cpp."""
+"""EuclideanLoss: half the summed squared difference per sample. Caffe: euclidean_loss_layer.cpp."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Slice(Layer):
                 raise ShapeError(f"{count} tops do not divide an axis of {size} evenly")
             return [size // count] * count
         edges = [0, *self.slice_point, size]
-        sizes = [after - before for before, after in zip(edges, edges[1:], strict=False)]
+        sizes = [after - before for before, after in pairwise(edges)]
         if min(sizes) < 1:
             raise FieldError(
                 "slice_param.slice_point", list(self.slice_point), f"rising, within 1..{size - 1}"

@@ -76,7 +76,11 @@ class Proposal:
             if values["format"] != FORMAT:
                 raise FileFormatError(f"has format {values['format']!r}, allowed: {FORMAT!r}")
             made = cls(
-                *(values[k] for k in ("net", "bits", "rule", "threshold", "rounding")),
+                values["net"],
+                values["bits"],
+                values["rule"],
+                values["threshold"],
+                values["rounding"],
                 left_float=values["left_float"],
             )
             for row in values["points"]:

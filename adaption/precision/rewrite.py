@@ -36,7 +36,7 @@ def rewrite(net: NetFile, proposal: Proposal) -> NetFile:
     plan = proposal.plan
     taken = set(by_name)
     # Later layers first: an insertion then never stands between a field and its neighbour.
-    for name in dict.fromkeys(point.layer for point in reversed(plan)):
+    for name in dict.fromkeys(point.layer for point in reversed(list(plan))):
         if name not in by_name:
             raise LayerError(
                 f'the plan names layer "{name}", which the net lacks',
@@ -59,7 +59,7 @@ def rewrite(net: NetFile, proposal: Proposal) -> NetFile:
 
 
 def _fresh_document(net: NetFile) -> prototxt.Document:
-    """A tree of our own to edit; printed anew from the message when the file is of a legacy form."""
+    """A tree of our own to edit; a file of a legacy form is printed anew from its message."""
     if net.document.root.all("layers"):
         return prototxt.parse(prototxt.format_message(net.message), net.file)
     return prototxt.parse(net.document.text(), net.file)

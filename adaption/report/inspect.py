@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from adaption.errors import AdaptionError, UsageError
@@ -154,7 +155,7 @@ def inspect(
             net = read_net(path)
         else:
             weights = read_weights(path)
-        size = os.stat(path).st_size
+        size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
         made = _inspect_net(net, NetState(phase, level, tuple(stages)))
@@ -189,7 +190,7 @@ def _inspect_net(net: NetFile, state: NetState) -> Inspection:
 
 
 def _fill_shapes(spec: Any, views: dict[str, LayerView], blobs: dict[str, Any]) -> None:
-    """Shapes, parameters and MACs of every layer that no unknown layer hides; no memory is taken."""
+    """Shapes, parameters and MACs of every layer that no unknown layer hides; takes no memory."""
     from adaption.layers.base import build_layer
 
     for item in spec.layers:
