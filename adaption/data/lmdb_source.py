@@ -18,11 +18,15 @@ _MAGIC = b"\xde\xc0\xef\xbe"  # MDB_MAGIC, in the meta page after the 16-byte pa
 
 def is_lmdb(path: Path) -> bool:
     """Whether a path is an LMDB: the folder, or the data file itself."""
-    file = path / "data.mdb" if path.is_dir() else path
+    file = _data_file(path)
     if not file.is_file():
         return False
     with file.open("rb") as stream:
         return stream.read(20)[16:] == _MAGIC
+
+
+def _data_file(path: Path) -> Path:
+    return path / "data.mdb" if path.is_dir() else path
 
 
 class _Environment:
@@ -36,7 +40,7 @@ class _Environment:
         try:
             # Without the lock file a folder that cannot be written to can be read.
             self.env: Any = lmdb.open(
-                str(path), readonly=True, lock=False, subdir=path.is_dir(), max_spare_txns=4
+                str(_data_file(path)), readonly=True, lock=False, subdir=False, max_spare_txns=4
             )
         except (lmdb.Error, OSError) as error:
             raise DataError(
@@ -60,7 +64,7 @@ class LmdbSource(DatumSource):
     kind = "lmdb"
 
     def __init__(self, path: Path, is_color: bool | None = None) -> None:
-        key = path.resolve()
+        key = _data_file(path).resolve()
         environment = _open.get(key)
         if environment is None:
             environment = _open[key] = _Environment(path)

@@ -131,10 +131,11 @@ def sparsity_entry(layers: list[dict[str, Any]], before: Run, after: Run) -> dic
     def weights(key: str) -> float:
         entries = [e["weight"] for e in layers if e["weight"] and e["weight"]["q"]]
         count = sum(e["count"] for e in entries)
-        return float(sum(e[key] * e["count"] for e in entries)) / max(1, count)
+        return sum(float(e[key]) * int(e["count"]) for e in entries) / max(1, count)
 
     def inputs(zeros: Mapping[str, list[int]]) -> float:
-        return sum(z for z, _ in zeros.values()) / max(1, sum(n for _, n in zeros.values()))
+        total = max(1, sum(count for _, count in zeros.values()))
+        return sum(found for found, _ in zeros.values()) / total
 
     return {
         "weights_before": weights("zero_share_before"),

@@ -1,7 +1,8 @@
-"""What the loss layers share: ignore_label and the normalization modes. Caffe: loss_layer.cpp."""
+"""What the loss layers share: labels, ignore_label, normalization modes. Caffe: loss_layer.cpp."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -11,11 +12,18 @@ from adaption.errors import FieldError, ShapeError
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
 
-__all__ = ["check_labels", "normalizer"]
+__all__ = ["LOG_THRESHOLD", "check_labels", "check_one_label_each", "normalizer"]
+
+LOG_THRESHOLD = 1e-20  # least probability whose log is taken: loss_layer.hpp, kLOG_THRESHOLD
 
 
 def normalizer(
-    param: caffe_pb2.LossParameter, outer: int, inner: int, valid: int | None = None
+    param: caffe_pb2.LossParameter,
+    outer: int,
+    inner: int,
+    valid: int | None = None,
+    *,
+    default: str = "VALID",
 ) -> float:
     """What the summed loss is divided by, at least 1.
 
@@ -23,10 +31,13 @@ def normalizer(
         outer: number of independent samples (axes before the class axis).
         inner: predictions per sample (axes behind it).
         valid: predictions that are not ignored; None when nothing can be ignored.
+        default: the mode when neither `normalization` nor the older `normalize` is given.
     """
     modes = type(param).DESCRIPTOR.fields_by_name["normalization"].enum_type.values_by_number
-    mode = modes[param.normalization].name
-    if not param.HasField("normalization") and param.HasField("normalize"):
+    mode = default
+    if param.HasField("normalization"):
+        mode = modes[param.normalization].name
+    elif param.HasField("normalize"):
         mode = "VALID" if param.normalize else "BATCH_SIZE"
     every = outer * inner
     divisors = {
@@ -52,3 +63,11 @@ def check_labels(labels: Tensor, predictions: int, classes: int, ignored: int | 
         bad &= labels != ignored
     if bool(bad.any()):
         raise FieldError("label", int(labels[bad][0]), f"0..{classes - 1}")
+
+
+def check_one_label_each(x: tuple[int, ...], label: tuple[int, ...]) -> None:
+    """Raise ShapeError unless `label` holds one label per sample of `x`."""
+    if len(x) < 2 or label[:1] != x[:1] or prod(label) != x[0]:
+        raise ShapeError(
+            f"bottoms have shapes {x} and {label}, allowed: (N, ...) and one label per sample"
+        )

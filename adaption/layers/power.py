@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from adaption.layers.base import Layer, Lowering, layer
+from adaption.layers.base import Layer, Lowering, Runtime, layer
+from adaption.layers.gradient import own_gradient
 
 
 @layer("Power", param="power_param")
@@ -23,6 +25,28 @@ class Power(Layer):
         y = x * self.scale if self.scale != 1 else x
         y = y + self.shift if self.shift else y
         return y if self.power == 1 else y.pow(self.power)
+
+    def run(self, runtime: Runtime, *tensors: Tensor) -> Tensor:
+        x = tensors[0]
+        if not (runtime.original_semantics and self.spec.is_in_place):
+            return self.forward(x)
+        y = self.forward(x.detach())
+
+        def backward(grad: Tensor) -> Sequence[Tensor]:
+            # In place, Backward_cpu builds the derivative in the memory of the top diff, from the
+            # top that has overwritten the bottom, and then multiplies it by "the top diff": itself.
+            return (self._derivative(y, y).square(),)
+
+        return own_gradient(y, backward, x)
+
+    def _derivative(self, x: Tensor, y: Tensor) -> Tensor:
+        """dy/dx from bottom and top data, by the cases of Backward_cpu."""
+        slope = self.power * self.scale
+        if slope == 0 or self.power == 1:
+            return torch.full_like(x, slope)
+        if self.power == 2:
+            return slope * (self.scale * x + self.shift)
+        return slope * y / (self.scale * x + self.shift)
 
     def lower(self, g: Lowering, *names: str) -> str:
         x = names[0]

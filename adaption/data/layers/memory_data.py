@@ -34,7 +34,7 @@ class MemoryData(Layer):
         return [(self.batch_size, *self._sample_shape), (self.batch_size,)]
 
     def set_input_arrays(self, runtime: Runtime, data: Array, labels: Array) -> None:
-        """Use these arrays from their start; they are not copied where they are float32.
+        """Use these arrays from their start; float32 arrays are shared, so changes to them count.
 
         Args:
             runtime: of the node that runs this layer.
@@ -68,8 +68,6 @@ class MemoryData(Layer):
         row = runtime.state["row"]
         stop = row + self.batch_size
         runtime.state["row"] = stop % len(data)
-        # The label blob grows to four axes in the forward pass, as in Caffe.
-        return [
-            data[row:stop].to(runtime.device),
-            labels[row:stop].view(-1, 1, 1, 1).to(runtime.device),
-        ]
+        # Copies: a blob may be written to. The label grows to four axes here, as in Caffe.
+        tops = data[row:stop].clone(), labels[row:stop].view(-1, 1, 1, 1).clone()
+        return [top.to(runtime.device) for top in tops]

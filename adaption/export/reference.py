@@ -1,0 +1,86 @@
+"""Our side of a comparison: the exported layers of a net, run one after another and kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from adaption.export.selection import Member, Selection
+from adaption.net.blob import Blob
+from adaption.net.node import Node
+from adaption.net.plan import LayerFormats
+from adaption.numerics import Format
+
+__all__ = ["LayerRun", "run_layers"]
+
+Drawn = Mapping[str, Sequence[Tensor]]  # layer -> its blobs, where rounding drew them at random
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """One layer's pass. `before` are its tops before they are rounded, `tops` after it;
+    `own_errors` is, per top, the greatest error of `before` against the same layer in float64."""
+
+    member: Member
+    before: tuple[Tensor, ...]
+    tops: tuple[Tensor, ...]
+    own_errors: tuple[float, ...]
+
+
+def run_layers(
+    selection: Selection, inputs: Mapping[str, Tensor], drawn: Drawn | None = None
+) -> Iterator[LayerRun]:
+    """Run the layers of `selection` as Net.forward does; the net itself is not changed.
+
+    Args:
+        inputs: float32 values of the selection's inputs.
+        drawn: rounded blobs of layers whose weights are rounded at random.
+    """
+    latest = dict(inputs)
+    for member in selection.members:
+        bottoms = [latest[b] for b in member.spec.bottoms]
+        node = _without_activation(member.node, (drawn or {}).get(member.spec.name))
+        # Before the float32 pass, so that a layer that updates its blobs is given the same ones.
+        exact = _in_double(node, bottoms)
+        before = node.forward(bottoms, record=False)
+        fmt = member.node.formats.activation
+        tops = [_rounded(x, fmt, node) for x in before]
+        latest.update(zip(member.spec.tops, tops, strict=True))
+        errors = [_greatest(x.double() - y) for x, y in zip(before, exact, strict=True)]
+        yield LayerRun(member, tuple(before), tuple(tops), tuple(errors))
+
+
+def _rounded(x: Tensor, fmt: Format | None, node: Node) -> Tensor:
+    return x if fmt is None else fmt.quantize(x, node.runtime.generator)
+
+
+def _without_activation(node: Node, drawn: Sequence[Tensor] | None) -> Node:
+    """A copy of `node` that hands out its tops unrounded and leaves the net's blobs alone."""
+    if drawn is not None:
+        copies = 2 if node.is_paired else 1
+        blobs = [Blob(tensor=t.clone()) for t in drawn for _ in range(copies)]
+        return replace(node, formats=LayerFormats(), blobs=blobs, _rounded_from={})
+    formats = replace(node.formats, activation=None)
+    if node.layer.writes_blobs:
+        blobs = [Blob(tensor=b.tensor.detach().clone()) for b in node.blobs]
+        return replace(node, formats=formats, blobs=blobs, _rounded_from={})
+    return replace(node, formats=formats)
+
+
+def _in_double(node: Node, bottoms: Sequence[Tensor]) -> list[Tensor]:
+    layer = node.layer
+    blobs = [b.detach().double() for b in node.quantized_blobs()]
+    wide = [x.double() for x in bottoms]
+    with torch.no_grad():
+        if layer.same_tops_as_bottoms:
+            return [layer.run(node.runtime, x, *blobs) for x in wide]
+        made = layer.run(node.runtime, *wide, *blobs)
+    return list(made) if isinstance(made, tuple | list) else [made]
+
+
+def _greatest(difference: Tensor) -> float:
+    finite = difference[difference.isfinite()]
+    return float(finite.abs().max()) if finite.numel() else 0.0

@@ -1,0 +1,177 @@
+"""The file's side of a comparison: an exported model read back, and run in onnxruntime."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from google.protobuf.message import DecodeError
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from adaption.errors import FileFormatError
+from adaption.export.onnx_graph import Array
+from adaption.io.kinds import kind_of, wrong_kind
+
+__all__ = ["FileLayer", "ModelFile", "Session"]
+
+FROM_FILE = "file:"  # prefix of what a layer of the file computed, in a cut model
+
+
+class FileLayer:
+    """Where the file says one layer's tops are; see model.LayerValues."""
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self.name: str = entry["name"]
+        self.type: str = entry["type"]
+        self.blobs: tuple[str, ...] = tuple(entry["blobs"])
+        self.tops: tuple[str, ...] = tuple(entry["tops"])
+        self.before: tuple[str, ...] = tuple(entry["before"])
+
+
+class ModelFile:
+    """An ONNX file that export_onnx wrote.
+
+    Raises: FileFormatError when it is no ONNX model, or one from elsewhere.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        kind = kind_of(path)
+        if kind not in ("binary protobuf", "binary"):
+            raise wrong_kind(path, kind, "an ONNX model")
+        try:
+            self.proto = onnx.load(path)
+            props = {p.key: p.value for p in self.proto.metadata_props}
+            layers = json.loads(props["adaption.layers"])
+            self.style = props["adaption.style"]
+            self.layers = [FileLayer(entry) for entry in layers]
+        except DecodeError:
+            raise wrong_kind(path, kind, "an ONNX model") from None
+        except (KeyError, TypeError, ValueError):
+            raise FileFormatError(
+                "this model does not say which of its values are the blobs of a Caffe net",
+                "give a file that export_onnx wrote (other tools may drop its metadata_props)",
+                file=path,
+            ) from None
+        self.opset = next(o.version for o in self.proto.opset_import if o.domain in ("", "ai.onnx"))
+        self.constants = {t.name: t for t in self.proto.graph.initializer}
+        self.inputs = [i.name for i in self.proto.graph.input if i.name not in self.constants]
+        self.outputs = [o.name for o in self.proto.graph.output]
+        self.made = {name for node in self.proto.graph.node for name in node.output}
+
+    @property
+    def batch(self) -> int | None:
+        """The batch size that the model is made for; None when it takes any."""
+        for value in self.proto.graph.input:
+            dims = value.type.tensor_type.shape.dim
+            if value.name in self.inputs and dims:
+                return None if dims[0].HasField("dim_param") else int(dims[0].dim_value)
+        return 1
+
+    def constant(self, name: str) -> Array | None:
+        """Values of a constant, None when the file has none of that name."""
+        tensor = self.constants.get(name)
+        return None if tensor is None else np.asarray(numpy_helper.to_array(tensor))
+
+    def values(self) -> list[str]:
+        """The values that layers made: tops, and what their activation points round."""
+        names = [v for x in self.layers for v in (*x.before, *x.tops)]
+        return [v for v in dict.fromkeys(names) if v in self.made]
+
+    def plain(self) -> Session:
+        """The file as it is."""
+        return Session(self.proto, self.outputs)
+
+    def whole(self) -> Session:
+        """The file with every layer's tops as outputs, too."""
+        names = self.values()
+        model = _copy(self.proto)
+        _add_outputs(model, [n for n in names if n not in self.outputs])
+        return Session(model, names)
+
+    def cut(self) -> Session:
+        """The file cut apart between all layers, and before all activation points.
+
+        Each value of `values()` becomes an input that later layers read, and what the file
+        computes for it an output named `file:NAME`.
+        """
+        names = set(self.values())
+        model = _copy(self.proto)
+        del model.graph.output[:]
+        del model.graph.value_info[:]
+        read = {name for node in model.graph.node for name in node.input}
+        for node in model.graph.node:
+            node.output[:] = [FROM_FILE + n if n in names else n for n in node.output]
+        model.graph.input.extend(_info(n) for n in self.values() if n in read)
+        outputs = [FROM_FILE + n for n in self.values()]
+        _add_outputs(model, outputs)
+        return Session(model, outputs)
+
+    def activation_point(self, before: str, top: str) -> Session:
+        """The operators between a value and its rounded form, from an input "x" to `top`."""
+        makers = {name: node for node in self.proto.graph.node for name in node.output}
+        nodes: list[NodeProto] = []
+        wanted, seen = [top], set()
+        while wanted:
+            name = wanted.pop()
+            node = makers.get(name)
+            if name == before or name in seen or node is None:
+                continue
+            seen.add(name)
+            nodes.append(node)
+            wanted += node.input
+        ordered = [n for n in self.proto.graph.node if any(n is m for m in nodes)]
+        used = {name for node in ordered for name in node.input}
+        model = helper.make_model(
+            helper.make_graph(
+                ordered,
+                "activation",
+                [_info(before)],
+                [_info(top)],
+                [t for name, t in self.constants.items() if name in used],
+            ),
+            opset_imports=self.proto.opset_import,
+            ir_version=self.proto.ir_version,
+        )
+        return Session(model, [top])
+
+
+class Session:
+    """A model loaded into onnxruntime, on the CPU, with as many threads as torch uses."""
+
+    def __init__(self, model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._outputs = list(outputs)
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._inputs = {i.name for i in self._session.get_inputs()}
+
+    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once. Feeds that the model does not ask for are left aside."""
+        given = {name: array for name, array in feeds.items() if name in self._inputs}
+        return dict(zip(self._outputs, self._session.run(self._outputs, given), strict=True))
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def _info(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+
+def _add_outputs(model: onnx.ModelProto, names: Iterable[str]) -> None:
+    model.graph.output.extend(_info(name) for name in names)

@@ -1,0 +1,27 @@
+"""AbsVal: |x|; the gradient at 0 is 0. Caffe: absval_layer.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from adaption.errors import LayerError
+from adaption.layers.base import Layer, Lowering, layer
+
+
+@layer("AbsVal")
+@dataclass(frozen=True)
+class AbsVal(Layer):
+    def check(self) -> None:
+        if self.spec.is_in_place:
+            raise LayerError(
+                "runs in place, allowed: a top of its own", "give the top another name"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.abs()
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        y: str = g.op("Abs", names[0])
+        return y

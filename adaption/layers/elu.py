@@ -1,0 +1,23 @@
+"""ELU: x above 0, alpha (exp(x) - 1) below. Caffe: elu_layer.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaption.layers.base import Layer, Lowering, layer
+
+
+@layer("ELU", param="elu_param")
+@dataclass(frozen=True)
+class ELU(Layer):
+    alpha: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.elu(x, self.alpha)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        y: str = g.op("Elu", names[0], alpha=self.alpha)
+        return y

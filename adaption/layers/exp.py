@@ -1,0 +1,39 @@
+"""Exp: base ^ (shift + scale x); base -1 stands for e. Caffe: exp_layer.cpp."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adaption.errors import FieldError
+from adaption.layers.base import Layer, Lowering, layer
+
+
+@layer("Exp", param="exp_param")
+@dataclass(frozen=True)
+class Exp(Layer):
+    base: float
+    scale: float
+    shift: float
+
+    def check(self) -> None:
+        if self.base != -1 and self.base <= 0:
+            raise FieldError("exp_param.base", self.base, "above 0, or -1 for e")
+
+    @property
+    def _scales(self) -> tuple[float, float]:
+        """(inner, outer): the top is outer * exp(inner * x)."""
+        log_base = 1.0 if self.base == -1 else math.log(self.base)
+        return log_base * self.scale, math.exp(log_base * self.shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner, outer = self._scales
+        return torch.exp(x * inner) * outer
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        inner, outer = self._scales
+        y: str = g.op("Exp", g.op("Mul", names[0], g.constant(inner)))
+        return g.op("Mul", y, g.constant(outer)) if outer != 1 else y

@@ -1,0 +1,28 @@
+"""ReLU6: ReLU that stops at 6; no gradient from 6 on. MobileNet-YOLO: relu6_layer.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaption.layers.base import Layer, Lowering, layer
+
+
+@layer("ReLU6", param="relu6_param")
+@dataclass(frozen=True)
+class ReLU6(Layer):
+    negative_slope: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(x < 6, F.leaky_relu(x, self.negative_slope), 6.0)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        x = names[0]
+        if not self.negative_slope:
+            y: str = g.op("Clip", x, g.constant(0.0), g.constant(6.0))
+        else:
+            y = g.op("Min", g.op("LeakyRelu", x, alpha=self.negative_slope), g.constant(6.0))
+        return y

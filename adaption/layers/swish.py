@@ -1,0 +1,24 @@
+"""Swish: x sigmoid(beta x). BVLC Caffe: swish_layer.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adaption.layers.base import Layer, Lowering, layer
+
+
+@layer("Swish", param="swish_param")
+@dataclass(frozen=True)
+class Swish(Layer):
+    beta: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(x * self.beta)
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        x = names[0]
+        y: str = g.op("Mul", x, g.op("Sigmoid", g.op("Mul", x, g.constant(float(self.beta)))))
+        return y
