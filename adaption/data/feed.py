@@ -49,8 +49,11 @@ def shard(runtime: Runtime) -> tuple[int, int]:
 def stack(samples: Sequence[Sample], transform: Transform, runtime: Runtime) -> list[Tensor]:
     """The tops data (N, C, H, W) and label (N,) of a batch; its first sample sets the shape.
 
+    The runtime says which phase the transform is for.
+
     Raises: FieldError when the transform does not fit, DataError when the shapes differ.
     """
+    transform = _for_phase(transform, runtime)
     rng = new_rng(runtime) if transform.is_random else None
     images: list[Array] = []
     for sample in samples:
@@ -68,6 +71,16 @@ def stack(samples: Sequence[Sample], transform: Transform, runtime: Runtime) -> 
         images.append(image)
     labels = np.array([sample.label or 0 for sample in samples], np.float32)
     return [torch.from_numpy(a).to(runtime.device) for a in (np.stack(images), labels)]
+
+
+def _for_phase(transform: Transform, runtime: Runtime) -> Transform:
+    """The transform for the runtime's phase, kept because it holds the mean it has read."""
+    phase = "TRAIN" if runtime.training else "TEST"
+    kept = runtime.state.get("transform")
+    if kept is None or kept.phase != phase:
+        kept = runtime.state["transform"] = transform.with_phase(phase)
+    made: Transform = kept
+    return made
 
 
 def check_source(field: str, source: str) -> None:

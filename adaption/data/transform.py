@@ -130,11 +130,6 @@ class Transform:
         return self.mirror or (self.phase == "TRAIN" and bool(self.crop))
 
     @property
-    def is_identity(self) -> bool:
-        """Whether `apply` only turns values into float32."""
-        return replace(self, phase="TEST", force_color=False, force_gray=False) == type(self)()
-
-    @property
     def crop(self) -> tuple[int, int] | None:
         """(height, width) of the crop, None without one."""
         size = self.crop_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
@@ -34,7 +34,8 @@ class LayerValues:
     """Where the tops of one layer are in the model.
 
     `blobs` are the names of its tops, `tops` the values that hold them, `before` the values
-    that the activation point rounds (the same as `tops` where there is none).
+    that the activation point rounds (the same as `tops` where there is none), `parameters` the
+    values of its blobs.
     """
 
     name: str
@@ -42,6 +43,7 @@ class LayerValues:
     blobs: tuple[str, ...]
     tops: tuple[str, ...]
     before: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
     formats: LayerFormats = field(default_factory=LayerFormats)
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,12 +62,14 @@ class LayerValues:
 
 @dataclass(frozen=True)
 class Model:
-    """A lowered net. `batch` is None when the model takes any batch size."""
+    """A lowered net. `batch` is None when the model takes any batch size; `batched` are the inputs
+    whose first axis it is."""
 
     name: str
     style: str
     opset: int
     batch: int | None
+    batched: tuple[str, ...]
     selection: Selection
     graph: OnnxGraph
     layers: tuple[LayerValues, ...]
@@ -149,6 +153,7 @@ def build_model(
         style=style,
         opset=opset,
         batch=None if second else batch or size,
+        batched=tuple(batched),
         selection=selection,
         graph=first.graph,
         layers=tuple(first.layers),
@@ -209,7 +214,15 @@ class _Lowered:
             g.shapes.update(dict.fromkeys(values, tuple(shape)))
         self._latest.update(zip(spec.tops, tops, strict=True))
         self.layers.append(
-            LayerValues(spec.name, spec.type, spec.tops, tops, before, member.node.formats)
+            LayerValues(
+                name=spec.name,
+                type=spec.type,
+                blobs=spec.tops,
+                tops=tops,
+                before=before,
+                parameters=tuple(blobs),
+                formats=member.node.formats,
+            )
         )
 
     def _blob(self, member: Member, index: int, tensor: Tensor) -> str:
@@ -239,8 +252,7 @@ class _Lowered:
             return tuple(names.get(v, v) for v in values)
 
         self.layers = [
-            LayerValues(x.name, x.type, x.blobs, renamed(x.tops), renamed(x.before), x.formats)
-            for x in self.layers
+            replace(x, tops=renamed(x.tops), before=renamed(x.before)) for x in self.layers
         ]
 
     def _output(self, blob: str, names: dict[str, str]) -> str:

@@ -22,35 +22,43 @@ Drawn = Mapping[str, Sequence[Tensor]]  # layer -> its blobs, where rounding dre
 @dataclass(frozen=True)
 class LayerRun:
     """One layer's pass. `before` are its tops before they are rounded, `tops` after it;
-    `own_errors` is, per top, the greatest error of `before` against the same layer in float64."""
+    `own_errors` is, per top, the greatest error of `before` against the same layer in float64; None
+    where that was not asked for."""
 
     member: Member
     before: tuple[Tensor, ...]
     tops: tuple[Tensor, ...]
-    own_errors: tuple[float, ...]
+    own_errors: tuple[float, ...] | None
 
 
 def run_layers(
-    selection: Selection, inputs: Mapping[str, Tensor], drawn: Drawn | None = None
+    selection: Selection,
+    inputs: Mapping[str, Tensor],
+    drawn: Drawn | None = None,
+    *,
+    in_double: bool = False,
 ) -> Iterator[LayerRun]:
     """Run the layers of `selection` as Net.forward does; the net itself is not changed.
 
     Args:
         inputs: float32 values of the selection's inputs.
         drawn: rounded blobs of layers whose weights are rounded at random.
+        in_double: run every layer in float64, too, for `own_errors`.
     """
     latest = dict(inputs)
     for member in selection.members:
         bottoms = [latest[b] for b in member.spec.bottoms]
         node = _without_activation(member.node, (drawn or {}).get(member.spec.name))
         # Before the float32 pass, so that a layer that updates its blobs is given the same ones.
-        exact = _in_double(node, bottoms)
+        exact = _in_double(node, bottoms) if in_double else None
         before = node.forward(bottoms, record=False)
         fmt = member.node.formats.activation
         tops = [_rounded(x, fmt, node) for x in before]
         latest.update(zip(member.spec.tops, tops, strict=True))
-        errors = [_greatest(x.double() - y) for x, y in zip(before, exact, strict=True)]
-        yield LayerRun(member, tuple(before), tuple(tops), tuple(errors))
+        errors = None
+        if exact is not None:
+            errors = tuple(_greatest(x.double() - y) for x, y in zip(before, exact, strict=True))
+        yield LayerRun(member, tuple(before), tuple(tops), errors)
 
 
 def _rounded(x: Tensor, fmt: Format | None, node: Node) -> Tensor:

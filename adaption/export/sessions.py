@@ -12,15 +12,19 @@ import numpy as np
 import onnx
 import torch
 from google.protobuf.message import DecodeError
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from adaption.errors import FileFormatError
 from adaption.export.onnx_graph import Array
 from adaption.io.kinds import kind_of, wrong_kind
 
-__all__ = ["FileLayer", "ModelFile", "Session"]
+__all__ = ["FROM_FILE", "FileLayer", "ModelFile", "Session", "SessionError"]
 
 FROM_FILE = "file:"  # prefix of what a layer of the file computed, in a cut model
+
+
+class SessionError(Exception):
+    """onnxruntime refuses a model, or fails on it."""
 
 
 class FileLayer:
@@ -95,38 +99,35 @@ class ModelFile:
         _add_outputs(model, [n for n in names if n not in self.outputs])
         return Session(model, names)
 
-    def cut(self) -> Session:
-        """The file cut apart between all layers, and before all activation points.
+    def cut(self, values: Sequence[str]) -> Session:
+        """The file cut apart behind `values`.
 
-        Each value of `values()` becomes an input that later layers read, and what the file
-        computes for it an output named `file:NAME`.
+        Each becomes an input, which the operators behind it read, and what the file computes for
+        it becomes an output named `file:NAME`.
         """
-        names = set(self.values())
+        names = set(values)
         model = _copy(self.proto)
         del model.graph.output[:]
         del model.graph.value_info[:]
         read = {name for node in model.graph.node for name in node.input}
         for node in model.graph.node:
             node.output[:] = [FROM_FILE + n if n in names else n for n in node.output]
-        model.graph.input.extend(_info(n) for n in self.values() if n in read)
-        outputs = [FROM_FILE + n for n in self.values()]
+        model.graph.input.extend(_info(n) for n in values if n in read)
+        outputs = [FROM_FILE + n for n in values]
         _add_outputs(model, outputs)
         return Session(model, outputs)
 
     def activation_point(self, before: str, top: str) -> Session:
         """The operators between a value and its rounded form, from an input "x" to `top`."""
         makers = {name: node for node in self.proto.graph.node for name in node.output}
-        nodes: list[NodeProto] = []
-        wanted, seen = [top], set()
+        wanted, found = [top], {before}
         while wanted:
             name = wanted.pop()
-            node = makers.get(name)
-            if name == before or name in seen or node is None:
-                continue
-            seen.add(name)
-            nodes.append(node)
-            wanted += node.input
-        ordered = [n for n in self.proto.graph.node if any(n is m for m in nodes)]
+            if name not in found and name in makers:
+                found.add(name)
+                wanted += makers[name].input
+        found.discard(before)
+        ordered = [n for n in self.proto.graph.node if n.output[0] in found]
         used = {name for node in ordered for name in node.input}
         model = helper.make_model(
             helper.make_graph(
@@ -152,15 +153,28 @@ class Session:
         options.log_severity_level = 4
         options.intra_op_num_threads = torch.get_num_threads()
         self._outputs = list(outputs)
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own classes have no common base
+            raise SessionError(_first_line(error)) from error
         self._inputs = {i.name for i in self._session.get_inputs()}
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run once. Feeds that the model does not ask for are left aside."""
         given = {name: array for name, array in feeds.items() if name in self._inputs}
-        return dict(zip(self._outputs, self._session.run(self._outputs, given), strict=True))
+        if not self._outputs:  # to onnxruntime, none means all
+            return {}
+        try:
+            found = self._session.run(self._outputs, given)
+        except Exception as error:
+            raise SessionError(_first_line(error)) from error
+        return dict(zip(self._outputs, found, strict=True))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

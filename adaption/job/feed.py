@@ -15,6 +15,7 @@ from adaption.data import Batches, Source, Transform, open_source
 from adaption.data.images import open_list
 from adaption.errors import DataError, LayerError
 from adaption.graph import LayerSpec, NetSpec
+from adaption.io.caffemodel import Weights
 from adaption.net import Net
 from adaption.proto import caffe_pb2
 
@@ -85,29 +86,27 @@ def feed_from_data(
     size: BatchSize = BatchSize(),
     *,
     root: str | os.PathLike[str] | None = None,
+    weights: Weights | None = None,
 ) -> Feed:
     """Feed `spec` with data of any kind (see data.open_source).
 
-    Data layers of the net are replaced: the first top takes the images, the second the labels.
+    A data layer of the net is replaced: its first top takes the images, its second the labels.
+
+    Args:
+        root: folder that the files of a list are relative to.
+        weights: tell how many channels a net without Input layers takes.
     Raises: DataError when the data does not suit the net's inputs.
     """
-    source = open_source(data, root=root)
     layers = [s for s in spec.layers if not s.bottoms and s.type in DATA_TYPES]
     if len(layers) > 1:
         raise DataError(
             f"the net has {len(layers)} data layers, one source cannot feed them all",
             "give a deploy prototxt with Input layers and an npz with one array per input",
         ).at(file=spec.file)
+    source = open_source(data, root=root, is_color=_is_color(spec, layers, weights))
     label = None
     if layers:
-        first = source[0].image
-        shape = (
-            (transform or Transform()).top_shape(first.shape) if first.ndim == 3 else first.shape
-        )
-        label = layers[0].tops[1] if len(layers[0].tops) > 1 else None
-        spec = with_inputs(
-            spec, {layers[0].tops[0]: (1, *shape), **({label: (1,)} if label else {})}
-        )
+        spec, label = _replace_data_layer(spec, layers[0], source, transform or Transform())
         _require_labels(label, source.has_labels, spec, data)
     shapes = input_shapes(spec)
     shapes.pop(label or "", None)
@@ -137,20 +136,50 @@ def feed_from_layers(
     item = layers[0]
     try:
         source, own = _opened(item)
-        label = item.tops[1] if len(item.tops) > 1 else None
-        first = source[0].image
+        transform = transform or own
+        spec, label = _replace_data_layer(spec, item, source, transform)
     except (DataError, LayerError) as error:
         raise error.at(
             file=spec.file, layer=item.name, layer_type=item.type, line=item.line
         ) from None
-    transform = transform or own
-    shape = transform.top_shape(first.shape) if transform and first.ndim == 3 else first.shape
-    spec = with_inputs(spec, {item.tops[0]: (1, *shape), **({label: (1,)} if label else {})})
     _require_labels(label, source.has_labels, spec, source.path)
     shapes = input_shapes(spec)
     shapes.pop(label or "", None)
     batches = _batches(source, transform, size, spec, shapes)
     return Feed(batches, spec, "layers", os.fspath(source.path), label)
+
+
+def _replace_data_layer(
+    spec: NetSpec, item: LayerSpec, source: Source, transform: Transform | None
+) -> tuple[NetSpec, str | None]:
+    """The net with inputs in place of its data layer, and the blob of the labels, if any."""
+    first = next(iter(source))
+    shapes: dict[str, tuple[int, ...]] = {}
+    label = None
+    for i, top in enumerate(item.tops):
+        if top in first.arrays:  # array sources give their data sets by name
+            shapes[top] = (1, *first.arrays[top].shape)
+        elif i == 0:
+            size = first.image.shape
+            is_image = transform is not None and len(size) == 3
+            shapes[top] = (1, *(transform.top_shape(size) if is_image and transform else size))
+        else:
+            label, shapes[top] = top, (1,)
+    return with_inputs(spec, shapes), label
+
+
+def _is_color(spec: NetSpec, layers: list[LayerSpec], weights: Weights | None) -> bool | None:
+    """Whether a net whose inputs are data layers takes 3 channels, told by its first weights."""
+    if not layers or weights is None:
+        return None
+    for item in spec.layers:
+        found = weights.get(item.name)
+        if layers[0].tops[0] in item.bottoms and found is not None and found.blobs:
+            shape = found.blobs[0].shape
+            group = item.message.convolution_param.group
+            if len(shape) == 4 and shape[1] * group in (1, 3):
+                return shape[1] * group == 3
+    return None
 
 
 def _batches(
@@ -169,7 +198,8 @@ def _opened(item: LayerSpec) -> tuple[Source, Transform | None]:
     message = item.message
     transform = Transform.from_message(message.transform_param, "TEST")
     if item.type == "Data":
-        return open_source(message.data_param.source, is_color=transform.is_color), transform
+        is_color = True if message.data_param.force_encoded_color else transform.is_color
+        return open_source(message.data_param.source, is_color=is_color), transform
     if item.type == "ImageData":
         param = message.image_data_param
         if param.new_height and param.new_width:

@@ -105,7 +105,7 @@ def quantize(
     if data is None:
         feed = feed_from_layers(spec, transform, size)
     else:
-        feed = feed_from_data(spec, data, transform, size, root=root)
+        feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
     full = Net(feed.spec, seed=seed)
     _load_all(full, trained)
 

@@ -130,7 +130,7 @@ def sparsity_entry(layers: list[dict[str, Any]], before: Run, after: Run) -> dic
 
     def weights(key: str) -> float:
         entries = [e["weight"] for e in layers if e["weight"] and e["weight"]["q"]]
-        count = sum(e["count"] for e in entries)
+        count = sum(int(e["count"]) for e in entries)
         return sum(float(e[key]) * int(e["count"]) for e in entries) / max(1, count)
 
     def inputs(zeros: Mapping[str, list[int]]) -> float:

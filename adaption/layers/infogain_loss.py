@@ -74,11 +74,10 @@ class InfogainLoss(Layer):
         return torch.from_numpy(read_blob(str(self.source)).copy())
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> Any:
-        if len(tensors) == 3:
-            return self.forward(*tensors)
-        if "infogain" not in runtime.state:
+        x, label, *given = tensors
+        if not given and "infogain" not in runtime.state:
             runtime.state["infogain"] = self._read()
-        return self.forward(*tensors, runtime.state["infogain"])
+        return self.forward(x, label, given[0] if given else runtime.state["infogain"])
 
     def forward(self, x: Tensor, label: Tensor, matrix: Tensor) -> Any:
         classes = isqrt(matrix.numel())

@@ -1,4 +1,4 @@
-"""Permute: top axis i is bottom axis order[i]; axes not named follow in order. SSD: permute_layer."""
+"""Permute: top axis i is bottom axis order[i]; other axes follow. SSD: permute_layer.cpp."""
 
 from __future__ import annotations
 

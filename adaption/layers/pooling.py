@@ -187,7 +187,8 @@ class Pooling(Layer):
             x = g.op("Pad", x, g.constant(np.array(pads)), g.constant(np.float32(0)))
         y = g.op("AveragePool", x, **form)
         full = np.float32(h.kernel * w.kernel)
-        share = full / np.outer(h.clipped, w.clipped)
+        with np.errstate(divide="ignore"):  # an empty window gives 0 / 0, here as in Caffe
+            share = full / np.outer(h.clipped, w.clipped)
         if (share != 1).any():
             y = g.op("Mul", y, g.constant(share.astype(np.float32)))
         return y

@@ -29,7 +29,7 @@ __all__ = ["Recurrent", "lower_lstm_unit", "lstm_unit"]
 def lstm_unit(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
     """(c, h) after one step; `gates` holds i, f, o and g side by side, `cont` has a last axis 1."""
     hidden = c.shape[-1]
-    i, f, o = torch.sigmoid(gates[..., : 3 * hidden]).split(hidden, -1)
+    i, f, o = torch.sigmoid(gates[..., : 3 * hidden]).chunk(3, -1)
     g = torch.tanh(gates[..., 3 * hidden :])
     c = cont * f * c + i * g
     return c, o * torch.tanh(c)

@@ -6,9 +6,11 @@ input; top (R, C, pooled_h, pooled_w). An empty cell gives 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
@@ -32,6 +34,19 @@ class _Side:
         first = (at * self.cell[:, None]).floor().long() + self.start[:, None]
         behind = ((at + 1) * self.cell[:, None]).ceil().long() + self.start[:, None]
         return first.clamp(0, self.size), behind.clamp(0, self.size)
+
+    def is_regular(self) -> Tensor:
+        """True for regions (R,) within the image whose cells are those of integer arithmetic.
+
+        As the original's, `windows` are computed in float and may be a pixel wider.
+        """
+        at = torch.arange(self.cells, device=self.start.device)
+        length = (self.end - self.start + 1)[:, None]
+        first = at * length // self.cells + self.start[:, None]
+        behind = self.start[:, None] - (-(at + 1) * length // self.cells)
+        fits = (self.start >= 0) & (self.end >= self.start) & (self.end < self.size)
+        found = self.windows()
+        return fits & (first == found[0]).all(1) & (behind == found[1]).all(1)
 
     def reaches(self, pixel: Tensor, cell: Tensor) -> Tensor:
         """True where the original's Backward finds `cell` when it asks `pixel` (R, ...).
@@ -104,10 +119,7 @@ class ROIPooling(Layer):
         if bool(bad.any()):
             raise FieldError("image index of a region", int(image[bad][0]), f"0..{x.shape[0] - 1}")
         rows, columns = self._sides(x, rois)
-        edges = (*rows.windows(), *columns.windows())
-        at = x.new_zeros((len(rois), x.shape[1], *self._grid), dtype=torch.long)
-        for r, n in enumerate(image.tolist()):
-            at[r] = _argmax(x.detach()[n], *(edge[r] for edge in edges))
+        at = self._argmax(x.detach(), image.tolist(), rows, columns)
         picked = x.flatten(2)[image].gather(2, at.clamp_min(0).flatten(2)).view_as(at)
         if original:
             row = torch.div(at, x.shape[3], rounding_mode="floor")
@@ -116,6 +128,25 @@ class ROIPooling(Layer):
             learns = rows.reaches(row, cell_h) & columns.reaches(at % x.shape[3], cell_w)
             picked = torch.where(learns, picked, picked.detach())
         return torch.where(at < 0, 0, picked)
+
+    def _argmax(self, x: Tensor, image: Sequence[int], rows: _Side, columns: _Side) -> Tensor:
+        """Where each cell has its first maximum, row * W + column, -1 when it is empty.
+
+        Returns: (R, C, pooled_h, pooled_w).
+        """
+        at = x.new_zeros((len(image), x.shape[1], *self._grid), dtype=torch.long)
+        is_regular = (rows.is_regular() & columns.is_regular()).tolist()
+        edges = (*rows.windows(), *columns.windows())
+        boxes = torch.stack([rows.start, rows.end, columns.start, columns.end], 1).tolist()
+        for r, (n, (top, bottom, left, right)) in enumerate(zip(image, boxes, strict=True)):
+            if not is_regular[r]:
+                at[r] = _argmax(x[n], *(edge[r] for edge in edges))
+                continue
+            region = x[n, :, top : bottom + 1, left : right + 1]
+            place = F.adaptive_max_pool2d(region, self._grid, return_indices=True)[1]
+            width = right - left + 1
+            at[r] = (place // width + top) * x.shape[3] + place % width + left
+        return at
 
     def lower(self, g: Lowering, *names: str) -> str:
         y: str = g.op(
@@ -134,10 +165,12 @@ def _argmax(x: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor)
         x: (C, H, W). top, bottom: (pooled_h,) rows of the cells; left, right: (pooled_w,) columns.
     Returns: (C, pooled_h, pooled_w), row * W + column; -1 for an empty cell.
     """
-    best, column = _first_max(x, left, right)  # (C, H, pooled_w)
-    best, row = _first_max(best.transpose(1, 2), top, bottom)  # (C, pooled_w, pooled_h)
-    column = column.transpose(1, 2).gather(2, row)
-    at = torch.where(best == -torch.inf, -1, row * x.shape[2] + column)
+    first = int(top.min())
+    band = x[:, first : max(first + 1, int(bottom.max()))]
+    best, column = _first_max(band, left, right)  # (C, rows, pooled_w)
+    best, row = _first_max(best.transpose(1, 2), top - first, bottom - first)
+    column = column.transpose(1, 2).gather(2, row)  # (C, pooled_w, pooled_h)
+    at = torch.where(best == -torch.inf, -1, (row + first) * x.shape[2] + column)
     return at.transpose(1, 2)
 
 

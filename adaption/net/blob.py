@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from adaption.errors import ShapeError
 
-__all__ = ["Blob"]
+__all__ = ["Blob", "Master", "SharedBlob"]
+
+
+class Master(nn.Parameter):
+    """A parameter that counts uses of `.data`, torch's way around its own version counter."""
+
+    bypasses = 0
+
+    @property
+    def data(self) -> Tensor:
+        self.bypasses += 1
+        values: Tensor = Tensor.data.__get__(self)  # type: ignore[attr-defined]
+        return values
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.bypasses += 1
+        Tensor.data.__set__(self, value)  # type: ignore[attr-defined]
 
 
 class Blob:
     """Data and diff of one blob, float32, allocated at first use.
 
-    `data` and `diff` are numpy views of the same memory as `tensor` and `grad`. A view stays
-    valid, and shows new values after each pass, until the blob is reshaped, as under pycaffe.
+    `data` and `diff` are numpy views of the same memory as `tensor` and `grad`. As under pycaffe
+    a view stays valid, and shows new values after each pass, until the blob is reshaped.
     """
 
     def __init__(self, shape: Sequence[int] = (), tensor: Tensor | None = None) -> None:
         self.shape: tuple[int, ...] = tuple(tensor.shape if tensor is not None else shape)
         self._data = tensor
-        self._diff: Tensor | None = None
-        self.is_exposed = False  # a numpy view of the data is out: it can change unseen
+        self._own_diff: Tensor | None = None
+        self._view: weakref.ref[NDArray[np.float32]] | None = None
         self._diff_exposed = False
+        self._changes = 0  # how often the data may have changed without torch's knowledge
 
     @property
     def tensor(self) -> Tensor:
@@ -40,19 +59,54 @@ class Blob:
         """The diff as a torch tensor, zeros when nothing has been written."""
         if self._diff is None:
             self._diff = torch.zeros(self.shape)
-        return self._diff
+        diff = self._diff
+        assert diff is not None
+        return diff
 
     @property
     def data(self) -> NDArray[np.float32]:
-        self.is_exposed = True
-        view: NDArray[np.float32] = self.tensor.detach().numpy()
+        view = self._view() if self._view is not None else None
+        if view is None:
+            if not self.tensor.is_contiguous():
+                self._data = self.tensor.contiguous()
+            view = self.tensor.detach().numpy()
+            # Slices and torch tensors made of the view keep it alive, so this sees them, too.
+            self._view = weakref.ref(view)
+        self._changes += 1
         return view
 
     @property
     def diff(self) -> NDArray[np.float32]:
-        self._diff_exposed = True
+        if not self._diff_exposed:
+            # Autograd may have handed the same memory to the diffs of several blobs.
+            self._diff = self.grad.clone(memory_format=torch.contiguous_format)
+            self._diff_exposed = True
         view: NDArray[np.float32] = self.grad.detach().numpy()
         return view
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether somebody holds a numpy view of the data, which can change it unseen."""
+        return self._view is not None and self._view() is not None
+
+    def stamp(self) -> object:
+        """Equal stamps mean equal data, whether numpy or torch wrote it; compare with ==."""
+        if self.is_exposed:
+            return object()
+        tensor = self.tensor
+        return self._changes, tensor._version, getattr(tensor, "bypasses", 0)
+
+    @property
+    def _diff(self) -> Tensor | None:
+        """A parameter's diff is its `grad`, so that torch.optim sees it and can clear it."""
+        return self._data.grad if isinstance(self._data, Master) else self._own_diff
+
+    @_diff.setter
+    def _diff(self, value: Tensor | None) -> None:
+        if isinstance(self._data, Master):
+            self._data.grad = value
+        else:
+            self._own_diff = value
 
     def set(self, value: Tensor) -> None:
         """Take `value` as the data; memory that a numpy view shows is written, not replaced."""
@@ -62,14 +116,15 @@ class Blob:
             return
         self.shape = tuple(value.shape)
         self._data = value
-        self.is_exposed = False
+        self._view = None
+        self._changes += 1
         if self._diff is not None and self._diff.shape != value.shape:
             self._diff, self._diff_exposed = None, False
 
     def write(self, values: NDArray[np.float32]) -> None:
         """Copy values of the same count into the data, straight from a mapped file if need be."""
         np.copyto(self.tensor.detach().numpy(), values.reshape(self.shape))
-        torch.autograd.graph.increment_version(self.tensor)
+        self._changes += 1
 
     def set_grad(self, value: Tensor | None) -> None:
         """Take `value` as the diff; None means zeros."""
@@ -87,18 +142,13 @@ class Blob:
             else:
                 self._diff.add_(value)
 
-    def adopt(self, tensor: Tensor) -> None:
-        """Hold `tensor` instead of the present one; it must show the same memory."""
-        self._data = tensor
-
-    def viewed_as(self, shape: Sequence[int]) -> Blob:
-        """A blob of another shape and the same count that shares data and diff with this one."""
-        view = Blob(tensor=self.tensor.detach().view(*shape))
-        if self._diff is None:
-            self._diff = torch.zeros(self.shape)
-        self._diff_exposed = view._diff_exposed = True  # written in place from now on, by both
-        view._diff = self._diff.view(*shape)
-        return view
+    def as_parameter(self) -> Master:
+        """The data as an nn.Parameter, whose `grad` is the diff from now on."""
+        if not isinstance(self._data, Master):
+            diff = self._own_diff
+            self._data = Master(self.tensor, requires_grad=False)
+            self._diff, self._own_diff = diff, None
+        return self._data
 
     def reshape(self, *shape: int) -> None:
         """Give the blob another shape; contents become zeros when the shape changes."""
@@ -107,8 +157,9 @@ class Blob:
         if tuple(shape) == self.shape:
             return
         self.shape = tuple(shape)
-        self._data = self._diff = None
-        self.is_exposed = self._diff_exposed = False
+        self._data = self._own_diff = self._view = None
+        self._diff_exposed = False
+        self._changes += 1
 
     @property
     def count(self) -> int:
@@ -131,3 +182,46 @@ class Blob:
 
     def __repr__(self) -> str:
         return f"Blob{self.shape}"
+
+
+class SharedBlob(Blob):
+    """Data and diff of another blob in another shape of the same count (share_mode PERMISSIVE)."""
+
+    def __init__(self, owner: Blob, shape: Sequence[int]) -> None:
+        super().__init__(shape)
+        self.owner = owner
+
+    @property
+    def tensor(self) -> Tensor:
+        return self.owner.tensor.detach().view(self.shape)
+
+    @property
+    def grad(self) -> Tensor:
+        return self.owner.grad.view(self.shape)
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        return self.owner.data.reshape(self.shape)
+
+    @property
+    def diff(self) -> NDArray[np.float32]:
+        return self.owner.diff.reshape(self.shape)
+
+    @property
+    def is_exposed(self) -> bool:
+        return self.owner.is_exposed
+
+    def stamp(self) -> object:
+        return self.owner.stamp()
+
+    def set(self, value: Tensor) -> None:
+        self.owner.set(value.reshape(self.owner.shape))
+
+    def write(self, values: NDArray[np.float32]) -> None:
+        self.owner.write(values)
+
+    def set_grad(self, value: Tensor | None) -> None:
+        self.owner.set_grad(None if value is None else value.reshape(self.owner.shape))
+
+    def add_grad(self, value: Tensor) -> None:
+        self.owner.add_grad(value.reshape(self.owner.shape))

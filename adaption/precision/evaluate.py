@@ -140,7 +140,7 @@ def run_net(
             run.samples += len(batch.names)
             if scores is not None:
                 _score(run, net.blobs[scores].tensor, batch.labels)
-            _keep_outputs(run, net)
+            _keep_outputs(run, net, scores)
     return run
 
 
@@ -176,8 +176,10 @@ def _score(run: Run, scores: Tensor, labels: NDArray[np.int64] | None) -> None:
     run.labelled += len(want)
 
 
-def _keep_outputs(run: Run, net: Net) -> None:
-    for name in net.outputs:
+def _keep_outputs(run: Run, net: Net, scores: str | None) -> None:
+    """Outputs per sample; a net whose outputs are losses and accuracies is judged by its scores."""
+    names = [name for name in net.outputs if net.blobs[name].shape]
+    for name in names or ([scores] if scores else []):
         kept = run.outputs.setdefault(name, [])
         value = net.blobs[name].tensor
         if sum(t.numel() for t in kept) * 4 + value.numel() * 4 <= OUTPUT_BUDGET:

@@ -68,7 +68,8 @@ def _fresh_document(net: NetFile) -> prototxt.Document:
 def _make_low_precision(block: Block, weight: FixedPoint, bias: FixedPoint | None) -> None:
     kind = block.first("type")
     assert kind is not None
-    twin = TWINS.get(_text(block, "type"))
+    own = _text(block, "type")
+    twin = own if own in TWINS.values() else TWINS.get(own)
     for name in ("lpfp_param", "precision_param"):
         for old in block.all(name):
             old.remove()

@@ -36,8 +36,7 @@ class Data(Layer):
 
     @cached_property
     def transform(self) -> Transform:
-        phase = "TRAIN" if self.spec.message.phase == 0 else "TEST"
-        return Transform.from_message(self.spec.message.transform_param, phase)
+        return Transform.from_message(self.spec.message.transform_param)
 
     @cached_property
     def _first_shape(self) -> Shape:

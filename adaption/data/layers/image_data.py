@@ -39,8 +39,7 @@ class ImageData(Layer):
 
     @cached_property
     def transform(self) -> Transform:
-        phase = "TRAIN" if self.spec.message.phase == 0 else "TEST"
-        return Transform.from_message(self.spec.message.transform_param, phase)
+        return Transform.from_message(self.spec.message.transform_param)
 
     @cached_property
     def images(self) -> ImageSource:

@@ -1,0 +1,178 @@
+"""VerifyReport: what a comparison of a net with its ONNX file found."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adaption.numerics import Format
+
+__all__ = ["BlobCheck", "OutputCheck", "VerifyReport"]
+
+
+@dataclass(frozen=True)
+class BlobCheck:
+    """One top of one layer.
+
+    End to end, the file run as a whole on the same inputs: `max_error`, `mean_error`, the
+    `differing_share` of the values, and `max_error_lsb` where the layer has an activation point.
+    Given our bottoms, the layer on its own: `own_error` of the values before rounding, and the
+    `tolerance` for it. Given our codes at the activation points before it: `flips`, the number
+    of codes that come out differently.
+    """
+
+    layer: str
+    type: str
+    blob: str
+    format: Format | None
+    count: int  # values compared
+    max_error: float
+    mean_error: float
+    max_error_lsb: float | None
+    differing_share: float
+    own_error: float
+    tolerance: float
+    flips: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The check as plain values, for JSON."""
+        return {
+            "blob": self.blob,
+            "layer": self.layer,
+            "type": self.type,
+            "format": None if self.format is None else str(self.format),
+            "max_error": self.max_error,
+            "mean_error": self.mean_error,
+            "max_error_lsb": self.max_error_lsb,
+            "differing_share": self.differing_share,
+            "own_error": self.own_error,
+            "tolerance": self.tolerance,
+            "flips": self.flips,
+        }
+
+
+@dataclass(frozen=True)
+class OutputCheck:
+    """One output of the unchanged file. `agreeing` counts samples whose greatest class score is
+    at the same class, None where the output holds no class scores."""
+
+    blob: str
+    max_error: float
+    agreeing: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The check as plain values, for JSON."""
+        return {"blob": self.blob, "max_error": self.max_error, "agreeing": self.agreeing}
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """Whether an ONNX file computes what a net computes; see `verify`.
+
+    `problems` says, layer by layer, what is not explained by the order of float32 sums.
+    `edge_values` is the number of values that each activation point was tried on.
+    """
+
+    path: Path
+    samples: int
+    blobs: tuple[BlobCheck, ...]
+    outputs: tuple[OutputCheck, ...]
+    edge_values: int
+    problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """True when every difference is explained by the order of float32 sums."""
+        return not self.problems
+
+    @property
+    def first_difference(self) -> BlobCheck | None:
+        """The first top, in the order of the layers, that differs at all end to end."""
+        return next((b for b in self.blobs if b.max_error > 0), None)
+
+    @property
+    def flips(self) -> int:
+        """Codes that rounded differently, each given our codes at the points before it."""
+        return sum(b.flips for b in self.blobs)
+
+    @property
+    def detail(self) -> str:
+        """The result in one line."""
+        if self.problems:
+            return "; ".join(self.problems)
+        points = [b for b in self.blobs if b.format is not None]
+        said = [f"{len(self.blobs)} blobs on {self.samples} samples"]
+        first = self.first_difference
+        if first is None:
+            said.append("all bit-equal")
+        else:
+            said.append(f'"{first.layer}" differs first, by at most {first.max_error:.3g}')
+            said.append("every layer's own error is within float32 summation order")
+        if points:
+            codes = sum(b.count for b in points)
+            said.append(
+                f"{len(points)} activation points exact on {self.edge_values} edge values each"
+            )
+            said.append(
+                f"{self.flips} of {codes} codes flip where those errors meet a rounding tie"
+            )
+        said += [
+            f'output "{o.blob}" within {o.max_error:.3g}'
+            + ("" if o.agreeing is None else f", {o.agreeing}/{self.samples} predictions agree")
+            for o in self.outputs
+        ]
+        return "; ".join(said)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values; one entry of `verification` in summary.json."""
+        first = self.first_difference
+        return {
+            "what": "onnxruntime against the net",
+            "ok": self.ok,
+            "detail": self.detail,
+            "file": os.fspath(self.path),
+            "samples": self.samples,
+            "first_difference": None
+            if first is None
+            else {"layer": first.layer, "blob": first.blob, "max_error": first.max_error},
+            "flips": self.flips,
+            "edge_values": self.edge_values,
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+            "outputs": [o.to_dict() for o in self.outputs],
+            "blobs": [b.to_dict() for b in self.blobs],
+        }
+
+    def __str__(self) -> str:
+        rows = [
+            ("layer", "blob", "format", "max error", "mean error", "max LSB", "differ", "flips")
+        ]
+        rows += [
+            (
+                b.layer,
+                b.blob,
+                "float" if b.format is None else str(b.format),
+                f"{b.max_error:.3g}",
+                f"{b.mean_error:.3g}",
+                "-" if b.max_error_lsb is None else f"{b.max_error_lsb:.3g}",
+                f"{b.differing_share:.4%}" if b.differing_share else "0",
+                "-" if b.format is None else str(b.flips),
+            )
+            for b in self.blobs
+        ]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        table = [
+            "  ".join(
+                cell.ljust(w) if i < 3 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        verdict = "computes the same" if self.ok else "does NOT compute the same"
+        said = self.problems or (self.detail,)
+        return "\n".join(
+            [*table, "", f"{self.path}: {verdict}", *(f"  {p}" for p in (*said, *self.notes))]
+        )

@@ -1,0 +1,68 @@
+"""Nets from prototxt text with seeded weights, and models run as a user would run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+
+from adaption.graph import NetState, build_spec
+from adaption.io import prototxt
+from adaption.io.netfile import from_document
+from adaption.net import Net
+
+Array = npt.NDArray[Any]
+
+
+def net_of(text: str, *, seed: int = 0, phase: str = "TEST", **options: Any) -> Net:
+    """The net that `text` describes; blobs that no filler has filled get normal values."""
+    file = from_document(prototxt.parse(text))
+    net = Net(build_spec(file.message, NetState(phase)), seed=seed, **options)
+    generator = torch.Generator().manual_seed(seed)
+    for node in net.nodes:
+        for blob in node.masters:
+            values = torch.randn(blob.shape, generator=generator) * 0.3
+            if node.spec.type == "BatchNorm":
+                values = values.abs() + 0.5
+            blob.write(values.numpy())
+    return net
+
+
+def input_layer(name: str, *shape: int) -> str:
+    dims = " ".join(f"dim: {d}" for d in shape)
+    return f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}\n'
+
+
+def samples(net: Net, count: int | None = None, seed: int = 1) -> dict[str, Array]:
+    """Normal values for every input, with `count` samples."""
+    rng = np.random.default_rng(seed)
+    shapes = {name: net.blobs[name].shape for name in net.inputs}
+    return {
+        name: rng.standard_normal((count or shape[0], *shape[1:]) if shape else ()).astype("f4")
+        for name, shape in shapes.items()
+    }
+
+
+def run_model(path: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    wanted = {i.name for i in session.get_inputs()}
+    names = [o.name for o in session.get_outputs()]
+    given = {name: array for name, array in inputs.items() if name in wanted}
+    return dict(zip(names, session.run(names, given), strict=True))
+
+
+def node_of(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
+    return next(n for n in model.graph.node if n.name == name)
+
+
+def constant_of(model: onnx.ModelProto, name: str) -> onnx.TensorProto:
+    return next(t for t in model.graph.initializer if t.name == name)

@@ -1,0 +1,196 @@
+"""One row per layer type: a prototxt snippet and bottoms that keep away from kinks and ties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adaption.layers.base import Layer, Runtime
+from tests.layers.snippets import layer_of, spread
+
+POSITIVE = {"low": 0.1, "high": 0.9}
+
+
+@dataclass(frozen=True)
+class Row:
+    """`bottoms` and `blobs` are float64. `atol` beyond gradcheck's own says where Caffe's gradient
+    is not the derivative."""
+
+    type: str
+    param: str
+    bottoms: tuple[Tensor, ...]
+    tops: int = 1
+    phase: str = "TEST"
+    blobs: tuple[Tensor, ...] | None = None
+    atol: float = 1e-6
+    note: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.type}-{self.note}" if self.note else self.type
+
+    @property
+    def layer(self) -> Layer:
+        snippet = f'type: "{self.type}" {self.param}'
+        return layer_of(snippet, len(self.bottoms), self.tops, self.phase)
+
+    def blobs_of(self, layer: Layer) -> list[Tensor]:
+        if self.blobs is not None:
+            return list(self.blobs)
+        shapes = layer.blob_shapes(*(tuple(b.shape) for b in self.bottoms))
+        return [spread(*s, low=-0.7, high=0.7, seed=9 + i) for i, s in enumerate(shapes)]
+
+    def function(self, layer: Layer) -> Callable[..., tuple[Tensor, ...]]:
+        """The forward pass, the same at each call."""
+
+        def forward(*tensors: Tensor) -> tuple[Tensor, ...]:
+            runtime = Runtime(
+                training=self.phase == "TRAIN", generator=torch.Generator().manual_seed(3)
+            )
+            if layer.writes_blobs:
+                count = len(self.bottoms)
+                tensors = (*tensors[:count], *(t.detach().clone() for t in tensors[count:]))
+            if layer.same_tops_as_bottoms:
+                bottoms, blobs = tensors[: len(self.bottoms)], tensors[len(self.bottoms) :]
+                return tuple(layer.run(runtime, x, *blobs) for x in bottoms)
+            tops = layer.run(runtime, *tensors)
+            return tuple(tops) if isinstance(tops, tuple | list) else (tops,)
+
+        return forward
+
+
+def _index(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _rows() -> list[Row]:
+    image = spread(2, 3, 4, 5)
+    flat = spread(4, 6)
+    label = _index(2, 0, 5, 3)
+    conv = "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }"
+    grouped = "convolution_param { num_output: 4 group: 2 kernel_size: 2 dilation: 2 }"
+    ip = "inner_product_param { num_output: 3 }"
+    lp = "lpfp_param { bd: 2 ad: 6 }"
+    cont = torch.tensor([[0, 0], [1, 1], [1, 0]], dtype=torch.float64)
+    state = spread(1, 2, 4, seed=5)
+    region = torch.tensor([[0, 0, 0, 4, 3], [1, 1, 0, 3, 2], [1, 3, 1, 9, 9]], dtype=torch.float64)
+    sequence = spread(3, 2, 3)
+    pairs = (spread(4, 3), spread(4, 3, seed=1), _index(0, 1, 1, 0))
+    soft = torch.softmax(spread(4, 6), 1)
+    statistics = (spread(3), spread(3, **POSITIVE), torch.ones(1, dtype=torch.float64))
+    rows: list[tuple[str, str, Sequence[Tensor]] | Row] = [
+        ("AbsVal", "", [image]),
+        Row("BatchNorm", "", (image,), blobs=statistics),
+        Row("BatchNorm", "", (image,), phase="TRAIN", blobs=statistics, note="train"),
+        ("BNLL", "", [image]),
+        ("BatchReindex", "", [spread(3, 4), _index(2, 0, 2, 1)]),
+        ("Bias", "", [image]),
+        ("Clip", "clip_param { min: -1.03 max: 1.01 }", [image]),
+        ("Concat", "", [image, spread(2, 2, 4, 5, seed=1)]),
+        # The original's gradient has distance + 1e-4 where the derivative has the distance.
+        Row("ContrastiveLoss", "contrastive_loss_param { margin: 3 }", pairs, atol=1e-4),
+        Row(
+            "ContrastiveLoss",
+            "contrastive_loss_param { margin: 9 legacy_version: true }",
+            pairs,
+            note="legacy",
+        ),
+        ("Convolution", conv, [image]),
+        Row("Convolution", grouped, (spread(1, 4, 5, 5),), note="grouped"),
+        ("Crop", "crop_param { axis: 2 offset: 1 }", [image, spread(2, 3, 2, 3)]),
+        ("Deconvolution", conv, [image]),
+        Row("Dropout", "", (image,), phase="TRAIN"),
+        ("ELU", "elu_param { alpha: 0.7 }", [image]),
+        ("Eltwise", "eltwise_param { coeff: 2 coeff: -1 }", [image, spread(2, 3, 4, 5, seed=1)]),
+        Row("Eltwise", "eltwise_param { operation: PROD }", (flat, spread(4, 6, seed=1)), note="p"),
+        Row("Eltwise", "eltwise_param { operation: MAX }", (flat, flat.flip(0)), note="max"),
+        ("Embed", "embed_param { num_output: 3 input_dim: 5 }", [_index(4, 0, 4)]),
+        ("EuclideanLoss", "", [flat, spread(4, 6, seed=1)]),
+        ("Exp", "exp_param { base: 2 scale: 0.5 shift: 0.3 }", [flat]),
+        ("Filter", "", [flat, _index(0, 1, 1, 0)]),
+        ("Flatten", "", [image]),
+        ("HingeLoss", "", [flat, label]),
+        Row("HingeLoss", "hinge_loss_param { norm: L2 }", (flat, label), note="L2"),
+        ("Im2col", "convolution_param { kernel_size: 2 dilation: 2 pad: 1 }", [image]),
+        ("InfogainLoss", "", [soft, label, spread(1, 1, 6, 6)]),
+        Row(
+            "InfogainLoss",
+            "infogain_loss_param { axis: 1 }",
+            (flat, label, spread(1, 1, 6, 6)),
+            tops=2,
+            note="scores",
+        ),
+        ("InnerProduct", ip, [image]),
+        ("LPAct", lp, [flat]),
+        ("LPConvolution", conv + lp, [image]),
+        ("LPInnerProduct", ip + lp, [image]),
+        ("LRN", "lrn_param { local_size: 3 alpha: 0.5 }", [image]),
+        Row(
+            "LRN",
+            "lrn_param { local_size: 3 alpha: 0.5 norm_region: WITHIN_CHANNEL }",
+            (image,),
+            note="within",
+        ),
+        ("LSTM", "recurrent_param { num_output: 4 }", [sequence, cont]),
+        Row("LSTM", "recurrent_param { num_output: 4 }", (sequence, cont, state[0]), note="static"),
+        Row("LSTMUnit", "", (state, spread(1, 2, 16), cont[1:2]), tops=2),
+        ("Log", "log_param { base: 3 scale: 2 shift: 0.3 }", [spread(4, 6, **POSITIVE)]),
+        ("MVN", "", [image]),
+        Row("MVN", "mvn_param { across_channels: true }", (image,), note="across"),
+        Row("MVN", "mvn_param { normalize_variance: false }", (image,), note="mean"),
+        ("MultinomialLogisticLoss", "", [soft, label]),
+        ("Normalize", "", [image]),
+        Row(
+            "Normalize",
+            "norm_param { across_spatial: false channel_shared: false eps: 0.1 }",
+            (image,),
+            note="per channel",
+        ),
+        ("PReLU", "", [image]),
+        Row("Parameter", "parameter_param { shape { dim: 2 dim: 3 } }", ()),
+        ("Permute", "permute_param { order: 0 order: 2 order: 3 order: 1 }", [image]),
+        ("Pooling", "pooling_param { kernel_size: 3 stride: 2 pad: 1 }", [image]),
+        Row("Pooling", "pooling_param { pool: AVE kernel_size: 3 pad: 1 }", (image,), note="ave"),
+        ("Power", "power_param { power: 1.5 scale: 0.5 shift: 2 }", [flat]),
+        ("RNN", "recurrent_param { num_output: 4 }", [sequence, cont]),
+        Row("RNN", "recurrent_param { num_output: 4 }", (sequence, cont, state[0]), note="static"),
+        (
+            "ROIPooling",
+            "roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.9 }",
+            [image, region],
+        ),
+        ("ReLU", "", [image]),
+        Row("ReLU", "relu_param { negative_slope: 0.1 }", (image,), note="leaky"),
+        ("ReLU6", "relu6_param { negative_slope: 0.1 }", [image * 4]),
+        ("Reduction", "", [image]),
+        Row("Reduction", "reduction_param { operation: ASUM axis: 1 }", (image,), note="asum"),
+        Row("Reduction", "reduction_param { operation: SUMSQ coeff: 2 }", (image,), note="sumsq"),
+        Row("Reduction", "reduction_param { operation: MEAN axis: -1 }", (image,), note="mean"),
+        ("Reshape", "reshape_param { shape { dim: 0 dim: -1 dim: 2 } }", [image]),
+        ("SPP", "spp_param { pyramid_height: 2 }", [image]),
+        Row("SPP", "spp_param { pyramid_height: 2 pool: AVE }", (image,), note="ave"),
+        ("Scale", "scale_param { bias_term: true }", [image]),
+        ("Sigmoid", "", [flat]),
+        ("SigmoidCrossEntropyLoss", "", [flat, spread(4, 6, **POSITIVE)]),
+        Row("Slice", "slice_param { axis: 1 slice_point: 2 }", (flat,), tops=2),
+        ("SmoothL1Loss", "", [flat, spread(4, 6, seed=1)]),
+        Row(
+            "SmoothL1Loss",
+            "smooth_l1_loss_param { sigma: 2 }",
+            tuple(spread(4, 6, seed=i) for i in range(4)),
+            note="weights",
+        ),
+        ("Softmax", "", [flat]),
+        ("SoftmaxWithLoss", "", [flat, label]),
+        Row("Split", "", (flat,), tops=2),
+        ("Swish", "swish_param { beta: 1.5 }", [flat]),
+        ("TanH", "", [flat]),
+        ("Tile", "tile_param { axis: -1 tiles: 3 }", [flat]),
+    ]
+    return [r if isinstance(r, Row) else Row(r[0], r[1], tuple(r[2])) for r in rows]
+
+
+ROWS = _rows()

@@ -1,0 +1,36 @@
+"""Every differentiable layer's backward pass against finite differences in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from adaption.layers.base import _registered, known_types
+from tests.layers.rows import ROWS, Row
+
+
+@pytest.mark.parametrize("row", [pytest.param(r, id=r.id) for r in ROWS])
+def test_gradient_is_the_derivative(row: Row) -> None:
+    layer = row.layer
+    bottoms = [
+        b.clone().requires_grad_(i not in layer.no_gradient) for i, b in enumerate(row.bottoms)
+    ]
+    if row.type == "Filter":
+        bottoms[-1].requires_grad_(False)  # the selector, whatever its index
+    blobs = [b.clone().requires_grad_(not layer.writes_blobs) for b in row.blobs_of(layer)]
+    assert torch.autograd.gradcheck(
+        row.function(layer), (*bottoms, *blobs), atol=row.atol, rtol=1e-4
+    )
+
+
+def test_every_differentiable_type_has_a_row() -> None:
+    rows = {row.type for row in ROWS}
+    missing = [
+        name
+        for name in known_types()
+        if (cls := _registered()[name]).is_differentiable
+        and not cls.is_source
+        and cls.tops != 0
+        and name not in rows
+    ]
+    assert not missing, f"add a row to tests/layers/rows.py for {', '.join(missing)}"
