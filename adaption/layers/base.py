@@ -121,6 +121,11 @@ class Layer:
         return 0
 
     @classmethod
+    def claims(cls, spec: LayerSpec) -> bool:
+        """Whether the fields that are set can be meant for this class, where forks disagree."""
+        return True
+
+    @classmethod
     def read(cls, spec: LayerSpec) -> Layer:
         """The layer that `spec` describes, its fields read from the typed message."""
         message = getattr(spec.message, cls.param) if cls.param else None
@@ -157,20 +162,26 @@ def _is_repeated(descriptor: Any) -> bool:
 
 
 L = TypeVar("L", bound=type[Layer])
-_registry: dict[str, type[Layer]] = {}
+_registry: dict[str, dict[str, type[Layer]]] = {}  # layer type -> dialect -> class
 
 
-def layer(*types: str, param: str | None = None, **traits: Any) -> Callable[[L], L]:
+def layer(
+    *types: str, param: str | None = None, dialect: str = "", **traits: Any
+) -> Callable[[L], L]:
     """Register a class under the given layer types; `traits` sets its class attributes.
 
+    Args:
+        dialect: name of the Caffe fork whose meaning of the type this is, where forks disagree;
+            see `choose_class`.
     Raises: ValueError when a type is taken or a trait unknown (both are our own mistakes).
     """
 
     def register(cls: L) -> L:
         for name in types:
-            if name in _registry:
-                raise ValueError(f"layer type {name!r} is registered by {_registry[name]}")
-            _registry[name] = cls
+            variants = _registry.setdefault(name, {})
+            if dialect in variants or (variants and "" in (dialect, *variants)):
+                raise ValueError(f"layer type {name!r} is registered by {variants}")
+            variants[dialect] = cls
         for trait, value in traits.items():
             if not hasattr(Layer, trait):
                 raise ValueError(f"layer trait {trait!r} is unknown")
@@ -183,7 +194,7 @@ def layer(*types: str, param: str | None = None, **traits: Any) -> Callable[[L],
 
 
 @cache
-def _registered() -> Mapping[str, type[Layer]]:
+def _registered() -> Mapping[str, Mapping[str, type[Layer]]]:
     for package in PACKAGES:
         for module in pkgutil.iter_modules(
             importlib.import_module(package).__path__, package + "."
@@ -222,17 +233,44 @@ def unknown_layers(specs: Sequence[LayerSpec]) -> UnknownLayerError | None:
     return error.at(line=missing[0].line)
 
 
-def build_layer(spec: LayerSpec) -> Layer:
-    """The layer object of one spec.
+def choose_class(spec: LayerSpec, dialect: str | None = None) -> tuple[type[Layer], str]:
+    """The class that runs a layer, and a sentence when forks disagree about its type.
+
+    The prototxt's fields decide which fork is meant (`Layer.claims`); where they do not, `dialect`
+    does; without it the first dialect by name is taken, and the sentence says so.
+    Raises: UnknownLayerError.
+    """
+    variants = _registered().get(spec.type)
+    if variants is None:
+        error = unknown_layers([spec])
+        assert error is not None
+        raise error
+    if len(variants) == 1:
+        return next(iter(variants.values())), ""
+    names = sorted(variants)
+    claimed = [name for name in names if variants[name].claims(spec)]
+    if len(claimed) == 1:
+        chosen, why = claimed[0], "its fields say so"
+    elif dialect in variants:
+        chosen, why = str(dialect), "the dialect asked for"
+    else:
+        chosen = (claimed or names)[0]
+        why = f"its fields fit {', '.join(claimed or names)}; dialect={chosen} says it for certain"
+    return variants[chosen], f'layer "{spec.name}" ({spec.type}) is read as {chosen} has it: {why}'
+
+
+def known_dialects() -> tuple[str, ...]:
+    """Every dialect that decides between meanings of a layer type, sorted."""
+    return tuple(sorted({d for variants in _registered().values() for d in variants if d}))
+
+
+def build_layer(spec: LayerSpec, dialect: str | None = None) -> Layer:
+    """The layer object of one spec; see `choose_class` for `dialect`.
 
     Raises: UnknownLayerError, or LayerError/FieldError naming the layer when its fields, its
         bottoms or its tops are not as the type asks.
     """
-    cls = _registered().get(spec.type)
-    if cls is None:
-        error = unknown_layers([spec])
-        assert error is not None
-        raise error
+    cls, _ = choose_class(spec, dialect)
     try:
         _check_count("bottom", len(spec.bottoms), cls.bottoms)
         _check_count("top", len(spec.tops), cls.tops)

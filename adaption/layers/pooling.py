@@ -40,7 +40,16 @@ class _Window:
     @property
     def pad_after(self) -> int:
         """Padding behind the image so that the last window fits; negative: unread border."""
-        return (self.top - 1) * self.stride + self.kernel - self.size - self.pad
+        return self.pad_behind(self.top)
+
+    def pad_behind(self, count: int) -> int:
+        """The same for the first `count` windows."""
+        return (count - 1) * self.stride + self.kernel - self.size - self.pad
+
+    @property
+    def inside(self) -> int:
+        """Number of windows that begin on the image or in the padding before it."""
+        return min(self.top, math.ceil((self.size + self.pad) / self.stride))
 
     @property
     def clipped(self) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -170,22 +179,26 @@ class Pooling(Layer):
             "kernel_shape": [h.kernel, w.kernel],
             "strides": [h.stride, w.stride],
         }
-        # Explicit padding in front of a plain pool: ONNX's ceil_mode counts differently.
-        pads = [0, 0, h.pad, w.pad, 0, 0, h.pad_after, w.pad_after]
+        # ONNX's ceil_mode counts windows differently: only those that begin on the image are left
+        # to it, all explicit; behind them there is nothing to look at.
+        inside = [p.inside for p in (h, w)]
+        behind = [p.pad_behind(count) for p, count in zip((h, w), inside, strict=True)]
+        if min(behind) < 0:
+            ends = [p.size + min(0, after) for p, after in zip((h, w), behind, strict=True)]
+            x = g.op("Slice", x, g.constant([0, 0]), g.constant(ends), g.constant([2, 3]))
+        form["pads"] = [h.pad, w.pad, *(max(0, after) for after in behind)]
+        missing = g.constant([0] * 6 + [h.top - inside[0], w.top - inside[1]])
+        y: str
         if self.pool == "MAX":
-            if min(pads) >= 0 and all(p.pad_after < p.kernel for p in (h, w)):
-                # MaxPool pads with minus infinity itself.
-                y: str = g.op("MaxPool", x, pads=pads[2:4] + pads[6:], **form)
-                return y
-            lowest = np.float32(np.finfo(np.float32).min)
-            padded = g.op("Pad", x, g.constant(np.array(pads)), g.constant(lowest))
-            y = g.op("MaxPool", padded, **form)
+            y = g.op("MaxPool", x, **form)
+            if inside != [h.top, w.top]:
+                y = g.op("Pad", y, missing, g.constant(float(np.finfo(np.float32).min)))
             return y
         if self.pool != "AVE":
             raise FieldError("pooling_param.pool", self.pool, "MAX, AVE in ONNX")
-        if any(pads):
-            x = g.op("Pad", x, g.constant(np.array(pads)), g.constant(np.float32(0)))
-        y = g.op("AveragePool", x, **form)
+        y = g.op("AveragePool", x, count_include_pad=1, **form)
+        if inside != [h.top, w.top]:
+            y = g.op("Pad", y, missing, g.constant(0.0))
         full = np.float32(h.kernel * w.kernel)
         with np.errstate(divide="ignore"):  # an empty window gives 0 / 0, here as in Caffe
             share = full / np.outer(h.clipped, w.clipped)

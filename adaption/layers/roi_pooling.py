@@ -165,7 +165,7 @@ def _argmax(x: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor)
         x: (C, H, W). top, bottom: (pooled_h,) rows of the cells; left, right: (pooled_w,) columns.
     Returns: (C, pooled_h, pooled_w), row * W + column; -1 for an empty cell.
     """
-    first = int(top.min())
+    first = min(int(top.min()), x.shape[1] - 1)
     band = x[:, first : max(first + 1, int(bottom.max()))]
     best, column = _first_max(band, left, right)  # (C, rows, pooled_w)
     best, row = _first_max(best.transpose(1, 2), top - first, bottom - first)
@@ -180,6 +180,7 @@ def _first_max(x: Tensor, first: Tensor, behind: Tensor) -> tuple[Tensor, Tensor
     place = first[:, None] + torch.arange(longest, device=x.device)
     inside = place < behind[:, None]
     place = place.clamp_max(x.shape[-1] - 1)
-    values = torch.where(inside, x[..., place], -torch.inf)
+    values = x.index_select(-1, place.flatten()).view(*x.shape[:-1], *place.shape)
+    values = torch.where(inside, values, -torch.inf)
     best, at = values.max(-1)
     return best, place.expand(values.shape).gather(-1, at.unsqueeze(-1)).squeeze(-1)

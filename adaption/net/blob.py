@@ -157,8 +157,12 @@ class Blob:
         if tuple(shape) == self.shape:
             return
         self.shape = tuple(shape)
-        self._data = self._own_diff = self._view = None
-        self._diff_exposed = False
+        self._diff, self._diff_exposed = None, False
+        if isinstance(self._data, Master):
+            self._data.data = torch.zeros(shape)  # still the parameter that an optimizer holds
+        else:
+            self._data = None
+        self._view = None
         self._changes += 1
 
     @property

@@ -9,7 +9,7 @@ import torch
 from adaption.errors import AdaptionError, FieldError, ShapeError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.layers.base import Layer, Runtime, build_layer, unknown_layers
-from adaption.net.blob import Blob
+from adaption.net.blob import Blob, SharedBlob
 from adaption.net.fillers import fill
 from adaption.net.node import Node
 from adaption.net.plan import layer_formats
@@ -139,4 +139,4 @@ def _share(node: Node, shared: dict[str, Blob]) -> None:
                     f" {blob.shape}",
                     "share blobs of one shape, or of one count with share_mode: PERMISSIVE",
                 )
-        node.blobs[i] = owner if owner.shape == blob.shape else owner.viewed_as(blob.shape)
+        node.blobs[i] = owner if owner.shape == blob.shape else SharedBlob(owner, blob.shape)

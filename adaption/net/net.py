@@ -84,15 +84,17 @@ class Net(nn.Module):
 
     def _register(self) -> None:
         """Make the masters nn.Parameters, so that torch's tools find them."""
-        seen: set[int] = set()
         for node in self.nodes:
             for i, blob in enumerate(node.blobs):
-                if id(blob) in seen or blob not in node.masters or node.layer.writes_blobs:
+                is_master = any(blob is m for m in node.masters)
+                if not is_master or isinstance(blob, SharedBlob) or node.layer.writes_blobs:
                     continue
-                seen.add(id(blob))
-                parameter = nn.Parameter(blob.tensor, requires_grad=False)
-                blob.adopt(parameter)
-                self.register_parameter(f"{node.spec.name}:{i}".replace(".", "_"), parameter)
+                # torch wants names without dots; layers may differ in nothing else, or not at all.
+                name = f"{node.spec.name}:{i}".replace(".", "_")
+                while self._parameters.get(name, blob.tensor) is not blob.tensor:
+                    name += "'"
+                if blob.tensor not in known:
+                    self.register_parameter(name, blob.as_parameter())
 
     # -- structure ---------------------------------------------------------------------------
 

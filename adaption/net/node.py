@@ -28,6 +28,16 @@ class Tape:
     tops: list[Tensor]
 
 
+@dataclass(frozen=True)
+class _Rounded:
+    """A rounded copy of a master, and the stamps of both blobs when it was made."""
+
+    values: Tensor
+    master: Blob
+    fmt: Format | None
+    stamps: tuple[object, object]
+
+
 @dataclass
 class Node:
     """One layer in a net. `blobs` are in caffemodel order.
@@ -41,13 +51,12 @@ class Node:
     formats: LayerFormats
     runtime: Runtime
     blobs: list[Blob] = field(default_factory=list)
-    blob_names: list[str | None] = field(default_factory=list)  # shared names of param specs
     needs_backward: bool = False
     propagate_down: list[bool] = field(default_factory=list)
     learns: list[bool] = field(default_factory=list)  # per blob of `blobs`
     loss_weights: list[float] = field(default_factory=list)
     tape: Tape | None = None
-    _rounded_from: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _rounded_from: dict[int, _Rounded] = field(default_factory=dict)  # by index of the master
 
     @property
     def is_paired(self) -> bool:
@@ -88,34 +97,24 @@ class Node:
         return out
 
     def _refresh(self, index: int, master: Blob, fmt: Format | None) -> Tensor:
-        """The rounded copy of a master, made anew only when the master may have changed."""
+        """The rounded copy of a master, made anew only when either may have changed."""
+        copy = self.blobs[2 * index + 1] if self.is_paired else None
+        kept = self._rounded_from.get(index)
+        if (
+            kept is not None
+            and kept.master is master
+            and kept.fmt == fmt
+            and not (fmt is not None and fmt.is_random)
+            and kept.stamps == _stamps(master, copy)
+        ):
+            return kept.values
         with torch.no_grad():
             source = master.tensor.detach()
-            if not self.is_paired:
-                assert fmt is not None
-                key = f"rounded {index}"
-                kept: Tensor | None = self.runtime.state.get(key)
-                if kept is None or self._is_stale(index, master, fmt):
-                    kept = fmt.quantize(source, self.runtime.generator)
-                    self.runtime.state[key] = kept
-                return kept
-            rounded = self.blobs[2 * index + 1]
-            if self._is_stale(index, master, fmt) or rounded.is_exposed:
-                target = rounded.tensor.detach()
-                target.copy_(
-                    source if fmt is None else fmt.quantize(source, self.runtime.generator)
-                )
-            return rounded.tensor.detach()
-
-    def _is_stale(self, index: int, master: Blob, fmt: Format | None) -> bool:
-        version = (id(master.tensor), master.tensor._version)
-        fresh = (
-            self._rounded_from.get(index) == version
-            and not master.is_exposed
-            and not (fmt is not None and fmt.is_random)
-        )
-        self._rounded_from[index] = version
-        return not fresh
+            values = source if fmt is None else fmt.quantize(source, self.runtime.generator)
+            if copy is not None:
+                values = copy.tensor.detach().copy_(values)
+        self._rounded_from[index] = _Rounded(values, master, fmt, _stamps(master, copy))
+        return values
 
     def forward(self, bottoms: Sequence[Tensor], *, record: bool) -> list[Tensor]:
         """One forward pass; with `record` it keeps what `backward` needs."""
@@ -216,3 +215,7 @@ class Node:
             [found.get(id(t)) for t in tape.bottoms],
             [found.get(id(t)) for t in tape.blobs],
         )
+
+
+def _stamps(master: Blob, copy: Blob | None) -> tuple[object, object]:
+    return master.stamp(), None if copy is None else copy.stamp()
