@@ -55,6 +55,10 @@ class AdaptionError(Exception):
         self.layer = layer
         self.layer_type = layer_type
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors of worker processes arrive whole, whatever arguments their class takes."""
+        return _remade, (type(self), self.args, self.__dict__)
+
     def at(
         self,
         *,
@@ -144,6 +148,15 @@ class MissingExtraError(AdaptionError):
             f"{purpose} needs the package {package!r}, which is not installed",
             f"pip install 'adaption[{extra}]'",
         )
+
+
+def _remade(
+    kind: type[AdaptionError], args: tuple[object, ...], state: dict[str, object]
+) -> AdaptionError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 def _shown(value: object) -> str:

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "adaption"
 # Data flows to the right, imports point to the left.
 ROOMS = (
     *("errors", "numerics", "proto", "io", "graph", "layers", "net", "data"),
-    *("precision", "solver", "export", "report", "pycaffe", "cli"),
+    *("precision", "solver", "export", "report", "job", "pycaffe", "cli"),
 )
 TORCHLESS = ("errors", "proto", "io", "graph")
 ANYWHERE = ("_version",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def build_spec(
     """
     stages = tuple(dict.fromkeys((*message.state.stage, *state.stages)))
     full = NetState(state.phase, state.level, stages)
-    available: set[str] = set()
+    readers: Counter[str] = Counter()  # of each blob written so far, since it was last written
     kept = []
     for i, param in enumerate(message.layer):
         line = lines[i] if i < len(lines) else None
@@ -43,7 +44,7 @@ def build_spec(
             if not is_kept(param, full):
                 continue
             spec = _layer_spec(param, full, line)
-            _connect(spec, available)
+            _connect(spec, readers)
         except AdaptionError as error:
             raise error.at(
                 file=file, line=line, layer=param.name, layer_type=param.type or None
@@ -71,20 +72,27 @@ def _layer_spec(param: caffe_pb2.LayerParameter, state: NetState, line: int | No
     return LayerSpec(own.name, own.type, tuple(own.bottom), tuple(own.top), own, line)
 
 
-def _connect(spec: LayerSpec, available: set[str]) -> None:
-    """Check bottoms and tops against the blobs written so far, then add the tops."""
+def _connect(spec: LayerSpec, readers: Counter[str]) -> None:
+    """Check bottoms and tops against the blobs written so far, then count them in."""
     for i, bottom in enumerate(spec.bottoms):
-        if bottom not in available:
-            near = difflib.get_close_matches(bottom, available, 1)
+        if bottom not in readers:
+            near = difflib.get_close_matches(bottom, readers, 1)
             hint = f'did you mean "{near[0]}"?' if near else "name the top of an earlier layer"
             raise LayerError(f'unknown bottom blob "{bottom}" (bottom index {i})', hint)
+        readers[bottom] += 1
     for i, top in enumerate(spec.tops):
         if top in spec.tops[:i]:
             raise LayerError(f'names top "{top}" twice')
-        if top in available and (i >= len(spec.bottoms) or spec.bottoms[i] != top):
+        if top in readers and (i >= len(spec.bottoms) or spec.bottoms[i] != top):
             raise LayerError(
                 f'top blob "{top}" is produced by several layers',
                 "rename it, or make the layer in-place: same name at the same index of bottom"
                 " and top",
             )
-        available.add(top)
+        if readers[top] > 1:
+            # Caffe, too: the Split in between leaves two layers that produce the blob.
+            raise LayerError(
+                f'is in-place on blob "{top}", which another layer reads before it',
+                "give the layer a top of its own, or let it stand before the other readers",
+            )
+        readers[top] = int(any(spec.message.loss_weight[i : i + 1]))

@@ -34,7 +34,8 @@ def insert_splits(spec: NetSpec) -> NetSpec:
                 bottoms[j] = _copy_name(spec.layers[top[0]].name, blob, top[1], next_copy[top])
                 next_copy[top] += 1
         shared = [j for j in range(len(item.tops)) if readers[i, j] > 1]
-        weights = {j: message.loss_weight[j] for j in shared if j < len(message.loss_weight)}
+        given = dict(enumerate(message.loss_weight))
+        weights = {j: given[j] for j in shared if given.get(j)}
         if weights:
             message = _without_loss_weights(message)
         layers.append(replace(item, bottoms=tuple(bottoms), message=message))

@@ -50,6 +50,17 @@ V1_TYPES = {
     37: "ContrastiveLoss",
     38: "Exp",
     39: "Deconvolution",
+    # Forks, under the numbers that protos/caffe.proto gives them.
+    20001: "ImageSegData",
+    20002: "Interp",
+    20003: "SegAccuracy",
+    20004: "Crop",
+    20005: "MultiStageMeanfield",
+    20006: "BN",
+    20007: "Upsample",
+    20008: "DenseImageData",
+    20009: "PReLU",
+    20010: "Reshape",
 }
 
 # V0 string -> V1 enum number

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from adaption.errors import FileFormatError
 from adaption.io import prototxt
 from adaption.io.atomic import atomic_write
-from adaption.io.prototxt import Document, Notice
+from adaption.io.prototxt import Block, Document, Field, Notice
 from adaption.io.upgrade import needs_upgrade, upgrade_net
 from adaption.proto import caffe_pb2
 
@@ -51,19 +51,25 @@ def read_net(path: str | os.PathLike[str]) -> NetFile:
 def from_document(document: Document) -> NetFile:
     """The net in a parsed prototxt; see `read_net`."""
     message, notices = document.message(caffe_pb2.NetParameter)
+    # As in Caffe, `layer` beside the legacy `layers` does not count.
+    fields = document.root.all("layers") or document.root.all("layer")
     upgrades = upgrade_net(message) if needs_upgrade(message) else []
-    fields = document.root.all("layer") or document.root.all("layers")
-    if not message.layer and not fields and not notices:
+    if not message.layer:
+        kind = "a solver" if document.root.first("base_lr") else "no net"
         raise FileFormatError(
-            "holds no layers", "give a net definition: a prototxt with layer { ... } blocks"
+            f"holds no layers, it is {kind}",
+            "give a net definition: a prototxt with layer { ... } blocks",
         ).at(file=document.file)
-    lines: list[int | None] = [f.line for f in fields]
-    # An upgrade puts Input layers in front; V0's folded padding layers leave no safe match.
-    missing = len(message.layer) - len(lines)
-    if missing < 0:
-        lines = []
-    lines[:0] = [None] * missing
+    lines: list[int | None] = [f.line for f in fields if not _is_padding(f)]
+    lines[:0] = [None] * (len(message.layer) - len(lines))  # the Input layer of an upgrade
     return NetFile(document, message, notices, upgrades, lines)
+
+
+def _is_padding(field: Field) -> bool:
+    """True for a padding layer of V0, which an upgrade folds into the layer behind."""
+    inner = field.value.first("layer") if isinstance(field.value, Block) else None
+    kind = inner.value.first("type") if inner and isinstance(inner.value, Block) else None
+    return kind is not None and kind.string == "padding"
 
 
 def write_net(

@@ -68,7 +68,9 @@ def _parameter(
     if choice is None:
         return entry | {"q": None, "reason": "left in float"}
     error = PointError()
-    error.update(values.detach(), choice.format.quantize(values.detach()), choice.format)
+    generator = torch.Generator().manual_seed(0)  # of stochastic rounding: one draw, repeatable
+    rounded = choice.format.quantize(values.detach(), generator)
+    error.update(values.detach(), rounded, choice.format)
     return _format(choice.format) | entry | error.to_dict() | {"reason": choice.reason}
 
 

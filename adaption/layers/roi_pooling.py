@@ -120,7 +120,9 @@ class ROIPooling(Layer):
             raise FieldError("image index of a region", int(image[bad][0]), f"0..{x.shape[0] - 1}")
         rows, columns = self._sides(x, rois)
         at = self._argmax(x.detach(), image.tolist(), rows, columns)
-        picked = x.flatten(2)[image].gather(2, at.clamp_min(0).flatten(2)).view_as(at)
+        plane = image[:, None] * x.shape[1] + torch.arange(x.shape[1], device=x.device)
+        offset = (plane * (x.shape[2] * x.shape[3]))[:, :, None, None]
+        picked = x.take(offset + at.clamp_min(0))
         if original:
             row = torch.div(at, x.shape[3], rounding_mode="floor")
             cell_h = torch.arange(rows.cells, device=x.device)[:, None]

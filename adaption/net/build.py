@@ -41,6 +41,13 @@ def build_nodes(
         )
         try:
             formats = layer_formats(item, original_semantics=original_semantics)
+            if formats.activation is not None and (layer.is_source or item.type == "Input"):
+                raise FieldError(
+                    "precision_param.activation",
+                    "set",
+                    "layers that compute",
+                    "put an LPAct layer behind the data",
+                )
             weights = _loss_weights(item, layer)
         except AdaptionError as error:
             raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
@@ -105,7 +112,23 @@ def _make_parameters(
         for i, shape in enumerate(wanted):
             filler = fillers[i] if i < len(fillers) else None
             _add_blob(node, tuple(shape), filler, generator)
+        _check_points(node)
     _share(node, shared)
+
+
+def _check_points(node: Node) -> None:
+    """Refuse a `precision_param` for a weight or bias that the layer does not have."""
+    count = len(node.masters)
+    for i, kind in enumerate(("weight", "bias")):
+        if not node.spec.message.precision_param.HasField(kind) or node.format_of(i) is None:
+            continue
+        if node.layer.writes_blobs or count > 2:
+            allowed = "layers whose blobs are one weight and one bias"
+        elif i >= count:
+            allowed = f"layers with a {kind}"
+        else:
+            continue
+        raise FieldError(f"precision_param.{kind}", "set", allowed, "remove it from this layer")
 
 
 def _add_blob(node: Node, shape: Shape, filler: object, generator: torch.Generator) -> None:
@@ -129,7 +152,7 @@ def _share(node: Node, shared: dict[str, Blob]) -> None:
             continue
         spec = specs[i // step]
         owner = shared.setdefault(spec.name, blob)
-        if owner is blob:
+        if blob is owner or (isinstance(blob, SharedBlob) and blob.owner is owner):
             continue
         if owner.shape != blob.shape:
             permissive = type(spec).PERMISSIVE

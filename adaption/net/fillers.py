@@ -36,10 +36,14 @@ def _constant(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
 
 
 def _uniform(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    if f.min > f.max:
+        raise FieldError("filler min", f.min, f"at most max ({f.max})")
     blob.uniform_(f.min, f.max, generator=g)
 
 
 def _gaussian(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    if f.std < 0:
+        raise FieldError("filler std", f.std, "0 or more")
     blob.normal_(f.mean, f.std, generator=g)
     if f.sparse >= 0:
         # On average `sparse` inputs of each output stay non-zero.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,13 +14,11 @@ from adaption.errors import AdaptionError, LayerError, ShapeError, UsageError
 from adaption.graph import NetSpec, NetState, build_spec, insert_splits
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net
+from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import build_nodes, infer_shapes
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
 from adaption.net.weights import LoadReport, layer_weights, load_weights
-
-if TYPE_CHECKING:
-    from adaption.net.blob import Blob
 
 __all__ = ["Net"]
 
@@ -39,7 +38,11 @@ class Net(nn.Module):
         end: keep the layers up to and including this one.
 
     `blobs` maps blob names to Blob, `params` layer names to lists of Blob, both in Caffe's order
-    (Split layers included). Blobs are float32.
+    (Split layers included). Blobs are float32. `inputs` names the blobs that the caller fills,
+    `outputs` those that no layer reads, sorted.
+
+    The full precision blobs are this module's parameters, their `grad` is the blobs' diff; so
+    torch.optim works on `parameters()` after `backward`.
 
     Raises: AdaptionError naming file, line and layer when the net cannot be built.
     """
@@ -67,14 +70,17 @@ class Net(nn.Module):
         else:
             self.generator.manual_seed(seed)
         try:
+            with_splits = insert_splits(self.spec)
             self.nodes = build_nodes(
-                insert_splits(self.spec), self.generator, original_semantics=original_semantics
+                with_splits, self.generator, original_semantics=original_semantics
             )
             self.blobs: dict[str, Blob] = {}
             infer_shapes(self.nodes, self.blobs, self.generator)
             mark_gradients(self.nodes, force_backward=self.spec.force_backward)
         except AdaptionError as error:
             raise error.at(file=self.spec.file) from None
+        self.inputs = self.spec.inputs
+        self.outputs = with_splits.outputs
         self.params = {n.spec.name: n.blobs for n in self.nodes if n.blobs}
         self._register()
         self._seen_shapes = self._input_shapes()
@@ -84,29 +90,21 @@ class Net(nn.Module):
 
     def _register(self) -> None:
         """Make the masters nn.Parameters, so that torch's tools find them."""
+        seen: set[Blob] = set()
         for node in self.nodes:
+            if node.layer.writes_blobs:
+                continue
             for i, blob in enumerate(node.blobs):
-                is_master = any(blob is m for m in node.masters)
-                if not is_master or isinstance(blob, SharedBlob) or node.layer.writes_blobs:
+                if blob in seen or blob not in node.masters or isinstance(blob, SharedBlob):
                     continue
-                # torch wants names without dots; layers may differ in nothing else, or not at all.
+                seen.add(blob)
+                # torch allows no dots; without them, two names may come out the same.
                 name = f"{node.spec.name}:{i}".replace(".", "_")
-                while self._parameters.get(name, blob.tensor) is not blob.tensor:
+                while name in self._parameters:
                     name += "'"
-                if blob.tensor not in known:
-                    self.register_parameter(name, blob.as_parameter())
+                self.register_parameter(name, blob.as_parameter())
 
     # -- structure ---------------------------------------------------------------------------
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the blobs that the caller fills."""
-        return self.spec.inputs
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the blobs that no layer reads, sorted."""
-        return self.spec.outputs
 
     @property
     def layer_names(self) -> list[str]:
@@ -122,6 +120,7 @@ class Net(nn.Module):
 
     def reshape(self) -> None:
         """Pass the shapes of the input blobs through the net. Caffe: Net::Reshape."""
+        self._seen_shapes = []  # after an error the next pass has to try again
         try:
             infer_shapes(self.nodes, self.blobs, self.generator)
         except AdaptionError as error:
@@ -180,14 +179,13 @@ class Net(nn.Module):
                 raise UsageError(
                     f"the net has no blob {name!r}", f"its inputs: {', '.join(self.inputs)}"
                 )
-            tensor = torch.as_tensor(value, dtype=torch.float32)
+            tensor = _own_copy(name, value)
             blob = self.blobs[name]
             if tensor.dim() != len(blob.shape):
                 raise ShapeError(
                     f'input "{name}" has shape {tuple(tensor.shape)}, the net has {blob.shape}'
                 ).at(file=self.spec.file)
-            if tensor.data_ptr() != blob.tensor.data_ptr():
-                blob.set(tensor)
+            blob.set(tensor)
 
     def _run(self, node: Node) -> tuple[list[Tensor], list[Tensor]]:
         if node.spec.type == "Input":  # the caller has filled its tops
@@ -282,6 +280,16 @@ def _as_spec(net: PathLike | NetFile | NetSpec, state: NetState) -> NetSpec:
     if not isinstance(net, NetFile):
         net = read_net(net)
     return build_spec(net.message, state, file=net.file, lines=net.lines)
+
+
+def _own_copy(name: str, value: Any) -> Tensor:
+    """`value` as a float32 tensor that shares no memory with it."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", torch.float32, copy=True).contiguous()
+    try:
+        return torch.from_numpy(np.array(value, np.float32, order="C"))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
 
 
 def _up_to(spec: NetSpec, end: str | None) -> NetSpec:

@@ -115,17 +115,28 @@ def _same_shape(shape: tuple[int, ...], value: WeightBlob) -> bool:
 
 
 def layer_weights(nodes: Sequence[Node]) -> Iterator[LayerWeights]:
-    """Every layer with its blobs, as a caffemodel holds them; rounded blobs are fresh."""
+    """Every layer with its blobs, as a caffemodel holds them; rounded blobs are fresh.
+
+    Draws no random numbers: a run goes on the same whether it is saved on the way or not.
+    """
     for node in nodes:
         if node.spec.type == "Split":
             continue
         if not node.runtime.original_semantics:
-            node.quantized_blobs()
+            _refresh(node)
         yield LayerWeights(
             node.spec.name,
             node.spec.type,
             [WeightBlob.of(b.tensor.detach().cpu().numpy()) for b in node.blobs],
         )
+
+
+def _refresh(node: Node) -> None:
+    generator = node.runtime.generator
+    state = None if generator is None else generator.get_state()
+    node.quantized_blobs()
+    if generator is not None and state is not None:
+        generator.set_state(state)
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -20,7 +20,8 @@ def sqnr_db(reference: Tensor, quantized: Tensor) -> float:
         reference: float values, any shape.
         quantized: same shape, values on a format's grid.
     Returns: 10 log10(sum(reference²) / sum((reference - quantized)²)) in dB; inf when equal,
-        -inf when the reference is all zero and the quantized values are not.
+        -inf when the reference is all zero and the quantized values are not, or when they are
+        infinite; nan when a value is nan.
     Raises: ShapeError when the two shapes differ.
     """
     if reference.shape != quantized.shape:
@@ -30,7 +31,8 @@ def sqnr_db(reference: Tensor, quantized: Tensor) -> float:
     if noise == 0.0:
         return math.inf
     signal = float(wide.square().sum())
-    return 10.0 * math.log10(signal / noise) if signal else -math.inf
+    ratio = signal / noise
+    return 10.0 * math.log10(ratio) if ratio != 0.0 else -math.inf
 
 
 def saturated_share(x: Tensor, fmt: FixedPoint) -> float:
@@ -40,5 +42,5 @@ def saturated_share(x: Tensor, fmt: FixedPoint) -> float:
 
 
 def zero_share(x: Tensor) -> float:
-    """Share of exact zeros."""
-    return 1.0 - float(torch.count_nonzero(x)) / max(1, x.numel())
+    """Share of exact zeros; 0 of nothing."""
+    return float(x.numel() - torch.count_nonzero(x)) / max(1, x.numel())

@@ -12,7 +12,8 @@ from adaption.cli.main import main
 from adaption.net import Net
 
 NET = """name: "small"
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }
 layer {
   name: "conv"
   type: "Convolution"
@@ -20,7 +21,8 @@ layer {
   top: "conv"
   convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } }
 }
-layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip" inner_product_param { num_output: 3 } }
+layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
+  inner_product_param { num_output: 3 } }
 """
 
 
@@ -39,8 +41,10 @@ class Case:
 
     def run(self) -> int:
         return main(
-            ["quantize", str(self.net), str(self.weights), "--data", str(self.data)]
-            + ["-o", str(self.out), "--quiet", *self.flags]
+            [
+                *("quantize", str(self.net), str(self.weights), "--data", str(self.data)),
+                *("-o", str(self.out), "--quiet", *self.flags),
+            ]
         )
 
 
@@ -122,17 +126,17 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\n
         pytest.param(_write("weights", ""), ["net.caffemodel", "empty"], id="empty weights"),
         pytest.param(
             _replace("num_output: 2 ", "num_output 2 "),
-            ["net.prototxt:8:34:", "':'"],
+            ["net.prototxt:9:34:", "':'"],
             id="syntax error has line and column",
         ),
         pytest.param(
             _replace('"Convolution"', '"Convoluton"'),
-            ["net.prototxt:3:", "Convoluton", "did you mean Convolution?"],
+            ["net.prototxt:4:", "Convoluton", "did you mean Convolution?"],
             id="unknown layer type",
         ),
         pytest.param(
             _replace('bottom: "conv"', 'bottom: "cnv"'),
-            ["net.prototxt:10:", 'unknown bottom blob "cnv"', 'did you mean "conv"?'],
+            ["net.prototxt:11:", 'unknown bottom blob "cnv"', 'did you mean "conv"?'],
             id="unknown bottom",
         ),
         pytest.param(

@@ -40,13 +40,16 @@ def input_layer(name: str, *shape: int) -> str:
 
 
 def samples(net: Net, count: int | None = None, seed: int = 1) -> dict[str, Array]:
-    """Normal values for every input, with `count` samples."""
+    """Normal values for every input; `count` samples for those that hold a batch."""
     rng = np.random.default_rng(seed)
     shapes = {name: net.blobs[name].shape for name in net.inputs}
-    return {
-        name: rng.standard_normal((count or shape[0], *shape[1:]) if shape else ()).astype("f4")
-        for name, shape in shapes.items()
-    }
+    batch = next(iter(shapes.values()))[:1]
+    values = {}
+    for name, shape in shapes.items():
+        if count is not None and shape and shape[:1] == batch:
+            shape = (count, *shape[1:])
+        values[name] = np.asarray(rng.standard_normal(shape), np.float32)
+    return values
 
 
 def run_model(path: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:

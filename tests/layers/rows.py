@@ -27,15 +27,16 @@ class Row:
     blobs: tuple[Tensor, ...] | None = None
     atol: float = 1e-6
     note: str = ""
+    dialect: str = ""  # the fork whose layer this is, where forks disagree about the type
 
     @property
     def id(self) -> str:
-        return f"{self.type}-{self.note}" if self.note else self.type
+        return "-".join(part for part in (self.type, self.dialect, self.note) if part)
 
     @property
     def layer(self) -> Layer:
         snippet = f'type: "{self.type}" {self.param}'
-        return layer_of(snippet, len(self.bottoms), self.tops, self.phase)
+        return layer_of(snippet, len(self.bottoms), self.tops, self.phase, self.dialect)
 
     def blobs_of(self, layer: Layer) -> list[Tensor]:
         if self.blobs is not None:

@@ -17,7 +17,9 @@ from adaption.net import Net
 from adaption.proto import caffe_pb2
 
 
-def layer_of(snippet: str, bottoms: int = 1, tops: int = 1, phase: str = "TEST") -> Layer:
+def layer_of(
+    snippet: str, bottoms: int = 1, tops: int = 1, phase: str = "TEST", dialect: str = ""
+) -> Layer:
     """The layer of `type: ...` and its parameters, with bottoms b0, b1, ... and tops t0, ...
 
     A snippet that names bottoms or tops itself keeps them.
@@ -27,7 +29,8 @@ def layer_of(snippet: str, bottoms: int = 1, tops: int = 1, phase: str = "TEST")
     if "top:" not in snippet:
         snippet += "".join(f' top: "t{i}"' for i in range(tops))
     blobs = _message(f'layer {{ name: "L" {snippet} }}').layer[0].bottom
-    return build_layer(_spec(snippet, {name: () for name in blobs}, phase).layers[-1])
+    spec = _spec(snippet, {name: () for name in blobs}, phase).layers[-1]
+    return build_layer(spec, dialect or None)
 
 
 def net_of(

@@ -1,0 +1,72 @@
+"""inspect: files of every kind, and nets with unknown layers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adaption.cli.main import main
+from adaption.report.inspect import inspect
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "models/lenet_digits"
+
+UNKNOWN = """name: "odd"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+  convolution_param { num_output: 5 kernel_size: 3 bias_term: false } }
+layer { name: "w" type: "Wavelet" bottom: "c" top: "w" wavelet_param { level: 3 } }
+layer { name: "r" type: "ReLU" bottom: "w" top: "r" }
+layer { name: "s" type: "Softmax" bottom: "c" top: "s" }
+"""
+
+
+def test_table_of_net_and_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(EXAMPLE / "deploy.prototxt"), str(EXAMPLE / "lenet_digits.caffemodel")]
+    assert main(["inspect", *files]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        *("layer", "type", "weights", "top", "shape", "blobs", "parameters", "MACs")
+    ]
+    assert lines[2].split() == [
+        *("conv1", "Convolution", "fit", "1x16x8x8", "16x1x3x3", "16", "160", "9,216")
+    ]
+    assert "LeNetDigits: 11 layers, 13,706 parameters, 91,776 MACs" in lines
+    assert lines[-2:] == ["inputs: data 1x1x8x8", "outputs: prob 1x10"]
+
+
+def test_order_of_the_files_does_not_matter() -> None:
+    a, b = EXAMPLE / "deploy.prototxt", EXAMPLE / "lenet_digits.caffemodel"
+    assert inspect(a, b).to_dict() == inspect(b, a).to_dict()
+
+
+def test_caffemodel_alone() -> None:
+    found = inspect(EXAMPLE / "lenet_digits.caffemodel")
+    assert found.params == 13706
+    assert found.macs is None and found.phase is None
+
+
+def test_unknown_layers_hide_only_what_comes_behind_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = tmp_path / "odd.prototxt"
+    net.write_text(UNKNOWN)
+    assert main(["inspect", str(net), "--json"]) == 0
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    layers = {x["name"]: x for x in found["layers"]}
+    assert found["unsupported"] == ["Wavelet"] and not found["supported"]
+    assert layers["c"]["top_shapes"] == [[2, 5, 2, 2]] and layers["c"]["macs"] == 2 * 5 * 4 * 27
+    assert layers["w"]["top_shapes"] is None and layers["r"]["top_shapes"] is None
+    assert layers["s"]["top_shapes"] == [[2, 5, 2, 2]]
+    assert found["totals"]["macs"] is None
+    assert found["outputs"] == {"r": None, "s": [2, 5, 2, 2]}
+    assert any("wavelet_param" in w and ":5:" in w for w in found["warnings"])
+
+
+def test_two_files_of_one_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    net = str(EXAMPLE / "deploy.prototxt")
+    assert main(["inspect", net, net]) == 2
+    assert "is a second prototxt\n  fix: give one of each at most" in capsys.readouterr().err
