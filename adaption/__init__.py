@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from adaption.io.caffemodel import write_weights as write_weights
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
+    from adaption.io.upgrade_file import upgrade as upgrade
     from adaption.job import quantize as quantize
     from adaption.net import Net as Net
     from adaption.numerics import FixedPoint as FixedPoint
@@ -41,6 +42,7 @@ _MODULE_OF = {
     "read_net": "adaption.io.netfile",
     "read_weights": "adaption.io.caffemodel",
     "rewrite": "adaption.precision",
+    "upgrade": "adaption.io.upgrade_file",
     "verify": "adaption.export",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",

@@ -17,7 +17,8 @@ __all__ = ["Member", "Selection", "members", "select"]
 
 Value = tuple[int, int]  # layer index, top index
 
-MEASURES = ("Accuracy",)  # layers that compare with labels, beside the losses
+# Layers that compare with labels, beside the losses, or write blobs to a file.
+MEASURES = ("Accuracy", "HDF5Output")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Member:
 
     @property
     def measures(self) -> bool:
-        """True for layers that compare with labels."""
+        """True for layers that measure or record, and compute nothing for other layers."""
         return self.node.layer.is_loss or self.spec.type in MEASURES
 
 
@@ -161,7 +162,8 @@ class _Wiring:
         if gone:
             listed = ", ".join(f'"{m.spec.name}" ({m.spec.type})' for m in gone)
             ends = ", ".join(f'"{name}"' for name in outputs)
-            yield f"layers that measure or prepare labels are left out: {listed}; ends at {ends}"
+            what = "layers that measure, record or prepare labels are left out"
+            yield f"{what}: {listed}; ends at {ends}"
         for i, member in enumerate(self.layers):
             if not self.is_source(i):
                 continue

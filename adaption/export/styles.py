@@ -34,7 +34,8 @@ class Style(Protocol):
 
 class FloatStyle:
     """float32 throughout; activation points are elementary operators that equal
-    FixedPoint.quantize bit for bit, NaN, infinities and the sign of zero included.
+    FixedPoint.quantize bit for bit: NaN, infinities and the sign of zero included, but for the
+    sign of zero of unsigned formats and of rounding floor, which varies between runtimes.
 
     Half away from zero is sign(c) * floor(|c| + h) with h the float32 below one half: the sum
     rounds as the one in numerics/rounding.py does, whose sign is that of c. The sign is written

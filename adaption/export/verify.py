@@ -34,6 +34,7 @@ from adaption.export.sessions import ModelFile
 from adaption.export.verify_inputs import given_or_random, pieces
 from adaption.export.verify_report import VerifyReport
 from adaption.net import Net
+from adaption.net.plan import LayerFormats
 
 __all__ = ["VerifyReport", "verify"]
 
@@ -83,6 +84,7 @@ def verify(
         edge_values=edges,
         problems=tuple(check.problems),
         notes=fresh.notes,
+        is_low_precision=any(m.node.formats != LayerFormats() for m in selection.members),
     )
 
 

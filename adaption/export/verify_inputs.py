@@ -48,7 +48,10 @@ def given_or_random(
         if value.dim() != len(own) or tuple(value.shape[free:]) != own[free:] or not value.numel():
             raise ShapeError(
                 f'input "{name}" has shape {tuple(value.shape)}, the net has {own}',
-                "the first axis counts the samples, the others must be equal" if free else "",
+                "the first axis counts the samples; for other sizes, forward the net on them and"
+                " export it again"
+                if free
+                else "",
             )
         values[name] = value
     lengths = {len(values[name]) for name in model.batched}

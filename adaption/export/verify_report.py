@@ -82,6 +82,7 @@ class VerifyReport:
     edge_values: int
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    is_low_precision: bool = False  # the net rounds some blob or top
 
     @property
     def ok(self) -> bool:
@@ -129,8 +130,9 @@ class VerifyReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values; one entry of `verification` in summary.json."""
         first = self.first_difference
+        kind = "low-precision" if self.is_low_precision else "float"
         return {
-            "what": "onnxruntime against the net",
+            "what": f"onnxruntime against the {kind} net",
             "ok": self.ok,
             "detail": self.detail,
             "file": os.fspath(self.path),

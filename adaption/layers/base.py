@@ -62,6 +62,7 @@ class Runtime:
     generator: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     original_semantics: bool = False
+    config: dict[str, Any] = field(default_factory=dict)  # what forks read outside the prototxt
     state: dict[str, Any] = field(default_factory=dict)  # the layer's own, kept between passes
 
 
@@ -73,6 +74,7 @@ class Layer:
     bottoms: ClassVar[Count] = 1
     tops: ClassVar[Count] = 1
     is_loss: ClassVar[bool] = False  # the first top's loss_weight defaults to 1
+    forgets_loss_weight: ClassVar[bool] = False  # the original's loss_weight defaults to 0
     is_differentiable: ClassVar[bool] = True
     is_source: ClassVar[bool] = False  # brings data of its own; its tops have no bottoms
     same_tops_as_bottoms: ClassVar[bool] = False  # one top per bottom, each on its own
@@ -121,9 +123,12 @@ class Layer:
         return 0
 
     @classmethod
-    def claims(cls, spec: LayerSpec) -> bool:
-        """Whether the fields that are set can be meant for this class, where forks disagree."""
-        return True
+    def claims(cls, spec: LayerSpec) -> float:
+        """How well the fields that are set fit this class, where forks disagree about a type.
+
+        Returns: 0 not at all, 1 (or True) as any, 2 they point to it, 0.5 less than others.
+        """
+        return 1
 
     @classmethod
     def read(cls, spec: LayerSpec) -> Layer:
@@ -233,11 +238,14 @@ def unknown_layers(specs: Sequence[LayerSpec]) -> UnknownLayerError | None:
     return error.at(line=missing[0].line)
 
 
-def choose_class(spec: LayerSpec, dialect: str | None = None) -> tuple[type[Layer], str]:
+def choose_class(
+    spec: LayerSpec, dialect: str | None = None, net: Sequence[LayerSpec] = ()
+) -> tuple[type[Layer], str]:
     """The class that runs a layer, and a sentence when forks disagree about its type.
 
-    The prototxt's fields decide which fork is meant (`Layer.claims`); where they do not, `dialect`
-    does; without it the first dialect by name is taken, and the sentence says so.
+    The prototxt's fields decide which fork is meant (`Layer.claims`); where several are possible,
+    `dialect` does; without it the one that the fields of any layer of this type in `net` point to,
+    since a net is of one fork; then the first by name. The sentence says so.
     Raises: UnknownLayerError.
     """
     variants = _registered().get(spec.type)
@@ -254,8 +262,10 @@ def choose_class(spec: LayerSpec, dialect: str | None = None) -> tuple[type[Laye
     elif dialect in variants:
         chosen, why = str(dialect), "the dialect asked for"
     else:
-        chosen = (claimed or names)[0]
-        why = f"its fields fit {', '.join(claimed or names)}; dialect={chosen} says it for certain"
+        alike = [spec, *(s for s in net if s.type == spec.type)]
+        possible = claimed or names
+        chosen = max(possible, key=lambda name: max(variants[name].claims(s) for s in alike))
+        why = f"its fields fit {', '.join(possible)}; dialect={chosen} says it for certain"
     return variants[chosen], f'layer "{spec.name}" ({spec.type}) is read as {chosen} has it: {why}'
 
 
@@ -264,13 +274,15 @@ def known_dialects() -> tuple[str, ...]:
     return tuple(sorted({d for variants in _registered().values() for d in variants if d}))
 
 
-def build_layer(spec: LayerSpec, dialect: str | None = None) -> Layer:
-    """The layer object of one spec; see `choose_class` for `dialect`.
+def build_layer(
+    spec: LayerSpec, dialect: str | None = None, net: Sequence[LayerSpec] = ()
+) -> Layer:
+    """The layer object of one spec; see `choose_class` for `dialect` and `net`.
 
     Raises: UnknownLayerError, or LayerError/FieldError naming the layer when its fields, its
         bottoms or its tops are not as the type asks.
     """
-    cls, _ = choose_class(spec, dialect)
+    cls, _ = choose_class(spec, dialect, net)
     try:
         _check_count("bottom", len(spec.bottoms), cls.bottoms)
         _check_count("top", len(spec.tops), cls.tops)

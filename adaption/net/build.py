@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from adaption.errors import AdaptionError, FieldError, ShapeError
 from adaption.graph import LayerSpec, NetSpec
-from adaption.layers.base import Layer, Runtime, build_layer, unknown_layers
+from adaption.layers.base import Layer, Runtime, build_layer, choose_class, unknown_layers
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.fillers import fill
 from adaption.net.node import Node
@@ -30,7 +31,7 @@ def build_nodes(
     if unknown is not None:
         raise unknown
     nodes = []
-    for item in spec.layers:
+    for item in _with_automatic_tops(spec.layers):
         layer = build_layer(item)
         runtime = Runtime(
             training=spec.phase == "TRAIN"
@@ -53,6 +54,19 @@ def build_nodes(
             raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
         nodes.append(Node(item, layer, formats, runtime, loss_weights=weights))
     return nodes
+
+
+def _with_automatic_tops(layers: Sequence[LayerSpec]) -> list[LayerSpec]:
+    """Losses without tops get one. Caffe: Layer::AutoTopBlobs; it calls all of them the same."""
+    made: list[LayerSpec] = []
+    count = 0
+    for item in layers:
+        if not item.tops and choose_class(item)[0].is_loss:
+            count += 1
+            top = "(automatic)" if count == 1 else f"(automatic {count})"
+            item = replace(item, tops=(top,))
+        made.append(item)
+    return made
 
 
 def _loss_weights(spec: LayerSpec, layer: Layer) -> list[float]:

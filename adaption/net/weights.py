@@ -44,7 +44,10 @@ def load_weights(
         been written.
     """
     report = LoadReport(file=weights.file)
-    targets = {node.spec.name: node for node in nodes if node.blobs}
+    targets: dict[str, Node] = {}
+    for own in nodes:
+        if own.blobs:
+            targets.setdefault(own.spec.name, own)  # of two layers of one name, the first
     plain = {node.spec.name for node in nodes if not node.blobs}
     copies: list[tuple[Blob, WeightBlob]] = []
     misfits = []

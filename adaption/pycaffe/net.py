@@ -122,13 +122,7 @@ class Net:
                     f"forward is given {sorted(kwargs)}", f"the inputs are {sorted(self.inputs)}"
                 )
             for name, array in kwargs.items():
-                if np.shape(array)[0] != self.blobs[name].shape[0]:
-                    raise ShapeError(
-                        f'input "{name}" has batch size {np.shape(array)[0]}, the net'
-                        f" {self.blobs[name].shape[0]}",
-                        "reshape the blob, then call net.reshape()",
-                    )
-                self.blobs[name].data[...] = array
+                _fill(self.blobs[name].data, array, f'input "{name}"')
         made = self._net.forward(start=start, end=end)
         names = [*made, *(b for b in blobs or () if b not in made)]
         return {name: self.blobs[name].data for name in names}
@@ -151,13 +145,15 @@ class Net:
         for name, array in kwargs.items():
             if name not in self.outputs:
                 raise UsageError(f"backward is given {name!r}", f"the outputs are {self.outputs}")
-            self.blobs[name].diff[...] = array
+            _fill(self.blobs[name].diff, array, f'diff of "{name}"')
         self._net.backward(start=start, end=end)
         names = self.bottom_names[end] if end is not None else self.inputs
         return {name: self.blobs[name].diff for name in dict.fromkeys([*names, *(diffs or ())])}
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Array]:
         """Forward over any number of samples, in batches of the net's size; the last is padded."""
+        if not kwargs:
+            raise UsageError("forward_all is given no arrays", f"the inputs are {self.inputs}")
         collected: dict[str, list[Array]] = {}
         count = len(next(iter(kwargs.values())))
         for chunk in self._batches(kwargs):
@@ -201,3 +197,17 @@ class Net:
     def clear_param_diffs(self) -> None:
         """Set the diffs of all parameters to zero."""
         self._net.clear_param_diffs()
+
+
+def _fill(target: Array, values: Any, what: str) -> None:
+    """Write `values` into a blob's array: the same first axis, the others as numpy broadcasts."""
+    shape = np.shape(values)
+    try:
+        if shape[:1] != target.shape[:1]:
+            raise ValueError
+        target[...] = values
+    except ValueError:
+        raise ShapeError(
+            f"{what} has shape {shape}, the net has {target.shape}",
+            "reshape the blob, then call net.reshape()",
+        ) from None

@@ -40,6 +40,7 @@ class LayerView:
     weights: str = ""  # "fit", "missing", or what does not fit; empty without a caffemodel
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
         return {
             "name": self.name,
             "type": self.type,
@@ -85,6 +86,7 @@ class Inspection:
         return None if None in known else sum(m for m in known if m is not None)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
         return {
             "format": "adaption.inspection/1",
             "name": self.name,

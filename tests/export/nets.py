@@ -36,7 +36,24 @@ def net_of(text: str, *, seed: int = 0, phase: str = "TEST", **options: Any) -> 
 
 def input_layer(name: str, *shape: int) -> str:
     dims = " ".join(f"dim: {d}" for d in shape)
-    return f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}\n'
+    shape = f"input_param {{ shape {{ {dims} }} }}"
+    return f'layer {{ name: "{name}" type: "Input" top: "{name}" {shape} }}\n'
+
+
+def layer(name: str, bottoms: str, tops: str, text: str) -> str:
+    wires = [f'bottom: "{b}"' for b in bottoms.split()] + [f'top: "{t}"' for t in tops.split()]
+    return f'layer {{ name: "{name}" {" ".join(wires)} {text} }}\n'
+
+
+IP = 'type: "InnerProduct" inner_product_param { num_output: 5 }'
+TRAIN_VAL = (
+    'layer { name: "mnist" type: "DummyData" top: "data" top: "label" dummy_data_param {'
+    " shape { dim: 2 dim: 3 dim: 8 dim: 8 } shape { dim: 2 } } }\n"
+    + layer("ip", "data", "ip", IP)
+    + layer("twice", "label", "l2", 'type: "Power" power_param { scale: 1 }')
+    + layer("loss", "ip l2", "loss", 'type: "SoftmaxWithLoss"')
+    + layer("accuracy", "ip label", "accuracy", 'type: "Accuracy"')
+)
 
 
 def samples(net: Net, count: int | None = None, seed: int = 1) -> dict[str, Array]:

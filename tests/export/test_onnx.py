@@ -17,25 +17,26 @@ import adaption.export.onnx as onnx_module
 from adaption.errors import LayerError, UsageError
 from adaption.export import ExportReport, export_onnx
 from adaption.net import Net
-from tests.export.nets import constant_of, input_layer, net_of, run_model, samples
+from tests.export.nets import (
+    IP,
+    TRAIN_VAL,
+    constant_of,
+    input_layer,
+    layer,
+    net_of,
+    run_model,
+    samples,
+)
 
 CONV = 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 3 }'
 LP_CONV = (
     'type: "LPConvolution" convolution_param { num_output: 4 kernel_size: 3 }'
     " lpfp_param { bd: 2 ad: 6 }"
 )
-IP = 'type: "InnerProduct" inner_product_param { num_output: 5 }'
 DATA = input_layer("data", 2, 3, 8, 8)
 
 
-def layer(name: str, bottoms: str, tops: str, text: str) -> str:
-    wires = [f'bottom: "{b}"' for b in bottoms.split()] + [f'top: "{t}"' for t in tops.split()]
-    return f'layer {{ name: "{name}" {" ".join(wires)} {text} }}\n'
-
-
-def exported(
-    net: Net, folder: Path, **options: object
-) -> tuple[ExportReport, onnx.ModelProto]:
+def exported(net: Net, folder: Path, **options: object) -> tuple[ExportReport, onnx.ModelProto]:
     report = export_onnx(net, folder / "net.onnx", **options)  # type: ignore[arg-type]
     model = onnx.load(folder / "net.onnx")
     onnx.checker.check_model(model, full_check=True)
@@ -194,10 +195,10 @@ def test_blobs_read_by_several_layers_need_no_splits(tmp_path: Path) -> None:
 
 
 def test_shared_params_are_stored_once(tmp_path: Path) -> None:
-    shared = CONV.replace("num_output: 4", "num_output: 3") + ' param { name: "w" } param { name: "b" }'
-    net = net_of(
-        DATA + layer("one", "data", "a", shared) + layer("two", "a", "b", shared)
+    shared = (
+        CONV.replace("num_output: 4", "num_output: 3") + ' param { name: "w" } param { name: "b" }'
     )
+    net = net_of(DATA + layer("one", "data", "a", shared) + layer("two", "a", "b", shared))
     _, model = exported(net, tmp_path)
     assert [t.name for t in model.graph.initializer] == ["one/blob0", "one/blob1"]
     assert_same(net, tmp_path / "net.onnx", 2)
@@ -215,16 +216,6 @@ def test_shared_params_in_two_formats_are_stored_twice(tmp_path: Path) -> None:
     assert_same(net, tmp_path / "net.onnx", 2)
 
 
-TRAIN_VAL = (
-    'layer { name: "mnist" type: "DummyData" top: "data" top: "label" dummy_data_param {'
-    " shape { dim: 2 dim: 3 dim: 8 dim: 8 } shape { dim: 2 } } }\n"
-    + layer("ip", "data", "ip", IP)
-    + layer("twice", "label", "l2", 'type: "Power" power_param { scale: 1 }')
-    + layer("loss", "ip l2", "loss", 'type: "SoftmaxWithLoss"')
-    + layer("accuracy", "ip label", "accuracy", 'type: "Accuracy"')
-)
-
-
 def test_losses_accuracies_and_labels_are_left_out(tmp_path: Path) -> None:
     report, model = exported(net_of(TRAIN_VAL), tmp_path)
     assert report.left_out == ("twice", "loss", "accuracy")
@@ -232,7 +223,7 @@ def test_losses_accuracies_and_labels_are_left_out(tmp_path: Path) -> None:
     assert list(report.outputs) == ["ip"]
     assert [n.op_type for n in model.graph.node] == ["Reshape", "Gemm"]
     assert report.notes == (
-        'layers that measure or prepare labels are left out: "twice" (Power), "loss"'
+        'layers that measure, record or prepare labels are left out: "twice" (Power), "loss"'
         ' (SoftmaxWithLoss), "accuracy" (Accuracy); ends at "ip"',
         'top "label" of layer "mnist" is no input: nothing reads it',
         'the top of data layer "mnist" (DummyData) is an input: scaling, mean and crop stay'
