@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 
-from adaption.cli.options import add_output_flags
+from adaption.cli.options import add_output_flags, shape_of
 
 HELP = "show what is in these files: layers, shapes, parameters, MACs"
 EXAMPLE = "  adaption inspect deploy.prototxt net.caffemodel"
@@ -21,6 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TEST", help="default TEST")
     parser.add_argument("--level", type=int, default=0, help="level of the net state")
     parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="BLOB=SHAPE",
+        help="shape of a blob that a data layer makes, where its data is not at hand:"
+        " data=1x3x224x224 (may be given several times)",
+    )
     add_output_flags(parser)
 
 
@@ -32,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         phase=args.phase,
         level=args.level,
         stages=[s for s in args.stage.split(",") if s],
+        inputs=dict(shape_of(text) for text in args.input),
     )
     if args.json:
         print(json.dumps(found.to_dict(), indent=2))

@@ -10,7 +10,7 @@ from adaption.errors import FieldError
 if TYPE_CHECKING:
     from adaption.data import Transform
 
-__all__ = ["add_output_flags", "add_preprocessing_flags", "transform_of"]
+__all__ = ["add_output_flags", "add_preprocessing_flags", "shape_of", "transform_of"]
 
 
 def add_output_flags(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +74,15 @@ def transform_of(args: argparse.Namespace) -> Transform | None:
         scale=1.0 if args.scale is None else args.scale,
         phase="TRAIN" if args.random_crop else "TEST",
     )
+
+
+def shape_of(text: str) -> tuple[str, tuple[int, ...]]:
+    """Blob and shape of "data=1x3x224x224". Raises: FieldError."""
+    name, _, sizes = text.rpartition("=")
+    parts = sizes.split("x")
+    if not name or not all(p.isdecimal() for p in parts):
+        raise FieldError("--input", text, "BLOB=SHAPE", "write --input data=1x3x224x224")
+    return name, tuple(int(p) for p in parts)
 
 
 def _values(text: str) -> tuple[float, ...]:

@@ -2,7 +2,16 @@
 
 from adaption.graph.build import build_spec
 from adaption.graph.filter import NetState
+from adaption.graph.inputs import input_shapes, with_inputs
 from adaption.graph.spec import LayerSpec, NetSpec
 from adaption.graph.splits import insert_splits
 
-__all__ = ["LayerSpec", "NetSpec", "NetState", "build_spec", "insert_splits"]
+__all__ = [
+    "LayerSpec",
+    "NetSpec",
+    "NetState",
+    "build_spec",
+    "input_shapes",
+    "insert_splits",
+    "with_inputs",
+]

@@ -14,12 +14,11 @@ import numpy as np
 from adaption.data import Batches, Source, Transform, open_source
 from adaption.data.images import open_list
 from adaption.errors import DataError, LayerError
-from adaption.graph import LayerSpec, NetSpec
+from adaption.graph import LayerSpec, NetSpec, input_shapes, with_inputs
 from adaption.io.caffemodel import Weights
 from adaption.net import Net
-from adaption.proto import caffe_pb2
 
-__all__ = ["Feed", "fed_by", "feed_from_data", "feed_from_layers", "with_inputs"]
+__all__ = ["Feed", "fed_by", "feed_from_data", "feed_from_layers"]
 
 ACTIVATION_BUDGET = 256 << 20  # bytes of blobs that one batch may take
 MOST_SAMPLES = 128
@@ -232,35 +231,6 @@ def fed_by(spec: NetSpec, feed: Feed) -> NetSpec:
     shapes = input_shapes(feed.spec)
     own = {top for s in spec.layers if s.type == "Input" for top in s.tops}
     return with_inputs(spec, {name: s for name, s in shapes.items() if name not in own})
-
-
-def with_inputs(spec: NetSpec, shapes: dict[str, tuple[int, ...]]) -> NetSpec:
-    """The net with its data layers replaced by Input layers of the given tops and shapes."""
-    layers: list[LayerSpec] = []
-    for item in spec.layers:
-        if not any(top in shapes for top in item.tops) or item.bottoms:
-            layers.append(item)
-            continue
-        for top in item.tops:
-            message = caffe_pb2.LayerParameter()
-            message.name, message.type = f"{item.name}_{top}", "Input"
-            message.phase = item.message.phase
-            message.top.append(top)
-            message.input_param.shape.add().dim.extend(shapes[top])
-            layers.append(LayerSpec(message.name, "Input", (), (top,), message, item.line))
-    return replace(spec, layers=tuple(layers))
-
-
-def input_shapes(spec: NetSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of each input blob, as the prototxt gives it."""
-    shapes = {}
-    for item in spec.layers:
-        if item.type == "Input":
-            given = item.message.input_param.shape
-            for i, top in enumerate(item.tops):
-                if given:
-                    shapes[top] = tuple(int(d) for d in given[i if len(given) > 1 else 0].dim)
-    return shapes
 
 
 def suitable_batch(spec: NetSpec) -> int:

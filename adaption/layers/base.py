@@ -103,6 +103,10 @@ class Layer:
         """One filler per blob; None leaves zeros."""
         return []
 
+    def is_learned(self, index: int) -> bool:
+        """Whether blob `index` is a parameter; statistics that `forward` writes are not."""
+        return not self.writes_blobs
+
     def forward(self, *tensors: Any) -> Any:
         """Bottoms, then blobs, to a top or a tuple of tops."""
         raise NotImplementedError

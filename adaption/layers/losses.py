@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import log, prod
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
@@ -12,9 +13,17 @@ from adaption.errors import FieldError, ShapeError
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
 
-__all__ = ["LOG_THRESHOLD", "check_labels", "check_one_label_each", "normalizer"]
+__all__ = [
+    "LOG_THRESHOLD",
+    "check_labels",
+    "check_one_label_each",
+    "log_likelihood",
+    "normalizer",
+    "smooth_l1",
+]
 
 LOG_THRESHOLD = 1e-20  # least probability whose log is taken: loss_layer.hpp, kLOG_THRESHOLD
+LOWEST_LOG = log(1.17549435e-38)  # SoftmaxWithLoss floors the probability at FLT_MIN: 87.33655
 
 
 def normalizer(
@@ -45,10 +54,25 @@ def normalizer(
         "VALID": every if valid is None else valid,
         "BATCH_SIZE": outer,
         "NONE": 1,
+        "PRE_FIXED": param.pre_fixed_normalizer,  # R-FCN's
     }
     if mode not in divisors:
         raise FieldError("loss_param.normalization", mode, ", ".join(divisors))
     return max(1.0, float(divisors[mode]))
+
+
+def log_likelihood(log_p: Tensor, labels: Tensor) -> Tensor:
+    """Of log probabilities (M, C), those of the labels (M,), floored as SoftmaxWithLoss does."""
+    picked = log_p.gather(1, labels.unsqueeze(1)).squeeze(1)
+    # The floor changes the value only: Caffe's gradient is p - 1 below it, too.
+    return picked + (picked.detach().clamp_min(LOWEST_LOG) - picked.detach())
+
+
+def smooth_l1(d: Tensor, sigma: float = 1.0) -> Tensor:
+    """0.5 (sigma d)² where |d| < 1 / sigma², beyond |d| - 0.5 / sigma². Fast R-CNN."""
+    sharpness = sigma**2
+    near, far = 0.5 * sharpness * d.square(), d.abs() - 0.5 / sharpness
+    return torch.where(d.abs() < 1 / sharpness, near, far)
 
 
 def check_labels(labels: Tensor, predictions: int, classes: int, ignored: int | None) -> None:

@@ -1,7 +1,7 @@
 """SmoothL1Loss: squared near 0, absolute beyond 1 / sigma². Fast R-CNN: smooth_L1_loss_layer.cu.
 
 Bottoms: prediction, target, and optionally weights inside (of the difference) and outside (of the
-loss). The sum is divided by the batch size.
+loss). The sum is divided by the batch size. SSD's layer of this name is the one with two bottoms.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-import torch
 from torch import Tensor
 
 from adaption.errors import LayerError, ShapeError
 from adaption.layers.base import Layer, Shape, layer
+from adaption.layers.losses import smooth_l1
 
 
 @layer(
@@ -21,6 +21,7 @@ from adaption.layers.base import Layer, Shape, layer
     param="smooth_l1_loss_param",
     bottoms=(2, 4),
     is_loss=True,
+    forgets_loss_weight=True,
     no_gradient=(2, 3),
 )
 @dataclass(frozen=True)
@@ -43,10 +44,7 @@ class SmoothL1Loss(Layer):
         d = x - target.view_as(x)
         if inside is not None:
             d = d * inside
-        sharpness = self.sigma**2
-        losses = torch.where(
-            d.abs() < 1 / sharpness, 0.5 * sharpness * d.square(), d.abs() - 0.5 / sharpness
-        )
+        losses = smooth_l1(d, self.sigma)
         if outside is not None:
             losses = losses * outside
         return losses.sum() / x.shape[0]

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from adaption.layers.base import Layer, Shape, canonical_axis, layer
-from adaption.layers.losses import check_labels, normalizer
-
-LOWEST_LOG = math.log(1.17549435e-38)  # the probability is floored at FLT_MIN: loss 87.33655
+from adaption.layers.losses import check_labels, log_likelihood, normalizer
 
 
 @layer(
@@ -43,10 +41,7 @@ class SoftmaxWithLoss(Layer):
             torch.ones_like(labels, dtype=torch.bool) if ignored is None else labels != ignored
         )
         rows = log_p.movedim(axis, -1).reshape(-1, classes)
-        picked = rows.gather(1, torch.where(counted, labels, 0).unsqueeze(1)).squeeze(1)
-        # The floor changes the value only: Caffe's gradient is p - 1 below it, too.
-        picked = picked + (picked.detach().clamp_min(LOWEST_LOG) - picked.detach())
-        total = -(picked * counted).sum()
+        total = -(log_likelihood(rows, torch.where(counted, labels, 0)) * counted).sum()
         valid = None if ignored is None else int(counted.sum())
         outer = math.prod(x.shape[:axis])
         loss = total / normalizer(param, outer, x.numel() // classes // max(1, outer), valid)

@@ -126,7 +126,7 @@ def _make_parameters(
         for i, shape in enumerate(wanted):
             filler = fillers[i] if i < len(fillers) else None
             _add_blob(node, tuple(shape), filler, generator)
-        _check_points(node)
+    _check_points(node)
     _share(node, shared)
 
 

@@ -38,8 +38,8 @@ def _mark_from_parameters(nodes: Sequence[Node]) -> None:
 
 
 def _lr_mult(node: Node, index: int) -> float:
-    if node.layer.writes_blobs:
-        return 0.0  # statistics, not learned (batch_norm_layer.cpp sets lr_mult 0 itself)
+    if not node.layer.is_learned(index):
+        return 0.0  # statistics (batch_norm_layer.cpp sets lr_mult 0 itself)
     specs = node.spec.message.param
     if node.is_paired and not node.runtime.original_semantics:
         index //= 2  # one spec per weight or bias, as meant; the original maps 1:1 on four blobs

@@ -92,10 +92,10 @@ class Net(nn.Module):
         """Make the masters nn.Parameters, so that torch's tools find them."""
         seen: set[Blob] = set()
         for node in self.nodes:
-            if node.layer.writes_blobs:
-                continue
             for i, blob in enumerate(node.blobs):
                 if blob in seen or blob not in node.masters or isinstance(blob, SharedBlob):
+                    continue
+                if not node.layer.is_learned(i):
                     continue
                 seen.add(blob)
                 # torch allows no dots; without them, two names may come out the same.

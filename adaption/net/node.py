@@ -127,12 +127,10 @@ class Node:
             x.detach().requires_grad_(down)
             for x, down in zip(bottoms, self.propagate_down, strict=True)
         ]
-        weights = blobs
-        if not self.layer.writes_blobs:
-            weights = [
-                b.detach().requires_grad_(learn)
-                for b, learn in zip(blobs, self.gradient_flags(), strict=True)
-            ]
+        weights = [
+            b.detach().requires_grad_(learn) if self.layer.is_learned(i) else b
+            for i, (b, learn) in enumerate(zip(blobs, self.gradient_flags(), strict=True))
+        ]
         with torch.enable_grad(), self._backward_with_masters(weights):
             tops = self._call(leaves, weights)
         self.tape = Tape(leaves, weights, tops)

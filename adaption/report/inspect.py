@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from adaption.errors import AdaptionError, UsageError
-from adaption.graph import NetState, build_spec, insert_splits
+from adaption.graph import NetState, build_spec, insert_splits, with_inputs
 from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.kinds import kind_of
 from adaption.io.netfile import NetFile, read_net
@@ -135,13 +135,18 @@ class Inspection:
 
 
 def inspect(
-    *files: PathLike, phase: str = "TEST", level: int = 0, stages: Sequence[str] = ()
+    *files: PathLike,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    inputs: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Inspection:
     """Look into a prototxt, a caffemodel, or both.
 
     Args:
         files: one or two paths, in any order; told apart by their content.
         phase, level, stages: the net state whose layers are shown.
+        inputs: shapes of blobs that data layers make, where their data is not at hand.
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.
     """
@@ -160,7 +165,7 @@ def inspect(
         size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
-        made = _inspect_net(net, NetState(phase, level, tuple(stages)))
+        made = _inspect_net(net, NetState(phase, level, tuple(stages)), inputs or {})
         if weights is not None:
             _hold_against(made, weights)
     else:
@@ -170,8 +175,11 @@ def inspect(
     return made
 
 
-def _inspect_net(net: NetFile, state: NetState) -> Inspection:
+def _inspect_net(
+    net: NetFile, state: NetState, inputs: Mapping[str, tuple[int, ...]]
+) -> Inspection:
     spec = build_spec(net.message, state, file=net.file, lines=net.lines)
+    spec = with_inputs(spec, inputs)
     views = {
         s.name: LayerView(
             s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=is_known(s.type)

@@ -66,6 +66,25 @@ def test_unknown_layers_hide_only_what_comes_behind_them(
     assert any("wavelet_param" in w and ":5:" in w for w in found["warnings"])
 
 
+def test_shapes_of_data_that_is_not_at_hand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (EXAMPLE / "train_val.prototxt").read_text()
+    net = tmp_path / "net.prototxt"
+    net.write_text(text.replace("models/lenet_digits/digits_test_lmdb", "nowhere"))
+    assert main(["inspect", str(net), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["totals"]["macs"] is None and "no such file" in found["warnings"][0]
+    flags = ["--input", "data=2x1x8x8", "--input", "label=2"]
+    assert main(["inspect", str(net), "--json", *flags]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["totals"]["macs"] == 2 * 91776 and not found["warnings"]
+    assert main(["inspect", str(net), "--input", "data=2x1x8x8"]) == 2
+    assert "no shape is given for label" in capsys.readouterr().err
+    assert main(["inspect", str(net), "--input", "conv1=2"]) == 2
+    assert '"conv1" cannot be an input' in capsys.readouterr().err
+
+
 def test_two_files_of_one_kind(capsys: pytest.CaptureFixture[str]) -> None:
     net = str(EXAMPLE / "deploy.prototxt")
     assert main(["inspect", net, net]) == 2

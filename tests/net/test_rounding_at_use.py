@@ -1,0 +1,270 @@
+"""Rounded copies of weights: made when needed, never stale, never kept for backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from adaption.net import Net
+from adaption.net.plan import LayerFormats
+from adaption.numerics import FixedPoint
+from tests.net.nets import GAUSSIAN, data, inner_product, layer, lp_inner_product, net_of, normal
+
+FIXED = "kind: FIXED word_length: 4 frac_length: 2"
+LP = data(4, 3) + lp_inner_product("q", "data")
+BY_PRECISION = data(4, 3) + inner_product(
+    "q", "data", more=f"precision_param {{ weight {{ {FIXED} }} }}"
+)
+X = normal(4, 3)
+Q22 = FixedPoint.q("2.2")
+
+
+class Counted:
+    """A format that counts its uses."""
+
+    word_length, is_random = 4, False
+
+    def __init__(self) -> None:
+        self.uses = 0
+
+    def quantize(self, x: torch.Tensor, generator: Any = None) -> torch.Tensor:
+        self.uses += 1
+        return Q22.quantize(x)
+
+
+def counted(text: str) -> tuple[Net, Counted]:
+    net, fmt = net_of(text), Counted()
+    net.nodes[1].formats = LayerFormats(weight=fmt)
+    return net, fmt
+
+
+both = pytest.mark.parametrize("text", [LP, BY_PRECISION], ids=["LP", "precision_param"])
+
+
+@both
+def test_weights_are_rounded_once(text: str) -> None:
+    net, fmt = counted(text)
+    for _ in range(3):
+        net.forward(data=X)
+    assert fmt.uses == 1
+    net.params["q"][0].data.sum()  # who reads may have written: once more, then no more
+    for _ in range(3):
+        net.forward(data=X)
+    assert fmt.uses == 2
+
+
+def load_file(net: Net, tmp_path: Path) -> None:
+    twin = net_of(LP, seed=9)
+    twin.save(tmp_path / "w.caffemodel")
+    net.load(tmp_path / "w.caffemodel")
+
+
+def step(net: Net, tmp_path: Path) -> None:
+    net.params["q"][0].add_grad(torch.ones(3, 3))
+    torch.optim.SGD(net.parameters(), lr=1.0).step()
+
+
+def assign(net: Net, tmp_path: Path) -> None:
+    next(net.parameters()).data = torch.ones(3, 3)
+
+
+def in_place(net: Net, tmp_path: Path) -> None:
+    with torch.no_grad():
+        next(net.parameters()).mul_(0.5)
+
+
+def through_a_view(net: Net, tmp_path: Path) -> None:
+    net.params["q"][0].data[...] *= 0.5
+
+
+def init(net: Net, tmp_path: Path) -> None:
+    nn.init.constant_(next(net.parameters()), 0.6)
+
+
+def around_the_version(net: Net, tmp_path: Path) -> None:
+    next(net.parameters()).data.mul_(0.5)
+
+
+def state(net: Net, tmp_path: Path) -> None:
+    net.load_state_dict({k: v * 0.5 for k, v in net.state_dict().items()})
+
+
+def vector(net: Net, tmp_path: Path) -> None:
+    flat = nn.utils.parameters_to_vector(net.parameters())
+    nn.utils.vector_to_parameters(flat * 0.5, net.parameters())
+
+
+def rounded_torch(net: Net, tmp_path: Path) -> None:
+    if len(net.params["q"]) == 4:
+        net.params["q"][1].tensor.zero_()
+
+
+def rounded_numpy(net: Net, tmp_path: Path) -> None:
+    if len(net.params["q"]) == 4:
+        net.params["q"][1].data[...] = 0
+
+
+def new_format(net: Net, tmp_path: Path) -> None:
+    net.nodes[1].formats = LayerFormats(weight=FixedPoint(4, 1))
+
+
+WAYS = [
+    *(load_file, step, assign, in_place, through_a_view, init, around_the_version, state, vector),
+    *(rounded_torch, rounded_numpy, new_format),
+]
+
+
+@pytest.mark.parametrize("change", WAYS, ids=lambda f: f.__name__)
+@both
+def test_no_way_of_changing_weights_goes_unseen(
+    text: str, change: Callable[[Net, Path], None], tmp_path: Path
+) -> None:
+    net = net_of(text)
+    net.forward(data=X)
+    change(net, tmp_path)
+    w, b = (blob.tensor.detach() for blob in net.nodes[1].masters)
+    fmt = net.nodes[1].formats.weight
+    assert fmt is not None
+    want = torch.nn.functional.linear(X, fmt.quantize(w), b)
+    assert torch.equal(net.forward(data=X)["q"], want)
+
+
+@both
+def test_a_held_view_may_be_written_at_any_time(text: str) -> None:
+    net = net_of(text)
+    view = net.params["q"][0].data
+    for value in (0.3, 0.6, 0.9):
+        view[...] = value
+        bias = net.nodes[1].masters[1].tensor.detach()
+        want = X.sum(1, keepdim=True) * round(value * 4) / 4 + bias
+        torch.testing.assert_close(net.forward(data=X)["q"], want.expand(4, 3))
+
+
+@both
+def test_stochastic_rounding_draws_anew_each_pass(text: str) -> None:
+    text = text.replace("frac_length: 2", "frac_length: 2 rounding: STOCHASTIC").replace(
+        "bd: 2 ad: 2", "bd: 2 ad: 2 rounding_scheme: STOCHASTIC"
+    )
+    net = net_of(text)
+    outs = [net.forward(data=X)["q"].clone() for _ in range(5)]
+    assert len({tuple(o.flatten().tolist()) for o in outs}) > 1
+
+
+# -- precision_param on a plain layer equals the low-precision layer -------------------------------
+
+CONV = "convolution_param { num_output: 4 kernel_size: 3 pad: 1 " + GAUSSIAN + " }"
+
+
+@pytest.mark.parametrize("round_bias", [False, True])
+def test_precision_param_gives_the_numbers_of_the_low_precision_layers(round_bias: bool) -> None:
+    points = f"weight {{ {FIXED} }} activation {{ {FIXED} }}"
+    points += f" bias {{ {FIXED} }}" if round_bias else ""
+    plain = data(2, 3, 5, 5) + layer(
+        "Convolution", "c", "data", more=f"{CONV} precision_param {{ {points} }}"
+    )
+    lpfp = f"lpfp_param {{ bd: 2 ad: 2 round_bias: {str(round_bias).lower()} }}"
+    low = data(2, 3, 5, 5) + layer("LPConvolution", "c", "data", more=f"{CONV} {lpfp}")
+    low += layer("LPAct", "act", "c", "c", "lpfp_param { bd: 2 ad: 2 }")
+    one, two = (net_of(text + "force_backward: true") for text in (plain, low))
+    for i in range(2):
+        two.params["c"][2 * i].data[...] = one.params["c"][i].data
+    x, g = normal(2, 3, 5, 5, seed=2), normal(2, 4, 5, 5, seed=3)
+    for net in (one, two):
+        net.forward(data=x)
+        net.blobs["c"].diff[...] = g
+        net.backward()
+    assert torch.equal(one.blobs["c"].tensor, two.blobs["c"].tensor)
+    assert torch.equal(one.blobs["data"].grad, two.blobs["data"].grad)
+    for i in range(2):
+        assert torch.equal(one.params["c"][i].grad, two.params["c"][2 * i].grad)
+    assert torch.equal(one.blobs["c"].tensor, Q22.quantize(one.blobs["c"].tensor))
+
+
+def test_gradients_use_the_full_precision_weights() -> None:
+    net = net_of(BY_PRECISION + "force_backward: true")
+    net.forward(data=X)
+    net.blobs["q"].diff[...] = 1
+    net.backward()
+    want = torch.ones(4, 3) @ net.params["q"][0].tensor.detach()
+    torch.testing.assert_close(net.blobs["data"].grad, want)
+
+
+# -- memory --------------------------------------------------------------------------------------
+
+
+def kept_bytes(net: Net) -> int:
+    """Bytes that autograd keeps beside the net's own blobs, each piece of memory once."""
+    own = {b.tensor.untyped_storage().data_ptr() for b in net.blobs.values()}
+    own |= {b.tensor.untyped_storage().data_ptr() for bs in net.params.values() for b in bs}
+    kept: dict[int, int] = {}
+
+    def pack(saved: torch.Tensor) -> torch.Tensor:
+        storage = saved.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+        net.forward()
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("text", [LP, data(4, 3) + inner_product("q", "data")])
+def test_no_rounded_copy_is_kept_for_backward(text: str) -> None:
+    assert kept_bytes(net_of(text + "force_backward: true")) == 0
+
+
+# -- torch's tools -------------------------------------------------------------------------------
+
+LOSS = data(4, 3, name="t") + layer("EuclideanLoss", "loss", "q t")
+
+
+@pytest.mark.parametrize("text", [LP, BY_PRECISION], ids=["LP", "precision_param"])
+def test_torch_optim_trains_the_master_weights(text: str) -> None:
+    net = net_of(text + LOSS, phase="TRAIN")
+    assert [n for n, _ in net.named_parameters()] == ["q:0", "q:2" if text is LP else "q:1"]
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.5)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        net.forward(data=X, t=X)
+        losses.append(net.loss())
+        net.backward()
+        optimizer.step()
+    assert losses[-1] < 0.2 * losses[0]
+    rounded = net.nodes[1].quantized_blobs()[0]
+    assert torch.equal(rounded, Q22.quantize(net.params["q"][0].tensor.detach()))
+
+
+def test_a_step_of_sgd_is_weights_minus_diff() -> None:
+    net = net_of(LP + LOSS, phase="TRAIN")
+    net.forward(data=X, t=X)
+    net.backward()
+    before, diff = (net.params["q"][0].data.copy(), net.params["q"][0].diff.copy())
+    torch.optim.SGD(net.parameters(), lr=1.0).step()
+    np.testing.assert_allclose(net.params["q"][0].data, before - diff)
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_zero_grad_clears_the_diffs(set_to_none: bool) -> None:
+    net = net_of(LP + LOSS, phase="TRAIN")
+    net.forward(data=X, t=X)
+    net.backward()
+    assert net.params["q"][0].diff.any()
+    net.zero_grad(set_to_none=set_to_none)
+    assert not net.params["q"][0].diff.any()
+
+
+def test_state_dict_holds_the_masters() -> None:
+    net = net_of(LP)
+    state = net.state_dict()
+    assert list(state) == ["q:0", "q:2"]
+    twin = net_of(LP, seed=5)
+    twin.load_state_dict(state)
+    assert torch.equal(twin.forward(data=X)["q"], net.forward(data=X)["q"])
