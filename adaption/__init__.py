@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from adaption.precision import measure as measure
     from adaption.precision import propose as propose
     from adaption.precision import rewrite as rewrite
+    from adaption.pycaffe.install import install_as_caffe as install_as_caffe
+    from adaption.report.draw import draw as draw
     from adaption.report.inspect import inspect as inspect
 
 _MODULE_OF = {
@@ -34,8 +36,10 @@ _MODULE_OF = {
     "FixedPoint": "adaption.numerics",
     "Net": "adaption.net",
     "convert": "adaption.precision",
+    "draw": "adaption.report.draw",
     "export_onnx": "adaption.export",
     "inspect": "adaption.report.inspect",
+    "install_as_caffe": "adaption.pycaffe.install",
     "measure": "adaption.precision",
     "propose": "adaption.precision",
     "quantize": "adaption.job",

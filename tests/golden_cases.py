@@ -59,6 +59,8 @@ class Case:
             net.blobs[name].data[...] = array
         for name, array in self.group("param").items():
             parameter(net, name)[...] = array
+        for node in net.nodes:
+            node.runtime.config.update(self.meta.get("config", {}))
         net.forward()
         return net
 
@@ -85,9 +87,9 @@ def cases(suite: str) -> list[Any]:
     return [pytest.param(Case(path), id=path.stem) for path in found]
 
 
-def check(case: Case, *, exact: bool = False) -> None:
+def check(case: Case, *, exact: bool = False, original_semantics: bool = True) -> None:
     """Run a case forward and backward and compare all that was recorded."""
-    net = case.forward()
+    net = case.forward(original_semantics=original_semantics)
     for name, want in case.group("out").items():
         compare(f"out.{name}", net.blobs[name].data, want, exact=exact)
     for name, want in case.group("param_after").items():

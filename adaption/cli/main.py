@@ -17,7 +17,7 @@ from adaption.errors import AdaptionError
 
 __all__ = ["main"]
 
-VERBS = ("inspect", "quantize", "upgrade", "verify")
+VERBS = ("draw", "inspect", "quantize", "upgrade", "verify")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

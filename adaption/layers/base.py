@@ -99,8 +99,10 @@ class Layer:
         """Shapes of the layer's blobs, in caffemodel order."""
         return []
 
-    def blob_fillers(self) -> list[caffe_pb2.FillerParameter | None]:
-        """One filler per blob; None leaves zeros."""
+    def blob_fillers(
+        self,
+    ) -> Sequence[caffe_pb2.FillerParameter | Callable[[Tensor], None] | None]:
+        """One filler per blob, or a function that writes its values; None leaves zeros."""
         return []
 
     def is_learned(self, index: int) -> bool:
@@ -125,6 +127,11 @@ class Layer:
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-accumulate operations of one forward pass."""
         return 0
+
+    @classmethod
+    def obstacle(cls, spec: LayerSpec) -> str:
+        """Why a layer cannot run although its type is known; empty when it can."""
+        return ""
 
     @classmethod
     def claims(cls, spec: LayerSpec) -> float:
@@ -222,24 +229,33 @@ def is_known(layer_type: str) -> bool:
     return layer_type in _registered()
 
 
+def can_run(spec: LayerSpec) -> bool:
+    """True when this layer can run: its type is known and nothing else is in the way."""
+    return is_known(spec.type) and not choose_class(spec)[0].obstacle(spec)
+
+
 def unknown_layers(specs: Sequence[LayerSpec]) -> UnknownLayerError | None:
-    """The error that lists all layers of unknown type, or None when every type is known."""
-    missing = [s for s in specs if not is_known(s.type)]
+    """The error that lists all layers that cannot run, or None when every one can."""
+    missing = [s for s in specs if not can_run(s)]
     if not missing:
         return None
     known = known_types()
-    listed = []
+    listed, hindered = [], []
     for s in missing[:20]:
+        if is_known(s.type):
+            hindered.append(f'layer "{s.name}" {choose_class(s)[0].obstacle(s)}')
+            continue
         near = difflib.get_close_matches(s.type, known, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         listed.append(f'layer "{s.name}" of type {s.type!r}{hint}')
+    facts = [f"unknown layer type in {', '.join(listed)}"] if listed else []
+    facts += hindered
     if len(missing) > 20:
-        listed.append(f"{len(missing) - 20} more")
-    error = UnknownLayerError(
-        f"unknown layer type in {', '.join(listed)}",
-        "correct the type, or cut the net before that layer; known types: " + ", ".join(known),
-    )
-    return error.at(line=missing[0].line)
+        facts.append(f"{len(missing) - 20} more")
+    fix = "cut the net before that layer, or feed its tops as inputs"
+    if listed:
+        fix = "correct the type, or cut the net before that layer; known types: " + ", ".join(known)
+    return UnknownLayerError("; ".join(facts), fix).at(line=missing[0].line)
 
 
 def choose_class(
@@ -288,8 +304,8 @@ def build_layer(
     """
     cls, _ = choose_class(spec, dialect, net)
     try:
-        _check_count("bottom", len(spec.bottoms), cls.bottoms)
-        _check_count("top", len(spec.tops), cls.tops)
+        check_count("bottom", len(spec.bottoms), cls.bottoms)
+        check_count("top", len(spec.tops), cls.tops)
         if cls.same_tops_as_bottoms and len(spec.tops) != len(spec.bottoms):
             raise LayerError(
                 f"{len(spec.bottoms)} bottoms but {len(spec.tops)} tops, allowed: as many tops"
@@ -302,7 +318,7 @@ def build_layer(
     return made
 
 
-def _check_count(kind: str, found: int, allowed: Count) -> None:
+def check_count(kind: str, found: int, allowed: Count) -> None:
     least, most = (allowed, allowed) if isinstance(allowed, int) else allowed
     if found < least or (most is not None and found > most):
         wanted = str(least) if least == most else f"{least} or more"

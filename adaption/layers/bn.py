@@ -97,9 +97,7 @@ def _lower_batch(g: Lowering, x: str, scale: str, shift: str, eps: float, axis: 
     return _lower_affine(g, normal, scale, shift, rank, axis), mean, variance
 
 
-def _lower_affine(
-    g: Lowering, x: str, scale: str, shift: str, rank: int, axis: int = 1
-) -> str:
+def _lower_affine(g: Lowering, x: str, scale: str, shift: str, rank: int, axis: int = 1) -> str:
     wide = [-1 if a == axis else 1 for a in range(rank)]
     scale, shift = (g.constant(g.value(b).reshape(wide)) for b in (scale, shift))
     y: str = g.op("Add", g.op("Mul", x, scale), shift)

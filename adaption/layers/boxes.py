@@ -1,7 +1,8 @@
 """Geometry of boxes that the detection layers share: overlap, suppression, coding by priors.
 
-A box is xmin, ymin, xmax, ymax. SSD's boxes are shares of the image (bbox_util.cpp); those of the
-R-CNN family are pixels, whose last one belongs to the box: see `pixel_overlap`.
+A box is xmin, ymin, xmax, ymax; `overlap` and `size` take boxes by columns, (4, ...). SSD's are
+shares of the image (bbox_util.cpp); those of the R-CNN family are pixels, whose last one belongs to
+the box: see `pixel_overlap`.
 """
 
 from __future__ import annotations
@@ -22,41 +23,48 @@ Array = NDArray[np.float32]
 Indices = NDArray[np.intp]
 Overlap = Callable[[Array, Array], Array]
 
-MATRIX_LIMIT = 1024  # boxes up to which all overlaps at once are faster than row after row
+BLOCK = 64  # boxes that are compared with each other at once, as many as an integer has bits
 
 
 def size(boxes: Array) -> Array:
-    """Areas of boxes (..., 4); a box that ends before it starts has none. SSD: BBoxSize."""
-    sides = boxes[..., 2:] - boxes[..., :2]
-    area: Array = sides[..., 0] * sides[..., 1]
-    return np.where((sides < 0).any(-1), np.float32(0), area)
+    """Areas of boxes (4, ...); a box that ends before it starts has none. SSD: BBoxSize."""
+    x1, y1, x2, y2 = boxes
+    area: Array = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
+    return area
 
 
 def overlap(a: Array, b: Array) -> Array:
-    """Intersection over union of boxes (..., 4) that broadcast. SSD: JaccardOverlap."""
-    return _ratio(_common(a, b, 0), size(a), size(b))
+    """Intersection over union of boxes (4, ...) that broadcast. SSD: JaccardOverlap."""
+    return _ratio(a, b, size(a), size(b), 0)
 
 
 def pixel_overlap(a: Array, b: Array) -> Array:
     """As `overlap`, of pixel boxes: a side is end - start + 1. Fast R-CNN: py_cpu_nms.py."""
-    return _ratio(_common(a, b, 1), _pixels(a), _pixels(b))
-
-
-def _common(a: Array, b: Array, last: int) -> Array:
-    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0]) + last
-    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1]) + last
-    common: Array = np.maximum(width, 0) * np.maximum(height, 0)
-    return common
+    return _ratio(a, b, _pixels(a), _pixels(b), 1)
 
 
 def _pixels(boxes: Array) -> Array:
-    area: Array = (boxes[..., 2] - boxes[..., 0] + 1) * (boxes[..., 3] - boxes[..., 1] + 1)
+    x1, y1, x2, y2 = boxes
+    area: Array = (x2 - x1 + 1) * (y2 - y1 + 1)
     return area
 
 
-def _ratio(common: Array, a: Array, b: Array) -> Array:
-    union = a + b - common
-    return np.divide(common, union, out=np.zeros_like(union), where=common > 0)
+def _ratio(a: Array, b: Array, area_a: Array, area_b: Array, last: int) -> Array:
+    common = _side(np.minimum(a[2], b[2]), np.maximum(a[0], b[0]), last)
+    common *= _side(np.minimum(a[3], b[3]), np.maximum(a[1], b[1]), last)
+    union = area_a + area_b
+    union -= common
+    # Without anything in common both may be 0.
+    np.copyto(union, 1, where=common == 0)
+    common /= union
+    return common
+
+
+def _side(end: Array, start: Array, last: int) -> Array:
+    end -= start
+    if last:
+        end += last
+    return np.maximum(end, 0, out=end)
 
 
 def suppress(
@@ -77,22 +85,36 @@ def suppress(
     Returns: indices of the kept boxes, best first.
     Source: SSD bbox_util.cpp, ApplyNMSFast.
     """
-    count = len(boxes)
-    every = overlap(boxes[:, None], boxes[None]) if count <= MATRIX_LIMIT else None
-    worst = np.zeros(count, np.float32)  # overlap of each box with the kept one closest to it
     bound, factor = np.float32(threshold), np.float32(eta)
+    columns = np.ascontiguousarray(boxes.T)
+    left = np.arange(len(boxes))
     kept: list[int] = []
-    for i in range(count):
-        if len(kept) == limit:
-            break
-        if not worst[i] <= bound:
-            continue
-        kept.append(i)
-        rest = every[i, i:] if every is not None else overlap(boxes[i], boxes[i:])
-        np.maximum(worst[i:], rest, out=worst[i:])
-        if factor < 1 and bound > 0.5:
+    while len(left) and len(kept) != limit:
+        is_moving = factor < 1 and bound > 0.5
+        block, left = np.split(left, [1 if is_moving else BLOCK])
+        own = columns[:, block]
+        chosen = _greedy(~(overlap(own[:, :, None], own[:, None]) <= bound))
+        chosen = chosen[: None if limit is None else limit - len(kept)]
+        kept += block[chosen].tolist()
+        if is_moving:
             bound *= factor
+        if len(left):
+            worst = overlap(own[:, chosen, None], columns[:, None, left]).max(0)
+            left = left[worst <= bound]
     return kept
+
+
+def _greedy(excludes: NDArray[np.bool_]) -> list[int]:
+    """Indices that no chosen one before them excludes; at most BLOCK of them, (n, n)."""
+    padded = np.zeros((len(excludes), BLOCK), bool)
+    padded[:, : len(excludes)] = excludes
+    masks = np.packbits(padded, axis=1, bitorder="little").view("<u8")[:, 0].tolist()
+    out, chosen = 0, []
+    for i, mask in enumerate(masks):
+        if not out >> i & 1:
+            chosen.append(i)
+            out |= mask
+    return chosen
 
 
 def best_first(scores: Array, count: int | None = None) -> Indices:

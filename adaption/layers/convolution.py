@@ -1,6 +1,7 @@
 """Convolution and Deconvolution, N-d, grouped, dilated. Caffe: base_conv_layer.cpp.
 
-LPConvolution is the same layer: the net hands it a weight that is already on the grid.
+LPConvolution is the same layer: the net hands it a weight that is already on the grid. So is
+DepthwiseConvolution (yonghenglh6), which is depthwise only where `group` says so.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class _Geometry:
 @layer(
     "Convolution",
     "LPConvolution",
+    "DepthwiseConvolution",
     param="convolution_param",
     bottoms=(1, None),
     tops=(1, None),
@@ -94,7 +96,13 @@ class Convolution(Layer):
             raise ShapeError(
                 f"kernel {g.kernel} with pad {g.pad} does not fit a bottom of shape {x}"
             )
-        return (*x[:axis], self.num_output, *spatial)
+        return (*x[:axis], self._outputs(x[axis]), *spatial)
+
+    def _outputs(self, channels: int) -> int:
+        return self.num_output
+
+    def _groups(self, channels: int) -> int:
+        return self.group
 
     def _top_size(self, size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
         return (size + 2 * pad - (dilation * (kernel - 1) + 1)) // stride + 1
@@ -102,10 +110,10 @@ class Convolution(Layer):
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         x = bottoms[0]
         channels = x[canonical_axis(self.axis, len(x))]
-        if channels % self.group:
+        if channels % self._groups(channels):
             raise ShapeError(f"group {self.group} does not divide {channels} bottom channels")
         weight = (*self._weight_channels(channels), *self.geometry(len(x)).kernel)
-        return [weight, (self.num_output,)] if self.bias_term else [weight]
+        return [weight, (self._outputs(channels),)] if self.bias_term else [weight]
 
     def _weight_channels(self, channels: int) -> tuple[int, int]:
         return self.num_output, channels // self.group
@@ -122,7 +130,7 @@ class Convolution(Layer):
 
     def _convolve(self, x: Tensor, w: Tensor, b: Tensor | None, g: _Geometry) -> Tensor:
         conv = _CONV[len(g.kernel)]
-        return conv(x, w, b, g.stride, g.pad, g.dilation, self.group)
+        return conv(x, w, b, g.stride, g.pad, g.dilation, self._groups(x.shape[1]))
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, w, *b = names
@@ -141,7 +149,7 @@ class Convolution(Layer):
             strides=list(form.stride),
             pads=[*form.pad, *form.pad],
             dilations=list(form.dilation),
-            group=self.group,
+            group=self._groups(shape[axis]),
         )
         if axis != 1:
             top = self.top_shape(shape)
@@ -184,3 +192,32 @@ class Deconvolution(Convolution):
 
     def _swept(self, bottom: Shape, top: Shape) -> Shape:
         return bottom
+
+
+@layer(
+    "ConvolutionDepthwise",
+    param="convolution_param",
+    bottoms=1,
+    tops=1,
+    same_tops_as_bottoms=False,
+)
+@dataclass(frozen=True)
+class ConvolutionDepthwise(Convolution):
+    """One filter per channel, whatever num_output and group say. caffe-mobilenet: conv_dw_layer."""
+
+    def check(self) -> None:
+        """Nothing: num_output and group are not read."""
+
+    def top_shape(self, *bottoms: Shape) -> Shape:
+        if len(bottoms[0]) != 4 or self.axis != 1:
+            raise ShapeError(f"bottom has shape {bottoms[0]}, allowed: (N, C, H, W), axis 1")
+        return super().top_shape(*bottoms)
+
+    def _outputs(self, channels: int) -> int:
+        return channels
+
+    def _groups(self, channels: int) -> int:
+        return channels
+
+    def _weight_channels(self, channels: int) -> tuple[int, int]:
+        return channels, 1

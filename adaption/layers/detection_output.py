@@ -86,7 +86,8 @@ class DetectionOutput(Layer):
         priors = read_priors(prior, self.code_type, plain=self.variance_encoded_in_target)
         each = loc.detach().reshape(len(loc), len(priors), self._loc_classes, 4)
         boxes = to_array(priors.decode(each.transpose(1, 2)))
-        scores = to_array(conf).reshape(len(conf), len(priors), -1).transpose(0, 2, 1)
+        each_class = conf.detach().reshape(len(conf), len(priors), -1).transpose(1, 2)
+        scores = to_array(each_class.contiguous())
         found = [self._detect(*sample) for sample in zip(boxes, scores, strict=True)]
         rows = [np.insert(rows, 0, i, axis=1) for i, rows in enumerate(found)]
         made = np.concatenate(rows)

@@ -2,9 +2,10 @@
 
 Bottoms: features, one label each. Tops: x W^T with the angle to the row of the label multiplied by
 1 to 4 and mixed with the plain score, 1 : lambda; and lambda itself. The rows of W are brought to
-length 1 in place by each forward pass. lambda = max(lambda_min, base (1 + gamma n)^-power), n counts
-the TRAIN passes on from `iteration`. Gradients are the original's: through the score of the label
-the features get a direction of length 1, the weights' gradient leaves the margin out.
+length 1 in place by each forward pass. lambda = max(lambda_min, base (1 + gamma n)^-power); n
+counts forward passes on from `iteration`, in TEST too. Gradients are the original's: through the
+score of the label the features get a direction of length 1, the weights' gradient leaves the margin
+out.
 """
 
 from __future__ import annotations
@@ -73,9 +74,9 @@ class MarginInnerProduct(Layer):
         return y if len(self.spec.tops) == 1 else (y, x.new_full((1,), mix))
 
     def _lambda(self, runtime: Runtime) -> float:
-        count = int(runtime.state.get("iteration", self.iteration)) + runtime.training
+        count = int(runtime.state.get("iteration", self.iteration)) + 1
         runtime.state["iteration"] = count
-        return max(self.base * (1.0 + self.gamma * count) ** -self.power, self.lambda_min)
+        return float(max(self.base * (1.0 + self.gamma * count) ** -self.power, self.lambda_min))
 
     def _scores(self, x: Tensor, labels: Tensor, w: Tensor, mix: float, width: int) -> Tensor:
         rows, weights = x.detach().reshape(-1, width), w.detach().clone()

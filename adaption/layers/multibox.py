@@ -56,7 +56,7 @@ def match(
             None leaves it at the pairs (match_type BIPARTITE).
     Returns: for each box the index of its object, NONE or LEFT_OUT (P,), and its overlap (P,).
     """
-    pairs = overlap(boxes[:, None], truth[None])
+    pairs = overlap(boxes.T[:, :, None], truth.T[:, None])
     pairs[pairs <= LEAST_OVERLAP] = 0
     index = np.full(len(boxes), NONE)
     if ignore_cross_boundary:
@@ -95,5 +95,5 @@ def hardest(
     if boxes is None:
         return eligible[best_first(loss[eligible], count)]
     order = eligible[best_first(loss[eligible], top_k)]
-    order = order[size(boxes[order]) >= LEAST_SIZE]
+    order = order[size(boxes[order].T) >= LEAST_SIZE]
     return order[suppress(boxes[order], threshold, limit=count)]

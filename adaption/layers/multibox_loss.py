@@ -146,7 +146,7 @@ class MultiBoxLoss(Layer):
             total = total + self.loc_weight * loc_losses[kept].sum()
         if down[1]:
             learns = torch.from_numpy(counts).to(conf.device)
-            targets = self._targets(labels, is_matched.any(1), conf, original=original)
+            targets = self._targets(labels, index.max(1) > NONE, conf, original=original)
             total = total + self._conf_loss(conf[learns], targets[learns])
         return total / divisor
 
@@ -258,12 +258,14 @@ class MultiBoxLoss(Layer):
         top_k = self.nms_param.top_k
         if top_k < 0 or not (original or self.nms_param.HasField("top_k")):
             top_k = None  # left out, the original reads it as 0 and selects nothing
-        for i in np.unique(objects.images[objects.images < len(index)]):
-            own = index[i, 0]
+        for i, own in enumerate(index[:, 0]):
+            if i not in objects.images:
+                continue
             if is_hard_example:
                 eligible, count = np.arange(len(own)), self.sample_size
             else:
-                eligible = np.flatnonzero((own == NONE) & (overlaps[i, 0] < self._neg_overlap))
+                is_far = (own == NONE) & (overlaps[i, 0] < np.float32(self.neg_overlap))
+                eligible = np.flatnonzero(is_far)
                 count = int(np.float32(self.neg_pos_ratio) * np.float32((own > NONE).sum()))
             chosen = hardest(
                 losses[i],
@@ -280,10 +282,6 @@ class MultiBoxLoss(Layer):
             else:
                 counts[i] |= is_chosen
         return counts
-
-    @property
-    def _neg_overlap(self) -> np.float32:
-        return np.float32(self.neg_overlap)
 
     def _targets(
         self, labels: Indices, is_matched: NDArray[np.bool_], conf: Tensor, *, original: bool

@@ -1,13 +1,14 @@
-"""Reorg: blocks of s x s positions to channels, or back. MobileNet-YOLO and others: reorg_layer.cpp.
+"""Reorg: blocks of s x s positions to channels, or back. MobileNet-YOLO: reorg_layer.cpp.
 
-darknet: its channel order. Forward it is a space-to-depth of the bottom read as (C / s², H s, W)
-with rows of W s; `reverse` is a plain depth-to-space, and so not its inverse.
-deeptextspotter: forward is a plain space-to-depth; `reverse` has the quirk.
+darknet: forward is a space-to-depth of the bottom read as (C / s², H s, W s), so the order of its
+channels is not the plain one; `reverse` is a plain depth-to-space, and so not the inverse.
+deeptextspotter: forward is a plain space-to-depth.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,6 +23,8 @@ class _Reorg(Layer):
     stride: int | None
     reverse: bool
 
+    mixes_rows: ClassVar[bool] = True
+
     def check(self) -> None:
         if self.stride is None or self.stride < 1:
             found = "missing" if self.stride is None else self.stride
@@ -33,7 +36,7 @@ class _Reorg(Layer):
 
     def top_shape(self, *bottoms: Shape) -> Shape:
         x, s = bottoms[0], self._s
-        if len(x) != 4 or x[1] % s**2:
+        if len(x) != 4 or ((self.reverse or self.mixes_rows) and x[1] % s**2):
             raise ShapeError(f"bottom has shape {x}, allowed: (N, C, H, W), C divisible by {s**2}")
         if self.reverse:
             return x[0], x[1] // s**2, x[2] * s, x[3] * s
@@ -78,6 +81,8 @@ class DarknetReorg(_Reorg):
 @dataclass(frozen=True)
 class PlainReorg(_Reorg):
     """Both directions read the top's sizes."""
+
+    mixes_rows = False
 
     def _read(self, x: Shape) -> Read:
         _, c, h, w = self.top_shape(x)

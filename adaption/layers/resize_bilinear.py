@@ -92,16 +92,12 @@ class ResizeBilinear(Layer):
             rule = "half_pixel"
         elif self.pytorch_half_pixel:
             rule = "pytorch_half_pixel"
-        x, is_last = names[0], self.data_format == "NHWC"
-        top = self.top_shape(g.shape(x))
-        if is_last:
-            x = g.op("Transpose", x, perm=[0, 3, 1, 2])
-        sizes = g.constant([top[a] for a in self._axes])
+        top = self.top_shape(g.shape(names[0]))
         y: str = g.op(
             "Resize",
-            *(x, "", "", sizes),
-            axes=[2, 3],
+            *(names[0], "", "", g.constant([top[a] for a in self._axes])),
+            axes=list(self._axes),
             mode="linear",
             coordinate_transformation_mode=rule,
         )
-        return g.op("Transpose", y, perm=[0, 2, 3, 1]) if is_last else y
+        return y

@@ -90,9 +90,7 @@ class Unpool(Layer):
         last.scatter_reduce_(2, index, order, "amax")
         values = x.detach().flatten(2).gather(2, last.clamp_min(0))
         y = torch.where(last >= 0, values, values.new_zeros(())).view(shape)
-        return own_gradient(
-            y, lambda grad: (grad.flatten(2).gather(2, index).view(x.shape),), x
-        )
+        return own_gradient(y, lambda grad: (grad.flatten(2).gather(2, index).view(x.shape),), x)
 
     def lower(self, g: Lowering, *names: str) -> str:
         """ScatterElements; indices must differ, as those of windows that do not overlap do."""

@@ -51,14 +51,14 @@ class Blob:
     def tensor(self) -> Tensor:
         """The values as a torch tensor, zeros when nothing has been written."""
         if self._data is None:
-            self._data = torch.zeros(self.shape)
+            self._data = _zeros(self.shape)
         return self._data
 
     @property
     def grad(self) -> Tensor:
         """The diff as a torch tensor, zeros when nothing has been written."""
         if self._diff is None:
-            self._diff = torch.zeros(self.shape)
+            self._diff = _zeros(self.shape)
         diff = self._diff
         assert diff is not None
         return diff
@@ -159,7 +159,7 @@ class Blob:
         self.shape = tuple(shape)
         self._diff, self._diff_exposed = None, False
         if isinstance(self._data, Master):
-            self._data.data = torch.zeros(shape)  # still the parameter that an optimizer holds
+            self._data.data = _zeros(shape)  # still the parameter that an optimizer holds
         else:
             self._data = None
         self._view = None
@@ -229,3 +229,9 @@ class SharedBlob(Blob):
 
     def add_grad(self, value: Tensor) -> None:
         self.owner.add_grad(value.reshape(self.owner.shape))
+
+
+def _zeros(shape: Sequence[int]) -> Tensor:
+    # Blobs are float32 and writable whatever mode torch is in when they are first used.
+    with torch.inference_mode(False):
+        return torch.zeros(tuple(shape), dtype=torch.float32)

@@ -32,7 +32,7 @@ def build_nodes(
         raise unknown
     nodes = []
     for item in _with_automatic_tops(spec.layers):
-        layer = build_layer(item)
+        layer = build_layer(item, net=spec.layers)
         runtime = Runtime(
             training=spec.phase == "TRAIN"
             if not item.message.HasField("phase")
@@ -49,7 +49,7 @@ def build_nodes(
                     "layers that compute",
                     "put an LPAct layer behind the data",
                 )
-            weights = _loss_weights(item, layer)
+            weights = _loss_weights(item, layer, original_semantics=original_semantics)
         except AdaptionError as error:
             raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
         nodes.append(Node(item, layer, formats, runtime, loss_weights=weights))
@@ -69,11 +69,12 @@ def _with_automatic_tops(layers: Sequence[LayerSpec]) -> list[LayerSpec]:
     return made
 
 
-def _loss_weights(spec: LayerSpec, layer: Layer) -> list[float]:
+def _loss_weights(spec: LayerSpec, layer: Layer, *, original_semantics: bool) -> list[float]:
     given = list(spec.message.loss_weight)
     if given and len(given) != len(spec.tops):
         raise FieldError("loss_weight", given, f"one per top ({len(spec.tops)})")
-    if not given and layer.is_loss:
+    forgotten = original_semantics and layer.forgets_loss_weight
+    if not given and layer.is_loss and not forgotten:
         return [1.0, *[0.0] * (len(spec.tops) - 1)]
     return given or [0.0] * len(spec.tops)
 

@@ -19,12 +19,17 @@ __all__ = ["FILLERS", "fill"]
 
 
 def fill(
-    blob: Tensor, filler: caffe_pb2.FillerParameter, generator: torch.Generator | None = None
+    blob: Tensor,
+    filler: caffe_pb2.FillerParameter | Callable[[Tensor], None],
+    generator: torch.Generator | None = None,
 ) -> None:
-    """Write a filler's values into `blob`, in place.
+    """Write a filler's values into `blob`, in place; a function writes them itself.
 
     Raises: FieldError on an unknown type; ShapeError when the shape does not suit the type.
     """
+    if callable(filler):
+        filler(blob)
+        return
     if filler.type not in FILLERS:
         raise FieldError("filler type", filler.type, ", ".join(FILLERS))
     with torch.no_grad():

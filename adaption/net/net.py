@@ -136,7 +136,7 @@ class Net(nn.Module):
         for node in self.nodes:
             for top, weight in zip(node.spec.tops, node.loss_weights, strict=True):
                 if weight:
-                    self.blobs[top].set_grad(torch.full(self.blobs[top].shape, weight))
+                    self.blobs[top].set_grad(torch.full_like(self.blobs[top].grad, weight))
 
     # -- computing ---------------------------------------------------------------------------
 
@@ -158,6 +158,10 @@ class Net(nn.Module):
         Returns: the output blobs as tensors; with `end`, the tops of that layer.
         Raises: ShapeError when an input does not fit; UsageError on an unknown name.
         """
+        if torch.is_inference_mode_enabled():
+            # Blobs outlive the pass, and torch forbids to write inference tensors after it.
+            with torch.inference_mode(False), torch.no_grad():
+                return self.forward(inputs, start=start, end=end, observer=observer, **named)
         self._set_inputs({**(inputs or {}), **named})
         first = 0 if start is None else self.index(start)
         last = len(self.nodes) - 1 if end is None else self.index(end)

@@ -105,6 +105,8 @@ def _misfits(node: Node, source: LayerWeights, pairs: list[tuple[Blob, WeightBlo
     for i, (blob, value) in enumerate(pairs):
         if not _same_shape(blob.shape, value):
             return f"blob {i} is {_by(value.shape)} in the file, {_by(blob.shape)} in the net"
+        if not value.has_data:
+            return f"blob {i} holds no data in the file"
     return ""
 
 

@@ -3,8 +3,12 @@
 Arrays are numpy views that can be written in place. Caffe: python/caffe/pycaffe.py, _caffe.cpp.
 """
 
+from adaption import proto
 from adaption.layers.base import known_types
 from adaption.proto import caffe_pb2
+from adaption.pycaffe import coord_map, draw, io, net_spec
+from adaption.pycaffe.classifier import Classifier
+from adaption.pycaffe.detector import Detector
 from adaption.pycaffe.mode import (
     TEST,
     TRAIN,
@@ -15,20 +19,35 @@ from adaption.pycaffe.mode import (
     set_random_seed,
 )
 from adaption.pycaffe.net import Layer, Net
+from adaption.pycaffe.net_spec import NetSpec, layers, params, to_proto
 
 __all__ = [
     "TEST",
     "TRAIN",
+    "Classifier",
+    "Detector",
     "Layer",
     "Net",
+    "NetSpec",
     "caffe_pb2",
+    "coord_map",
+    "draw",
+    "io",
     "layer_type_list",
+    "layers",
+    "net_spec",
+    "params",
+    "proto",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
     "set_original_semantics",
     "set_random_seed",
+    "to_proto",
 ]
+
+__version__ = "1.0.0"
+"""The version of Caffe whose calls these are; adaption's own is `adaption.__version__`."""
 
 
 def layer_type_list() -> list[str]:

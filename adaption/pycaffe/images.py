@@ -63,7 +63,8 @@ def resize_image(im: ArrayLike, new_dims: Sequence[int], interp_order: int = 1) 
     if not np.issubdtype(image.dtype, np.floating) or image.dtype.itemsize < 4:
         image = image.astype(np.float32)
     resize = resize_smooth if image.shape[2] in (1, 3) else resize_aligned
-    made = image if image.shape[:2] == tuple(sizes) else resize(image, *sizes, interp_order)
+    height, width = sizes
+    made = resize(image, height, width, interp_order)
     return np.array(made, np.float32, order="C")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from adaption.errors import AdaptionError, FieldError, UsageError
 from adaption.graph import LayerSpec
+from adaption.io.prototxt import format_message
 from adaption.layers.base import choose_class, is_known
 from adaption.proto import caffe_pb2
 
@@ -34,18 +35,18 @@ __all__ = [
     "to_proto",
 ]
 
+# Scripts write prototxts with str(); by itself, protobuf prints 1.0 or 1 as its release has it.
+caffe_pb2.NetParameter.__str__ = format_message  # type: ignore[method-assign,assignment]
+
 Made = OrderedDict["Function", caffe_pb2.LayerParameter]
 Names = dict["Top | Function", str]
 
 
 def param_name_dict() -> dict[str, str]:
     """Layer type to the name of its parameter field without `_param`: Pooling to pooling."""
-    fields = [
-        f for f in caffe_pb2.LayerParameter.DESCRIPTOR.fields if f.name.endswith("_param")
-    ]
+    fields = [f for f in caffe_pb2.LayerParameter.DESCRIPTOR.fields if f.name.endswith("_param")]
     return {
-        f.message_type.name.removesuffix("Parameter"): f.name.removesuffix("_param")
-        for f in fields
+        f.message_type.name.removesuffix("Parameter"): f.name.removesuffix("_param") for f in fields
     }
 
 
@@ -187,9 +188,7 @@ class Function:
                     order.append(function)
         return order
 
-    def _layer(
-        self, made: Made, names: Names, counts: Counter[str]
-    ) -> caffe_pb2.LayerParameter:
+    def _layer(self, made: Made, names: Names, counts: Counter[str]) -> caffe_pb2.LayerParameter:
         layer = caffe_pb2.LayerParameter()
         layer.type = self.type_name
         layer.bottom.extend(made[top.fn].top[top.n] for top in self.inputs)

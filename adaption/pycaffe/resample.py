@@ -101,8 +101,8 @@ def _smoothed(resampling: Array, new: int) -> Array:
     for start, weight in enumerate(kernel / kernel.sum()):
         wide[:, start : start + old] += weight * resampling
     made = np.zeros_like(resampling)
-    where = _mirrored(np.arange(-radius, old + radius), old)
-    np.add.at(made, (slice(None), where), wide)
+    for column, where in enumerate(_mirrored(np.arange(-radius, old + radius), old)):
+        made[:, where] += wide[:, column]
     return made
 
 

@@ -14,7 +14,7 @@ from adaption.graph import NetState, build_spec, insert_splits, with_inputs
 from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.kinds import kind_of
 from adaption.io.netfile import NetFile, read_net
-from adaption.layers.base import is_known
+from adaption.layers.base import can_run, is_known
 from adaption.report.format import count as format_count
 from adaption.report.tables import Grid
 
@@ -182,7 +182,7 @@ def _inspect_net(
     spec = with_inputs(spec, inputs)
     views = {
         s.name: LayerView(
-            s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=is_known(s.type)
+            s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=can_run(s)
         )
         for s in spec.layers
     }
@@ -204,7 +204,7 @@ def _fill_shapes(spec: Any, views: dict[str, LayerView], blobs: dict[str, Any]) 
     from adaption.layers.base import build_layer
 
     for item in spec.layers:
-        if not is_known(item.type) or any(b not in blobs for b in item.bottoms):
+        if not can_run(item) or any(b not in blobs for b in item.bottoms):
             continue
         layer = build_layer(item)
         bottoms = [blobs[b] for b in item.bottoms]

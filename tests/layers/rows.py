@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,9 +52,12 @@ class Row:
             runtime = Runtime(
                 training=self.phase == "TRAIN", generator=torch.Generator().manual_seed(3)
             )
-            if layer.writes_blobs:
-                count = len(self.bottoms)
-                tensors = (*tensors[:count], *(t.detach().clone() for t in tensors[count:]))
+            count = len(self.bottoms)
+            blobs = [
+                t if layer.is_learned(i) else t.detach().clone()
+                for i, t in enumerate(tensors[count:])
+            ]
+            tensors = (*tensors[:count], *blobs)
             if layer.same_tops_as_bottoms:
                 bottoms, blobs = tensors[: len(self.bottoms)], tensors[len(self.bottoms) :]
                 return tuple(layer.run(runtime, x, *blobs) for x in bottoms)
@@ -194,4 +198,122 @@ def _rows() -> list[Row]:
     return [r if isinstance(r, Row) else Row(r[0], r[1], tuple(r[2])) for r in rows]
 
 
-ROWS = _rows()
+def _segmentation_and_others() -> list[Row]:
+    """Layers of the segmentation, YOLO, text and face forks."""
+    image, small = spread(2, 3, 4, 5), spread(1, 2, 3, 4)
+    channel = {"low": 0.2, "high": 0.8}
+    four = (*(spread(1, 3, 1, 1, seed=i) for i in range(3)), spread(1, 3, 1, 1, **channel))
+    flat_four = tuple(b.reshape(1, 3) for b in four)
+    mask = _index(3, 8, 0, 14).reshape(1, 1, 2, 2)
+    depthwise = "convolution_param { kernel_size: 3 pad: 1 stride: 2 }"
+    group = "convolution_param { num_output: 3 group: 3 kernel_size: 2 }"
+    sequence, marks = spread(3, 2, 3), _index(0, 0, 1, 1, 1, 0)
+    text = "ctc_loss_param { alphabet_size: 4 time_step: 5 }"
+    meanfield = "multi_stage_meanfield_param { num_iterations: 2 theta_gamma: 2 }"
+    moving = "bn_param { momentum: 0.8 }"
+    resize = "resize_bilinear_param { output_height: 5 output_width: 7"
+
+    def row(type_: str, param: str, *bottoms: Tensor, **options: Any) -> Row:
+        return Row(type_, param, bottoms, **options)
+
+    return [
+        row("Axpy", "", spread(2, 3), image, spread(2, 3, 4, 5, seed=1)),
+        row("Axpy", "", spread(2, 3, 1, 1), image, image.flip(0), note="4 axes"),
+        row("BN", moving, image, blobs=four, dialect="pspnet"),
+        row("BN", moving, image, blobs=four, phase="TRAIN", dialect="pspnet", note="train"),
+        row("BN", "", image, blobs=(*four[:2], *(0 * b for b in four[2:])), dialect="pspnet"),
+        row("BN", moving, spread(5, 3), blobs=flat_four, dialect="tsn"),
+        row("BN", "bn_param { bn_mode: LEARN }", image, tops=3, dialect="segnet"),
+        row("BN", "bn_param { bn_mode: INFERENCE }", image, dialect="segnet", note="inference"),
+        row("BN", "bn_param { decay: 0.1 }", image, blobs=four, dialect="ctpn"),
+        row("BN", "bn_param { moving_average: true }", image, blobs=four, dialect="ctpn", note="m"),
+        row(
+            "BN",
+            "bn_param { axis: 2 }",
+            image,
+            blobs=tuple(spread(1, 1, 4, 1, seed=i) for i in range(4)),
+            dialect="ctpn",
+            note="axis",
+        ),
+        row("ConvolutionDepthwise", depthwise, image),
+        row("CropCenter", "crop_center_param { crop_size: 0 crop_size: 1 }", spread(2, 4)),
+        # With more sequences than one the fork's gradient is that of their sum.
+        row("CtcLoss", text, spread(6, 1, 4), _index(2, 0, 2).reshape(1, 3)),
+        row("DepthwiseConvolution", group, image),
+        row("Interp", "interp_param { height: 7 width: 3 }", small),
+        row(
+            "Interp", "interp_param { zoom_factor: 3 pad_beg: -1 pad_end: -1 }", image, note="crop"
+        ),
+        row("Interp", "interp_param { height: 1 width: 1 }", small, note="one"),
+        row("Lstm", "lstm_param { num_output: 4 }", sequence),
+        row("Lstm", "lstm_param { num_output: 4 }", sequence, marks, note="marks"),
+        row("MultiStageMeanfield", meanfield, small, spread(1, 2, 3, 4, seed=1), 5 * _rgb()),
+        row("Reorg", "reorg_param { stride: 2 }", spread(2, 4, 4, 6), dialect="darknet"),
+        row(
+            "Reorg",
+            "reorg_param { stride: 2 reverse: true }",
+            spread(2, 8, 2, 3),
+            dialect="darknet",
+            note="reverse",
+        ),
+        row("Reorg", "reorg_param { stride: 2 }", spread(2, 3, 4, 6), dialect="deeptextspotter"),
+        row("ResizeBilinear", resize + ' data_format: "NCHW" }', small),
+        row("ResizeBilinear", resize + " align_corners: true }", small, note="corners"),
+        row("ResizeBilinear", resize + " half_pixel_centers: true }", small, note="half"),
+        row("ResizeBilinear", resize + " pytorch_half_pixel: true }", small, note="torch"),
+        row("Reverse", "reverse_param { axis: -1 }", small),
+        row("ShuffleChannel", "shuffle_channel_param { group: 2 }", spread(2, 6, 3)),
+        row("Squeeze", "squeeze_param { axis: 1 axis: -1 }", spread(3, 1, 2, 1)),
+        row("Squeeze", "", spread(3, 2), note="nothing"),
+        row("Transpose", "transpose_param { dim: 2 dim: 0 dim: 1 }", spread(3, 2, 4)),
+        row("Upsample", "", spread(1, 1, 2, 2), mask, dialect="segnet"),
+        row("Upsample", "upsample_param { scale: 2 }", small, dialect="darknet"),
+    ]
+
+
+def _rgb() -> Tensor:
+    return spread(1, 3, 3, 4, seed=2)
+
+
+def _detection() -> list[Row]:
+    """Layers of the SSD and R-CNN families."""
+    regions = _index(0, 0, 0, 4, 3, 1, 1, 0, 9, 9, 1, 3, 1, 2, 0).reshape(3, 5)
+    prior = torch.tensor(
+        [[0.1, 0.1, 0.4, 0.5], [0.3, 0.2, 0.9, 0.8], [0.55, 0.5, 0.95, 0.9], [-0.1, 0, 0.3, 0.3]],
+        dtype=torch.float64,
+    )
+    variance = _index(0.1, 0.1, 0.2, 0.2).repeat(4)
+    priors = torch.stack([prior.flatten(), variance])[None]
+    truth = torch.tensor(
+        [[0, 1, 0, 0.1, 0.15, 0.45, 0.5, 0], [1, 2, 0, 0.5, 0.5, 0.9, 0.9, 0]],
+        dtype=torch.float64,
+    )[None, None]
+    loc, conf = spread(2, 16), spread(2, 12, seed=1)
+    boxes = (spread(3, 4), spread(3, 4, seed=1))
+    label = _index(1, 0, 3)
+
+    def multibox(param: str, note: str, loc: Tensor = loc) -> Row:
+        param = f"multibox_loss_param {{ num_classes: 3 code_type: CENTER_SIZE {param} }}"
+        return Row("MultiBoxLoss", param, (loc, conf, priors, truth), note=note)
+
+    return [
+        multibox("", "mined"),
+        multibox("mining_type: NONE conf_loss_type: LOGISTIC loc_loss_type: L2", "logistic"),
+        multibox("mining_type: HARD_EXAMPLE sample_size: 2 bp_inside: true", "hard"),
+        multibox("encode_variance_in_target: true loc_weight: 0.7", "variance"),
+        multibox("mining_type: NONE share_location: false", "own", spread(2, 48)),
+        Row(
+            "PSROIPooling",
+            "psroi_pooling_param { spatial_scale: 0.9 output_dim: 2 group_size: 2 }",
+            (spread(2, 8, 4, 5), regions),
+        ),
+        Row("SmoothL1LossOHEM", "", boxes),
+        Row("SmoothL1LossOHEM", "", (*boxes, spread(3, 4, seed=2)), tops=1, note="weights"),
+        Row("SoftmaxWithLossOHEM", "", (spread(3, 4), label)),
+        Row(
+            "SoftmaxWithLossOHEM", "loss_param { ignore_label: 3 }", (spread(3, 4), label), note="i"
+        ),
+    ]
+
+
+ROWS = [*_rows(), *_segmentation_and_others(), *_detection()]

@@ -22,10 +22,20 @@ ARGMAX = [
     Row("ArgMax", "argmax_param { axis: 1 out_max_val: true }", (spread(2, 5, 3),), note="value"),
 ]
 OTHERS = [
+    Row("ContinuationIndicator", "continuation_indicator_param { time_step: 3 batch_size: 2 }", ()),
     Row("Threshold", "threshold_param { threshold: 0.3 }", (spread(2, 3),)),
     Row("Im2col", "convolution_param { kernel_size: 2 axis: 2 }", (spread(1, 2, 3, 4),), note="1d"),
     Row("MVN", "", (spread(2, 6),), note="2 axes"),
     Row("ReLU6", "", (spread(2, 6, low=-9, high=9),), note="plain"),
+    *(
+        Row(
+            "PriorBox",
+            "prior_box_param { min_size: 9 aspect_ratio: 2 clip: true }",
+            (spread(2, 1, 2, 3), spread(2, 3, 30, 20)),
+            dialect=dialect,
+        )
+        for dialect in ("ssd", "textboxes", "faceboxes")
+    ),
     Row("SPP", "spp_param { pyramid_height: 1 }", (spread(1, 2, 3, 3),), note="one level"),
     Row(
         "LSTM",

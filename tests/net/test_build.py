@@ -213,7 +213,8 @@ def test_unknown_layers_are_all_listed() -> None:
     with pytest.raises(UnknownLayerError) as caught:
         net_of(text)
     assert str(caught.value).splitlines()[0] == (
-        "net.prototxt:2: unknown layer type in layer \"r\" of type 'Convolutions' (did you mean Convolution?),"
+        "net.prototxt:2: unknown layer type in layer \"r\" of type 'Convolutions'"
+        " (did you mean Convolution?),"
         " layer \"f\" of type 'Foo'"
     )
 

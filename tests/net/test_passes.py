@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -397,3 +398,41 @@ def test_low_precision_layers_use_rounded_weights_forward_and_full_ones_backward
     torch.testing.assert_close(net.blobs["data"].grad, g @ w)
     torch.testing.assert_close(net.params["q"][0].grad, g.T @ X)
     assert not net.params["q"][1].diff.any()
+
+
+def test_inference_mode_leaves_a_net_that_can_go_on() -> None:
+    """Inference tensors cannot be written later, nor do they count versions."""
+    text = data(4, 3) + lp_inner_product("q", "data") + data(4, 3, name="t")
+    net, other = (net_of(text + euclidean("loss", "q t"), phase="TRAIN") for _ in range(2))
+    with torch.inference_mode():
+        first = net.forward(data=X.clone())["loss"]
+    view = net.blobs["q"].data
+    net.forward(data=X)
+    other.forward(data=X)
+    assert torch.equal(first, other.forward(data=X)["loss"])
+    np.testing.assert_array_equal(view, other.blobs["q"].data)
+    net.backward()
+    assert net.params["q"][0].diff.any()
+
+
+def test_blobs_are_float32_whatever_the_default_is() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        net = net_of(CHAIN + data(4, 3, name="t") + euclidean("loss", "s t"), phase="TRAIN")
+        net.forward(data=X.double())
+        net.backward()
+        blobs = [*net.blobs.values(), *(b for own in net.params.values() for b in own)]
+        assert {a.dtype for b in blobs for a in (b.data, b.diff)} == {np.dtype(np.float32)}
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_copy_is_a_net_of_its_own() -> None:
+    net = net_of(data(4, 3) + lp_inner_product("q", "data"))
+    want = net.forward(data=X)["q"].clone()
+    twin = copy.deepcopy(net)
+    twin.params["q"][0].data[...] = 0.5
+    assert twin.params["q"][0].tensor is dict(twin.named_parameters())["q:0"]
+    twin.forward(data=X)
+    assert (twin.params["q"][1].data == 0.5).all()
+    assert torch.equal(net.forward(data=X)["q"], want)

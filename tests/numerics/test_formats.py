@@ -301,7 +301,9 @@ def test_one_fractional_bit_less_is_twice_the_format(
 
 @given(formats, tensors)
 def test_float32_agrees_with_float64(fmt: FixedPoint, x: Tensor) -> None:
-    if fmt.word_length <= 24:  # every code fits both
+    """Where every code fits both. Denormals aside: scaled down they vanish, and floor sees it."""
+    x = x[(x == 0) | (x.abs() >= 2.0**-100)]
+    if fmt.word_length <= 24:
         assert torch.equal(fmt.quantize(x).double(), fmt.quantize(x.double()))
 
 

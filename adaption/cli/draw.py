@@ -1,0 +1,65 @@
+"""Draw a net: layers as boxes coloured by kind, blobs as arrows with their shapes; low-precision
+layers have a strong border and show their Qm.f.
+
+The suffix of OUT decides what is written: .svg, .png and .pdf need graphviz' program `dot`;
+.dot (graphviz) and .mmd (Mermaid) are text and need nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from adaption.cli.options import add_output_flags, shape_of
+
+HELP = "draw a net as SVG, PNG, PDF, DOT or Mermaid"
+EXAMPLE = "  adaption draw deploy.prototxt net.svg --rankdir TB"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net", help="prototxt; layers of unknown types are drawn, too")
+    parser.add_argument("out", help="file to write: .svg, .png, .pdf, .dot or .mmd")
+    parser.add_argument(
+        "--phase",
+        choices=("TRAIN", "TEST", "ALL"),
+        default="TEST",
+        help="layers of which phase are drawn (default TEST)",
+    )
+    parser.add_argument("--level", type=int, default=0, help="level of the net state")
+    parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="BLOB=SHAPE",
+        help="shape of a blob that a data layer makes, where its data is not at hand:"
+        " data=1x3x224x224 (may be given several times)",
+    )
+    parser.add_argument(
+        "--rankdir",
+        choices=("LR", "TB", "RL", "BT"),
+        default="LR",
+        help="direction of the data: left to right (default), top to bottom, ...",
+    )
+    add_output_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from adaption.report.draw import draw
+
+    drawing = draw(
+        args.net,
+        args.out,
+        phase=None if args.phase == "ALL" else args.phase,
+        level=args.level,
+        stages=[s for s in args.stage.split(",") if s],
+        inputs=dict(shape_of(text) for text in args.input),
+        rankdir=args.rankdir,
+    )
+    if args.json:
+        print(json.dumps({**drawing.to_dict(), "file": args.out}, indent=2))
+        return 0
+    print(f"{args.out}: {len(drawing.boxes)} boxes, {len(drawing.arrows)} arrows")
+    if not args.quiet and args.out.endswith((".dot", ".gv")):
+        print(f"next: dot -Tsvg {args.out} -o {args.out.rpartition('.')[0]}.svg")
+    return 0

@@ -1,0 +1,84 @@
+"""Region proposals: anchors, moved by predictions, best first, without overlaps. Faster R-CNN.
+
+Boxes are in pixels of the net's input, x1, y1, x2, y2, and both corners belong to the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaption.errors import ShapeError
+from adaption.layers.base import Shape
+
+__all__ = ["base_anchors", "check_bottoms", "move", "place", "sides"]
+
+Array = NDArray[np.float32]
+
+
+def base_anchors(
+    size: int,
+    ratios: Sequence[float],
+    scales: Sequence[float],
+    round_: Callable[[NDArray[Any]], NDArray[Any]] = np.rint,
+) -> NDArray[np.float64]:
+    """Anchors (A, 4) of the first cell: every ratio (height over width), every scale of it.
+
+    Args:
+        size: side of the square that is scaled; its first pixel is (0, 0).
+        round_: how the sides at scale 1 become whole pixels.
+    Source: py-faster-rcnn generate_anchors.py.
+    """
+    ratio = np.array(ratios, np.float64)
+    width = round_(np.sqrt(size * size / ratio))
+    both = np.stack([width, round_(width * ratio)], 1)  # (ratios, 2)
+    half = (both[:, None] * np.array(scales, np.float64)[:, None] - 1) / 2
+    middle = (size - 1) / 2
+    return np.concatenate([middle - half, middle + half], 2).reshape(-1, 4)
+
+
+def place(anchors: NDArray[np.float64], stride: int, height: int, width: int) -> Array:
+    """The anchors of each cell, (height width A, 4)."""
+    y, x = np.mgrid[:height, :width] * stride
+    shifts = np.stack([x, y, x, y], 2).reshape(-1, 1, 4)
+    placed: Array = (anchors + shifts).reshape(-1, 4).astype(np.float32)
+    return placed
+
+
+def move(boxes: Array, deltas: Array, height: float, width: float) -> Array:
+    """Boxes moved and scaled by predictions (n, 4), cut to the image. Source: bbox_transform.py."""
+    side = sides(boxes)
+    middle = deltas[:, :2] * side + (boxes[:, :2] + np.float32(0.5) * side)
+    half = np.float32(0.5) * (np.exp(deltas[:, 2:]) * side)
+    made = np.concatenate([middle - half, middle + half], 1)
+    last = np.array([width - 1, height - 1] * 2, np.float32)
+    cut: Array = np.maximum(np.minimum(made, last), 0)
+    return cut
+
+
+def sides(boxes: Array) -> Array:
+    """Width and height of each box, (n, 2)."""
+    found: Array = boxes[:, 2:] - boxes[:, :2] + 1
+    return found
+
+
+def cells_first(x: NDArray[Any], each: int) -> NDArray[Any]:
+    """Predictions (1, A each, H, W) in the order of `place`: (H W A, each)."""
+    return x.transpose(0, 2, 3, 1).reshape(-1, each)
+
+
+def check_bottoms(count: int, info: int, scores: Shape, deltas: Shape, im_info: Shape) -> None:
+    """Raise ShapeError unless the bottoms are those of a proposal layer with `count` anchors."""
+    wanted = (1, 2 * count, *scores[2:])
+    if len(scores) != 4 or scores != wanted:
+        raise ShapeError(
+            f"the scores have shape {scores}, allowed: (1, {2 * count}, H, W) for {count} anchors"
+            " and one image"
+        )
+    if deltas != (1, 4 * count, *scores[2:]):
+        raise ShapeError(f"the deltas have shape {deltas}, allowed: {(1, 4 * count, *scores[2:])}")
+    if len(im_info) < 2 or im_info[1] < info or set(im_info[2:]) - {1}:
+        raise ShapeError(f"im_info has shape {im_info}, allowed: (1, {info})")

@@ -1,0 +1,74 @@
+"""Make `import caffe` mean adaption.pycaffe, so that Caffe scripts run unchanged."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from types import ModuleType
+
+from adaption.errors import UsageError
+
+__all__ = ["install_as_caffe", "uninstall_as_caffe"]
+
+FACADE = "adaption.pycaffe"
+
+_replaced: dict[str, ModuleType] | None = None  # what `caffe` meant before; None: not installed
+
+
+def install_as_caffe(*, force: bool = False) -> None:
+    """From now on, `import caffe` and `from caffe.proto import caffe_pb2` mean this package.
+
+    It lasts for this process, and comes before a Caffe that is installed but not imported yet.
+
+    Args:
+        force: also where another caffe has been imported; what holds it keeps it.
+    Raises: UsageError when another caffe has been imported.
+    """
+    global _replaced
+    ours = _modules()
+    others = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] == "caffe" and ours.get(name) is not module
+    }
+    if others and not force:
+        origin = getattr(others.get("caffe"), "__file__", None) or "of unknown origin"
+        raise UsageError(
+            f"another caffe is imported already ({origin})",
+            "call adaption.install_as_caffe() before anything imports caffe, or with force=True",
+        )
+    for name in others:
+        del sys.modules[name]
+    sys.modules.update(ours)
+    if _replaced is None:
+        _replaced = others
+
+
+def uninstall_as_caffe() -> None:
+    """Take `install_as_caffe` back: `import caffe` means what it meant before."""
+    global _replaced
+    if _replaced is None:
+        return
+    for name, module in _modules().items():
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
+    sys.modules.update(_replaced)
+    _replaced = None
+
+
+def _modules() -> dict[str, ModuleType]:
+    """Each module of the facade by the name that Caffe scripts call it.
+
+    All of them: a module left out would be imported a second time under its other name.
+    """
+    facade = importlib.import_module(FACADE)
+    inner = [module.name for module in pkgutil.iter_modules(facade.__path__)]
+    ours = {f"caffe.{name}": importlib.import_module(f"{FACADE}.{name}") for name in inner}
+    proto = importlib.import_module("adaption.proto")
+    return {
+        "caffe": facade,
+        "caffe.proto": proto,
+        "caffe.proto.caffe_pb2": importlib.import_module("adaption.proto.caffe_pb2"),
+        **ours,
+    }
