@@ -79,6 +79,7 @@ class Layer:
     is_source: ClassVar[bool] = False  # brings data of its own; its tops have no bottoms
     same_tops_as_bottoms: ClassVar[bool] = False  # one top per bottom, each on its own
     writes_blobs: ClassVar[bool] = False  # forward changes its own blobs (BatchNorm)
+    takes_channels_last: ClassVar[bool] = False  # forward is as fast on NHWC memory, or faster
     no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
 
     spec: LayerSpec
@@ -112,6 +113,10 @@ class Layer:
     def forward(self, *tensors: Any) -> Any:
         """Bottoms, then blobs, to a top or a tuple of tops."""
         raise NotImplementedError
+
+    def pack(self, index: int, blob: Tensor) -> Tensor:
+        """Blob `index` in the memory layout that is fastest for passes without gradients."""
+        return blob
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> Any:
         """As `forward`, for the few layers that need phase, randomness or state."""
@@ -279,11 +284,10 @@ def choose_class(
     claimed = [name for name in names if variants[name].claims(spec)]
     if len(claimed) == 1:
         chosen, why = claimed[0], "its fields say so"
-    elif dialect in variants:
+    elif dialect in (possible := claimed or names):
         chosen, why = str(dialect), "the dialect asked for"
     else:
         alike = [spec, *(s for s in net if s.type == spec.type)]
-        possible = claimed or names
         chosen = max(possible, key=lambda name: max(variants[name].claims(s) for s in alike))
         why = f"its fields fit {', '.join(possible)}; dialect={chosen} says it for certain"
     return variants[chosen], f'layer "{spec.name}" ({spec.type}) is read as {chosen} has it: {why}'

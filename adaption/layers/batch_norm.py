@@ -15,7 +15,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 
 
-@layer("BatchNorm", param="batch_norm_param", writes_blobs=True)
+@layer("BatchNorm", param="batch_norm_param", writes_blobs=True, takes_channels_last=True)
 @dataclass(frozen=True)
 class BatchNorm(Layer):
     use_global_stats: bool | None

@@ -88,19 +88,23 @@ def suppress(
     bound, factor = np.float32(threshold), np.float32(eta)
     columns = np.ascontiguousarray(boxes.T)
     left = np.arange(len(boxes))
+    worst = np.zeros(len(boxes), np.float32)  # of each box left, its overlap with any kept one
     kept: list[int] = []
     while len(left) and len(kept) != limit:
+        is_left = worst <= bound
+        left, worst = left[is_left], worst[is_left]
         is_moving = factor < 1 and bound > 0.5
-        block, left = np.split(left, [1 if is_moving else BLOCK])
+        count = 1 if is_moving else BLOCK
+        block, left, worst = left[:count], left[count:], worst[count:]
         own = columns[:, block]
         chosen = _greedy(~(overlap(own[:, :, None], own[:, None]) <= bound))
         chosen = chosen[: None if limit is None else limit - len(kept)]
         kept += block[chosen].tolist()
-        if is_moving:
+        if chosen and len(left):
+            far = overlap(own[:, chosen, None], columns[:, None, left]).max(0)
+            worst = np.maximum(worst, far)
+        if chosen and is_moving:
             bound *= factor
-        if len(left):
-            worst = overlap(own[:, chosen, None], columns[:, None, left]).max(0)
-            left = left[worst <= bound]
     return kept
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -38,6 +39,7 @@ class _Geometry:
     bottoms=(1, None),
     tops=(1, None),
     same_tops_as_bottoms=True,
+    takes_channels_last=True,
 )
 @dataclass(frozen=True)
 class Convolution(Layer):
@@ -118,6 +120,12 @@ class Convolution(Layer):
     def _weight_channels(self, channels: int) -> tuple[int, int]:
         return self.num_output, channels // self.group
 
+    def pack(self, index: int, blob: Tensor) -> Tensor:
+        """Filters in channels-last order: the convolution then computes, and its top stays, so."""
+        if index or blob.dim() != 4 or self.is_transposed:
+            return blob
+        return blob.contiguous(memory_format=torch.channels_last)
+
     def blob_fillers(self) -> list[Any]:
         return [self.weight_filler, self.bias_filler]
 
@@ -173,6 +181,7 @@ class Convolution(Layer):
     bottoms=(1, None),
     tops=(1, None),
     same_tops_as_bottoms=True,
+    takes_channels_last=True,
 )
 @dataclass(frozen=True)
 class Deconvolution(Convolution):

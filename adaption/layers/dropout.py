@@ -11,7 +11,7 @@ from adaption.errors import FieldError
 from adaption.layers.base import Layer, Lowering, Runtime, layer
 
 
-@layer("Dropout", param="dropout_param")
+@layer("Dropout", param="dropout_param", takes_channels_last=True)
 @dataclass(frozen=True)
 class Dropout(Layer):
     dropout_ratio: float

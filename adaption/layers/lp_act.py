@@ -12,7 +12,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, layer
 
 
-@layer("LPAct")
+@layer("LPAct", takes_channels_last=True)
 @dataclass(frozen=True)
 class LPAct(Layer):
     def forward(self, x: Tensor) -> Tensor:

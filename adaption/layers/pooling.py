@@ -59,7 +59,7 @@ class _Window:
         return (end - start).astype(np.float32)
 
 
-@layer("Pooling", param="pooling_param", tops=(1, 2))
+@layer("Pooling", param="pooling_param", tops=(1, 2), takes_channels_last=True)
 @dataclass(frozen=True)
 class Pooling(Layer):
     pool: str

@@ -12,7 +12,7 @@ from adaption.layers.base import Layer, Lowering, Runtime, layer
 from adaption.layers.gradient import own_gradient
 
 
-@layer("Power", param="power_param")
+@layer("Power", param="power_param", takes_channels_last=True)
 @dataclass(frozen=True)
 class Power(Layer):
     power: float

@@ -12,7 +12,7 @@ from adaption.errors import ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("PReLU", param="prelu_param")
+@layer("PReLU", param="prelu_param", takes_channels_last=True)
 @dataclass(frozen=True)
 class PReLU(Layer):
     filler: Any | None

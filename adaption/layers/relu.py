@@ -10,7 +10,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, layer
 
 
-@layer("ReLU", param="relu_param")
+@layer("ReLU", param="relu_param", takes_channels_last=True)
 @dataclass(frozen=True)
 class ReLU(Layer):
     negative_slope: float

@@ -10,7 +10,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Softmax", param="softmax_param")
+@layer("Softmax", param="softmax_param", takes_channels_last=True)
 @dataclass(frozen=True)
 class Softmax(Layer):
     axis: int

@@ -9,7 +9,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Split", tops=(1, None))
+@layer("Split", tops=(1, None), takes_channels_last=True)
 @dataclass(frozen=True)
 class Split(Layer):
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:

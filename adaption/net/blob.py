@@ -46,6 +46,7 @@ class Blob:
         self._view: weakref.ref[NDArray[np.float32]] | None = None
         self._diff_exposed = False
         self._changes = 0  # how often the data may have changed without torch's knowledge
+        self._is_shared = False  # another blob's writes change this one's data
 
     @property
     def tensor(self) -> Tensor:
@@ -91,7 +92,7 @@ class Blob:
 
     def stamp(self) -> object:
         """Equal stamps mean equal data, whether numpy or torch wrote it; compare with ==."""
-        if self.is_exposed:
+        if self.is_exposed or self._is_shared:
             return object()
         tensor = self.tensor
         return self._changes, tensor._version, getattr(tensor, "bypasses", 0)
@@ -165,6 +166,28 @@ class Blob:
         self._view = None
         self._changes += 1
 
+    def share_data(self, owner: Blob) -> None:
+        """Show the data of `owner` from now on; the diff stays this blob's own.
+
+        Raises: ShapeError when the shapes differ. Caffe: Blob::ShareData.
+        """
+        if owner.shape != self.shape:
+            raise ShapeError(f"the blobs to share have shapes {self.shape} and {owner.shape}")
+        if owner is self:
+            return
+        _ = owner.data  # a view needs contiguous memory; it must not move any more
+        if isinstance(self._data, Master):
+            self._data.data = owner.tensor.detach()  # still the parameter an optimizer holds
+        else:
+            self._data = owner.tensor.detach()
+        self._view = None
+        self.mark_shared()
+        owner.mark_shared()
+
+    def mark_shared(self) -> None:
+        """Take the data as changed whenever somebody asks: several blobs write it."""
+        self._is_shared = True
+
     @property
     def count(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
@@ -217,6 +240,12 @@ class SharedBlob(Blob):
 
     def stamp(self) -> object:
         return self.owner.stamp()
+
+    def share_data(self, owner: Blob) -> None:
+        """Nothing to do: the blob that this one shows is shared under its own layer's name."""
+
+    def mark_shared(self) -> None:
+        self.owner.mark_shared()
 
     def set(self, value: Tensor) -> None:
         self.owner.set(value.reshape(self.owner.shape))

@@ -18,7 +18,7 @@ from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import build_nodes, infer_shapes
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
-from adaption.net.weights import LoadReport, layer_weights, load_weights
+from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
 
 __all__ = ["Net"]
 
@@ -264,6 +264,16 @@ class Net(nn.Module):
             return load_weights(self.nodes, weights, original_semantics=self.original_semantics)
         except AdaptionError as error:
             raise error.at(file=weights.file) from None
+
+    def share_with(self, other: Net) -> None:
+        """Use the weights of `other`, by layer name: what either net writes, both compute with.
+
+        Raises: WeightsError when layers of one name differ in their blobs.
+        """
+        try:
+            share_weights(self.nodes, other.nodes)
+        except AdaptionError as error:
+            raise error.at(file=self.spec.file) from None
 
     def weights(self) -> Iterator[Any]:
         """The layers with their blobs, in caffemodel order; see io.caffemodel.LayerWeights."""

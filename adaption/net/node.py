@@ -28,7 +28,7 @@ class Tape:
     tops: list[Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Rounded:
     """A rounded copy of a master, and the stamps of both blobs when it was made."""
 
@@ -57,6 +57,7 @@ class Node:
     loss_weights: list[float] = field(default_factory=list)
     tape: Tape | None = None
     _rounded_from: dict[int, _Rounded] = field(default_factory=dict)  # by index of the master
+    _packs: dict[int, tuple[object, Tensor]] = field(default_factory=dict)  # likewise
 
     @property
     def is_paired(self) -> bool:
@@ -121,8 +122,10 @@ class Node:
         blobs = self.quantized_blobs()
         self.tape = None
         if not record:
+            if not self.layer.takes_channels_last:
+                bottoms = [x.contiguous() for x in bottoms]
             with torch.no_grad():
-                return self._call(list(bottoms), blobs)
+                return self._call(list(bottoms), self._packed(blobs))
         leaves = [
             x.detach().requires_grad_(down)
             for x, down in zip(bottoms, self.propagate_down, strict=True)
@@ -135,6 +138,22 @@ class Node:
             tops = self._call(leaves, weights)
         self.tape = Tape(leaves, weights, tops)
         return [t.detach() for t in tops]
+
+    def _packed(self, blobs: list[Tensor]) -> list[Tensor]:
+        """The blobs in the layout the layer likes best, packed anew only when they changed."""
+        if type(self.layer).pack is Layer.pack:
+            return blobs
+        out = []
+        for i, (blob, master) in enumerate(zip(blobs, self.masters, strict=True)):
+            if master.is_exposed:  # it may change with every pass: packing would not pay
+                out.append(blob)
+                continue
+            made_of = self._rounded_from.get(i) or (master, master.stamp())
+            kept = self._packs.get(i)
+            if kept is None or kept[0] != made_of:
+                kept = self._packs[i] = (made_of, self.layer.pack(i, blob))
+            out.append(kept[1])
+        return out
 
     def _call(self, bottoms: list[Tensor], blobs: list[Tensor]) -> list[Tensor]:
         layer = self.layer

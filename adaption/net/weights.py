@@ -10,7 +10,7 @@ from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights
 from adaption.net.blob import Blob
 from adaption.net.node import Node
 
-__all__ = ["LoadReport", "layer_weights", "load_weights"]
+__all__ = ["LoadReport", "layer_weights", "load_weights", "share_weights"]
 
 
 @dataclass
@@ -117,6 +117,35 @@ def _same_shape(shape: tuple[int, ...], value: WeightBlob) -> bool:
     if value.legacy and len(shape) <= 4:
         return (1,) * (4 - len(shape)) + shape == tuple(value.shape)
     return False
+
+
+def share_weights(nodes: Sequence[Node], sources: Sequence[Node]) -> None:
+    """Let layers use the data of the source layers of the same name; diffs stay apart.
+
+    Raises: WeightsError listing every layer whose blobs differ in number or shape; then nothing
+        is shared. Caffe: Net::ShareTrainedLayersWith.
+    """
+    targets: dict[str, Node] = {}
+    for own in nodes:
+        targets.setdefault(own.spec.name, own)
+    pairs: list[tuple[Blob, Blob]] = []
+    misfits = []
+    for source in sources:
+        node = targets.get(source.spec.name)
+        if node is None:
+            continue
+        have, want = ([b.shape for b in n.blobs] for n in (node, source))
+        if have != want:
+            misfits.append(f'"{source.spec.name}" ({have} here, {want} there)')
+        else:
+            pairs += zip(node.blobs, source.blobs, strict=True)
+    if misfits:
+        raise WeightsError(
+            f"blobs to share differ: {'; '.join(misfits)}",
+            "share between nets whose layers of one name are alike",
+        )
+    for blob, owner in pairs:
+        blob.share_data(owner)
 
 
 def layer_weights(nodes: Sequence[Node]) -> Iterator[LayerWeights]:

@@ -21,6 +21,13 @@ _BIAS = 127
 LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
 
 
+def in_memory_order(x: Tensor) -> Tensor:
+    """All values of `x` as one axis, without a copy where the memory is dense (NCHW or NHWC)."""
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.permute(0, 2, 3, 1)
+    return x.reshape(-1)
+
+
 @dataclass
 class TensorStats:
     """Count, zeros, min, max, sums, and how many values lie in each power of two.
@@ -46,7 +53,7 @@ class TensorStats:
 
     def update(self, x: Tensor) -> None:
         """Take in all values of `x`, any shape."""
-        flat = x.detach().reshape(-1).float()
+        flat = in_memory_order(x.detach()).float()
         if not flat.numel():
             return
         low, high = torch.aminmax(flat)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adaption.errors import ShapeError, UsageError
+from adaption.errors import AdaptionError, ShapeError, UsageError
+from adaption.io.atomic import atomic_write
+from adaption.io.caffemodel_h5 import read_hdf5, write_hdf5
+from adaption.io.kinds import kind_of, wrong_kind
+from adaption.io.weights import Weights
 from adaption.net import Blob
 from adaption.net import Net as CoreNet
 from adaption.pycaffe.mode import settings
@@ -154,14 +159,44 @@ class Net:
         """Forward over any number of samples, in batches of the net's size; the last is padded."""
         if not kwargs:
             raise UsageError("forward_all is given no arrays", f"the inputs are {self.inputs}")
-        collected: dict[str, list[Array]] = {}
-        count = len(next(iter(kwargs.values())))
+        made: dict[str, list[Array]] = {}
         for chunk in self._batches(kwargs):
-            for name, values in self.forward(blobs, None, None, **chunk).items():
-                collected.setdefault(name, []).append(values.copy())
-        return {name: np.concatenate(parts)[:count] for name, parts in collected.items()}
+            _collect(made, self.forward(blobs, None, None, **chunk))
+        return _joined(made, len(next(iter(kwargs.values()))))
+
+    def forward_backward_all(
+        self,
+        blobs: Sequence[str] | None = None,
+        diffs: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Forward and backward over any number of samples, in batches of the net's size.
+
+        Args:
+            blobs, diffs: as in `forward` and `backward`.
+            kwargs: arrays of input blobs, and diffs of output blobs, by name.
+        Returns: blobs and diffs by name. The diffs of parameters are summed over the batches.
+        """
+        known = {*self.inputs, *self.outputs}
+        if not kwargs or not known.issuperset(kwargs):
+            raise UsageError(
+                f"forward_backward_all is given {sorted(kwargs)}",
+                f"the inputs are {self.inputs}, the outputs {self.outputs}",
+            )
+        ahead = self._batches({k: v for k, v in kwargs.items() if k in self.inputs})
+        back = self._batches({k: v for k, v in kwargs.items() if k in self.outputs})
+        made: dict[str, list[Array]] = {}
+        grads: dict[str, list[Array]] = {}
+        nothing: dict[str, Array] = {}
+        for inputs, tops in zip_longest(ahead, back, fillvalue=nothing):
+            _collect(made, self.forward(blobs, None, None, **inputs))
+            _collect(grads, self.backward(diffs, None, None, **tops))
+        count = len(next(iter(kwargs.values())))
+        return _joined(made, count), _joined(grads, count)
 
     def _batches(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Array]]:
+        if not arrays:
+            return
         count = len(next(iter(arrays.values())))
         size = self.blobs[next(iter(arrays))].shape[0]
         for at in range(0, count, size):
@@ -185,14 +220,35 @@ class Net:
         """Write a binary caffemodel."""
         self._net.save(path)
 
+    def save_hdf5(self, path: PathLike) -> None:
+        """Write the weights as HDF5, whatever the file is called."""
+        with atomic_write(path, "w+b") as out:
+            write_hdf5(out, self._net.weights())
+
+    def load_hdf5(self, path: PathLike) -> None:
+        """Load weights from HDF5 by layer name. Raises: FileFormatError on another kind of file."""
+        kind = kind_of(path)
+        if kind != "hdf5":
+            raise wrong_kind(path, kind, "HDF5 weights", "load a .caffemodel with copy_from")
+        self._net.load(Weights(read_hdf5(path), file=path))
+
+    def share_with(self, other: Net) -> None:
+        """Use the weights of `other`'s layers of the same name; diffs stay apart."""
+        self._net.share_with(other._net)
+
     def set_input_arrays(self, data: Any, labels: Any) -> None:
         """Hand arrays to the net's MemoryData layer: (N, C, H, W) and one label per sample."""
         node = self._net.nodes[0]
-        if not hasattr(node.layer, "set_arrays"):
+        if not hasattr(node.layer, "set_input_arrays"):
             raise UsageError(
                 "the first layer is no MemoryData layer", "fill the input blobs instead"
             )
-        node.layer.set_arrays(node.runtime, data, labels)
+        try:
+            node.layer.set_input_arrays(node.runtime, data, labels)
+        except AdaptionError as error:
+            raise error.at(
+                file=self._net.spec.file, layer=node.spec.name, layer_type=node.spec.type
+            ) from None
 
     def clear_param_diffs(self) -> None:
         """Set the diffs of all parameters to zero."""
@@ -211,3 +267,13 @@ def _fill(target: Array, values: Any, what: str) -> None:
             f"{what} has shape {shape}, the net has {target.shape}",
             "reshape the blob, then call net.reshape()",
         ) from None
+
+
+def _collect(lists: dict[str, list[Array]], made: Mapping[str, Array]) -> None:
+    for name, values in made.items():
+        lists.setdefault(name, []).append(np.atleast_1d(values).copy())
+
+
+def _joined(lists: Mapping[str, list[Array]], count: int) -> dict[str, Array]:
+    """The batches in one array, without the padding of the last."""
+    return {name: np.concatenate(parts)[:count] for name, parts in lists.items()}

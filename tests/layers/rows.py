@@ -308,7 +308,7 @@ def _detection() -> list[Row]:
             (spread(2, 8, 4, 5), regions),
         ),
         Row("SmoothL1LossOHEM", "", boxes),
-        Row("SmoothL1LossOHEM", "", (*boxes, spread(3, 4, seed=2)), tops=1, note="weights"),
+        Row("SmoothL1LossOHEM", "", (*boxes, spread(3, 4, seed=2)), note="weights"),
         Row("SoftmaxWithLossOHEM", "", (spread(3, 4), label)),
         Row(
             "SoftmaxWithLossOHEM", "loss_param { ignore_label: 3 }", (spread(3, 4), label), note="i"

@@ -10,7 +10,6 @@ import adaption.pycaffe as caffe
 from tests.golden_cases import Case, cases, compare
 
 (API,) = [c for c in cases("python_api") if c.id in ("api_net", "missing")]
-LATER = 'comes with the issue "All of Caffe"'
 
 
 def net_of(case: Case) -> caffe.Net:
@@ -57,8 +56,6 @@ def test_backward(case: Case) -> None:
 @pytest.mark.parametrize("case", [API])
 def test_forward_backward_all(case: Case) -> None:
     net = net_of(case)
-    if not hasattr(net, "forward_backward_all"):
-        pytest.skip(f"forward_backward_all {LATER}")
     out, diff = net.forward_backward_all(
         blobs=["ip2"], diffs=["ip1"], data=case.arrays["x10"], prob=case.arrays["fba_prob_diff"]
     )
