@@ -48,6 +48,7 @@ def place(anchors: NDArray[np.float64], stride: int, height: int, width: int) ->
     return placed
 
 
+@np.errstate(invalid="ignore", over="ignore")  # predictions may be anything
 def move(boxes: Array, deltas: Array, height: float, width: float) -> Array:
     """Boxes moved and scaled by predictions (n, 4), cut to the image. Source: bbox_transform.py."""
     side = sides(boxes)

@@ -56,7 +56,7 @@ class BoxAnnotatorOHEM(Layer):
         for i in set(image.flatten().tolist()):
             own = hardest_first[image.flatten()[hardest_first] == i]
             learns[own[: self.roi_per_img]] = True
-        learns = learns.view_as(image).unsqueeze(1)
+        learns = learns.reshape(image.shape).unsqueeze(1)
         labels, weights = labels.reshape(learns.shape), weights.reshape(_four(weights.shape))
         return torch.where(learns, labels, self.ignore_label), torch.where(learns, weights, 0)
 

@@ -67,6 +67,7 @@ def _side(end: Array, start: Array, last: int) -> Array:
     return np.maximum(end, 0, out=end)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # predictions may be anything
 def suppress(
     boxes: Array,
     threshold: float,

@@ -46,6 +46,7 @@ def read_objects(rows: Array, background: int, *, use_difficult: bool) -> Object
     return Objects(rows[:, 0].astype(int), labels, rows[:, 3:7])
 
 
+@np.errstate(invalid="ignore", over="ignore")  # predictions may be anything
 def match(
     truth: Array, boxes: Array, *, threshold: float | None, ignore_cross_boundary: bool
 ) -> tuple[Indices, Array]:
@@ -57,7 +58,7 @@ def match(
     Returns: for each box the index of its object, NONE or LEFT_OUT (P,), and its overlap (P,).
     """
     pairs = overlap(boxes.T[:, :, None], truth.T[:, None])
-    pairs[pairs <= LEAST_OVERLAP] = 0
+    pairs[~(pairs > LEAST_OVERLAP)] = 0
     index = np.full(len(boxes), NONE)
     if ignore_cross_boundary:
         is_outside = ((boxes < 0) | (boxes > 1)).any(1)
@@ -95,5 +96,6 @@ def hardest(
     if boxes is None:
         return eligible[best_first(loss[eligible], count)]
     order = eligible[best_first(loss[eligible], top_k)]
-    order = order[size(boxes[order].T) >= LEAST_SIZE]
+    with np.errstate(invalid="ignore", over="ignore"):
+        order = order[size(boxes[order].T) >= LEAST_SIZE]
     return order[suppress(boxes[order], threshold, limit=count)]

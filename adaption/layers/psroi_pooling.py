@@ -60,7 +60,7 @@ class PSROIPooling(Layer):
         # Sums over everything above and to the left of a pixel, so that a cell takes four of them;
         # in double, since they are subtracted.
         sums = F.pad(x.double().cumsum(2).cumsum(3), (1, 0, 1, 0))
-        maps = sums.view(x.shape[0], -1, self._cells, self._cells, *sums.shape[2:])
+        maps = sums.reshape(x.shape[0], -1, self._cells, self._cells, *sums.shape[2:])
         rows = torch.arange(self._cells, device=x.device)
 
         def corner(y: Tensor, at: Tensor) -> Tensor:

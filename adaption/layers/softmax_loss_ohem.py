@@ -55,4 +55,4 @@ class SoftmaxWithLossOHEM(Layer):
         p = log_p.detach().exp()
         if original and len(self.spec.tops) == 3:
             p = torch.zeros_like(p)  # with a third top the original leaves the second one empty
-        return (total, p, losses.detach().view_as(label))[: len(self.spec.tops)]
+        return (total, p, losses.detach().reshape(label.shape))[: len(self.spec.tops)]

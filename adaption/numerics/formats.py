@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from adaption.errors import FieldError
-from adaption.numerics.rounding import ROUNDINGS
+from adaption.numerics.rounding import ROUNDINGS, steps_half_away
 
 __all__ = ["FixedPoint", "Format"]
 
@@ -107,6 +107,8 @@ class FixedPoint:
         float32 holds every code up to 24 bits. A wider word of float32 data saturates at the
         float32 nearest to its greatest code, as in the original: Q16.16 at 32768.0.
         """
+        if self.rounding == "half_away" and abs(self.frac_length) <= 64:
+            return steps_half_away(x, self.lsb).clamp_(self.min_code, self.max_code)
         # Clamping first gives the same result (the bounds are integers) and keeps infinities out
         # of the rounding.
         scaled = (x * 2.0**self.frac_length).clamp_(self.min_code, self.max_code)

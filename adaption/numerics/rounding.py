@@ -8,7 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-__all__ = ["ROUNDINGS", "round_half_away", "round_stochastic"]
+__all__ = ["ROUNDINGS", "round_half_away", "round_stochastic", "steps_half_away"]
 
 # The largest value below one half. trunc(x + copysign(this, x)) is round-half-away for every x;
 # with 0.5 itself, 0.49999997 would become 1.
@@ -24,6 +24,17 @@ def round_half_away(x: Tensor) -> Tensor:
     """Nearest integer, ties away from zero: C's `round`, and ADaPTION's DETERMINISTIC."""
     half = torch.tensor(_BELOW_HALF[x.dtype], dtype=x.dtype, device=x.device)
     return torch.copysign(half, x).add_(x).trunc_()
+
+
+def steps_half_away(x: Tensor, step: float) -> Tensor:
+    """round_half_away(x / step) in fewer passes over memory.
+
+    Args:
+        step: a power of two, 2^-64..2^64. Scaling by it changes no bit of a sum, so half a step
+            can be added before the division, which truncates in the same pass.
+    """
+    half = torch.tensor(_BELOW_HALF[x.dtype] * step, dtype=x.dtype, device=x.device)
+    return torch.copysign(half, x).add_(x).div_(step, rounding_mode="trunc")
 
 
 def round_half_even(x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Classifier(Net):
     Args:
         model_file, pretrained_file: prototxt and caffemodel.
         image_dims: (height, width) images are resized to before they are cropped; default: the
-            size of the input.
+            size of the input, which is also the least.
         mean, input_scale, raw_scale, channel_swap: as Transformer takes them.
     Raises: AdaptionError when files are bad or settings do not fit the input.
     """
@@ -42,9 +42,13 @@ class Classifier(Net):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = image_transformer(self, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
-        self.image_dims = np.array(
-            self.crop_dims if image_dims is None or not len(image_dims) else image_dims, np.int64
-        )
+        given = self.crop_dims if image_dims is None or not len(image_dims) else image_dims
+        self.image_dims = np.array(given, np.int64)
+        if self.image_dims.shape != (2,) or (self.image_dims < self.crop_dims).any():
+            raise ShapeError(
+                f"image_dims is {tuple(self.image_dims.tolist())}, allowed: height and width of"
+                f" at least {tuple(self.crop_dims.tolist())}, the size of the input"
+            )
 
     def predict(self, inputs: Sequence[Any], oversample: bool = True) -> NDArray[np.float32]:
         """Scores of images.
@@ -54,7 +58,7 @@ class Classifier(Net):
             oversample: average over ten crops (corners, centre, and their mirror images); the
                 centre crop alone otherwise.
         Returns: (N, classes); without oversampling, what the output blob holds for N images.
-        Raises: ShapeError when an image is smaller than the crop, or no image is given.
+        Raises: ShapeError when no image is given, or one is not (H, W, K).
         """
         images = [resize_image(image, self.image_dims.tolist()) for image in inputs]
         if not images:

@@ -103,7 +103,7 @@ def test_gradient_in_test_takes_statistics_as_fixed_unless_the_original_is_asked
 
 def test_ctpn_averages_along_its_axis() -> None:
     net = net_of(
-        'type: "BN" bottom: "x" top: "y" bn_param { axis: 2 decay: 0.25 scale_filler { value: 1 } }',
+        'type: "BN" bottom: "x" top: "y" bn_param { axis: 2 decay: 0.25 }',
         {"x": X},
         "TRAIN",
     )

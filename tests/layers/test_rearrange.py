@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from tests.layers.snippets import error_of, forward, layer_of
 
@@ -18,7 +19,11 @@ def darknet(x: np.ndarray, s: int) -> np.ndarray:
 
 def space_to_depth(x: np.ndarray, s: int) -> np.ndarray:
     n, c, h, w = x.shape
-    return x.reshape(n, c, h // s, s, w // s, s).transpose(0, 3, 5, 1, 2, 4).reshape(n, -1, h // s, w // s)
+    return (
+        x.reshape(n, c, h // s, s, w // s, s)
+        .transpose(0, 3, 5, 1, 2, 4)
+        .reshape(n, -1, h // s, w // s)
+    )
 
 
 def depth_to_space(x: np.ndarray, s: int) -> np.ndarray:
@@ -38,7 +43,10 @@ def depth_to_space(x: np.ndarray, s: int) -> np.ndarray:
             X[:, [0, 2, 4, 6, 1, 3, 5, 7]],
         ),
         ('type: "ShuffleChannel"', X),
-        ('type: "Transpose" transpose_param { dim: 3 dim: 0 dim: 2 dim: 1 }', X.transpose(3, 0, 2, 1)),
+        (
+            'type: "Transpose" transpose_param { dim: 3 dim: 0 dim: 2 dim: 1 }',
+            X.transpose(3, 0, 2, 1),
+        ),
         ('type: "Reverse"', X[::-1]),
         ('type: "Reverse" reverse_param { axis: -2 }', X[:, :, ::-1]),
         (
@@ -54,8 +62,6 @@ def test_values(snippet: str, want: np.ndarray) -> None:
 def test_reorg_of_deeptextspotter_is_plain() -> None:
     layer = layer_of('type: "Reorg" reorg_param { stride: 2 }', dialect="deeptextspotter")
     x = X[:, :3]
-    import torch
-
     y = layer.forward(torch.from_numpy(x.copy()))
     np.testing.assert_array_equal(y.numpy(), space_to_depth(x, 2))
     assert layer.top_shapes(x.shape) == [y.shape]

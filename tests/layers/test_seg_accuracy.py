@@ -46,7 +46,7 @@ def test_counts_go_on_without_reset() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(FieldError, match="label is 255, allowed: 0..2"):
+    with pytest.raises(FieldError, match=r"label is 255, allowed: 0\.\.2"):
         run([0, 0, 0, 255], "")
     message = error_of('type: "SegAccuracy"', (1, 3, 2, 2), (1, 2, 2))
     assert "bottoms have shapes (1, 3, 2, 2) and (1, 2, 2), allowed" in message

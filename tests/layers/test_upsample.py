@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from adaption.errors import FieldError
 from tests.layers.snippets import error_of, forward, net_of
 
 MASKED = 'type: "Upsample" upsample_param { %s }'
@@ -47,7 +48,7 @@ def test_without_a_mask_each_value_is_repeated(param: str, scale: int) -> None:
 
 
 def test_index_beyond_the_plane() -> None:
-    with pytest.raises(Exception, match="mask index is 16, allowed: 0..15, the places of a 4 x 4"):
+    with pytest.raises(FieldError, match=r"mask index is 16, allowed: 0\.\.15, the places of a 4"):
         forward(MASKED % "", np.ones((1, 1, 2, 2)), np.full((1, 1, 2, 2), 16))
 
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from adaption.numerics import ROUNDINGS, FixedPoint
+from adaption.numerics.rounding import round_half_away, steps_half_away
 
 
 def generator(seed: int) -> torch.Generator:
@@ -95,3 +96,23 @@ def test_stochastic_is_exact_where_the_sum_does_not_fit_the_mantissa() -> None:
 
 def test_only_stochastic_is_random() -> None:
     assert {n for n in ROUNDINGS if FixedPoint(8, 4, n).is_random} == {"stochastic"}
+
+
+@pytest.mark.parametrize("frac_length", [-64, -20, -3, 0, 1, 7, 14, 30, 64])
+def test_steps_equal_scaling_and_rounding_bit_for_bit(frac_length: int) -> None:
+    step = 2.0**-frac_length
+    bits = torch.randint(
+        -(2**31), 2**31 - 1, (200_000,), generator=torch.Generator().manual_seed(1)
+    )
+    anything = bits.to(torch.int32).view(torch.float32)
+    ties = (torch.arange(-5000, 5000) + 0.5) * step
+    around = torch.stack(
+        [ties, ties.nextafter(ties * 0), ties.nextafter(ties * torch.inf)]
+    ).flatten()
+    x = torch.cat([anything, around, torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan])])
+    # Denormals are left out: x / step may lose their bits, half a step never meets them.
+    x = x[~((x != 0) & (x.abs() < torch.finfo(torch.float32).tiny))]
+    want = round_half_away(x * 2.0**frac_length)
+    found = steps_half_away(x, step)
+    assert torch.equal(torch.nan_to_num(found), torch.nan_to_num(want))
+    assert torch.equal(found.isnan(), want.isnan())

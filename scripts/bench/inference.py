@@ -1,0 +1,108 @@
+"""How long is a forward pass at batch 1, against eager torch in NCHW on the same layers?
+
+    python scripts/bench/inference.py deploy.prototxt [more.prototxt ...] [--threads 2] [--rounds 10]
+
+Weights are random. "eager" calls torch's own operators layer by layer on contiguous NCHW tensors;
+"float" is our net; "low precision" is our net with 8-bit weights and activations, weights rounded
+once. The three run in turn, round by round, so that a drifting machine meets all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from adaption.graph import NetState, build_spec, input_shapes, with_inputs
+from adaption.io.netfile import read_net
+from adaption.net import Net
+from adaption.precision.measure import measure
+from adaption.precision.propose import propose
+from adaption.precision.rewrite import rewrite
+
+
+class OneBatch:
+    """One random sample per input."""
+
+    def __init__(self, net: Net) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.blobs = {n: torch.randn(net.blobs[n].shape, generator=generator) for n in net.inputs}
+        self.names = ["0"]
+
+
+def main() -> None:
+    """Print one table, a row per net."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("nets", nargs="+", type=Path)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=10)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(f"{platform.machine()}, {args.threads} threads, torch {torch.__version__}, median of")
+    print(f"{args.rounds} rounds; ratios are of medians")
+    print("net                    eager ms  float ms  low ms  float/eager  low/float")
+    for path in args.nets:
+        print(row(path, args.rounds), flush=True)
+
+
+def row(path: Path, rounds: int) -> str:
+    """The figures of one net."""
+    file = read_net(path)
+    spec = build_spec(file.message, NetState(), file=file.file)
+    one = {name: (1, *shape[1:]) for name, shape in input_shapes(spec).items()}
+    net = Net(with_inputs(spec, one), seed=0)
+    batch = OneBatch(net)
+    proposal = propose(net.spec, measure(net, [batch]), bits=8)
+    low_spec = build_spec(rewrite(file, proposal).message, NetState())
+    low = Net(with_inputs(low_spec, one), seed=0)
+    medians = compare(
+        [
+            lambda: eager(net, batch),
+            lambda: net.forward(batch.blobs),
+            lambda: low.forward(batch.blobs),
+        ],
+        rounds,
+    )
+    plain, full, rounded = medians
+    return (
+        f"{path.stem[:22]:22} {plain * 1e3:8.1f} {full * 1e3:9.1f} {rounded * 1e3:7.1f}"
+        f" {full / plain:12.2f} {rounded / full:10.2f}"
+    )
+
+
+@torch.no_grad()
+def eager(net: Net, batch: OneBatch) -> None:
+    """Torch's operators on contiguous tensors, without our net's bookkeeping."""
+    values = dict(batch.blobs)
+    for node in net.nodes:
+        if node.spec.type == "Input":
+            continue
+        bottoms = [values[b] for b in node.spec.bottoms]
+        blobs = [b.tensor for b in node.masters]
+        if node.layer.same_tops_as_bottoms:
+            tops = [node.layer.run(node.runtime, x, *blobs) for x in bottoms]
+        else:
+            made = node.layer.run(node.runtime, *bottoms, *blobs)
+            tops = list(made) if isinstance(made, tuple | list) else [made]
+        values.update(zip(node.spec.tops, tops, strict=True))
+
+
+def compare(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Median seconds of each call; the calls take turns."""
+    times: list[list[float]] = [[] for _ in calls]
+    for turn in range(rounds + 2):
+        for call, found in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            if turn >= 2:  # the first two warm up
+                found.append(time.perf_counter() - start)
+    return [statistics.median(found) for found in times]
+
+
+if __name__ == "__main__":
+    main()
