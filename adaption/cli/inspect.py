@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 
-from adaption.cli.options import add_output_flags, shape_of
+from adaption.cli.options import add_net_flags, add_output_flags, shape_of
 
 HELP = "show what is in these files: layers, shapes, parameters, MACs"
 EXAMPLE = "  adaption inspect deploy.prototxt net.caffemodel"
@@ -19,8 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILE", help="a prototxt, a caffemodel, or both"
     )
     parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TEST", help="default TEST")
-    parser.add_argument("--level", type=int, default=0, help="level of the net state")
-    parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
+    add_net_flags(parser)
     parser.add_argument(
         "--input",
         action="append",
@@ -40,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         phase=args.phase,
         level=args.level,
         stages=[s for s in args.stage.split(",") if s],
+        dialect=args.dialect,
         inputs=dict(shape_of(text) for text in args.input),
     )
     if args.json:

@@ -10,7 +10,25 @@ from adaption.errors import FieldError
 if TYPE_CHECKING:
     from adaption.data import Transform
 
-__all__ = ["add_output_flags", "add_preprocessing_flags", "shape_of", "transform_of"]
+__all__ = [
+    "add_net_flags",
+    "add_output_flags",
+    "add_preprocessing_flags",
+    "shape_of",
+    "transform_of",
+]
+
+
+def add_net_flags(parser: argparse.ArgumentParser) -> None:
+    """The net state, and the fork where forks disagree."""
+    parser.add_argument("--level", type=int, default=0, help="level of the net state")
+    parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
+    parser.add_argument(
+        "--dialect",
+        metavar="NAME",
+        help="Caffe fork whose meaning counts where forks disagree about a layer type and its"
+        " fields do not tell (segnet, pspnet, textboxes, ...)",
+    )
 
 
 def add_output_flags(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,12 @@ import argparse
 import json
 import sys
 
-from adaption.cli.options import add_output_flags, add_preprocessing_flags, transform_of
+from adaption.cli.options import (
+    add_net_flags,
+    add_output_flags,
+    add_preprocessing_flags,
+    transform_of,
+)
 
 HELP = "make a fixed-point version of a net, prove it right, and report"
 EXAMPLE = (
@@ -55,8 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N samples only")
     parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
     parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
-    parser.add_argument("--level", type=int, default=0, help="level of the net state")
-    parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
+    add_net_flags(parser)
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 
@@ -82,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         level=args.level,
         stages=[s for s in args.stage.split(",") if s],
+        dialect=args.dialect,
         quiet=args.quiet or args.json,
     )
     for notice in result.notices:

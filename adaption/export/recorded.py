@@ -124,6 +124,7 @@ def _compare(
     found = net.blobs[name].tensor.numpy().astype(np.float64)
     if found.ndim and want.ndim and len(want) < len(found):
         found = found[: len(want)]
+    want = _without_padding(want, found.shape)
     if found.size != want.size:
         raise DataError(
             f'blob "{name}" has shape {want.shape}, the net gives {found.shape}',
@@ -134,6 +135,18 @@ def _compare(
     relative = difference / max(float(np.abs(want).max(initial=0.0)), 1e-6)
     # Written so that NaN counts as a difference.
     return RecordedBlob(name, want.size, difference, relative, bool(relative <= tolerance))
+
+
+def _without_padding(want: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """`want` cut to `shape` where all that is cut off is zero.
+
+    OpenCV gives detections as a fixed number of rows and fills up with zeros; Caffe gives as many
+    rows as there are detections.
+    """
+    if want.ndim != len(shape) or any(w < s for w, s in zip(want.shape, shape, strict=True)):
+        return want
+    kept = want[tuple(slice(size) for size in shape)]
+    return kept if np.count_nonzero(kept) == np.count_nonzero(want) else want
 
 
 def read_arrays(path: str | os.PathLike[str], only: str = "") -> dict[str, NDArray[Any]]:

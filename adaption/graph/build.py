@@ -23,6 +23,7 @@ def build_spec(
     *,
     file: str | None = None,
     lines: Sequence[int | None] = (),
+    dialect: str | None = None,
 ) -> NetSpec:
     """The layers that `state` keeps, checked for wiring.
 
@@ -31,6 +32,7 @@ def build_spec(
         state: the caller's phase, level and stages; stages of the file's own `state` are added.
         file: path named in errors.
         lines: source line of each `layer`, in order.
+        dialect: Caffe fork whose meaning counts where forks disagree about a layer type.
     Raises: LayerError naming file, line and layer: unknown bottom, a top written twice, a layer
         without a type, both include and exclude rules.
     """
@@ -57,6 +59,7 @@ def build_spec(
         level=full.level,
         stages=full.stages,
         file=file,
+        dialect=dialect,
         force_backward=message.force_backward,
         debug_info=message.debug_info,
     )

@@ -38,6 +38,7 @@ class NetSpec:
     level: int = 0
     stages: tuple[str, ...] = ()
     file: str | None = None
+    dialect: str | None = None  # Caffe fork that decides where forks disagree about a type
     force_backward: bool = False
     debug_info: bool = False
 

@@ -71,6 +71,7 @@ def quantize(
     seed: int = 0,
     level: int = 0,
     stages: Sequence[str] = (),
+    dialect: str | None = None,
     quiet: bool = False,
 ) -> QuantizeResult:
     """Make a fixed-point version of a net, prove it right, and report.
@@ -86,6 +87,8 @@ def quantize(
         batch_size: samples per forward pass; None chooses by memory.
         limit: use the first so many samples only.
         seed: of stochastic rounding and random cropping.
+        level, stages: of the net state.
+        dialect: Caffe fork that decides where forks disagree about a layer type.
         quiet: show no progress.
     Raises: AdaptionError on bad input; nothing is written then.
     """
@@ -97,7 +100,8 @@ def quantize(
 
     net_file = read_net(net)
     trained = read_weights(weights)
-    spec = _spec(net_file, level, stages)
+    state = NetState("TEST", level, tuple(stages))
+    spec = _spec(net_file, state, dialect)
     unknown = unknown_layers(spec.layers)
     if unknown is not None:
         raise unknown.at(file=spec.file)
@@ -126,7 +130,7 @@ def quantize(
         round_bias=round_bias,
     )
     low_file = rewrite(net_file, proposal)
-    low = Net(fed_by(_spec(low_file, level, stages), feed), trained, seed=seed)
+    low = Net(fed_by(_spec(low_file, state, dialect), feed), trained, seed=seed)
     batches = track(feed, f"running it in {bits} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
 
@@ -134,7 +138,7 @@ def quantize(
         write_net(low_file, stage / "net_lp.prototxt")
         low.save(stage / "net_lp.caffemodel")
         proposal.save(stage / "plan.json")
-        proof = _prove(low, feed, stage, level, stages, seed)
+        proof = _prove(low, feed, stage, state, seed)
         summary = _summary(full, low, feed, measured, proposal, before, after)
         summary["verification"] = proof
         summary["files"] = _files(net, weights, folder, stage)
@@ -146,13 +150,14 @@ def quantize(
         with atomic_write(stage / "summary.json", "w") as file:
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
-    return QuantizeResult(folder, summary, proposal, [str(n) for n in net_file.notices])
+    return QuantizeResult(folder, summary, proposal, [*map(str, net_file.notices), *full.notices])
 
 
-def _spec(net_file: NetFile, level: int, stages: Sequence[str]) -> NetSpec:
+def _spec(net_file: NetFile, state: NetState, dialect: str | None) -> NetSpec:
     return build_spec(
         net_file.message,
-        NetState("TEST", level, tuple(stages)),
+        state,
+        dialect=dialect,
         file=net_file.file,
         lines=net_file.lines,
     )
@@ -171,14 +176,12 @@ def _load_all(net: Net, trained: Weights) -> None:
         ).at(file=trained.file)
 
 
-def _prove(
-    low: Net, feed: Feed, stage: Path, level: int, stages: Sequence[str], seed: int
-) -> list[dict[str, Any]]:
+def _prove(low: Net, feed: Feed, stage: Path, state: NetState, seed: int) -> list[dict[str, Any]]:
     """Read the written files back and hold them, and the ONNX file, against the net that ran."""
     batch = next(iter(feed))
     inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
     count = len(batch.names[:PROOF_SAMPLES])
-    again_spec = _spec(read_net(stage / "net_lp.prototxt"), level, stages)
+    again_spec = _spec(read_net(stage / "net_lp.prototxt"), state, low.spec.dialect)
     again = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
     differing = _differing_blobs(low, again, inputs, seed)
     proof: list[dict[str, Any]] = [

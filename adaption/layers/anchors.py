@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from adaption.errors import ShapeError
 from adaption.layers.base import Shape
 
-__all__ = ["base_anchors", "check_bottoms", "move", "place", "sides"]
+__all__ = ["base_anchors", "cells_first", "check_bottoms", "move", "place", "sides"]
 
 Array = NDArray[np.float32]
 

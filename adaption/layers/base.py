@@ -288,7 +288,10 @@ def choose_class(
         chosen, why = str(dialect), "the dialect asked for"
     else:
         alike = [spec, *(s for s in net if s.type == spec.type)]
-        chosen = max(possible, key=lambda name: max(variants[name].claims(s) for s in alike))
+        fit = {name: max(variants[name].claims(s) for s in alike) for name in possible}
+        chosen = max(possible, key=lambda name: fit[name])
+        if fit[chosen] == 1 and all(fit[name] < 1 for name in possible if name != chosen):
+            return variants[chosen], ""  # the usual one; nothing points elsewhere
         why = f"its fields fit {', '.join(possible)}; dialect={chosen} says it for certain"
     return variants[chosen], f'layer "{spec.name}" ({spec.type}) is read as {chosen} has it: {why}'
 

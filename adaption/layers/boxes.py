@@ -17,7 +17,18 @@ from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
 
-__all__ = ["Priors", "best_first", "overlap", "pixel_overlap", "read_priors", "size", "suppress"]
+__all__ = [
+    "Priors",
+    "best_first",
+    "check_predictions",
+    "count_priors",
+    "overlap",
+    "pixel_overlap",
+    "read_priors",
+    "size",
+    "suppress",
+    "to_array",
+]
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.intp]

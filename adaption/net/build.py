@@ -9,15 +9,28 @@ import torch
 
 from adaption.errors import AdaptionError, FieldError, ShapeError
 from adaption.graph import LayerSpec, NetSpec
-from adaption.layers.base import Layer, Runtime, build_layer, choose_class, unknown_layers
+from adaption.layers.base import (
+    Layer,
+    Runtime,
+    build_layer,
+    choose_class,
+    known_dialects,
+    unknown_layers,
+)
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.fillers import fill
 from adaption.net.node import Node
 from adaption.net.plan import layer_formats
 
-__all__ = ["build_nodes", "infer_shapes"]
+__all__ = ["build_nodes", "dialect_notices", "infer_shapes"]
 
 Shape = tuple[int, ...]
+
+
+def dialect_notices(spec: NetSpec) -> list[str]:
+    """A sentence for each layer whose type forks disagree about: which one is taken, and why."""
+    said = (choose_class(item, spec.dialect, spec.layers)[1] for item in spec.layers)
+    return [sentence for sentence in said if sentence]
 
 
 def build_nodes(
@@ -25,14 +38,17 @@ def build_nodes(
 ) -> list[Node]:
     """One node per layer, without shapes yet.
 
-    Raises: UnknownLayerError listing every layer of unknown type; errors of single layers.
+    Raises: UnknownLayerError listing every layer of unknown type; FieldError on an unknown
+        dialect; errors of single layers.
     """
+    if spec.dialect is not None and spec.dialect not in known_dialects():
+        raise FieldError("dialect", spec.dialect, ", ".join(known_dialects()))
     unknown = unknown_layers(spec.layers)
     if unknown is not None:
         raise unknown
     nodes = []
     for item in _with_automatic_tops(spec.layers):
-        layer = build_layer(item, net=spec.layers)
+        layer = build_layer(item, spec.dialect, spec.layers)
         runtime = Runtime(
             training=spec.phase == "TRAIN"
             if not item.message.HasField("phase")

@@ -15,7 +15,7 @@ from adaption.graph import NetSpec, NetState, build_spec, insert_splits
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net
 from adaption.net.blob import Blob, SharedBlob
-from adaption.net.build import build_nodes, infer_shapes
+from adaption.net.build import build_nodes, dialect_notices, infer_shapes
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
@@ -36,6 +36,8 @@ class Net(nn.Module):
         original_semantics: reproduce the original ADaPTION where its behaviour is a defect.
         seed: seed of the generator behind fillers, dropout and stochastic rounding.
         end: keep the layers up to and including this one.
+        dialect: Caffe fork whose meaning counts where forks disagree about a layer type and the
+            layer's fields do not tell; `notices` says what was taken.
 
     `blobs` maps blob names to Blob, `params` layer names to lists of Blob, both in Caffe's order
     (Split layers included). Blobs are float32. `inputs` names the blobs that the caller fills,
@@ -58,9 +60,10 @@ class Net(nn.Module):
         original_semantics: bool = False,
         seed: int | None = None,
         end: str | None = None,
+        dialect: str | None = None,
     ) -> None:
         super().__init__()
-        self.spec = _up_to(_as_spec(net, NetState(phase, level, tuple(stages))), end)
+        self.spec = _up_to(_as_spec(net, NetState(phase, level, tuple(stages)), dialect), end)
         self.name = self.spec.name
         self.phase = self.spec.phase
         self.original_semantics = original_semantics
@@ -74,6 +77,7 @@ class Net(nn.Module):
             self.nodes = build_nodes(
                 with_splits, self.generator, original_semantics=original_semantics
             )
+            self.notices = dialect_notices(self.spec)
             self.blobs: dict[str, Blob] = {}
             infer_shapes(self.nodes, self.blobs, self.generator)
             mark_gradients(self.nodes, force_backward=self.spec.force_backward)
@@ -288,12 +292,12 @@ class Net(nn.Module):
         self.generator.manual_seed(seed)
 
 
-def _as_spec(net: PathLike | NetFile | NetSpec, state: NetState) -> NetSpec:
+def _as_spec(net: PathLike | NetFile | NetSpec, state: NetState, dialect: str | None) -> NetSpec:
     if isinstance(net, NetSpec):
         return net
     if not isinstance(net, NetFile):
         net = read_net(net)
-    return build_spec(net.message, state, file=net.file, lines=net.lines)
+    return build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)
 
 
 def _own_copy(name: str, value: Any) -> Tensor:

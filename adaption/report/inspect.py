@@ -140,6 +140,7 @@ def inspect(
     level: int = 0,
     stages: Sequence[str] = (),
     inputs: Mapping[str, tuple[int, ...]] | None = None,
+    dialect: str | None = None,
 ) -> Inspection:
     """Look into a prototxt, a caffemodel, or both.
 
@@ -147,6 +148,7 @@ def inspect(
         files: one or two paths, in any order; told apart by their content.
         phase, level, stages: the net state whose layers are shown.
         inputs: shapes of blobs that data layers make, where their data is not at hand.
+        dialect: Caffe fork that decides where forks disagree about a layer type.
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.
     """
@@ -165,7 +167,7 @@ def inspect(
         size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
-        made = _inspect_net(net, NetState(phase, level, tuple(stages)), inputs or {})
+        made = _inspect_net(net, NetState(phase, level, tuple(stages)), inputs or {}, dialect)
         if weights is not None:
             _hold_against(made, weights)
     else:
@@ -176,9 +178,12 @@ def inspect(
 
 
 def _inspect_net(
-    net: NetFile, state: NetState, inputs: Mapping[str, tuple[int, ...]]
+    net: NetFile,
+    state: NetState,
+    inputs: Mapping[str, tuple[int, ...]],
+    dialect: str | None,
 ) -> Inspection:
-    spec = build_spec(net.message, state, file=net.file, lines=net.lines)
+    spec = build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)
     spec = with_inputs(spec, inputs)
     views = {
         s.name: LayerView(
@@ -206,7 +211,7 @@ def _fill_shapes(spec: Any, views: dict[str, LayerView], blobs: dict[str, Any]) 
     for item in spec.layers:
         if not can_run(item) or any(b not in blobs for b in item.bottoms):
             continue
-        layer = build_layer(item)
+        layer = build_layer(item, spec.dialect, spec.layers)
         bottoms = [blobs[b] for b in item.bottoms]
         try:
             tops = layer.top_shapes(*bottoms)

@@ -56,7 +56,11 @@ def lenet() -> Summary:
         {"blob": n, "layer": n, "max_error": 0.0, "max_error_lsb": 0.0, "differing_share": 0.0}
         for n in ("conv1", "conv2", "ip1", "ip2")
     ]
-    files = {"net": "lenet.prototxt", "weights": "lenet.caffemodel", "weights_lp": "out/lp.caffemodel"}
+    files = {
+        "net": "lenet.prototxt",
+        "weights": "lenet.caffemodel",
+        "weights_lp": "out/lp.caffemodel",
+    }
     return {
         "format": "adaption.summary/1",
         "adaption_version": "0.1.0",
@@ -66,7 +70,13 @@ def lenet() -> Summary:
         "threshold": 0.0,
         "rounding": "half_away",
         "files": {k: {"path": v, "size_bytes": 1_725_006} for k, v in files.items()},
-        "data": {"source": "t10k", "kind": "lmdb", "samples": 500, "skipped": 0, "has_labels": True},
+        "data": {
+            "source": "t10k",
+            "kind": "lmdb",
+            "samples": 500,
+            "skipped": 0,
+            "has_labels": True,
+        },
         "preprocessing": {"channel_order": "BGR", "resize": [28, 28], "scale": 0.00390625},
         "layers": [
             *(layer(name, kind) for name, kind in names.items()),
