@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         stages=[s for s in args.stage.split(",") if s],
         dialect=args.dialect,
         inputs=dict(shape_of(text) for text in args.input),
+        end=args.end,
+        python_modules=args.allow_python,
     )
     if args.json:
         print(json.dumps(found.to_dict(), indent=2))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from adaption.data import Transform
 
 __all__ = [
+    "add_layer_flags",
     "add_net_flags",
     "add_output_flags",
     "add_preprocessing_flags",
@@ -28,6 +29,22 @@ def add_net_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="Caffe fork whose meaning counts where forks disagree about a layer type and its"
         " fields do not tell (segnet, pspnet, textboxes, ...)",
+    )
+    add_layer_flags(parser)
+
+
+def add_layer_flags(parser: argparse.ArgumentParser) -> None:
+    """Which layers are run, and which code of their own they may bring."""
+    parser.add_argument(
+        "--end", metavar="LAYER", help="leave out the layers behind this one (unknown ones, ...)"
+    )
+    parser.add_argument(
+        "--allow-python",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help='run layers of type "Python" from this module, found on PYTHONPATH (may be given'
+        " several times); otherwise they are refused, since a model file is data",
     )
 
 

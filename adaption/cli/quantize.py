@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         level=args.level,
         stages=[s for s in args.stage.split(",") if s],
         dialect=args.dialect,
+        end=args.end,
+        python_modules=args.allow_python,
         quiet=args.quiet or args.json,
     )
     for notice in result.notices:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
-from adaption.cli.options import add_output_flags
+from adaption.cli.options import add_layer_flags, add_output_flags
 
 HELP = "compare a net with its ONNX file, or with recorded blobs"
 EXAMPLE = (
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="of recorded blobs, relative to a blob's greatest magnitude (default 2e-4)",
     )
+    add_layer_flags(parser)
     add_output_flags(parser)
 
 
@@ -47,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
     from adaption.export.recorded import TOLERANCE, read_arrays, verify_recorded
     from adaption.net import Net
 
-    net = Net(args.net, args.weights)
+    net = Net(args.net, args.weights, end=args.end, python_modules=args.allow_python)
+    for notice in net.notices:
+        print(f"warning: {notice}", file=sys.stderr)
     is_onnx = args.other.endswith(".onnx")
     inputs = None
     if args.data is not None:

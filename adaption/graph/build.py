@@ -24,6 +24,7 @@ def build_spec(
     file: str | None = None,
     lines: Sequence[int | None] = (),
     dialect: str | None = None,
+    python_modules: Sequence[str] = (),
 ) -> NetSpec:
     """The layers that `state` keeps, checked for wiring.
 
@@ -33,6 +34,7 @@ def build_spec(
         file: path named in errors.
         lines: source line of each `layer`, in order.
         dialect: Caffe fork whose meaning counts where forks disagree about a layer type.
+        python_modules: modules whose classes may run as layers of type "Python".
     Raises: LayerError naming file, line and layer: unknown bottom, a top written twice, a layer
         without a type, both include and exclude rules.
     """
@@ -52,7 +54,7 @@ def build_spec(
                 file=file, line=line, layer=param.name, layer_type=param.type or None
             ) from None
         kept.append(spec)
-    return NetSpec(
+    made = NetSpec(
         name=message.name,
         layers=tuple(kept),
         phase=full.phase,
@@ -63,6 +65,7 @@ def build_spec(
         force_backward=message.force_backward,
         debug_info=message.debug_info,
     )
+    return made.allowing(python_modules) if python_modules else made
 
 
 def _layer_spec(param: caffe_pb2.LayerParameter, state: NetState, line: int | None) -> LayerSpec:

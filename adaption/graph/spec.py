@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from adaption.errors import LayerError, UsageError
+from adaption.io.prototxt_values import nearest_name
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
@@ -22,6 +25,8 @@ class LayerSpec:
     tops: tuple[str, ...]
     message: caffe_pb2.LayerParameter = field(repr=False, compare=False)
     line: int | None = field(default=None, compare=False)  # in the prototxt, from 1
+    # Modules whose code the caller lets type: "Python" layers run; never from the file.
+    python_modules: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_in_place(self) -> bool:
@@ -68,3 +73,34 @@ class NetSpec:
 
     def with_layers(self, layers: tuple[LayerSpec, ...]) -> NetSpec:
         return replace(self, layers=layers)
+
+    def allowing(self, python_modules: Sequence[str]) -> NetSpec:
+        """The net whose `type: "Python"` layers may run code of these modules.
+
+        Raises: UsageError when they are not the dotted names of modules.
+        """
+        given = tuple(python_modules)
+        if isinstance(python_modules, str) or not all(map(_is_module_name, given)):
+            raise UsageError(
+                f"python_modules is {python_modules!r}, allowed: names of modules",
+                'write python_modules=("my_layers",) or --allow-python my_layers, the name that the'
+                " prototxt gives as module",
+            )
+        return self.with_layers(tuple(replace(s, python_modules=given) for s in self.layers))
+
+    def up_to(self, end: str | None) -> NetSpec:
+        """The net cut behind the layer called `end`; None: all of it. Raises: LayerError."""
+        if end is None:
+            return self
+        names = [s.name for s in self.layers]
+        if end not in names:
+            near = nearest_name(end, tuple(names))
+            raise LayerError(
+                f"has no layer {end!r} to end at" + (f", did you mean {near!r}?" if near else ""),
+                f"its layers: {', '.join(names)}",
+            ).at(file=self.file)
+        return self.with_layers(self.layers[: names.index(end) + 1])
+
+
+def _is_module_name(name: object) -> bool:
+    return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))

@@ -18,11 +18,12 @@ from adaption._version import __version__
 from adaption.data import Transform
 from adaption.errors import AdaptionError, UsageError, WeightsError
 from adaption.export import export_onnx, verify
-from adaption.graph import NetSpec, NetState, build_spec
+from adaption.graph import NetState
 from adaption.io.atomic import atomic_write
-from adaption.io.caffemodel import Weights, read_weights
+from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.part import Part
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
@@ -72,6 +73,8 @@ def quantize(
     level: int = 0,
     stages: Sequence[str] = (),
     dialect: str | None = None,
+    end: str | None = None,
+    python_modules: Sequence[str] = (),
     quiet: bool = False,
 ) -> QuantizeResult:
     """Make a fixed-point version of a net, prove it right, and report.
@@ -89,6 +92,9 @@ def quantize(
         seed: of stochastic rounding and random cropping.
         level, stages: of the net state.
         dialect: Caffe fork that decides where forks disagree about a layer type.
+        end: run and quantize the layers up to this one; those behind it, of unknown types or not,
+            stay as they are in the files that are written.
+        python_modules: modules whose classes may run as layers of type "Python"; see Net.
         quiet: show no progress.
     Raises: AdaptionError on bad input; nothing is written then.
     """
@@ -101,7 +107,8 @@ def quantize(
     net_file = read_net(net)
     trained = read_weights(weights)
     state = NetState("TEST", level, tuple(stages))
-    spec = _spec(net_file, state, dialect)
+    part = Part(state, dialect, end, python_modules)
+    spec = part.of(net_file)
     unknown = unknown_layers(spec.layers)
     if unknown is not None:
         raise unknown.at(file=spec.file)
@@ -130,19 +137,24 @@ def quantize(
         round_bias=round_bias,
     )
     low_file = rewrite(net_file, proposal)
-    low = Net(fed_by(_spec(low_file, state, dialect), feed), trained, seed=seed)
+    low = Net(fed_by(part.of(low_file), feed), trained, seed=seed)
     batches = track(feed, f"running it in {bits} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
 
     with _staging(folder) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
-        low.save(stage / "net_lp.caffemodel")
+        held = part.weights(low, trained, low_file)
+        write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
-        proof = _prove(low, feed, stage, state, seed)
+        proof = _prove(low, feed, stage, part, seed)
         summary = _summary(full, low, feed, measured, proposal, before, after)
         summary["verification"] = proof
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
+        if end is not None:
+            summary["notes"].append(
+                f'Layers behind "{end}" were not run; they are in the files as they were.'
+            )
         summary["seconds"] = time.monotonic() - started
         summary = finite_only(summary)
         write_report(summary, stage / "report.html")
@@ -151,16 +163,6 @@ def quantize(
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
     return QuantizeResult(folder, summary, proposal, [*map(str, net_file.notices), *full.notices])
-
-
-def _spec(net_file: NetFile, state: NetState, dialect: str | None) -> NetSpec:
-    return build_spec(
-        net_file.message,
-        state,
-        dialect=dialect,
-        file=net_file.file,
-        lines=net_file.lines,
-    )
 
 
 def _load_all(net: Net, trained: Weights) -> None:
@@ -176,12 +178,12 @@ def _load_all(net: Net, trained: Weights) -> None:
         ).at(file=trained.file)
 
 
-def _prove(low: Net, feed: Feed, stage: Path, state: NetState, seed: int) -> list[dict[str, Any]]:
+def _prove(low: Net, feed: Feed, stage: Path, part: Part, seed: int) -> list[dict[str, Any]]:
     """Read the written files back and hold them, and the ONNX file, against the net that ran."""
     batch = next(iter(feed))
     inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
     count = len(batch.names[:PROOF_SAMPLES])
-    again_spec = _spec(read_net(stage / "net_lp.prototxt"), state, low.spec.dialect)
+    again_spec = part.of(read_net(stage / "net_lp.prototxt"))
     again = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
     differing = _differing_blobs(low, again, inputs, seed)
     proof: list[dict[str, Any]] = [

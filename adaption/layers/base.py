@@ -7,7 +7,6 @@ default. Files in the folders of `PACKAGES` are found by scanning, so adding a l
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from adaption.errors import AdaptionError, LayerError, ShapeError, UnknownLayerError
-from adaption.graph import LayerSpec
+from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError, UnknownLayerError
+from adaption.graph import LayerSpec, NetSpec
+from adaption.io.prototxt_values import nearest_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,8 +79,11 @@ class Layer:
     is_source: ClassVar[bool] = False  # brings data of its own; its tops have no bottoms
     same_tops_as_bottoms: ClassVar[bool] = False  # one top per bottom, each on its own
     writes_blobs: ClassVar[bool] = False  # forward changes its own blobs (BatchNorm)
+    takes_blobs: ClassVar[bool] = False  # works on the net's blobs themselves, see `bind`
     takes_channels_last: ClassVar[bool] = False  # forward is as fast on NHWC memory, or faster
     no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
+
+    refuses: ClassVar[tuple[str, ...]] = ()  # fields that change the numbers but are not computed
 
     spec: LayerSpec
 
@@ -105,6 +108,17 @@ class Layer:
     ) -> Sequence[caffe_pb2.FillerParameter | Callable[[Tensor], None] | None]:
         """One filler per blob, or a function that writes its values; None leaves zeros."""
         return []
+
+    def bind(self, bottoms: Sequence[Any], tops: Sequence[Any], blobs: list[Any]) -> None:
+        """Take the net's own Blobs, to which `run` keeps; only where `takes_blobs`.
+
+        Args:
+            blobs: the layer's list of blobs; what `top_shapes` appends to it becomes a parameter.
+        """
+
+    def first_tops(self, runtime: Runtime) -> Sequence[Tensor | None]:
+        """What the tops hold before the first pass; where nothing is said, zeros."""
+        return ()
 
     def is_learned(self, index: int) -> bool:
         """Whether blob `index` is a parameter; statistics that `forward` writes are not."""
@@ -239,27 +253,44 @@ def can_run(spec: LayerSpec) -> bool:
     return is_known(spec.type) and not choose_class(spec)[0].obstacle(spec)
 
 
+def why_not(spec: LayerSpec) -> str:
+    """Which layer cannot run, and the nearest known type, whatever its case, or what hinders it."""
+    if is_known(spec.type):
+        return f'layer "{spec.name}" {choose_class(spec)[0].obstacle(spec)}'
+    near = nearest_name(spec.type, known_types())
+    hint = f" (did you mean {near}?)" if near else ""
+    return f'layer "{spec.name}" of type {spec.type!r}{hint}'
+
+
+def unknown_notices(net: NetSpec) -> list[str]:
+    """A sentence for each layer type that cannot run, at its first layer: `file:line: ...`."""
+    first: dict[str, LayerSpec] = {}
+    for spec in net.layers:
+        if not can_run(spec):
+            first.setdefault(spec.type if not is_known(spec.type) else spec.name, spec)
+    where = "" if net.file is None else f"{net.file}:"
+    return [
+        f"{where}{spec.line or '?'}: {'' if is_known(spec.type) else 'unknown layer type: '}"
+        + why_not(spec)
+        for spec in first.values()
+    ]
+
+
 def unknown_layers(specs: Sequence[LayerSpec]) -> UnknownLayerError | None:
     """The error that lists all layers that cannot run, or None when every one can."""
     missing = [s for s in specs if not can_run(s)]
     if not missing:
         return None
-    known = known_types()
-    listed, hindered = [], []
-    for s in missing[:20]:
-        if is_known(s.type):
-            hindered.append(f'layer "{s.name}" {choose_class(s)[0].obstacle(s)}')
-            continue
-        near = difflib.get_close_matches(s.type, known, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        listed.append(f'layer "{s.name}" of type {s.type!r}{hint}')
+    listed = [why_not(s) for s in missing[:20] if not is_known(s.type)]
+    hindered = [why_not(s) for s in missing[:20] if is_known(s.type)]
     facts = [f"unknown layer type in {', '.join(listed)}"] if listed else []
     facts += hindered
     if len(missing) > 20:
         facts.append(f"{len(missing) - 20} more")
-    fix = "cut the net before that layer, or feed its tops as inputs"
+    fix = "end the net before that layer (--end LAYER, end=), or feed its tops as inputs"
     if listed:
-        fix = "correct the type, or cut the net before that layer; known types: " + ", ".join(known)
+        fix = "correct the type, or end the net before that layer (--end LAYER, end=)"
+        fix += f"; known types: {', '.join(known_types())}"
     return UnknownLayerError("; ".join(facts), fix).at(line=missing[0].line)
 
 
@@ -270,7 +301,8 @@ def choose_class(
 
     The prototxt's fields decide which fork is meant (`Layer.claims`); where several are possible,
     `dialect` does; without it the one that the fields of any layer of this type in `net` point to,
-    since a net is of one fork; then the first by name. The sentence says so.
+    since a net is of one fork; then the first by name. The sentence says so; it is empty where
+    the class is the usual one and nothing points elsewhere.
     Raises: UnknownLayerError.
     """
     variants = _registered().get(spec.type)
@@ -318,10 +350,12 @@ def build_layer(
                 f"{len(spec.bottoms)} bottoms but {len(spec.tops)} tops, allowed: as many tops"
                 " as bottoms"
             )
+        _check_refused(spec, cls)
         made = cls.read(spec)
         made.check()
     except AdaptionError as error:
-        raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+        where = error.at(layer=spec.name, layer_type=spec.type, line=spec.line)
+        raise where from error.__cause__
     return made
 
 
@@ -332,6 +366,16 @@ def check_count(kind: str, found: int, allowed: Count) -> None:
         if most is not None and most != least:
             wanted = f"{least} to {most}"
         raise LayerError(f"has {found} {kind}s, allowed: {wanted}")
+
+
+def _check_refused(spec: LayerSpec, cls: type[Layer]) -> None:
+    """Raise FieldError for a field that would have to be ignored silently."""
+    message = getattr(spec.message, cls.param) if cls.param else None
+    for field_, value in message.ListFields() if message is not None else ():
+        if field_.name in cls.refuses and value != field_.default_value:
+            raise FieldError(
+                f"{cls.param}.{field_.name}", value, f"{field_.default_value}, or left out"
+            )
 
 
 def canonical_axis(axis: int, rank: int, name: str = "axis") -> int:

@@ -29,6 +29,11 @@ class _Geometry:
     stride: tuple[int, ...]
     pad: tuple[int, ...]
     dilation: tuple[int, ...]
+    pad_end: tuple[int, ...]  # behind the bottom; equals pad but where a fork says otherwise
+
+    @property
+    def is_even(self) -> bool:
+        return self.pad == self.pad_end
 
 
 @layer(
@@ -59,6 +64,13 @@ class Convolution(Layer):
     stride_w: int | None
     group: int
     axis: int
+    hole: int | None  # DeepLab's name of dilation
+    hole_h: int | None
+    hole_w: int | None
+    pad_l: int  # synopsys-caffe: each side on its own
+    pad_r: int
+    pad_t: int
+    pad_b: int
     weight_filler: Any
     bias_filler: Any
 
@@ -73,6 +85,18 @@ class Convolution(Layer):
                 self.group,
                 f"a divisor of num_output ({self.num_output})",
             )
+        if self._sides and (self.is_transposed or self.pad or self.pad_h or self.pad_w):
+            raise FieldError(
+                "convolution_param.pad_l, pad_r, pad_t, pad_b",
+                list(self._sides),
+                "none in a Deconvolution, and none beside pad, pad_h and pad_w",
+            )
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        """Padding at the left, right, top and bottom; empty when it is not given side by side."""
+        sides = (self.pad_l, self.pad_r, self.pad_t, self.pad_b)
+        return sides if any(sides) else ()
 
     def geometry(self, rank: int) -> _Geometry:
         """Kernel, stride, pad and dilation along each spatial axis of a blob of `rank` axes."""
@@ -81,18 +105,28 @@ class Convolution(Layer):
             raise ShapeError(f"has {n} spatial axes, allowed: {', '.join(map(str, _CONV))}")
         # pad_h and stride_h default one by one; kernel_h and kernel_w must both be there.
         pad_hw = (self.pad_h or None, self.pad_w or None)
+        pad = per_axis("pad", self.pad, pad_hw, n, 0, 0)
+        pad_end = pad
+        dilation = self.dilation or (() if self.hole is None else (self.hole,))
+        if self._sides:
+            if n != 2:
+                raise ShapeError(f"pad_l needs 2 spatial axes, this blob has {n}")
+            left, right, top, bottom = self._sides
+            pad, pad_end = (top, left), (bottom, right)
         return _Geometry(
             per_axis("kernel_size", self.kernel_size, (self.kernel_h, self.kernel_w), n, None, 1),
             per_axis("stride", self.stride, (self.stride_h, self.stride_w), n, 1, 1),
-            per_axis("pad", self.pad, pad_hw, n, 0, 0),
-            per_axis("dilation", self.dilation, (None, None), n, 1, 1),
+            pad,
+            per_axis("dilation", dilation, (self.hole_h, self.hole_w), n, 1, 1),
+            pad_end,
         )
 
     def top_shape(self, *bottoms: Shape) -> Shape:
         x = bottoms[0]
         axis = canonical_axis(self.axis, len(x))
         g = self.geometry(len(x))
-        sizes = zip(x[axis + 1 :], g.kernel, g.stride, g.pad, g.dilation, strict=True)
+        pads = [before + behind for before, behind in zip(g.pad, g.pad_end, strict=True)]
+        sizes = zip(x[axis + 1 :], g.kernel, g.stride, pads, g.dilation, strict=True)
         spatial = [self._top_size(*size) for size in sizes]
         if min(spatial) < 1:
             raise ShapeError(
@@ -107,7 +141,8 @@ class Convolution(Layer):
         return self.group
 
     def _top_size(self, size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
-        return (size + 2 * pad - (dilation * (kernel - 1) + 1)) // stride + 1
+        """Size of the top along one axis; `pad` is that of both sides together."""
+        return (size + pad - (dilation * (kernel - 1) + 1)) // stride + 1
 
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         x = bottoms[0]
@@ -138,7 +173,11 @@ class Convolution(Layer):
 
     def _convolve(self, x: Tensor, w: Tensor, b: Tensor | None, g: _Geometry) -> Tensor:
         conv = _CONV[len(g.kernel)]
-        return conv(x, w, b, g.stride, g.pad, g.dilation, self._groups(x.shape[1]))
+        pad = g.pad
+        if not g.is_even:
+            (top, left), (bottom, right) = g.pad, g.pad_end
+            x, pad = F.pad(x, (left, right, top, bottom)), (0, 0)
+        return conv(x, w, b, g.stride, pad, g.dilation, self._groups(x.shape[1]))
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, w, *b = names
@@ -155,7 +194,7 @@ class Convolution(Layer):
             *b,
             kernel_shape=list(form.kernel),
             strides=list(form.stride),
-            pads=[*form.pad, *form.pad],
+            pads=[*form.pad, *form.pad_end],
             dilations=list(form.dilation),
             group=self._groups(shape[axis]),
         )
@@ -190,7 +229,7 @@ class Deconvolution(Convolution):
     is_transposed = True
 
     def _top_size(self, size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
-        return stride * (size - 1) + dilation * (kernel - 1) + 1 - 2 * pad
+        return stride * (size - 1) + dilation * (kernel - 1) + 1 - pad
 
     def _weight_channels(self, channels: int) -> tuple[int, int]:
         return channels, self.num_output // self.group

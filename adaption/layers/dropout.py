@@ -11,10 +11,16 @@ from adaption.errors import FieldError
 from adaption.layers.base import Layer, Lowering, Runtime, layer
 
 
-@layer("Dropout", param="dropout_param", takes_channels_last=True)
+@layer(
+    "Dropout",
+    param="dropout_param",
+    takes_channels_last=True,
+    refuses=("sample_weights_test",),
+)
 @dataclass(frozen=True)
 class Dropout(Layer):
     dropout_ratio: float
+    scale_train: bool  # Faster R-CNN, R-FCN: whether TRAIN scales up, or TEST down
 
     def check(self) -> None:
         if not 0 < self.dropout_ratio < 1:
@@ -25,9 +31,13 @@ class Dropout(Layer):
     def run(self, runtime: Runtime, *tensors: Tensor) -> Tensor:
         x = tensors[0]
         if not runtime.training:
-            return x
+            return x if self.scale_train else x * (1 - self.dropout_ratio)
         kept = torch.rand(x.shape, generator=runtime.generator) >= self.dropout_ratio
-        return x * kept.to(x.device) / (1 - self.dropout_ratio)
+        y = x * kept.to(x.device)
+        return y / (1 - self.dropout_ratio) if self.scale_train else y
 
     def lower(self, g: Lowering, *names: str) -> str:
-        return names[0]
+        if self.scale_train:
+            return names[0]
+        y: str = g.op("Mul", names[0], g.constant(1 - self.dropout_ratio))
+        return y

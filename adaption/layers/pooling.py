@@ -29,11 +29,15 @@ class _Window:
     kernel: int
     stride: int
     pad: int
+    pad_end: int  # behind the image; equals pad but where a fork says otherwise
+    is_floor: bool = False  # forks: round the top size down
+    counts_pad: bool = True  # Intel: AVE may leave padding out of its divisor
 
     @property
     def top(self) -> int:
-        top = math.ceil((self.size + 2 * self.pad - self.kernel) / self.stride) + 1
-        if self.pad and (top - 1) * self.stride >= self.size + self.pad:
+        steps = (self.size + self.pad + self.pad_end - self.kernel) / self.stride
+        top = (math.floor(steps) if self.is_floor else math.ceil(steps)) + 1
+        if (self.pad or self.pad_end) and (top - 1) * self.stride >= self.size + self.pad:
             top -= 1
         return top
 
@@ -53,9 +57,12 @@ class _Window:
 
     @property
     def clipped(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Length of each window, clipped to the image with its padding on both sides."""
+        """Length of each window, clipped to the image, with its padding where that counts."""
         start = np.arange(self.top) * self.stride - self.pad
-        end = np.minimum(start + self.kernel, self.size + self.pad)
+        behind = self.pad_end if self.counts_pad else 0
+        end = np.minimum(start + self.kernel, self.size + behind)
+        if not self.counts_pad:
+            start = np.maximum(start, 0)
         return (end - start).astype(np.float32)
 
 
@@ -73,6 +80,13 @@ class Pooling(Layer):
     stride_h: int | None
     stride_w: int | None
     global_pooling: bool
+    round_mode: str  # MobileNet-YOLO, waifu2x: CEIL or FLOOR
+    ceil_mode: bool  # synopsys-caffe: the same as a bool
+    avg_include_pad: bool  # Intel
+    pad_l: int  # synopsys-caffe: each side on its own
+    pad_r: int
+    pad_t: int
+    pad_b: int
 
     def check(self) -> None:
         if len(self.spec.tops) == 2 and self.pool != "MAX":
@@ -111,9 +125,18 @@ class Pooling(Layer):
             raise FieldError("pooling_param.pad", pad, "0, and stride 1, with global_pooling: true")
         if min(stride) < 1:
             raise FieldError("pooling_param.stride", stride, "1 or more")
-        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+        end = pad
+        if any((self.pad_l, self.pad_r, self.pad_t, self.pad_b)):
+            if any(pad):
+                raise FieldError("pooling_param.pad", pad, "0 beside pad_l, pad_r, pad_t, pad_b")
+            pad, end = (self.pad_t, self.pad_l), (self.pad_b, self.pad_r)
+        if any(max(p) >= k for p, k in zip(zip(pad, end, strict=True), kernel, strict=True)):
             raise FieldError("pooling_param.pad", pad, f"less than the kernel {kernel}")
-        h, w = (_Window(*each) for each in zip(size, kernel, stride, pad, strict=True))
+        is_floor = self.round_mode == "FLOOR" or not self.ceil_mode
+        h, w = (
+            _Window(*each, is_floor, self.avg_include_pad)
+            for each in zip(size, kernel, stride, pad, end, strict=True)
+        )
         if h.top < 1 or w.top < 1:
             raise ShapeError(f"kernel {kernel} with pad {pad} does not fit a bottom of {shape}")
         return h, w
@@ -210,5 +233,7 @@ class Pooling(Layer):
 def _torch_agrees(window: _Window) -> bool:
     """True where torch's ceil_mode has the same windows: it wants pad <= kernel / 2, and drops a
     last window that starts behind the image also when there is no padding."""
+    if window.pad != window.pad_end or window.is_floor or not window.counts_pad:
+        return False
     starts_inside = (window.top - 1) * window.stride < window.size + window.pad
     return window.pad * 2 <= window.kernel and starts_inside

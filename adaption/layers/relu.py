@@ -14,13 +14,15 @@ from adaption.layers.base import Layer, Lowering, layer
 @dataclass(frozen=True)
 class ReLU(Layer):
     negative_slope: float
+    relu6: bool  # synopsys-caffe: the top is at most 6
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
+        y = F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
+        return y.clamp_max(6) if self.relu6 else y
 
     def lower(self, g: Lowering, *names: str) -> str:
         if self.negative_slope:
             y: str = g.op("LeakyRelu", names[0], alpha=self.negative_slope)
         else:
             y = g.op("Relu", names[0])
-        return y
+        return g.op("Min", y, g.constant(6.0)) if self.relu6 else y

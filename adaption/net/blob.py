@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from operator import index
 
 import numpy as np
 import torch
@@ -153,6 +154,7 @@ class Blob:
 
     def reshape(self, *shape: int) -> None:
         """Give the blob another shape; contents become zeros when the shape changes."""
+        shape = tuple(index(d) for d in shape)
         if any(d < 0 for d in shape):
             raise ShapeError(f"blob shape is {shape}, allowed: sizes of 0 or more")
         if tuple(shape) == self.shape:

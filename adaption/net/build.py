@@ -22,7 +22,7 @@ from adaption.net.fillers import fill
 from adaption.net.node import Node
 from adaption.net.plan import layer_formats
 
-__all__ = ["build_nodes", "dialect_notices", "infer_shapes"]
+__all__ = ["build_nodes", "dialect_notices", "fill_first_tops", "infer_shapes"]
 
 Shape = tuple[int, ...]
 
@@ -105,6 +105,9 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch
     for node in nodes:
         spec = node.spec
         bottoms = [blobs[b].shape for b in spec.bottoms]
+        if node.layer.takes_blobs:
+            own = [blobs.setdefault(top, Blob()) for top in spec.tops]
+            node.layer.bind([blobs[b] for b in spec.bottoms], own, node.blobs)
         try:
             if spec.type == "Input" and all(t in blobs for t in spec.tops):
                 tops = [blobs[t].shape for t in spec.tops]
@@ -112,7 +115,8 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch
                 tops = node.layer.top_shapes(*bottoms)
             _make_parameters(node, bottoms, shared, generator)
         except AdaptionError as error:
-            raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+            where = error.at(layer=spec.name, layer_type=spec.type, line=spec.line)
+            raise where from error.__cause__
         except IndexError:
             raise ShapeError(
                 f"bottoms of shape {', '.join(str(b) for b in bottoms)} have too few axes"
@@ -128,6 +132,19 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch
                 blobs[name].reshape(*shape)
             else:
                 blobs[name] = Blob(shape)
+
+
+def fill_first_tops(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
+    """Write what tops hold before the first pass. Caffe: DummyDataLayer::LayerSetUp."""
+    for node in nodes:
+        spec = node.spec
+        try:
+            made = node.layer.first_tops(node.runtime)
+        except AdaptionError as error:
+            raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+        for name, values in zip(spec.tops, made, strict=False):
+            if values is not None:
+                blobs[name].set(values)
 
 
 def _make_parameters(

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaption.errors import AdaptionError, LayerError, ShapeError, UsageError
+from adaption.errors import AdaptionError, ShapeError, UsageError
 from adaption.graph import NetSpec, NetState, build_spec, insert_splits
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net
 from adaption.net.blob import Blob, SharedBlob
-from adaption.net.build import build_nodes, dialect_notices, infer_shapes
+from adaption.net.build import build_nodes, dialect_notices, fill_first_tops, infer_shapes
+from adaption.net.debug_info import show_backward, show_forward, show_params
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
@@ -38,10 +39,16 @@ class Net(nn.Module):
         end: keep the layers up to and including this one.
         dialect: Caffe fork whose meaning counts where forks disagree about a layer type and the
             layer's fields do not tell; `notices` says what was taken.
+        python_modules: modules, by the names that the prototxt gives, whose classes may run as
+            layers of type "Python". They are imported where the net needs them, and `import caffe`
+            means adaption.pycaffe from then on. Without it such layers are refused: a model file
+            is data.
 
     `blobs` maps blob names to Blob, `params` layer names to lists of Blob, both in Caffe's order
     (Split layers included). Blobs are float32. `inputs` names the blobs that the caller fills,
-    `outputs` those that no layer reads, sorted.
+    `outputs` those that no layer reads, sorted. `notices` lists what is unknown in the prototxt,
+    and which fork's meaning was taken where forks disagree. With `debug_info`, set by the prototxt
+    or by the caller, passes print what Caffe prints.
 
     The full precision blobs are this module's parameters, their `grad` is the blobs' diff; so
     torch.optim works on `parameters()` after `backward`.
@@ -61,11 +68,17 @@ class Net(nn.Module):
         seed: int | None = None,
         end: str | None = None,
         dialect: str | None = None,
+        python_modules: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.spec = _up_to(_as_spec(net, NetState(phase, level, tuple(stages)), dialect), end)
+        state = NetState(phase, level, tuple(stages))
+        spec, self.notices = _as_spec(net, state, dialect)
+        self.spec = spec.up_to(end)
+        if python_modules:
+            self.spec = self.spec.allowing(python_modules)
         self.name = self.spec.name
         self.phase = self.spec.phase
+        self.debug_info = self.spec.debug_info
         self.original_semantics = original_semantics
         self.generator = torch.Generator()
         if seed is None:
@@ -77,12 +90,13 @@ class Net(nn.Module):
             self.nodes = build_nodes(
                 with_splits, self.generator, original_semantics=original_semantics
             )
-            self.notices = dialect_notices(self.spec)
+            self.notices += dialect_notices(self.spec)
             self.blobs: dict[str, Blob] = {}
             infer_shapes(self.nodes, self.blobs, self.generator)
+            fill_first_tops(self.nodes, self.blobs)
             mark_gradients(self.nodes, force_backward=self.spec.force_backward)
         except AdaptionError as error:
-            raise error.at(file=self.spec.file) from None
+            raise error.at(file=self.spec.file) from error.__cause__
         self.inputs = self.spec.inputs
         self.outputs = with_splits.outputs
         self.params = {n.spec.name: n.blobs for n in self.nodes if n.blobs}
@@ -128,7 +142,7 @@ class Net(nn.Module):
         try:
             infer_shapes(self.nodes, self.blobs, self.generator)
         except AdaptionError as error:
-            raise error.at(file=self.spec.file) from None
+            raise error.at(file=self.spec.file) from error.__cause__
         self._seen_shapes = self._input_shapes()
         self.fill_loss_diffs()
 
@@ -174,10 +188,12 @@ class Net(nn.Module):
                 self.reshape()
             for node in self.nodes[first : last + 1]:
                 bottoms, tops = self._run(node)
+                if self.debug_info:
+                    show_forward(node, self.blobs)
                 if observer is not None:
                     observer(node, bottoms, tops)
         except AdaptionError as error:
-            raise error.at(file=self.spec.file) from None
+            raise error.at(file=self.spec.file) from error.__cause__
         names = self.outputs if end is None else self.nodes[last].spec.tops
         return {name: self.blobs[name].tensor for name in names}
 
@@ -236,7 +252,11 @@ class Net(nn.Module):
             try:
                 self._run_backward(node)
             except AdaptionError as error:
-                raise error.at(file=self.spec.file) from None
+                raise error.at(file=self.spec.file) from error.__cause__
+            if self.debug_info:
+                show_backward(node, self.blobs)
+        if self.debug_info and start is None and end is None:
+            show_params(self.nodes)
 
     def _run_backward(self, node: Node) -> None:
         if not (any(node.propagate_down) or any(node.learns)):
@@ -277,7 +297,7 @@ class Net(nn.Module):
         try:
             share_weights(self.nodes, other.nodes)
         except AdaptionError as error:
-            raise error.at(file=self.spec.file) from None
+            raise error.at(file=self.spec.file) from error.__cause__
 
     def weights(self) -> Iterator[Any]:
         """The layers with their blobs, in caffemodel order; see io.caffemodel.LayerWeights."""
@@ -292,12 +312,16 @@ class Net(nn.Module):
         self.generator.manual_seed(seed)
 
 
-def _as_spec(net: PathLike | NetFile | NetSpec, state: NetState, dialect: str | None) -> NetSpec:
+def _as_spec(
+    net: PathLike | NetFile | NetSpec, state: NetState, dialect: str | None
+) -> tuple[NetSpec, list[str]]:
+    """The net in this state, and what its file holds that is unknown."""
     if isinstance(net, NetSpec):
-        return net
+        return net, []
     if not isinstance(net, NetFile):
         net = read_net(net)
-    return build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)
+    spec = build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)
+    return spec, [str(notice) for notice in net.notices]
 
 
 def _own_copy(name: str, value: Any) -> Tensor:
@@ -308,17 +332,6 @@ def _own_copy(name: str, value: Any) -> Tensor:
         return torch.from_numpy(np.array(value, np.float32, order="C"))
     except (TypeError, ValueError) as error:
         raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
-
-
-def _up_to(spec: NetSpec, end: str | None) -> NetSpec:
-    if end is None:
-        return spec
-    names = [s.name for s in spec.layers]
-    if end not in names:
-        raise LayerError(f"has no layer {end!r} to end at", f"its layers: {', '.join(names)}").at(
-            file=spec.file
-        )
-    return spec.with_layers(spec.layers[: names.index(end) + 1])
 
 
 def _each(

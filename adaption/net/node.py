@@ -164,9 +164,8 @@ class Node:
                 made = layer.run(self.runtime, *bottoms, *blobs)
                 tops = list(made) if isinstance(made, tuple | list) else [made]
         except AdaptionError as error:
-            raise error.at(
-                layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
-            ) from None
+            where = error.at(layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line)
+            raise where from error.__cause__
         except RuntimeError as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in bottoms)
             raise LayerError(f"forward failed on bottoms of shape {shapes}: {error}").at(
@@ -220,13 +219,19 @@ class Node:
         pairs = [(t, g) for t, g in zip(tape.tops, top_grads, strict=True) if t.requires_grad]
         found: dict[int, Tensor | None] = {}
         if wanted and pairs:
-            grads = torch.autograd.grad(
-                [t for t, _ in pairs],
-                wanted,
-                [g.view(t.shape) for t, g in pairs],
-                allow_unused=True,
-                retain_graph=True,
-            )
+            try:
+                grads = torch.autograd.grad(
+                    [t for t, _ in pairs],
+                    wanted,
+                    [g.view(t.shape) for t, g in pairs],
+                    allow_unused=True,
+                    retain_graph=True,
+                )
+            except AdaptionError as error:
+                where = error.at(
+                    layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
+                )
+                raise where from error.__cause__
             found = {id(t): g for t, g in zip(wanted, grads, strict=True)}
         return (
             [found.get(id(t)) for t in tape.bottoms],

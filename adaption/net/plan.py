@@ -122,6 +122,13 @@ def _number_format(
         name: type(number).DESCRIPTOR.fields_by_name[name].enum_type.values_by_number
         for name in ("kind", "rounding", "range")
     }
+    if not number.HasField("kind"):
+        raise FieldError(
+            f"precision_param.{kind}.kind",
+            "not set",
+            "FLOAT, FIXED in this release",
+            "write kind: FIXED beside word_length and frac_length",
+        )
     made = names["kind"][number.kind].name
     if made == "FLOAT":
         return None

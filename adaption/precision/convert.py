@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from adaption.errors import AdaptionError, WeightsError
 from adaption.graph import LayerSpec, NetSpec
-from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights
+from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights
+from adaption.io.netfile import NetFile, read_net
 from adaption.net.plan import is_low_precision, layer_formats
 from adaption.numerics import Format
 
 __all__ = ["convert"]
 
 
-def convert(weights: Weights, net: NetSpec, *, seed: int = 0) -> Iterator[LayerWeights]:
+PathLike = str | os.PathLike[str]
+
+
+def convert(
+    weights: Weights | PathLike, net: NetSpec | NetFile | PathLike, *, seed: int = 0
+) -> Iterator[LayerWeights]:
     """The layers of `weights` as `net` holds them, one at a time, so that they can be streamed.
 
     Layers of two blobs (W, b) become four (W, rounded W, b, rounded b) where the net's layer is a
@@ -23,10 +30,16 @@ def convert(weights: Weights, net: NetSpec, *, seed: int = 0) -> Iterator[LayerW
     out, as Caffe does when it loads them.
 
     Args:
-        net: the net the weights are for; its layer types and formats decide.
+        weights: a caffemodel, its path or what `read_weights` gives.
+        net: the net the weights are for; its layer types and formats decide. It is not run, so
+            its layers may be of unknown types. A file counts with the layers of all net states.
         seed: of the generator for formats with stochastic rounding.
     Raises: WeightsError when a layer has a number of blobs that fits neither form.
     """
+    if not isinstance(weights, Weights):
+        weights = read_weights(weights)
+    if not isinstance(net, NetSpec):
+        net = NetSpec("", tuple(_all_layers(net)))
     specs = {s.name: s for s in net.layers}
     generator = torch.Generator().manual_seed(seed)
     for layer in weights.layers:
@@ -38,6 +51,11 @@ def convert(weights: Weights, net: NetSpec, *, seed: int = 0) -> Iterator[LayerW
         except AdaptionError as error:
             raise error.at(file=weights.file, layer=layer.name, layer_type=spec.type) from None
         yield LayerWeights(layer.name, spec.type, blobs)
+
+
+def _all_layers(net: NetFile | PathLike) -> Sequence[LayerSpec]:
+    file = net if isinstance(net, NetFile) else read_net(net)
+    return [LayerSpec(m.name, m.type, tuple(m.bottom), tuple(m.top), m) for m in file.message.layer]
 
 
 def _convert(layer: LayerWeights, spec: LayerSpec, generator: torch.Generator) -> list[WeightBlob]:

@@ -12,14 +12,16 @@ from adaption.pycaffe.detector import Detector
 from adaption.pycaffe.mode import (
     TEST,
     TRAIN,
+    allow_python,
     set_device,
     set_mode_cpu,
     set_mode_gpu,
     set_original_semantics,
     set_random_seed,
 )
-from adaption.pycaffe.net import Layer, Net
+from adaption.pycaffe.net import Net
 from adaption.pycaffe.net_spec import NetSpec, layers, params, to_proto
+from adaption.pycaffe.python_layer import Layer
 
 __all__ = [
     "TEST",
@@ -29,6 +31,7 @@ __all__ = [
     "Layer",
     "Net",
     "NetSpec",
+    "allow_python",
     "caffe_pb2",
     "coord_map",
     "draw",

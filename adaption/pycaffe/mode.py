@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adaption.errors import UsageError
 
 __all__ = [
     "TEST",
     "TRAIN",
+    "allow_python",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
@@ -25,6 +26,7 @@ class Settings:
     original_semantics: bool = False
     seed: int | None = None
     nets_built: int = 0
+    python_modules: list[str] = field(default_factory=list)
 
     def next_seed(self) -> int | None:
         """A seed for the next net: nets differ, a process with `set_random_seed` repeats itself."""
@@ -40,6 +42,16 @@ settings = Settings()
 def set_original_semantics(on: bool) -> None:
     """Reproduce the original ADaPTION's defects, too, in nets built from now on."""
     settings.original_semantics = bool(on)
+
+
+def allow_python(*modules: str) -> None:
+    """Let nets built from now on run layers of type "Python" from these modules.
+
+    Args:
+        modules: names as the prototxt's `python_param { module }` gives them; they are imported
+            when a net needs them. Without this such layers are refused: a model file is data.
+    """
+    settings.python_modules += [name for name in modules if name not in settings.python_modules]
 
 
 def set_random_seed(seed: int) -> None:

@@ -18,20 +18,14 @@ from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.weights import Weights
 from adaption.net import Blob
 from adaption.net import Net as CoreNet
+from adaption.net.node import Node
 from adaption.pycaffe.mode import settings
+from adaption.pycaffe.python_layer import BlobVec, Layer, UserLayer
 
 __all__ = ["Layer", "Net"]
 
 PathLike = str | os.PathLike[str]
 Array = NDArray[np.float32]
-
-
-class Layer:
-    """One layer as pycaffe shows it: `type` and `blobs`."""
-
-    def __init__(self, type: str, blobs: list[Blob]) -> None:
-        self.type = type
-        self.blobs = blobs
 
 
 class Net:
@@ -69,6 +63,7 @@ class Net:
             stages=tuple(stages or ()),
             original_semantics=settings.original_semantics,
             seed=settings.next_seed(),
+            python_modules=tuple(settings.python_modules),
         )
         self._index()
 
@@ -76,7 +71,7 @@ class Net:
         net = self._net
         self.blobs: OrderedDict[str, Blob] = OrderedDict(net.blobs)
         self.params: OrderedDict[str, list[Blob]] = OrderedDict(net.params)
-        self.layers = [Layer(n.spec.type, n.blobs) for n in net.nodes]
+        self.layers = [_shown(node) for node in net.nodes]
         self._layer_names = net.layer_names
         self.layer_dict: OrderedDict[str, Layer] = OrderedDict(
             zip(self._layer_names, self.layers, strict=True)
@@ -253,6 +248,16 @@ class Net:
     def clear_param_diffs(self) -> None:
         """Set the diffs of all parameters to zero."""
         self._net.clear_param_diffs()
+
+
+def _shown(node: Node) -> Layer:
+    """A layer as pycaffe shows it; one written in Python is the user's own object."""
+    if isinstance(node.layer, UserLayer):
+        return node.layer.user
+    made = Layer()
+    made.type, made.blobs = node.spec.type, BlobVec(node.blobs)
+    made.phase = int(node.spec.message.phase)
+    return made
 
 
 def _fill(target: Array, values: Any, what: str) -> None:

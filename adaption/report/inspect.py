@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from adaption.errors import AdaptionError, UsageError
-from adaption.graph import NetState, build_spec, insert_splits, with_inputs
+from adaption.graph import NetSpec, NetState, build_spec, insert_splits, with_inputs
 from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.kinds import kind_of
 from adaption.io.netfile import NetFile, read_net
-from adaption.layers.base import can_run, is_known
+from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
 from adaption.report.format import count as format_count
 from adaption.report.tables import Grid
 
@@ -141,6 +141,8 @@ def inspect(
     stages: Sequence[str] = (),
     inputs: Mapping[str, tuple[int, ...]] | None = None,
     dialect: str | None = None,
+    end: str | None = None,
+    python_modules: Sequence[str] = (),
 ) -> Inspection:
     """Look into a prototxt, a caffemodel, or both.
 
@@ -149,6 +151,8 @@ def inspect(
         phase, level, stages: the net state whose layers are shown.
         inputs: shapes of blobs that data layers make, where their data is not at hand.
         dialect: Caffe fork that decides where forks disagree about a layer type.
+        end: show the layers up to and including this one.
+        python_modules: modules whose classes may run as layers of type "Python", to tell shapes.
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.
     """
@@ -167,7 +171,16 @@ def inspect(
         size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
-        made = _inspect_net(net, NetState(phase, level, tuple(stages)), inputs or {}, dialect)
+        state = NetState(phase, level, tuple(stages))
+        spec = build_spec(
+            net.message,
+            state,
+            file=net.file,
+            lines=net.lines,
+            dialect=dialect,
+            python_modules=python_modules,
+        )
+        made = _inspect_net(net, with_inputs(spec.up_to(end), inputs or {}))
         if weights is not None:
             _hold_against(made, weights)
     else:
@@ -177,14 +190,7 @@ def inspect(
     return made
 
 
-def _inspect_net(
-    net: NetFile,
-    state: NetState,
-    inputs: Mapping[str, tuple[int, ...]],
-    dialect: str | None,
-) -> Inspection:
-    spec = build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)
-    spec = with_inputs(spec, inputs)
+def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
     views = {
         s.name: LayerView(
             s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=can_run(s)
@@ -192,8 +198,11 @@ def _inspect_net(
         for s in spec.layers
     }
     made = Inspection(spec.name, {}, list(views.values()), spec.phase)
-    made.warnings = [str(n) for n in net.notices]
+    made.warnings = [str(n) for n in net.notices] + unknown_notices(spec)
     made.upgrades = list(net.upgrades)
+    known = [s for s in spec.layers if is_known(s.type)]
+    said = [choose_class(s, spec.dialect, spec.layers)[1] for s in known]
+    made.warnings += [sentence for sentence in said if sentence]
     blobs: dict[str, Any] = {}
     try:
         _fill_shapes(insert_splits(spec), views, blobs)

@@ -56,13 +56,15 @@ def test_other_code_is_not_run() -> None:
     assert str(caught.value).startswith(
         "unknown layer type in layer \"Q\" of type 'Pythons' (did you mean Python?);"
         " layer \"P\" needs the Python class 'X' of module 'os': code that comes with a model file"
-        " is not run\n  fix: correct the type"
+        ' is not run unless the module is named (--allow-python os, python_modules=("os",))'
+        "\n  fix: correct the type"
     )
     with pytest.raises(UnknownLayerError) as caught:
         layer_of('type: "Python" python_param { module: "os" layer: "X" }', 0)
     assert str(caught.value) == (
         "layer \"L\" (Python): needs the Python class 'X' of module 'os': code that comes with a"
-        " model file is not run\n"
+        " model file is not run unless the module is named (--allow-python os,"
+        ' python_modules=("os",))\n'
         "  fix: cut the net before that layer, or feed its tops as inputs; built in:"
         " rpn.proposal_layer.ProposalLayer"
     )

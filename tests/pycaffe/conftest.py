@@ -12,6 +12,6 @@ from adaption.pycaffe import mode
 
 @pytest.fixture(autouse=True)
 def switches_as_imported() -> Iterator[None]:
-    before = replace(mode.settings)
+    before = replace(mode.settings, python_modules=list(mode.settings.python_modules))
     yield
     vars(mode.settings).update(vars(before))

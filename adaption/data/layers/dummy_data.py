@@ -50,18 +50,26 @@ class DummyData(Layer):
             return [tuple(int(d) for d in _pick(self.shape, i).dim) for i in tops]
         return [tuple(int(_pick(getattr(self, name), i)) for name in _LEGACY) for i in tops]
 
+    def _filler(self, top: int) -> Any:
+        return _pick(self.data_filler or (caffe_pb2.FillerParameter(),), top)
+
+    def first_tops(self, runtime: Runtime) -> list[Tensor | None]:
+        """The constant tops, which are not filled again."""
+        kept: list[Tensor | None] = [
+            self._filled(shape, self._filler(i), runtime)
+            if self._filler(i).type == "constant"
+            else None
+            for i, shape in enumerate(self.top_shapes())
+        ]
+        runtime.state["constant"] = kept
+        return kept
+
     def run(self, runtime: Runtime, *tensors: Tensor) -> list[Tensor]:
-        kept: dict[int, Tensor] = runtime.state.setdefault("constant", {})
-        tops = []
-        for i, shape in enumerate(self.top_shapes()):
-            top = kept.get(i)
-            if top is None:
-                filler = _pick(self.data_filler or (caffe_pb2.FillerParameter(),), i)
-                top = self._filled(shape, filler, runtime)
-                if filler.type == "constant":
-                    kept[i] = top
-            tops.append(top)
-        return tops
+        kept = runtime.state.get("constant") or self.first_tops(runtime)
+        return [
+            self._filled(shape, self._filler(i), runtime) if top is None else top
+            for i, (shape, top) in enumerate(zip(self.top_shapes(), kept, strict=True))
+        ]
 
     def _filled(self, shape: Shape, filler: Any, runtime: Runtime) -> Tensor:
         top = torch.empty(shape)

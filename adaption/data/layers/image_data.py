@@ -19,7 +19,14 @@ from adaption.errors import DataError, FieldError
 from adaption.layers.base import Layer, Runtime, Shape, layer
 
 
-@layer("ImageData", param="image_data_param", bottoms=0, tops=2, is_source=True)
+@layer(
+    "ImageData",
+    param="image_data_param",
+    bottoms=0,
+    tops=2,
+    is_source=True,
+    refuses=("min_height", "min_width", "ignore_label", "label_type", "label_divide_factor"),
+)
 @dataclass(frozen=True)
 class ImageData(Layer):
     source: str
