@@ -1,6 +1,6 @@
 """How long is a forward pass at batch 1, against eager torch in NCHW on the same layers?
 
-    python scripts/bench/inference.py deploy.prototxt [more.prototxt ...] [--threads 2] [--rounds 10]
+    python scripts/bench/inference.py net.prototxt [more.prototxt ...] [--threads 2] [--rounds 10]
 
 Weights are random. "eager" calls torch's own operators layer by layer on contiguous NCHW tensors;
 "float" is our net; "low precision" is our net with 8-bit weights and activations, weights rounded

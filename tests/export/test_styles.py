@@ -69,7 +69,8 @@ def test_rounds_like_the_format_in_every_bit(fmt: FixedPoint) -> None:
     x = values(fmt)
     want = fmt.quantize(torch.from_numpy(x)).numpy()
     found = rounded(fmt, x)
-    if fmt.rounding == "floor":  # onnxruntime 1.17 turns some -0 into 0
+    # onnxruntime 1.17 turns some -0 into 0; and of a range that is only zero, no sign is promised.
+    if fmt.rounding == "floor" or fmt.max_code == 0:
         np.testing.assert_array_equal(found, want)
         return
     both_nan = np.isnan(want) & np.isnan(found)
