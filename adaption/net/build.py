@@ -102,6 +102,7 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch
     Raises: ShapeError naming the layer whose shapes do not fit.
     """
     shared: dict[str, Blob] = {}
+    multipliers: dict[tuple[str, str], float] = {}
     for node in nodes:
         spec = node.spec
         bottoms = [blobs[b].shape for b in spec.bottoms]
@@ -114,6 +115,7 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch
             else:
                 tops = node.layer.top_shapes(*bottoms)
             _make_parameters(node, bottoms, shared, generator)
+            _check_multipliers(node, multipliers)
         except AdaptionError as error:
             where = error.at(layer=spec.name, layer_type=spec.type, line=spec.line)
             raise where from error.__cause__
@@ -211,3 +213,20 @@ def _share(node: Node, shared: dict[str, Blob]) -> None:
                     "share blobs of one shape, or of one count with share_mode: PERMISSIVE",
                 )
         node.blobs[i] = owner if owner.shape == blob.shape else SharedBlob(owner, blob.shape)
+
+
+def _check_multipliers(node: Node, given: dict[tuple[str, str], float]) -> None:
+    """Refuse multipliers of a shared parameter that differ from those given before, as Caffe."""
+    for spec in node.spec.message.param[: len(node.blobs)]:
+        for name in ("lr_mult", "decay_mult"):
+            if not spec.name or not spec.HasField(name):
+                continue
+            value = getattr(spec, name)
+            first = given.setdefault((spec.name, name), value)
+            if value != first:
+                raise FieldError(
+                    f'{name} of the shared param "{spec.name}"',
+                    value,
+                    f"{first}, which an earlier layer gives",
+                    "give it once, or the same everywhere",
+                )

@@ -155,6 +155,17 @@ def test_strict_sharing_of_other_shapes() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["lr_mult", "decay_mult"])
+def test_multipliers_of_a_shared_parameter_have_to_agree(name: str) -> None:
+    net_of(shared(f"{name}: 2", first=f"{name}: 2"))
+    net_of(shared(f"{name}: 2"))  # given once
+    assert error_of(shared(f"{name}: 2", first=f"{name}: 3")) == (
+        f'net.prototxt:3: layer "two" (InnerProduct): {name} of the shared param "w" is 2.0,'
+        " allowed: 3.0, which an earlier layer gives\n"
+        "  fix: give it once, or the same everywhere"
+    )
+
+
 PERMISSIVE = (
     data(4, 6)
     + inner_product("one", "data", 2, 'param { name: "w" }', "bias_term: false")

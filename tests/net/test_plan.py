@@ -109,6 +109,11 @@ SIGN = "1..31 (integer bits, the sign bit counts)"
             "precision_param.bias.frac_length is 300, allowed: -126..126",
         ),
         (
+            "precision_param { weight { word_length: 8 frac_length: 7 } }",
+            "precision_param.weight.kind is 'not set', allowed: FLOAT, FIXED in this release\n"
+            "  fix: write kind: FIXED beside word_length and frac_length",
+        ),
+        (
             "precision_param { weight { kind: WRPN word_length: 4 } }",
             "precision_param.weight.kind is 'WRPN', allowed: FLOAT, FIXED in this release",
         ),

@@ -210,6 +210,17 @@ def test_dummy_data(folder: Path) -> None:
     assert not np.array_equal(made.blobs["b"].data, first)
 
 
+def test_constant_dummy_data_is_there_before_the_first_pass(folder: Path) -> None:
+    made = net(
+        'layer { name: "d" type: "DummyData" top: "a" top: "b" dummy_data_param {'
+        ' shape { dim: 2 } data_filler { value: 3 } data_filler { type: "gaussian" } } }'
+    )
+    assert made.blobs["a"].data.tolist() == [3, 3] and made.blobs["b"].data.tolist() == [0, 0]
+    made.blobs["a"].data[0] = 5  # what is written stays, as in Caffe
+    made.forward()
+    assert made.blobs["a"].data.tolist() == [5, 3] and made.blobs["b"].data.all()
+
+
 def test_dummy_data_with_legacy_dimensions_and_one_for_all(folder: Path) -> None:
     made = net(
         'layer { name: "d" type: "DummyData" top: "a" top: "b" dummy_data_param {'
