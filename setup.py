@@ -8,6 +8,11 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 # Core requirements today; extras too because error messages name them where one is missing.
 HDF5, LMDB = "h5py>=3.10", "lmdb>=1.4"
+# Where a wheel brings the LevelDB library; elsewhere the extra `leveldb` builds it.
+PLYVEL = (
+    'plyvel>=1.5; sys_platform == "linux" and platform_machine == "x86_64"'
+    ' and python_version < "3.13"'
+)
 EXTRAS = {
     "hdf5": [HDF5],
     "leveldb": ["plyvel>=1.5"],
@@ -44,6 +49,7 @@ setup(
         "protobuf>=4.25",
         "rich>=13",
         "torch>=2.2",
+        PLYVEL,
     ],
     extras_require={
         **EXTRAS,
@@ -54,6 +60,7 @@ setup(
             "mypy>=1.11",
             "pytest>=8.2",
             "ruff>=0.6",
+            "scipy>=1.11",
         ],
     },
     entry_points={"console_scripts": ["adaption=adaption.cli.main:main"]},
