@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 
-from adaption.cli.options import add_net_flags, add_output_flags, shape_of
+from adaption.cli.options import add_input_flag, add_net_flags, add_output_flags, shape_of
 
 HELP = "show what is in these files: layers, shapes, parameters, MACs"
 EXAMPLE = "  adaption inspect deploy.prototxt net.caffemodel"
@@ -20,14 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TEST", help="default TEST")
     add_net_flags(parser)
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="BLOB=SHAPE",
-        help="shape of a blob that a data layer makes, where its data is not at hand:"
-        " data=1x3x224x224 (may be given several times)",
-    )
+    add_input_flag(parser)
     add_output_flags(parser)
 
 

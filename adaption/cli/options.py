@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from adaption.data import Transform
 
 __all__ = [
+    "add_input_flag",
     "add_layer_flags",
     "add_net_flags",
     "add_output_flags",
@@ -108,6 +109,17 @@ def transform_of(args: argparse.Namespace) -> Transform | None:
         mean_file=args.mean_file,
         scale=1.0 if args.scale is None else args.scale,
         phase="TRAIN" if args.random_crop else "TEST",
+    )
+
+
+def add_input_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="BLOB=SHAPE",
+        help="shape of a blob that a data layer makes, where its data is not at hand:"
+        " data=1x3x224x224 (may be given several times)",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 
 from adaption.cli.options import (
@@ -24,6 +25,7 @@ EXAMPLE = (
     "      --resize 256x256 --crop 227 --mean-value 104,117,123 --bits 16 -o out"
 )
 
+KINDS = ("prototxt", "caffemodel", "onnx")
 ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
 
 
@@ -99,8 +101,8 @@ def run(args: argparse.Namespace) -> int:
         print_summary(result.summary)
         if not args.quiet:
             print(f"report: {result.folder / 'report.html'}")
-            print(
-                f"next: adaption verify {result.folder}/net_lp.prototxt"
-                f" {result.folder}/net_lp.caffemodel {result.folder}/net_lp.onnx"
-            )
+            made = [str(result.folder / f"net_lp.{kind}") for kind in KINDS]
+            for blob, shape in result.inputs.items():
+                made += ["--input", f"{blob}={'x'.join(map(str, shape))}"]
+            print(f"next: adaption verify {shlex.join(made)}")
     return 0 if result.is_verified else 1

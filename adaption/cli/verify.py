@@ -12,7 +12,12 @@ import argparse
 import json
 import sys
 
-from adaption.cli.options import add_layer_flags, add_output_flags
+from adaption.cli.options import (
+    add_input_flag,
+    add_net_flags,
+    add_output_flags,
+    shape_of,
+)
 
 HELP = "compare a net with its ONNX file, or with recorded blobs"
 EXAMPLE = (
@@ -39,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="of recorded blobs, relative to a blob's greatest magnitude (default 2e-4)",
     )
-    add_layer_flags(parser)
+    add_input_flag(parser)
+    add_net_flags(parser)
     add_output_flags(parser)
 
 
@@ -49,7 +55,16 @@ def run(args: argparse.Namespace) -> int:
     from adaption.export.recorded import TOLERANCE, read_arrays, verify_recorded
     from adaption.net import Net
 
-    net = Net(args.net, args.weights, end=args.end, python_modules=args.allow_python)
+    net = Net(
+        args.net,
+        args.weights,
+        level=args.level,
+        stages=[s for s in args.stage.split(",") if s],
+        dialect=args.dialect,
+        end=args.end,
+        python_modules=args.allow_python,
+        input_shapes=dict(shape_of(text) for text in args.input),
+    )
     for notice in net.notices:
         print(f"warning: {notice}", file=sys.stderr)
     is_onnx = args.other.endswith(".onnx")

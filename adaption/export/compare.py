@@ -19,6 +19,8 @@ from adaption.numerics import FixedPoint, Format
 
 __all__ = ["Comparison"]
 
+LARGE = 64 << 20  # bytes of an ONNX file
+
 UNIT = 2.0**-24  # greatest relative error of one float32 rounding
 
 
@@ -84,6 +86,7 @@ class Comparison:
         ]
         self._drawn: dict[str, list[Tensor]] = {}
         self._sessions: dict[str, Session] = {}
+        self._pieces = 0
 
     def blobs(self) -> tuple[BlobCheck, ...]:
         """One check per top, in the order of the layers."""
@@ -158,7 +161,8 @@ class Comparison:
 
     def check_blobs(self, inputs: Mapping[str, Tensor], samples: int) -> None:
         """Run both sides on one piece of the inputs, whose first `samples` are new."""
-        in_double = not self._sessions  # on the first piece: it is dear, and much the same later
+        in_double = self._pieces == 0  # on the first piece: it is dear, and much the same later
+        self._pieces += 1
         selection = self.fresh.selection
         ours = list(run_layers(selection, inputs, self._drawn, in_double=in_double))
         given = {name: x.numpy() for name, x in inputs.items()}
@@ -179,8 +183,13 @@ class Comparison:
     def _run(
         self, name: str, make: Callable[[], Session], feeds: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """Outputs of a session, made at its first use; none when onnxruntime fails."""
+        """Outputs of a session, made at its first use; none when onnxruntime fails.
+
+        Sessions of a large file are not kept: each holds all of its constants, packed once more.
+        """
         try:
+            if self.file.size_bytes > LARGE:
+                return make()(feeds)
             if name not in self._sessions:
                 self._sessions[name] = make()
             return self._sessions[name](feeds)

@@ -51,6 +51,7 @@ class ModelFile:
             raise wrong_kind(path, kind, "an ONNX model")
         try:
             self.proto = onnx.load(path)
+            self.size_bytes = self.path.stat().st_size
             props = {p.key: p.value for p in self.proto.metadata_props}
             layers = json.loads(props["adaption.layers"])
             self.style = props["adaption.style"]
@@ -90,7 +91,7 @@ class ModelFile:
 
     def plain(self) -> Session:
         """The file as it is."""
-        return Session(self.proto, self.outputs)
+        return Session(_copy(self.proto), self.outputs)
 
     def whole(self) -> Session:
         """The file with every layer's tops as outputs, too."""
@@ -144,7 +145,10 @@ class ModelFile:
 
 
 class Session:
-    """A model loaded into onnxruntime, on the CPU, with as many threads as torch uses."""
+    """A model loaded into onnxruntime, on the CPU, with as many threads as torch uses.
+
+    The model given is used up: it is empty afterwards.
+    """
 
     def __init__(self, model: onnx.ModelProto, outputs: Sequence[str]) -> None:
         import onnxruntime
@@ -154,8 +158,10 @@ class Session:
         options.intra_op_num_threads = torch.get_num_threads()
         self._outputs = list(outputs)
         try:
+            content = model.SerializeToString()
+            model.Clear()  # onnxruntime makes a copy of its own while it loads
             self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's own classes have no common base
             raise SessionError(_first_line(error)) from error

@@ -60,6 +60,11 @@ class Feed:
         )
         return len(shape) - 1
 
+    def replaced(self, spec: NetSpec) -> dict[str, tuple[int, ...]]:
+        """Shapes of the inputs that stand in place of the data layers of `spec`."""
+        own = input_shapes(spec)
+        return {name: s for name, s in input_shapes(self.spec).items() if name not in own}
+
     def describe(self) -> dict[str, Any]:
         """The `data` entry of the summary."""
         source = self.batches.source

@@ -47,6 +47,7 @@ class QuantizeResult:
     summary: dict[str, Any]
     proposal: Proposal
     notices: list[str] = field(default_factory=list)
+    inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)  # in place of data layers
 
     @property
     def is_verified(self) -> bool:
@@ -140,15 +141,16 @@ def quantize(
     low = Net(fed_by(part.of(low_file), feed), trained, seed=seed)
     batches = track(feed, f"running it in {bits} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
+    summary = _summary(full, low, feed, measured, proposal, before, after)
+    notices = [*map(str, net_file.notices), *full.notices]
+    full.release()
 
     with _staging(folder) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
         held = part.weights(low, trained, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
-        proof = _prove(low, feed, stage, part, seed)
-        summary = _summary(full, low, feed, measured, proposal, before, after)
-        summary["verification"] = proof
+        summary["verification"] = _prove(low, feed, stage, part, seed)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
         if end is not None:
@@ -162,7 +164,7 @@ def quantize(
         with atomic_write(stage / "summary.json", "w") as file:
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
-    return QuantizeResult(folder, summary, proposal, [*map(str, net_file.notices), *full.notices])
+    return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
 
 
 def _load_all(net: Net, trained: Weights) -> None:
@@ -186,6 +188,7 @@ def _prove(low: Net, feed: Feed, stage: Path, part: Part, seed: int) -> list[dic
     again_spec = part.of(read_net(stage / "net_lp.prototxt"))
     again = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
     differing = _differing_blobs(low, again, inputs, seed)
+    again.release()
     proof: list[dict[str, Any]] = [
         {
             "what": "net_lp.prototxt and net_lp.caffemodel, read back",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from adaption.errors import AdaptionError, ShapeError, UsageError
-from adaption.graph import NetSpec, NetState, build_spec, insert_splits
+from adaption.graph import NetSpec, NetState, build_spec, insert_splits, with_inputs
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net
 from adaption.net.blob import Blob, SharedBlob
@@ -37,6 +37,7 @@ class Net(nn.Module):
         original_semantics: reproduce the original ADaPTION where its behaviour is a defect.
         seed: seed of the generator behind fillers, dropout and stochastic rounding.
         end: keep the layers up to and including this one.
+        input_shapes: shapes of blobs that data layers make, which become inputs instead.
         dialect: Caffe fork whose meaning counts where forks disagree about a layer type and the
             layer's fields do not tell; `notices` says what was taken.
         python_modules: modules, by the names that the prototxt gives, whose classes may run as
@@ -68,12 +69,15 @@ class Net(nn.Module):
         seed: int | None = None,
         end: str | None = None,
         dialect: str | None = None,
+        input_shapes: Mapping[str, Sequence[int]] | None = None,
         python_modules: Sequence[str] = (),
     ) -> None:
         super().__init__()
         state = NetState(phase, level, tuple(stages))
         spec, self.notices = _as_spec(net, state, dialect)
-        self.spec = spec.up_to(end)
+        self.spec = with_inputs(
+            spec.up_to(end), {name: tuple(shape) for name, shape in (input_shapes or {}).items()}
+        )
         if python_modules:
             self.spec = self.spec.allowing(python_modules)
         self.name = self.spec.name
@@ -306,6 +310,13 @@ class Net(nn.Module):
     def save(self, path: PathLike) -> None:
         """Write a caffemodel; a name that ends in .h5 gives HDF5."""
         write_weights(path, self.weights(), name=self.name)
+
+    def release(self) -> None:
+        """Give back the memory of all blobs and parameters; the net cannot run any more."""
+        self.nodes = []
+        self.blobs.clear()
+        self.params.clear()
+        self._parameters.clear()
 
     def manual_seed(self, seed: int) -> None:
         """Restart the net's random numbers (dropout, stochastic rounding)."""

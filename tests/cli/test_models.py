@@ -7,6 +7,7 @@ most that is seen.
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,17 @@ def test_inspect(model: str, shared: Path, capsys: pytest.CaptureFixture[str]) -
         assert found["totals"]["macs"] > 0
         assert {x["weights"] for x in found["layers"]} <= {None, "fit"}
         assert all(found["outputs"].values())
+
+
+def test_the_command_that_quantize_suggests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    folder = "models/lenet_digits"
+    net, weights = f"{folder}/train_val.prototxt", f"{folder}/lenet_digits.caffemodel"
+    assert main(["quantize", net, weights, "-o", str(tmp_path / "o"), "--limit", "20"]) == 0
+    hint = capsys.readouterr().out.splitlines()[-1]
+    assert hint.endswith("--input data=1x1x8x8 --input label=1")
+    monkeypatch.chdir(tmp_path)  # the data layer's data is not at hand here
+    assert main(shlex.split(hint)[2:]) == 0
+    assert "computes the same" in capsys.readouterr().out
