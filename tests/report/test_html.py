@@ -1,0 +1,132 @@
+"""report.html: self-contained, complete, escaped, and right about what it shows."""
+
+from __future__ import annotations
+
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adaption.errors import FieldError
+from adaption.report.html import render_report, write_report
+from tests.report.conftest import layer, point
+
+Summary = dict[str, Any]
+
+VOID = {"meta", "br", "hr", "input", "img", "link", "col", "circle", "rect", "line", "path"}
+
+
+class Page(HTMLParser):
+    """Tags in order, their nesting checked, and every address the page points to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.words = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words += data
+
+
+def test_page_is_whole_and_asks_for_nothing_outside(summary: Summary) -> None:
+    text = render_report(summary)
+    page = Page(text)
+    assert all(address.startswith("#") for address in page.addresses)
+    assert not re.search(r"@import|url\(", text)
+    # Two overviews and one figure per layer.
+    assert page.tags.count("svg") >= 2 + len(summary["layers"])
+    assert page.tags.count("details") >= len(summary["layers"])
+    for shown in ("LeNet", "99.1", "99.08", "3 of 500", "Q1.15", "Q6.10", "65.2", "Dropout was"):
+        assert shown in page.words, shown
+    assert "m counts the sign bit" in page.words
+
+
+def test_names_from_model_files_are_escaped(summary: Summary) -> None:
+    evil = '<script>alert(1)</script>"><img src=x onerror=y>'
+    summary["net"] = evil
+    summary["layers"][0]["name"] = evil
+    summary["notes"] = [evil]
+    text = render_report(summary)
+    assert "<script>alert" not in text and "<img" not in text
+    assert "&lt;script&gt;alert" in text
+    Page(text)
+
+
+def test_a_failed_check_stands_out(summary: Summary) -> None:
+    summary["verification"][1]["ok"] = False
+    summary["verification"][1]["detail"] = "conv2 differs"
+    page = Page(render_report(summary))
+    assert "conv2 differs" in page.words
+    assert "1 of 2" in page.words
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"accuracy": None, "flipped_predictions": None}, id="no labels"),
+        pytest.param({"output_sqnr_db": {}, "verification": [], "notes": []}, id="no outputs"),
+        pytest.param({"output_sqnr_db": {"prob": None}}, id="exact output"),
+        pytest.param({"layers": [layer("ip", activation=None)]}, id="float result"),
+        pytest.param({"layers": [layer("c", weight=point(8, 11, sqnr_db=math.inf))]}, id="inf"),
+        pytest.param(
+            {
+                "layers": [
+                    layer(
+                        "c",
+                        activation=point(
+                            6,
+                            -3,
+                            histogram={
+                                "exponent_low": 0,
+                                "negative": [],
+                                "positive": [],
+                                "zeros": 9,
+                            },
+                        ),
+                    )
+                ]
+            },
+            id="all zero, negative f",
+        ),
+        pytest.param({"layers": []}, id="no layers"),
+    ],
+)
+def test_unusual_summaries(summary: Summary, changes: Summary) -> None:
+    page = Page(render_report(summary | changes))
+    assert not re.search(r"\b(nan|inf|None)\b", page.words)
+
+
+def test_large_nets_stay_small(summary: Summary) -> None:
+    summary["layers"] = [layer(f"inception_{i}/3x3") for i in range(60)]
+    text = render_report(summary)
+    assert len(text) < 3 << 20
+    assert Page(text).tags.count("svg") >= 60
+
+
+def test_write(summary: Summary, tmp_path: Path) -> None:
+    write_report(summary, tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_text("utf-8") == render_report(summary)
+    with pytest.raises(FieldError):
+        write_report({"format": "something else"}, tmp_path / "x.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
