@@ -137,7 +137,8 @@ class Convolution(Layer):
     def _outputs(self, channels: int) -> int:
         return self.num_output
 
-    def _groups(self, channels: int) -> int:
+    def groups(self, channels: int) -> int:
+        """Number of groups, given the number of bottom channels."""
         return self.group
 
     def _top_size(self, size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
@@ -147,7 +148,7 @@ class Convolution(Layer):
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         x = bottoms[0]
         channels = x[canonical_axis(self.axis, len(x))]
-        if channels % self._groups(channels):
+        if channels % self.groups(channels):
             raise ShapeError(f"group {self.group} does not divide {channels} bottom channels")
         weight = (*self._weight_channels(channels), *self.geometry(len(x)).kernel)
         return [weight, (self._outputs(channels),)] if self.bias_term else [weight]
@@ -177,7 +178,7 @@ class Convolution(Layer):
         if not g.is_even:
             (top, left), (bottom, right) = g.pad, g.pad_end
             x, pad = F.pad(x, (left, right, top, bottom)), (0, 0)
-        return conv(x, w, b, g.stride, pad, g.dilation, self._groups(x.shape[1]))
+        return conv(x, w, b, g.stride, pad, g.dilation, self.groups(x.shape[1]))
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, w, *b = names
@@ -196,7 +197,7 @@ class Convolution(Layer):
             strides=list(form.stride),
             pads=[*form.pad, *form.pad_end],
             dilations=list(form.dilation),
-            group=self._groups(shape[axis]),
+            group=self.groups(shape[axis]),
         )
         if axis != 1:
             top = self.top_shape(shape)
@@ -264,7 +265,7 @@ class ConvolutionDepthwise(Convolution):
     def _outputs(self, channels: int) -> int:
         return channels
 
-    def _groups(self, channels: int) -> int:
+    def groups(self, channels: int) -> int:
         return channels
 
     def _weight_channels(self, channels: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from adaption.io.netfile import NetFile, read_net
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import build_nodes, dialect_notices, fill_first_tops, infer_shapes
 from adaption.net.debug_info import show_backward, show_forward, show_params
+from adaption.net.fuse import Chain, find_chains
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
@@ -105,6 +106,7 @@ class Net(nn.Module):
         self.outputs = with_splits.outputs
         self.params = {n.spec.name: n.blobs for n in self.nodes if n.blobs}
         self._register()
+        self._chains = find_chains(self.nodes)
         self._seen_shapes = self._input_shapes()
         self.fill_loss_diffs()
         for one in _each(weights):
@@ -190,12 +192,20 @@ class Net(nn.Module):
         try:
             if self._input_shapes() != self._seen_shapes:
                 self.reshape()
-            for node in self.nodes[first : last + 1]:
+            index = first
+            while index <= last:
+                chain = None if observer or self.debug_info else self._chain_at(index, last)
+                if chain is not None:
+                    self.blobs[chain.top].set(chain.run(self.blobs[chain.bottom].tensor))
+                    index += len(chain.nodes)
+                    continue
+                node = self.nodes[index]
                 bottoms, tops = self._run(node)
                 if self.debug_info:
                     show_forward(node, self.blobs)
                 if observer is not None:
                     observer(node, bottoms, tops)
+                index += 1
         except AdaptionError as error:
             raise error.at(file=self.spec.file) from error.__cause__
         names = self.outputs if end is None else self.nodes[last].spec.tops
@@ -214,6 +224,15 @@ class Net(nn.Module):
                     f'input "{name}" has shape {tuple(tensor.shape)}, the net has {blob.shape}'
                 ).at(file=self.spec.file)
             blob.set(tensor)
+
+    def _chain_at(self, index: int, last: int) -> Chain | None:
+        """The layers from `index` on that run as one; None where each runs on its own."""
+        chain = self._chains.get(index)
+        if chain is None or index + len(chain.nodes) - 1 > last:
+            return None
+        if torch.is_grad_enabled() and any(node.needs_backward for node in chain.nodes):
+            return None
+        return chain if chain.can_run(self.blobs[chain.bottom].tensor) else None
 
     def _run(self, node: Node) -> tuple[list[Tensor], list[Tensor]]:
         if node.spec.type == "Input":  # the caller has filled its tops
@@ -313,7 +332,7 @@ class Net(nn.Module):
 
     def release(self) -> None:
         """Give back the memory of all blobs and parameters; the net cannot run any more."""
-        self.nodes = []
+        self.nodes, self._chains = [], {}
         self.blobs.clear()
         self.params.clear()
         self._parameters.clear()
