@@ -20,6 +20,7 @@ from adaption.layers.batch_norm import BatchNorm
 from adaption.layers.convolution import Convolution
 from adaption.layers.relu import ReLU
 from adaption.layers.scale import Scale
+from adaption.net import winograd
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 
@@ -34,6 +35,7 @@ class Chain:
     _key: object = None
     _weight: Tensor | None = None
     _bias: Tensor | None = None
+    _is_winograd: bool = False
 
     @property
     def bottom(self) -> str:
@@ -62,13 +64,22 @@ class Chain:
         key = (tuple(x.shape), [blob.stamp() for node in self.nodes for blob in node.masters])
         if key != self._key:
             weight, bias = self._folded([blob.tensor for blob in self.nodes[0].masters])
-            if _ONEDNN is not None:
+            self._is_winograd = _is_plain_3x3(form, groups) and winograd.pays(
+                weight, *conv.top_shape(tuple(x.shape))[2:]
+            )
+            if self._is_winograd:
+                weight = winograd.transform_filters(weight)
+            elif _ONEDNN is not None:
                 weight = _ONEDNN._reorder_convolution_weight(
                     weight, form.pad, form.stride, form.dilation, groups, list(x.shape)
                 )
             else:
                 weight = weight.contiguous(memory_format=torch.channels_last)
             self._weight, self._bias, self._key = weight, bias, key
+        assert self._weight is not None
+        if self._is_winograd:
+            pad = form.pad[0]
+            return winograd.convolve(x, self._weight, self._bias, pad, relu=self.has_relu)
         if _ONEDNN is not None:
             y: Tensor = _ONEDNN._convolution_pointwise(
                 x,
@@ -83,7 +94,6 @@ class Chain:
                 "",
             )
             return y
-        assert self._weight is not None
         y = F.conv2d(x, self._weight, self._bias, form.stride, form.pad, form.dilation, groups)
         return y.relu_() if self.has_relu else y
 
@@ -131,6 +141,15 @@ def find_chains(nodes: Sequence[Node]) -> dict[int, Chain]:
                 break
         found[i] = Chain(chain)
     return found
+
+
+def _is_plain_3x3(form: Any, groups: int) -> bool:
+    return (
+        form.kernel == (3, 3)
+        and form.stride == form.dilation == (1, 1)
+        and form.pad in ((0, 0), (1, 1))
+        and groups == 1
+    )
 
 
 def _can_start(node: Node) -> bool:
