@@ -17,8 +17,6 @@ EXTRAS = {
     "hdf5": [HDF5],
     "leveldb": ["plyvel>=1.5"],
     "lmdb": [LMDB],
-    "opencv": ["opencv-python-headless>=4.8"],
-    "plot": ["matplotlib>=3.8"],
 }
 
 setup(
