@@ -1,6 +1,7 @@
 """Selection: which layers of a net an exported model holds, and where it begins and ends.
 
-Data layers become inputs. Losses, accuracies and what only prepares labels for them stay out.
+Data layers become inputs. Losses, accuracies and what only prepares labels for them stay out, and
+so do layers without an ONNX form where nothing else reads them (DetectionOutput).
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def select(net: Net) -> Selection:
         )
     wiring = _Wiring(members(net))
     wiring.leave_out_labels()
+    wiring.leave_out_ends_without_form()
     kept = wiring.kept()
     outputs = wiring.outputs()
     if not outputs:
@@ -99,6 +101,7 @@ class _Wiring:
     readers: dict[Value, list[int]] = field(default_factory=dict)
     learned: set[Value] = field(default_factory=set)  # some layer with blobs lies before
     out: set[int] = field(default_factory=set)
+    formless: set[int] = field(default_factory=set)  # of `out`: those without an ONNX form
 
     def __post_init__(self) -> None:
         latest: dict[str, Value] = {}
@@ -140,6 +143,16 @@ class _Wiring:
             ):
                 self.out.add(i)
 
+    def leave_out_ends_without_form(self) -> None:
+        """Leave out, last layers first, what ONNX cannot say and no layer that stays reads."""
+        for i in reversed(range(len(self.layers))):
+            member = self.layers[i]
+            if i in self.out or self.is_source(i) or member.node.layer.has_onnx_form:
+                continue
+            if not any(self.is_read((i, j)) for j in range(len(member.spec.tops))):
+                self.out.add(i)
+                self.formless.add(i)
+
     def kept(self) -> list[int]:
         return [i for i in range(len(self.layers)) if i not in self.out and not self.is_source(i)]
 
@@ -158,12 +171,15 @@ class _Wiring:
         ]
 
     def notes(self, outputs: list[str]) -> Iterable[str]:
-        gone = [self.layers[i] for i in sorted(self.out)]
-        if gone:
+        ends = ", ".join(f'"{name}"' for name in outputs)
+        for what, indices in (
+            ("layers that measure, record or prepare labels", self.out - self.formless),
+            ("layers without an ONNX form", self.formless),
+        ):
+            gone = [self.layers[i] for i in sorted(indices)]
             listed = ", ".join(f'"{m.spec.name}" ({m.spec.type})' for m in gone)
-            ends = ", ".join(f'"{name}"' for name in outputs)
-            what = "layers that measure, record or prepare labels are left out"
-            yield f"{what}: {listed}; ends at {ends}"
+            if gone:
+                yield f"{what} are left out: {listed}; ends at {ends}"
         for i, member in enumerate(self.layers):
             if not self.is_source(i):
                 continue

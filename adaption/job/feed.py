@@ -13,7 +13,7 @@ import numpy as np
 
 from adaption.data import Batches, Source, Transform, open_source
 from adaption.data.images import open_list
-from adaption.errors import DataError, LayerError
+from adaption.errors import DataError, LayerError, WeightsError
 from adaption.graph import LayerSpec, NetSpec, input_shapes, with_inputs
 from adaption.io.caffemodel import Weights
 from adaption.net import Net
@@ -112,6 +112,8 @@ def feed_from_data(
     if layers:
         spec, label = _replace_data_layer(spec, layers[0], source, transform or Transform())
         _require_labels(label, source.has_labels, spec, data)
+    else:
+        spec = _sized_like(spec, source, weights)
     shapes = input_shapes(spec)
     shapes.pop(label or "", None)
     if not shapes:
@@ -170,6 +172,29 @@ def _replace_data_layer(
         else:
             label, shapes[top] = top, (1,)
     return with_inputs(spec, shapes), label
+
+
+def _sized_like(spec: NetSpec, source: Source, weights: Weights | None) -> NetSpec:
+    """The net with its inputs as large as arrays are, where it takes another size.
+
+    A fully convolutional net's prototxt often holds just one of the sizes it is used with. Where
+    the net does not take the size of the arrays, its own stays, and `Batches` says what differs.
+    """
+    arrays = next(iter(source)).arrays
+    shapes = input_shapes(spec)
+    resized = {
+        name: (shape[0], *arrays[name].shape)
+        for name, shape in shapes.items()
+        if name in arrays and len(arrays[name].shape) == len(shape) - 1
+    }
+    if not resized or all(shapes[name] == shape for name, shape in resized.items()):
+        return spec
+    wanted = with_inputs(spec, shapes | resized)
+    try:
+        Net(wanted, weights)
+    except (LayerError, WeightsError):
+        return spec
+    return wanted
 
 
 def _is_color(spec: NetSpec, layers: list[LayerSpec], weights: Weights | None) -> bool | None:

@@ -153,6 +153,8 @@ def quantize(
         summary["verification"] = _prove(low, feed, stage, part, seed)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
+        for check in summary["verification"]:
+            summary["notes"] += [f"ONNX: {note}." for note in check.get("notes", [])]
         if end is not None:
             summary["notes"].append(
                 f'Layers behind "{end}" were not run; they are in the files as they were.'
@@ -239,7 +241,7 @@ def _summary(
     return {
         "format": FORMAT,
         "adaption_version": __version__,
-        "net": full.name,
+        "net": full.name or Path(full.spec.file or "net").stem,
         "bits": proposal.bits,
         "rule": proposal.rule,
         "threshold": proposal.threshold,

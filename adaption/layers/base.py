@@ -152,6 +152,11 @@ class Layer:
         """Why a layer cannot run although its type is known; empty when it can."""
         return ""
 
+    @property
+    def has_onnx_form(self) -> bool:
+        """Whether the layer can be lowered at all; some of its settings may still refuse it."""
+        return type(self).lower is not Layer.lower
+
     @classmethod
     def claims(cls, spec: LayerSpec) -> float:
         """How well the fields that are set fit this class, where forks disagree about a type.

@@ -211,3 +211,44 @@ def test_verb_prints_the_summary_as_json(
     assert code == 0 and shown.err == ""
     assert json.loads(shown.out)["data"]["samples"] == 40
     assert not any(math.isnan(v) for v in json.loads(shown.out)["sparsity"].values())
+
+
+FULLY_CONVOLUTIONAL = """layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 3 dim: 12 dim: 12 } } }
+layer { name: "c" type: "Convolution" bottom: "data" top: "c"
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("tail", "ok"),
+    [
+        ("", True),
+        (
+            'layer { name: "ip" type: "InnerProduct" bottom: "c" top: "ip"'
+            ' inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }',
+            False,
+        ),
+    ],
+    ids=["any size", "size fixed by its weights"],
+)
+def test_arrays_of_another_size(tail: str, ok: bool, tmp_path: Path) -> None:
+    net, weights = tmp_path / "any.prototxt", tmp_path / "w.caffemodel"
+    net.write_text(FULLY_CONVOLUTIONAL + tail)
+    Net(net, seed=0).save(weights)
+    np.savez(tmp_path / "d.npz", data=np.random.default_rng(0).random((2, 3, 20, 30)))
+
+    def run() -> Any:
+        return adaption.quantize(
+            net, weights, tmp_path / "d.npz", out=tmp_path / "o", bits=8, quiet=True
+        )
+
+    if ok:
+        made = run()
+        assert made.is_verified
+        assert made.summary["net"] == "any"  # the prototxt gives no name
+        assert made.summary["macs"]["total"] == 18 * 28 * 4 * 27
+    else:
+        with pytest.raises(DataError, match=r"has shape 3x20x30, input .data. takes 3x12x12"):
+            run()
