@@ -1,1 +1,1 @@
-"""PLACEHOLDER"""
+"""Files of Caffe: prototxt, caffemodel (binary, HDF5), means, legacy forms. Without torch."""
