@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from adaption.cli.options import add_output_flags, shape_of
+from adaption.cli.options import add_input_flag, add_output_flags, shape_of
 
 HELP = "draw a net as SVG, PNG, PDF, DOT or Mermaid"
 EXAMPLE = "  adaption draw deploy.prototxt net.svg --rankdir TB"
@@ -27,14 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--level", type=int, default=0, help="level of the net state")
     parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="BLOB=SHAPE",
-        help="shape of a blob that a data layer makes, where its data is not at hand:"
-        " data=1x3x224x224 (may be given several times)",
-    )
+    add_input_flag(parser)
     parser.add_argument(
         "--rankdir",
         choices=("LR", "TB", "RL", "BT"),

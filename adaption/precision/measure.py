@@ -12,9 +12,9 @@ from typing import Any, Self
 import torch
 
 from adaption.errors import DataError, FileFormatError
-from adaption.io.atomic import atomic_write
 from adaption.net import Net, Point
 from adaption.net.node import Node
+from adaption.precision.sidecar import save_rows
 from adaption.precision.statistics import TensorStats
 
 __all__ = ["Measurement", "measure", "measure_weights"]
@@ -59,13 +59,8 @@ class Measurement:
             "samples": self.samples,
             "preprocessing": dict(self.preprocessing),
         }
-        rows = [
-            json.dumps({"layer": p.layer, "kind": p.kind, **s.to_dict()}, allow_nan=True)
-            for p, s in self.points.items()
-        ]
-        text = json.dumps(head, indent=2)[:-2] + ',\n  "tensors": [\n    '
-        with atomic_write(path, "w") as out:
-            out.write(text + ",\n    ".join(rows) + "\n  ]\n}\n")
+        rows = ({"layer": p.layer, "kind": p.kind, **s.to_dict()} for p, s in self.points.items())
+        save_rows(path, head, "tensors", rows)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

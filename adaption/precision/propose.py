@@ -11,11 +11,11 @@ from typing import Any, Self
 
 from adaption.errors import AdaptionError, FieldError, FileFormatError
 from adaption.graph import NetSpec
-from adaption.io.atomic import atomic_write
 from adaption.net import Point
 from adaption.numerics import FixedPoint
 from adaption.precision.measure import Measurement
 from adaption.precision.rules import RULES, Choice
+from adaption.precision.sidecar import save_rows
 from adaption.precision.sites import quantization_sites
 
 __all__ = ["Proposal", "check_bits", "propose"]
@@ -63,10 +63,8 @@ class Proposal:
             if point.kind == "activation":
                 row["place"] = self.places[point.layer]
             row |= {"q": str(choice.format), "reason": choice.reason}
-            rows.append(json.dumps(row))
-        text = json.dumps(head, indent=2)[:-2] + ',\n  "points": [\n    '
-        with atomic_write(path, "w") as out:
-            out.write(text + ",\n    ".join(rows) + "\n  ]\n}\n")
+            rows.append(row)
+        save_rows(path, head, "points", rows)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
