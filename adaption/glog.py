@@ -1,0 +1,59 @@
+"""Caffe's log lines: on standard error behind glog's prefix, for parse_log.py and old greps.
+
+`I1125 22:27:01.123456 12345 solver.cpp:228] Iteration 0, loss = 2.3`: severity, month and day,
+local time, process, the place in Caffe's source. Newer glogs write the year, too; Caffe's
+extract_seconds.py does not read that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+
+__all__ = ["Log", "error", "info", "silent", "warning"]
+
+Log = Callable[[str, str], None]
+"""Takes a place in Caffe's source and a text, as `info` does; what logs, takes one of these."""
+
+SEVERITIES = "IWEF"
+
+
+def info(source: str, text: str) -> None:
+    """Write one line of severity INFO; only the first of several lines gets the prefix.
+
+    Args:
+        source: Caffe's file and line, "solver.cpp:228".
+        text: the message, numbers as C++ streams print them ("%g").
+    """
+    _write("I", source, text)
+
+
+def warning(source: str, text: str) -> None:
+    """Write one line of severity WARNING; see `info`."""
+    _write("W", source, text)
+
+
+def error(source: str, text: str) -> None:
+    """Write one line of severity ERROR; see `info`."""
+    _write("E", source, text)
+
+
+def silent(source: str, text: str) -> None:
+    """Write nothing: the Log for callers who only want the result."""
+
+
+def _write(severity: str, source: str, text: str) -> None:
+    if SEVERITIES.index(severity) < _least_severity():
+        return
+    prefix = f"{severity}{datetime.now():%m%d %H:%M:%S.%f} {os.getpid():5d} {source}] "
+    print(prefix + text, file=sys.stderr, flush=True)
+
+
+def _least_severity() -> int:
+    """Index of the least severity shown; glog's environment variable, as old scripts set it."""
+    with contextlib.suppress(ValueError):
+        return int(os.environ.get("GLOG_minloglevel", "0"))
+    return 0
