@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
@@ -15,7 +15,7 @@ from adaption.data.decode import decode_image
 from adaption.errors import DataError
 from adaption.proto import caffe_pb2
 
-__all__ = ["DatumSource", "datum_image", "datum_sample"]
+__all__ = ["DatumSource", "datum_batch", "datum_image", "datum_sample"]
 
 
 def datum_sample(name: str, record: bytes, is_color: bool | None = None) -> Sample:
@@ -60,6 +60,48 @@ def datum_image(datum: caffe_pb2.Datum, is_color: bool | None = None) -> Array:
     return values.reshape(shape)
 
 
+def datum_batch(
+    records: Sequence[tuple[bytes, bytes]], is_color: bool | None = None
+) -> tuple[Array | list[Array], list[int]]:
+    """Images and labels of records (key, Datum); raw values of one shape as one (N, C, H, W).
+
+    Raises: DataError, as `datum_sample`.
+    """
+    raw = _raw_batch([value for _, value in records])
+    if raw is not None:
+        return raw
+    samples = [
+        datum_sample(key.decode("utf-8", "replace"), value, is_color) for key, value in records
+    ]
+    return [sample.image for sample in samples], [sample.label or 0 for sample in samples]
+
+
+def _raw_batch(values: Sequence[bytes]) -> tuple[Array, list[int]] | None:
+    """As `datum_batch`, for whole records of uint8 values of one shape; None for others."""
+    datums = []
+    for value in values:
+        datum = caffe_pb2.Datum()
+        try:
+            datum.ParseFromString(value)
+        except Exception:  # said by datum_sample, with the name of the record
+            return None
+        if datum.encoded:
+            return None
+        datums.append(datum)
+    first = datums[0]
+    shape = (first.channels, first.height, first.width)
+    size = shape[0] * shape[1] * shape[2]
+    pixels = [datum.data for datum in datums]
+    is_regular = size and all(
+        len(data) == size and (d.channels, d.height, d.width) == shape
+        for data, d in zip(pixels, datums, strict=True)
+    )
+    if not is_regular:
+        return None
+    images = np.frombuffer(b"".join(pixels), np.uint8).reshape(len(datums), *shape)
+    return images, [datum.label for datum in datums]
+
+
 class DatumSource(Source):
     """A key-value store of Datum in the order of its keys; subclasses read the store."""
 
@@ -78,8 +120,11 @@ class DatumSource(Source):
         self.has_labels = datum.HasField("label")
 
     @abstractmethod
-    def records(self) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values in the order of the keys."""
+    def records(self, skip: int = 0, step: int = 1) -> Generator[tuple[bytes, bytes], None, int]:
+        """Keys and values in the order of the keys: record `skip`, and every `step`-th from there.
+
+        Returns: how many records of a pass that followed would come before its first.
+        """
 
     @abstractmethod
     def all_keys(self) -> list[bytes]: ...

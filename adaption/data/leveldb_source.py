@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,9 +62,15 @@ class LevelDbSource(DatumSource):
         self._database = _Database(path)
         super().__init__(path, is_color)
 
-    def records(self) -> Iterator[tuple[bytes, bytes]]:
+    def records(self, skip: int = 0, step: int = 1) -> Generator[tuple[bytes, bytes], None, int]:
         with self._database.db.iterator() as items:
-            yield from items
+            for item in items:
+                if skip:
+                    skip -= 1
+                else:
+                    yield item
+                    skip = step - 1
+        return skip
 
     def all_keys(self) -> list[bytes]:
         with self._database.db.iterator(include_value=False) as keys:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -74,9 +74,17 @@ class LmdbSource(DatumSource):
     def __len__(self) -> int:
         return int(self._environment.env.stat()["entries"])
 
-    def records(self) -> Iterator[tuple[bytes, bytes]]:
+    def records(self, skip: int = 0, step: int = 1) -> Generator[tuple[bytes, bytes], None, int]:
         with self._environment.env.begin() as transaction, transaction.cursor() as cursor:
-            yield from cursor
+            is_there = cursor.first()
+            while is_there:
+                if skip:  # the value of a record that is passed over is not touched
+                    skip -= 1
+                else:
+                    yield cursor.item()
+                    skip = step - 1
+                is_there = cursor.next()
+        return skip
 
     def all_keys(self) -> list[bytes]:
         with self._environment.env.begin() as transaction, transaction.cursor() as cursor:

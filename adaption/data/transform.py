@@ -21,9 +21,11 @@ from adaption.io.blobproto import read_mean
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
 
-__all__ = ["Transform", "parse_size"]
+__all__ = ["DRAWS", "Transform", "parse_size"]
 
 Size = int | tuple[int, int]
+
+DRAWS = 3  # random numbers that an image takes: for mirroring, the row and the column of the crop
 
 _READ_FIELDS = frozenset(
     "scale mirror crop_size mean_file mean_value force_color force_gray crop_h crop_w".split()
@@ -175,32 +177,50 @@ class Transform:
         Args:
             image: (C, H, W), uint8 or float.
             rng: draws mirroring and TRAIN crops; needed only when `is_random`.
-        Returns: float32 (C, H', W'); it may share memory with a float32 `image`.
+        Returns: float32 (C, H', W').
         Raises: FieldError when crop or mean does not fit the image; ShapeError when the image has
             not three axes.
         """
-        crop = self.top_shape(image.shape)[1:]
-        if self.is_random and rng is None:
-            raise UsageError("mirroring and random crops need a random generator", "give rng")
-        x = image
+        draws = None
+        if self.is_random:
+            if rng is None:
+                raise UsageError("mirroring and random crops need a random generator", "give rng")
+            draws = rng.random((1, DRAWS))
+        made: Array = self.apply_to_batch(np.asarray(image)[None], draws)[0]
+        return made
+
+    def apply_to_batch(self, images: Array, draws: Array | None = None) -> Array:
+        """The net's input for each of some images of one shape.
+
+        Args:
+            images: (N, C, H, W), uint8 or float.
+            draws: (N, DRAWS) random numbers in [0, 1), read only when `is_random`.
+        Returns: float32 (N, C, H', W').
+        Raises: as `apply`.
+        """
+        crop = self.top_shape(images.shape[1:])[1:]
+        x = images
         if self.resize is not None:
-            x = resize(x, *self.size_of(*x.shape[1:]))
-        if self.channel_order == "RGB" and x.shape[0] == 3:
-            x = x[::-1]
-        mean = self._mean_for(x.shape)
-        flip = self.mirror and rng is not None and bool(rng.integers(2))
-        if crop != x.shape[1:]:
-            top, left = self._offset(x.shape[1] - crop[0], x.shape[2] - crop[1], rng)
-            window = (slice(None), slice(top, top + crop[0]), slice(left, left + crop[1]))
-            x = x[window]
-            if mean is not None and mean.shape[1:] != (1, 1):
-                mean = mean[window]
-        y = np.asarray(x, dtype=np.float32)
-        if mean is not None:
-            y = y - mean
+            size = self.size_of(*x.shape[2:])
+            x = np.stack([resize(one, *size) for one in x])
+        if self.channel_order == "RGB" and x.shape[1] == 3:
+            x = x[:, ::-1]
+        mean = self._mean_for(x.shape[1:])
+        y = np.empty((*x.shape[:2], *crop), np.float32)
+        rows, columns = x.shape[2] - crop[0], x.shape[3] - crop[1]
+        if self.phase == "TRAIN" and draws is not None and self.crop is not None:
+            tops = (draws[:, 1] * (rows + 1)).astype(int)
+            lefts = (draws[:, 2] * (columns + 1)).astype(int)
+            for out, one, top, left in zip(y, x, tops, lefts, strict=True):
+                _subtract(one, mean, out, top, left)
+        else:
+            _subtract(x, mean, y, rows // 2, columns // 2)
         if self.scale != 1.0:
-            y = y * np.float32(self.scale)
-        return y[..., ::-1] if flip else y
+            y *= np.float32(self.scale)
+        if self.mirror and draws is not None:
+            flip = draws[:, 0] < 0.5
+            y[flip] = y[flip][..., ::-1]
+        return y
 
     def _window(self, height: int, width: int) -> tuple[int, int]:
         crop = self.crop
@@ -214,11 +234,6 @@ class Transform:
                 "resize the images to a larger size, or crop less",
             )
         return crop
-
-    def _offset(self, rows: int, columns: int, rng: np.random.Generator | None) -> tuple[int, int]:
-        if self.phase == "TRAIN" and rng is not None:
-            return int(rng.integers(rows + 1)), int(rng.integers(columns + 1))
-        return rows // 2, columns // 2
 
     def _mean_for(self, shape: tuple[int, ...]) -> Array | None:
         mean = self.mean
@@ -255,6 +270,17 @@ class Transform:
             "mean_file": None if self.mean_file is None else os.fspath(self.mean_file),
             "scale": self.scale,
         }
+
+
+def _subtract(x: Array, mean: Array | None, out: Array, top: int, left: int) -> None:
+    """Write the window of (..., H, W) at `top` and `left`, less the mean, to `out`."""
+    window = (..., slice(top, top + out.shape[-2]), slice(left, left + out.shape[-1]))
+    if mean is None:
+        out[...] = x[window]
+        return
+    if mean.shape[1:] != (1, 1):
+        mean = mean[window]
+    np.subtract(x[window], mean, out=out, dtype=np.float32, casting="same_kind")
 
 
 def _check_size(field: str, size: Size, *, least: int) -> None:

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
     from adaption.proto import caffe_pb2
 
-__all__ = ["Layer", "Lowering", "Runtime", "Shape", "build_layer", "known_types", "layer"]
+__all__ = [
+    "Layer",
+    "Lowering",
+    "Progress",
+    "Runtime",
+    "Shape",
+    "build_layer",
+    "known_types",
+    "layer",
+]
 
 Shape = tuple[int, ...]
 Count = int | tuple[int, int | None]  # exact, or (least, most); most None: no limit
@@ -64,6 +73,23 @@ class Runtime:
     original_semantics: bool = False
     config: dict[str, Any] = field(default_factory=dict)  # what forks read outside the prototxt
     state: dict[str, Any] = field(default_factory=dict)  # the layer's own, kept between passes
+
+    @property
+    def phase(self) -> str:
+        return "TRAIN" if self.training else "TEST"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a data layer has come."""
+
+    samples: int  # taken so far, by all processes that share the data
+    epoch_size: int  # samples of one pass over the data
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the data."""
+        return self.samples / self.epoch_size
 
 
 class Layer:
@@ -135,6 +161,25 @@ class Layer:
     def run(self, runtime: Runtime, *tensors: Tensor) -> Any:
         """As `forward`, for the few layers that need phase, randomness or state."""
         return self.forward(*tensors)
+
+    def save_state(self, runtime: Runtime) -> dict[str, Any]:
+        """What is needed, beside blobs and the generator, to go on later as from now.
+
+        Returns: plain JSON values; empty where there is nothing.
+        """
+        return {}
+
+    def load_state(self, runtime: Runtime, state: Mapping[str, Any]) -> None:
+        """Go on from where `save_state` gave `state`; an empty one means from the start.
+
+        Raises: LayerError or FieldError when it is not of this layer.
+        """
+        if state:
+            raise LayerError(f"has no state, but {', '.join(state)} was saved for it")
+
+    def progress(self, runtime: Runtime) -> Progress | None:
+        """How far the layer has read its data; None where that means nothing."""
+        return None
 
     def lower(self, g: Lowering, *names: str) -> Any:
         """Write the TEST-phase layer as ONNX operators; returns the name(s) of the tops."""

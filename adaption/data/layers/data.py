@@ -5,31 +5,40 @@ Caffe: data_layer.cpp. Several training processes take every n-th record each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
 
-from adaption.data.base import Job
-from adaption.data.datum import DatumSource
-from adaption.data.feed import Feed, check_batch_size, check_source, new_rng, shard, stack
+from adaption.data.base import Array
+from adaption.data.datum import DatumSource, datum_batch
+from adaption.data.feed import (
+    FedLayer,
+    Order,
+    Samples,
+    check_batch_size,
+    check_source,
+    skipped,
+    stack,
+)
 from adaption.data.leveldb_source import LevelDbSource, is_leveldb
 from adaption.data.lmdb_source import LmdbSource, is_lmdb
 from adaption.data.transform import Transform
 from adaption.errors import DataError
-from adaption.layers.base import Layer, Runtime, Shape, layer
+from adaption.layers.base import Runtime, Shape, layer
 
 
 @layer("Data", param="data_param", bottoms=0, tops=(1, 2), is_source=True)
 @dataclass(frozen=True)
-class Data(Layer):
+class Data(FedLayer):
     source: str
     batch_size: int
     rand_skip: int
     force_encoded_color: bool
+    prefetch: int
 
     def check(self) -> None:
         check_batch_size("data_param", self.batch_size)
@@ -46,13 +55,24 @@ class Data(Layer):
         shape = self.transform.top_shape(self._first_shape)
         return [(self.batch_size, *shape), (self.batch_size,)][: len(self.spec.tops)]
 
-    def run(self, runtime: Runtime, *tensors: Tensor) -> list[Tensor]:
-        if "feed" not in runtime.state:
-            source = self._open()
-            jobs = self._stream(source, runtime)
-            runtime.state["feed"] = Feed(jobs, self.batch_size, is_decoded=source.is_decoded)
-        tops = stack(runtime.state["feed"].take(), self.transform, runtime)
-        return tops[: len(self.spec.tops)]
+    def is_random(self, runtime: Runtime) -> bool:
+        return bool(self.rand_skip) or self.transform.with_phase(runtime.phase).is_random
+
+    def batches(self, runtime: Runtime, order: Order) -> Iterator[Callable[[], list[Array]]]:
+        source = self._open()
+        transform = self.transform.with_phase(runtime.phase)
+        skip = order.start + skipped(order.seed, self.rand_skip)
+        records = _endless(source, skip, order.step)
+        for numbers in order.batches(self.batch_size):
+            chosen = list(islice(records, self.batch_size))
+            yield partial(_make, source, chosen, transform, order.seed, numbers)
+
+    def epoch_size(self) -> int:
+        return self._size
+
+    @cached_property
+    def _size(self) -> int:
+        return len(self._open())
 
     def _open(self) -> DatumSource:
         """The store by its content: a wrong `backend` does no harm."""
@@ -69,12 +89,25 @@ class Data(Layer):
             file=self.source,
         )
 
-    def _stream(self, source: DatumSource, runtime: Runtime) -> Iterator[Job]:
-        skip = int(new_rng(runtime).integers(self.rand_skip)) if self.rand_skip else 0
-        rank, count = shard(runtime)
-        return islice(_endless(source), skip + rank, None, count)
 
-
-def _endless(source: DatumSource) -> Iterator[Job]:
+def _endless(source: DatumSource, skip: int, step: int) -> Iterator[tuple[bytes, bytes]]:
     while True:
-        yield from source.jobs()
+        left = yield from source.records(skip, step)
+        # As much left as that means that the pass was over before its first record.
+        skip = left % (skip - left) if left >= step else left
+
+
+def _make(
+    source: DatumSource,
+    records: Sequence[tuple[bytes, bytes]],
+    transform: Transform,
+    seed: int,
+    numbers: Array,
+) -> list[Array]:
+    try:
+        images, labels = datum_batch(records, source.is_color)
+    except DataError as error:
+        raise error.at(file=source.path) from None
+    names = [key.decode("utf-8", "replace") for key, _ in records]
+    samples = Samples(images, np.array(labels, np.float32), names)
+    return stack(samples, transform, seed, numbers)

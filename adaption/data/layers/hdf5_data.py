@@ -1,30 +1,29 @@
 """HDF5Data: rows of the data sets named as the tops, file after file. Caffe: hdf5_data_layer.cpp.
 
-A file is held in memory as a whole; the next is read when its rows are used up.
+A file is held in memory as a whole; the next is read when its rows are used up. With `shuffle`
+files, and the rows in each, come in random order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.data.arrays import read_hdf5_list
 from adaption.data.base import Array
-from adaption.data.feed import check_batch_size, check_source, new_rng, shard
+from adaption.data.feed import FedLayer, Order, check_batch_size, check_source, shuffled
 from adaption.errors import AdaptionError, DataError, LayerError
 from adaption.io.caffemodel_h5 import open_hdf5
-from adaption.layers.base import Layer, Runtime, Shape, layer
+from adaption.layers.base import Runtime, Shape, layer
 
 
 @layer("HDF5Data", param="hdf5_data_param", bottoms=0, tops=(1, None), is_source=True)
 @dataclass(frozen=True)
-class HDF5Data(Layer):
+class HDF5Data(FedLayer):
     source: str
     batch_size: int
     shuffle: bool
@@ -43,66 +42,76 @@ class HDF5Data(Layer):
         check_source("hdf5_data_param", self.source)
         return read_hdf5_list(self.source)
 
+    def _shapes(self, number: int) -> list[Shape]:
+        """Shapes of the data sets of a file, without reading them."""
+        if number not in self._known_shapes:
+            arrays = _read(self.files[number], self.spec.tops, values=False)
+            self._known_shapes[number] = [a.shape for a in arrays]
+        return self._known_shapes[number]
+
     @cached_property
-    def _row_shapes(self) -> list[Shape]:
-        arrays = _read(self.files[0], self.spec.tops, values=False)
-        return [a.shape[1:] for a in arrays]
+    def _known_shapes(self) -> dict[int, list[Shape]]:
+        return {}
 
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
-        return [(self.batch_size, *shape) for shape in self._row_shapes]
+        return [(self.batch_size, *shape[1:]) for shape in self._shapes(0)]
 
-    def run(self, runtime: Runtime, *tensors: Tensor) -> list[Tensor]:
-        if "rows" not in runtime.state:
-            rng = new_rng(runtime) if self.shuffle else None
-            runtime.state["rows"] = _Rows(self.files, self.spec.tops, rng, shard(runtime))
-        batch = runtime.state["rows"].take(self.batch_size)
-        return [torch.from_numpy(a).to(runtime.device) for a in batch]
+    def is_random(self, runtime: Runtime) -> bool:
+        return self.shuffle
+
+    def epoch_size(self) -> int:
+        return sum(self._shapes(i)[0][0] for i in range(len(self.files)))
+
+    def workers(self) -> int:
+        return 1  # the files are read one after the other
+
+    def batches(self, runtime: Runtime, order: Order) -> Iterator[Callable[[], list[Array]]]:
+        parts: list[_Part] = []
+        missing = self.batch_size
+        for arrays, rows in self._parts(order):
+            while len(rows):
+                parts.append((arrays, rows[:missing]))
+                rows = rows[missing:]
+                missing = self.batch_size - sum(len(chosen) for _, chosen in parts)
+                if not missing:
+                    yield partial(_gather, parts)
+                    parts, missing = [], self.batch_size
+
+    def _parts(self, order: Order) -> Iterator[_Part]:
+        """The rows to take from one file after the other, without end."""
+        skip = order.start  # rows that come before the next one
+        epoch = 0
+        loaded, arrays = -1, []
+        while True:
+            before = skip
+            for number in self._permuted(len(self.files), order.seed, epoch):
+                if skip and skip >= (length := self._shapes(number)[0][0]):
+                    skip -= length
+                    continue
+                if number != loaded:
+                    arrays = _read(self.files[number], self.spec.tops, values=True)
+                    loaded = number
+                rows = self._permuted(len(arrays[0]), order.seed, epoch, number)
+                chosen = rows[skip :: order.step]
+                yield arrays, chosen
+                skip += len(chosen) * order.step - len(rows)
+            epoch += 1
+            if skip >= order.step:  # a whole pass was left out, and now its length is known
+                size = before - skip
+                epoch += skip // size
+                skip %= size
+
+    def _permuted(self, size: int, seed: int, *path: int) -> Array:
+        return shuffled(size, seed, *path) if self.shuffle else np.arange(size)
 
 
-class _Rows:
-    """An endless stream of rows; with `rng`, files and the rows in each come in random order."""
+_Part = tuple[list[Array], Array]  # the data sets of a file, and rows of them
 
-    def __init__(
-        self,
-        files: Sequence[str],
-        names: Sequence[str],
-        rng: np.random.Generator | None,
-        share: tuple[int, int],
-    ) -> None:
-        self.files = files
-        self.names = names
-        self.rng = rng
-        self.ahead, self.step = share  # rows to pass over before the next; of how many one is kept
-        self.queue: list[int] = []
-        self.loaded: int | None = None
-        self._next_file()
 
-    def _order(self, count: int) -> Array:
-        return np.arange(count) if self.rng is None else self.rng.permutation(count)
-
-    def _next_file(self) -> None:
-        if not self.queue:
-            self.queue = [int(i) for i in self._order(len(self.files))]
-        number = self.queue.pop(0)
-        if number != self.loaded:
-            self.arrays = _read(self.files[number], self.names, values=True)
-            self.loaded = number
-        self.rows = self._order(len(self.arrays[0]))
-
-    def take(self, count: int) -> list[Array]:
-        parts: list[list[Array]] = [[] for _ in self.names]
-        while count:
-            chosen = self.rows[self.ahead :: self.step][:count]
-            for part, array in zip(parts, self.arrays, strict=True):
-                part.append(array[chosen])
-            count -= len(chosen)
-            used = self.ahead + len(chosen) * self.step
-            if used < len(self.rows):
-                self.rows, self.ahead = self.rows[used:], 0
-            else:
-                self.ahead = used - len(self.rows)
-                self._next_file()
-        return [np.concatenate(part) for part in parts]
+def _gather(parts: Sequence[_Part]) -> list[Array]:
+    """The rows of a batch, a top for each data set."""
+    count = len(parts[0][0])
+    return [np.concatenate([arrays[i][rows] for arrays, rows in parts]) for i in range(count)]
 
 
 def _read(path: str, names: Sequence[str], *, values: bool) -> list[Array]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import count
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor
-
-from adaption.data.base import Job
-from adaption.data.feed import Feed, check_batch_size, check_source, new_rng, stack
+from adaption.data.base import Array, Job
+from adaption.data.feed import (
+    FedLayer,
+    Order,
+    check_batch_size,
+    check_source,
+    job_batches,
+    shuffled,
+    skipped,
+)
 from adaption.data.images import Entry, ImageSource, read_list
 from adaption.data.transform import Transform
 from adaption.errors import DataError, FieldError
-from adaption.layers.base import Layer, Runtime, Shape, layer
+from adaption.layers.base import Runtime, Shape, layer
 
 
 @layer(
@@ -28,7 +33,7 @@ from adaption.layers.base import Layer, Runtime, Shape, layer
     refuses=("min_height", "min_width", "ignore_label", "label_type", "label_divide_factor"),
 )
 @dataclass(frozen=True)
-class ImageData(Layer):
+class ImageData(FedLayer):
     source: str
     batch_size: int
     rand_skip: int
@@ -75,27 +80,30 @@ class ImageData(Layer):
             (self.batch_size,),
         ]
 
-    def run(self, runtime: Runtime, *tensors: Tensor) -> list[Tensor]:
-        if "feed" not in runtime.state:
-            jobs = self._stream(new_rng(runtime)) if self.shuffle or self.rand_skip else self._all()
-            runtime.state["feed"] = Feed(jobs, self.batch_size, is_decoded=True)
-        return stack(runtime.state["feed"].take(), self.transform, runtime)
+    def is_random(self, runtime: Runtime) -> bool:
+        transform = self.transform.with_phase(runtime.phase)
+        return self.shuffle or bool(self.rand_skip) or transform.is_random
 
-    def _all(self) -> Iterator[Job]:
-        while True:
-            yield from self.images.jobs()
+    def batches(self, runtime: Runtime, order: Order) -> Iterator[Callable[[], list[Array]]]:
+        transform = self.transform.with_phase(runtime.phase)
+        yield from job_batches(self._jobs(order), order, self.batch_size, transform)
 
-    def _stream(self, rng: np.random.Generator) -> Iterator[Job]:
-        skip = int(rng.integers(self.rand_skip)) if self.rand_skip else 0
-        if skip >= len(self.images):
+    def epoch_size(self) -> int:
+        return len(self.images)
+
+    def _jobs(self, order: Order) -> Iterator[Job]:
+        skip = skipped(order.seed, self.rand_skip)
+        size = len(self.images)
+        if skip >= size:
             raise FieldError(
                 "image_data_param.rand_skip",
                 self.rand_skip,
-                f"at most the number of images ({len(self.images)})",
+                f"at most the number of images ({size})",
             )
-        return islice(self._shuffled(rng) if self.shuffle else self._all(), skip, None)
-
-    def _shuffled(self, rng: np.random.Generator) -> Iterator[Job]:
-        while True:
-            for index in rng.permutation(len(self.images)):
-                yield self.images.job(int(index))
+        epoch, places = -1, None
+        for number in count(order.start + skip, order.step):
+            if self.shuffle and number // size != epoch:
+                epoch = number // size
+                places = shuffled(size, order.seed, epoch)
+            place = number % size
+            yield self.images.job(place if places is None else int(places[place]))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from adaption.data.base import Array
+from adaption.data.feed import whole_number
 from adaption.errors import DataError, FieldError, LayerError
-from adaption.layers.base import Layer, Runtime, Shape, layer
+from adaption.layers.base import Layer, Progress, Runtime, Shape, layer
 
 
 @layer("MemoryData", param="memory_data_param", bottoms=0, tops=2, is_source=True)
@@ -57,7 +60,7 @@ class MemoryData(Layer):
         if labels.size != len(data):
             raise DataError(f"labels holds {labels.size} values for {len(data)} samples")
         runtime.state["arrays"] = (torch.from_numpy(data), torch.from_numpy(labels).view(-1))
-        runtime.state["row"] = 0
+        runtime.state["samples"] = 0
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> list[Tensor]:
         if "arrays" not in runtime.state:
@@ -65,9 +68,21 @@ class MemoryData(Layer):
                 "has no data yet", "call set_input_arrays(data, labels) before forward"
             )
         data, labels = runtime.state["arrays"]
-        row = runtime.state["row"]
+        row = runtime.state["samples"] % len(data)
         stop = row + self.batch_size
-        runtime.state["row"] = stop % len(data)
+        runtime.state["samples"] += self.batch_size
         # Copies: a blob may be written to. The label grows to four axes here, as in Caffe.
         tops = data[row:stop].clone(), labels[row:stop].view(-1, 1, 1, 1).clone()
         return [top.to(runtime.device) for top in tops]
+
+    def save_state(self, runtime: Runtime) -> dict[str, Any]:
+        """The position; the arrays are the caller's to set again, before `load_state`."""
+        return {"samples": runtime.state["samples"]} if "samples" in runtime.state else {}
+
+    def load_state(self, runtime: Runtime, state: Mapping[str, Any]) -> None:
+        runtime.state["samples"] = whole_number(state, "samples") if state else 0
+
+    def progress(self, runtime: Runtime) -> Progress | None:
+        if "arrays" not in runtime.state:
+            return None
+        return Progress(runtime.state["samples"], len(runtime.state["arrays"][0]))

@@ -6,21 +6,27 @@ Both phases draw at random.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from adaption.data.base import Array, Job, Sample
 from adaption.data.decode import decode_image
-from adaption.data.feed import Feed, check_batch_size, check_source, new_rng, stack
+from adaption.data.feed import (
+    FedLayer,
+    Order,
+    check_batch_size,
+    check_source,
+    load_and_stack,
+    uniform,
+)
 from adaption.data.transform import Transform
 from adaption.data.windows import Window, WindowFile, cut, read_windows
 from adaption.errors import DataError, FieldError
-from adaption.layers.base import Layer, Runtime, Shape, layer
+from adaption.layers.base import Runtime, Shape, layer
 
 _MOVED = ("crop_size", "mean_file", "mirror")
 _AS_IT_IS = Transform()
@@ -28,7 +34,7 @@ _AS_IT_IS = Transform()
 
 @layer("WindowData", param="window_data_param", bottoms=0, tops=2, is_source=True)
 @dataclass(frozen=True)
-class WindowData(Layer):
+class WindowData(FedLayer):
     source: str
     scale: float
     batch_size: int
@@ -87,24 +93,25 @@ class WindowData(Layer):
         channels = self.windows.channels
         return [(self.batch_size, channels, self.size, self.size), (self.batch_size,)]
 
-    def run(self, runtime: Runtime, *tensors: Tensor) -> list[Tensor]:
-        if "feed" not in runtime.state:
-            jobs = self._stream(new_rng(runtime), self._cutter(runtime))
-            runtime.state["feed"] = Feed(jobs, self.batch_size, is_decoded=True)
-        return stack(runtime.state["feed"].take(), _AS_IT_IS, runtime)
+    def is_random(self, runtime: Runtime) -> bool:
+        return True
 
-    def _stream(self, rng: np.random.Generator, cutter: _Cutter) -> Iterator[Job]:
+    def epoch_size(self) -> None:
+        return None  # windows are drawn with replacement
+
+    def batches(self, runtime: Runtime, order: Order) -> Iterator[Callable[[], list[Array]]]:
         """Batches of background, then foreground windows."""
+        cutter = self._cutter(runtime)
         foreground = int(np.float32(self.batch_size) * np.float32(self.fg_fraction))
-        while True:
-            for count, found in (
-                (self.batch_size - foreground, self.windows.background),
-                (foreground, self.windows.foreground),
-            ):
-                for _ in range(count):
-                    window = found[int(rng.integers(len(found)))]
-                    flip = self.transform.mirror and bool(rng.integers(2))
-                    yield Job(window.image, partial(cutter.load, window, flip))
+        for numbers in order.batches(self.batch_size):
+            jobs = []
+            for i, (which, side) in enumerate(uniform(order.seed, numbers, 2)):
+                is_background = i < self.batch_size - foreground
+                found = self.windows.background if is_background else self.windows.foreground
+                window = found[int(which * len(found))]
+                flip = self.transform.mirror and side < 0.5
+                jobs.append(Job(window.image, partial(cutter.load, window, flip)))
+            yield partial(load_and_stack, jobs, _AS_IT_IS, order.seed, numbers)
 
     def _cutter(self, runtime: Runtime) -> _Cutter:
         # The original reads no other scale, so that of transform_param is lost in it.
