@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from adaption.net import Net as Net
     from adaption.numerics import FixedPoint as FixedPoint
     from adaption.precision import convert as convert
+    from adaption.precision import convert_file as convert_file
+    from adaption.precision import fold_batch_norm as fold_batch_norm
     from adaption.precision import measure as measure
     from adaption.precision import propose as propose
     from adaption.precision import rewrite as rewrite
+    from adaption.precision import rewrite_files as rewrite_files
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
     from adaption.report.draw import draw as draw
     from adaption.report.inspect import inspect as inspect
@@ -36,8 +39,10 @@ _MODULE_OF = {
     "FixedPoint": "adaption.numerics",
     "Net": "adaption.net",
     "convert": "adaption.precision",
+    "convert_file": "adaption.precision",
     "draw": "adaption.report.draw",
     "export_onnx": "adaption.export",
+    "fold_batch_norm": "adaption.precision",
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",
     "measure": "adaption.precision",
@@ -46,6 +51,7 @@ _MODULE_OF = {
     "read_net": "adaption.io.netfile",
     "read_weights": "adaption.io.caffemodel",
     "rewrite": "adaption.precision",
+    "rewrite_files": "adaption.precision",
     "upgrade": "adaption.io.upgrade_file",
     "verify": "adaption.export",
     "write_net": "adaption.io.netfile",

@@ -17,7 +17,7 @@ from adaption.errors import AdaptionError
 
 __all__ = ["main"]
 
-VERBS = ("draw", "inspect", "quantize", "upgrade", "verify")
+VERBS = ("convert", "draw", "inspect", "quantize", "rewrite", "upgrade", "verify")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

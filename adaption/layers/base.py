@@ -298,6 +298,12 @@ def is_known(layer_type: str) -> bool:
     return layer_type in _registered()
 
 
+def may_hold_blobs(layer_type: str) -> bool:
+    """Whether layers of a type have parameter blobs, most of them at least."""
+    known = _registered().get(layer_type, {})
+    return any(cls.blob_shapes is not Layer.blob_shapes for cls in known.values())
+
+
 def can_run(spec: LayerSpec) -> bool:
     """True when this layer can run: its type is known and nothing else is in the way."""
     return is_known(spec.type) and not choose_class(spec)[0].obstacle(spec)

@@ -1,8 +1,20 @@
 """From a float net to a low-precision one: measure, propose, rewrite, convert, evaluate."""
 
-from adaption.precision.convert import convert
+from adaption.precision.convert import convert, convert_file
+from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import Measurement, measure
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
+from adaption.precision.rewrite_files import rewrite_files
 
-__all__ = ["Measurement", "Proposal", "convert", "measure", "propose", "rewrite"]
+__all__ = [
+    "Measurement",
+    "Proposal",
+    "convert",
+    "convert_file",
+    "fold_batch_norm",
+    "measure",
+    "propose",
+    "rewrite",
+    "rewrite_files",
+]

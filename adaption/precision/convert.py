@@ -1,27 +1,41 @@
-"""Weights of plain layers into the blob layout of low-precision layers, without building a net."""
+"""Weights of plain layers into the blob layout of low-precision layers and back, without a net."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 
-from adaption.errors import AdaptionError, WeightsError
+from adaption.errors import AdaptionError, UsageError, WeightsError
 from adaption.graph import LayerSpec, NetSpec
-from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights
+from adaption.io.atomic import atomic_write
+from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net
-from adaption.net.plan import is_low_precision, layer_formats
+from adaption.layers.base import may_hold_blobs
+from adaption.net.plan import LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import Format
+from adaption.precision.sites import TWINS
 
-__all__ = ["convert"]
+__all__ = ["Conversion", "convert", "convert_file", "match_layers", "write_sparsity"]
 
 
 PathLike = str | os.PathLike[str]
 
+PLAIN = {twin: plain for plain, twin in TWINS.items()}
+
 
 def convert(
-    weights: Weights | PathLike, net: NetSpec | NetFile | PathLike, *, seed: int = 0
+    weights: Weights | PathLike,
+    net: NetSpec | NetFile | PathLike,
+    *,
+    by_order: bool = False,
+    baked: bool = False,
+    seed: int = 0,
+    original_semantics: bool = False,
 ) -> Iterator[LayerWeights]:
     """The layers of `weights` as `net` holds them, one at a time, so that they can be streamed.
 
@@ -33,46 +47,205 @@ def convert(
         weights: a caffemodel, its path or what `read_weights` gives.
         net: the net the weights are for; its layer types and formats decide. It is not run, so
             its layers may be of unknown types. A file counts with the layers of all net states.
+        by_order: pair the layers that hold blobs by their order instead of their names.
+        baked: two blobs throughout, rounded by the net's formats, under plain types: for tools
+            that know nothing of low-precision layers.
         seed: of the generator for formats with stochastic rounding.
-    Raises: WeightsError when a layer has a number of blobs that fits neither form.
+        original_semantics: the rounded blobs are copies that are not rounded, as the original's
+            convert_weights.py leaves them to the first forward pass.
+    Raises: WeightsError when a layer has a number of blobs that fits neither form, or when
+        `by_order` finds layers that do not pair.
     """
-    if not isinstance(weights, Weights):
-        weights = read_weights(weights)
-    if not isinstance(net, NetSpec):
-        net = NetSpec("", tuple(_all_layers(net)))
-    specs = {s.name: s for s in net.layers}
+    weights, specs = _opened(weights, net)
+    names = match_layers(weights, specs, by_order=by_order)
+    by_name = {s.name: s for s in specs}
     generator = torch.Generator().manual_seed(seed)
     for layer in weights.layers:
-        spec = specs.get(layer.name)
+        spec = by_name.get(names.get(layer.name, ""))
         if spec is None:
             continue
         try:
-            blobs = _convert(layer, spec, generator)
+            if baked:
+                yield _baked(layer, spec, generator)
+                continue
+            blobs = _convert(layer, spec, None if original_semantics else generator)
         except AdaptionError as error:
             raise error.at(file=weights.file, layer=layer.name, layer_type=spec.type) from None
-        yield LayerWeights(layer.name, spec.type, blobs)
+        yield LayerWeights(spec.name, spec.type, blobs)
 
 
-def _all_layers(net: NetFile | PathLike) -> Sequence[LayerSpec]:
-    file = net if isinstance(net, NetFile) else read_net(net)
-    return [LayerSpec(m.name, m.type, tuple(m.bottom), tuple(m.top), m) for m in file.message.layer]
+@dataclass(frozen=True)
+class Conversion:
+    """What `convert_file` did: the net's layer for each layer of the file, and what is left out."""
+
+    mapping: Mapping[str, str]
+    left_out: tuple[str, ...]  # layers of the file with blobs that the net lacks
+    missing: tuple[str, ...]  # weight layers of the net that the file has nothing for
+    sparsity_files: tuple[Path, ...] = ()
 
 
-def _convert(layer: LayerWeights, spec: LayerSpec, generator: torch.Generator) -> list[WeightBlob]:
-    if not layer.blobs or is_low_precision(spec.type) == layer.is_paired:
-        return list(layer.blobs)
-    if layer.is_paired:
-        return list(layer.blobs[::2])
-    if len(layer.blobs) > 2:
-        raise WeightsError(f"has {len(layer.blobs)} blobs, allowed: 1 or 2 (weight, bias)")
-    formats = layer_formats(spec)
+def convert_file(
+    weights: PathLike,
+    net: NetFile | PathLike,
+    out: PathLike,
+    *,
+    by_order: bool = False,
+    baked: bool = False,
+    sparsity_folder: PathLike | None = None,
+    dummy: PathLike | None = None,
+    seed: int = 0,
+    original_semantics: bool = False,
+) -> Conversion:
+    """Convert a weights file into another; see `convert`.
+
+    Args:
+        sparsity_folder: also write sparsity_hp.txt and sparsity_lp.txt there: percent of weights
+            that are zero in float, and rounded.
+        dummy: with `original_semantics`, the weights of the low-precision net that the original
+            overwrote: its sparsity_lp.txt tells of them, not of the converted ones.
+    Raises: as `convert`; UsageError when `dummy` is given without `original_semantics`.
+    """
+    if dummy is not None and not original_semantics:
+        raise UsageError(
+            "dummy weights only count with original semantics",
+            "leave them out: rounded weights follow from the float ones",
+        )
+    source, specs = _opened(weights, net)
+    names = match_layers(source, specs, by_order=by_order)
+    mapping = {x.name: names[x.name] for x in source.layers if x.blobs and x.name in names}
+    if not mapping:
+        raise WeightsError(
+            "has no layer of the net's, by name",
+            "give the caffemodel of this net, or --by-order where only the names differ",
+        ).at(file=source.file)
+    layers = convert(
+        source, NetSpec("", specs), by_order=by_order, baked=baked, seed=seed,
+        original_semantics=original_semantics,
+    )  # fmt: skip
+    write_weights(out, layers, name=source.name)
+    files: tuple[Path, ...] = ()
+    if sparsity_folder is not None:
+        made = read_weights(dummy if dummy is not None else out)
+        files = write_sparsity(sparsity_folder, source, made, specs)
+    have = set(mapping.values())
+    return Conversion(
+        mapping,
+        tuple(x.name for x in source.layers if x.blobs and x.name not in mapping),
+        tuple(dict.fromkeys(s.name for s in specs if _weighty(s) and s.name not in have)),
+        files,
+    )
+
+
+def match_layers(
+    weights: Weights, specs: Sequence[LayerSpec], *, by_order: bool = False
+) -> dict[str, str]:
+    """The net's layer for each layer of the file; those the net lacks are left out.
+
+    Raises: WeightsError when, by order, their numbers or types do not pair.
+    """
+    if not by_order:
+        names = {s.name for s in specs}
+        return {x.name: x.name for x in weights.layers if x.name in names}
+    mine = [x for x in weights.layers if x.blobs]
+    theirs = list({s.name: s for s in specs if may_hold_blobs(s.type)}.values())
+    pairs = list(zip(mine, theirs, strict=False))
+    odd = next((f'"{a.name}" ({a.type}) with "{b.name}" ({b.type})' for a, b in pairs
+                if a.type and _plain(a.type) != _plain(b.type)), None)  # fmt: skip
+    if len(mine) != len(theirs) or odd is not None:
+        fact = f"does not pair by order: {len(mine)} layers with blobs, {len(theirs)} in the net"
+        raise WeightsError(
+            fact if odd is None else f"does not pair by order: {odd}",
+            "pair by name, or give the net that differs only in its layers' names",
+        ).at(file=weights.file)
+    return {a.name: b.name for a, b in pairs}
+
+
+def write_sparsity(
+    folder: PathLike, before: Weights, after: Weights, specs: Sequence[LayerSpec]
+) -> tuple[Path, Path]:
+    """sparsity_hp.txt and sparsity_lp.txt as convert_weights.py writes them: percent of zeros.
+
+    Args:
+        before: float weights; blob 0 counts.
+        after: low-precision or baked weights; the rounded blob counts.
+        specs: layers of the low-precision net, in its order.
+    """
+    low = {s.name for s in specs if is_low_precision(s.type)}
+    texts = {
+        "hp": [(x.name, x.blobs[0]) for x in before.layers if x.blobs],
+        "lp": [
+            (x.name, x.blobs[1 if x.is_paired else 0])
+            for x in after.layers
+            if x.blobs and x.name in low
+        ],
+    }
     made = []
-    for blob, fmt in zip(layer.blobs, (formats.weight, formats.bias), strict=False):
+    for name, rows in texts.items():
+        path = Path(folder) / f"sparsity_{name}.txt"
+        with atomic_write(path, "w") as out:
+            for layer, blob in rows:
+                zeros = blob.count - int(np.count_nonzero(blob.array()))
+                out.write(f"{layer} layer: {100 * zeros / max(1, blob.count):f} \n")
+        made.append(path)
+    return made[0], made[1]
+
+
+def _opened(
+    weights: Weights | PathLike, net: NetSpec | NetFile | PathLike
+) -> tuple[Weights, tuple[LayerSpec, ...]]:
+    if not isinstance(weights, Weights):
+        weights = read_weights(weights)
+    return weights, net.layers if isinstance(net, NetSpec) else _all_layers(net)
+
+
+def _all_layers(net: NetFile | PathLike) -> tuple[LayerSpec, ...]:
+    file = net if isinstance(net, NetFile) else read_net(net)
+    return tuple(
+        LayerSpec(m.name, m.type, tuple(m.bottom), tuple(m.top), m) for m in file.message.layer
+    )
+
+
+def _plain(layer_type: str) -> str:
+    return PLAIN.get(layer_type, layer_type)
+
+
+def _weighty(spec: LayerSpec) -> bool:
+    return _plain(spec.type) in TWINS
+
+
+def _convert(
+    layer: LayerWeights, spec: LayerSpec, generator: torch.Generator | None
+) -> list[WeightBlob]:
+    """Blobs as the layer of the net holds them; without a generator, rounded ones are copies."""
+    masters = layer.blobs[::2] if layer.is_paired else list(layer.blobs)
+    if not layer.blobs or not is_low_precision(spec.type):
+        return masters
+    if layer.is_paired and generator is None:
+        return list(layer.blobs)
+    _check_plain(masters)
+    formats = LayerFormats() if generator is None else layer_formats(spec)
+    made = []
+    for blob, fmt in zip(masters, (formats.weight, formats.bias), strict=False):
         made += [blob, _rounded(blob, fmt, generator)]
     return made
 
 
-def _rounded(blob: WeightBlob, fmt: Format | None, generator: torch.Generator) -> WeightBlob:
+def _baked(layer: LayerWeights, spec: LayerSpec, generator: torch.Generator) -> LayerWeights:
+    blobs = layer.blobs[::2] if layer.is_paired else list(layer.blobs)
+    formats = layer_formats(spec)
+    if is_low_precision(spec.type):
+        _check_plain(blobs)
+    points = (formats.weight, formats.bias)
+    made = [_rounded(b, points[i] if i < 2 else None, generator) for i, b in enumerate(blobs)]
+    return LayerWeights(spec.name, _plain(spec.type), made)
+
+
+def _check_plain(blobs: Sequence[WeightBlob]) -> None:
+    if len(blobs) > 2:
+        raise WeightsError(f"has {len(blobs)} blobs, allowed: 1 or 2 (weight, bias)")
+
+
+def _rounded(blob: WeightBlob, fmt: Format | None, generator: torch.Generator | None) -> WeightBlob:
     if fmt is None:
         return blob
     values = torch.from_numpy(blob.copy())

@@ -1,149 +1,187 @@
-"""Rewrite a float prototxt to low precision; only the lines that change are touched."""
+"""Rewrite a prototxt to low precision and back to float; only the lines that change are touched."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
-from adaption.errors import LayerError
+from adaption.errors import LayerError, UsageError
+from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io import prototxt
-from adaption.io.netfile import NetFile, from_document
-from adaption.io.prototxt import Block, Field
+from adaption.io.netfile import NetFile, from_document, read_net
+from adaption.io.prototxt import Field
 from adaption.net import Point
+from adaption.net.plan import LP_TYPES
 from adaption.numerics import FixedPoint
+from adaption.precision.format_text import (
+    lp_act,
+    make_float,
+    set_formats,
+    text_of,
+)
 from adaption.precision.propose import Proposal
-from adaption.precision.sites import TWINS
+from adaption.precision.rules import Choice
+from adaption.precision.sites import Site, quantization_sites
+from adaption.precision.splice import splice_out
 
-__all__ = ["rewrite"]
+__all__ = ["file_sites", "fresh_document", "matches", "rewrite", "uniform_plan"]
 
-_SCHEMES = {"half_away": "DETERMINISTIC", "stochastic": "STOCHASTIC"}
+PathLike = str | os.PathLike[str]
 
 
-def rewrite(net: NetFile, proposal: Proposal) -> NetFile:
-    """The low-precision net: layers keep their names, blobs, order and every other field.
+def rewrite(
+    net: NetFile | PathLike,
+    plan: Proposal | None = None,
+    *,
+    lpact: str | None = None,
+    exclude: Sequence[str] = (),
+    partly: bool = False,
+) -> NetFile:
+    """The low-precision net, or without a plan the float one: names, order and other fields stay.
 
     Convolution and InnerProduct become LPConvolution and LPInnerProduct with `lpfp_param`; other
     weight layers get `precision_param`. Behind each result that is rounded stands an in-place
-    LPAct, before the activation function. A legacy net (V0, V1) is first upgraded, which prints
-    it anew.
+    LPAct. A legacy net (V0, V1) is first upgraded, which prints it anew.
 
-    Raises: LayerError when the proposal names a layer that the net lacks.
+    Args:
+        plan: the formats. None: back to float; low-precision types become plain, LPAct layers go.
+        lpact: where results are rounded, one of sites.PLACES; None: where the plan says. The
+            formats of the plan stay: what fits a sum fits what a ReLU or pooling makes of it.
+        exclude: names or patterns (`conv1`, `*_aux*`) of weight layers to leave as they are.
+        partly: leave out what the plan says about layers that this net lacks.
+    Raises: LayerError when the plan names a layer that the net lacks; UsageError when `lpact` is
+        asked for in a net that has LPAct layers already.
     """
-    document = _fresh_document(net)
+    if not isinstance(net, NetFile):
+        net = read_net(net)
+    if plan is None:
+        return _to_float(net)
+    places = plan.places if lpact is None else plan.places | _places(net, lpact)
+    document = fresh_document(net)
     fields = document.root.all("layer")
     by_name: dict[str, list[Field]] = {}
     for item in fields:
-        by_name.setdefault(_text(item.block, "name"), []).append(item)
-    plan = proposal.plan
+        by_name.setdefault(text_of(item.block, "name"), []).append(item)
+    formats = plan.plan
     taken = set(by_name)
     # Later layers first: an insertion then never stands between a field and its neighbour.
-    for name in dict.fromkeys(point.layer for point in reversed(list(plan))):
-        if name not in by_name:
-            raise LayerError(
-                f'the plan names layer "{name}", which the net lacks',
-                "use a plan that was made for this net",
-            ).at(file=net.file)
-        weight = plan.get(Point(name, "weight"))
+    for name in dict.fromkeys(point.layer for point in reversed(list(formats))):
+        if matches(name, exclude) or (partly and name not in by_name):
+            continue
+        for named in (name, places.get(name, name)):
+            if named not in by_name:
+                raise LayerError(
+                    f'the plan names layer "{named}", which the net lacks',
+                    "use a plan that was made for this net",
+                ).at(file=net.file)
+        weight = formats.get(Point(name, "weight"))
         if weight is not None:
             for item in by_name[name]:
-                _make_low_precision(item.block, weight, plan.get(Point(name, "bias")))
-        result = plan.get(Point(name, "activation"))
+                set_formats(item.block, weight=weight, bias=formats.get(Point(name, "bias")))
+        result = formats.get(Point(name, "activation"))
         if result is not None:
             act = _unused(f"{name}_lpact", taken)
-            for item in by_name[proposal.places[name]]:
+            for item in by_name[places[name]]:
                 present = _lp_act_behind(fields, item)
                 if present is None:
-                    document.root.insert_after(item, _lp_act(act, item.block, result))
+                    document.root.insert_after(item, lp_act(act, item.block, result))
                 else:
-                    _set_result(present.block, result)
+                    set_formats(present.block, activation=result)
     return from_document(prototxt.parse(document.text(), net.file))
 
 
-def _fresh_document(net: NetFile) -> prototxt.Document:
+def _places(net: NetFile, lpact: str) -> dict[str, str]:
+    """The layer whose top is rounded, by weight layer, in a net that has no LPAct yet."""
+    if any(message.type == "LPAct" for message in net.message.layer):
+        raise UsageError(
+            "has LPAct layers already, allowed: a float net where lpact says their place",
+            "bring it back to float first: adaption rewrite NET --to float -o OUT",
+            file=net.file,
+        )
+    return {s.weight.name: s.result.name for s in file_sites(net, lpact) if s.result}
+
+
+def _to_float(net: NetFile) -> NetFile:
+    document = fresh_document(net)
+    for item in document.root.all("layer"):
+        if text_of(item.block, "type") == "LPAct":
+            splice_out(document.root, item)
+    for item in document.root.all("layer"):
+        low = text_of(item.block, "type") in LP_TYPES
+        if low or item.block.first("precision_param") is not None:
+            make_float(item.block)
+    return from_document(prototxt.parse(document.text(), net.file))
+
+
+def uniform_plan(
+    net: NetFile,
+    *,
+    weight: FixedPoint | None,
+    activation: FixedPoint | None,
+    lpact: str = "before-relu",
+    round_bias: bool = False,
+    exclude_first: bool = False,
+    exclude_last: bool = False,
+) -> Proposal:
+    """One format for all weights and one for all results, as ADaPTION's LP_VGG16_3_13 files have.
+
+    Args:
+        weight, activation: None leaves them float.
+        exclude_first, exclude_last: leave the first or the last weight layer as it is.
+    """
+    sites = file_sites(net, lpact)
+    sites = sites[exclude_first : len(sites) - exclude_last]
+    rounding = next((f.rounding for f in (weight, activation) if f is not None), "half_away")
+    bits = max((f.word_length for f in (weight, activation) if f is not None), default=0)
+    made = Proposal(net.message.name, bits, "uniform", 0.0, rounding)
+    for site in sites:
+        name = site.weight.name
+        if weight is not None:
+            made.choices[Point(name, "weight")] = Choice(weight, "given for all weights")
+            if round_bias:
+                made.choices[Point(name, "bias")] = Choice(weight, "the weights' format")
+        if site.result is None:
+            made.left_float[name] = site.why
+        elif activation is not None:
+            made.choices[Point(name, "activation")] = Choice(activation, "given for all results")
+            made.places[name] = site.result.name
+    return made
+
+
+def file_sites(net: NetFile, lpact: str = "before-relu") -> list[Site]:
+    """The sites of a file in order: those of the TEST net, then those only the TRAIN net has."""
+    found: dict[str, Site] = {}
+    for phase in ("TEST", "TRAIN"):
+        for site in quantization_sites(_spec(net, phase), lpact):
+            found.setdefault(site.weight.name, site)
+    order = {message.name: i for i, message in reversed(list(enumerate(net.message.layer)))}
+    return sorted(found.values(), key=lambda site: order[site.weight.name])
+
+
+def _spec(net: NetFile, phase: str) -> NetSpec:
+    return build_spec(net.message, NetState(phase), file=net.file, lines=net.lines)
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a layer's name is one of the names or fits one of the patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def fresh_document(net: NetFile) -> prototxt.Document:
     """A tree of our own to edit; a file of a legacy form is printed anew from its message."""
     if net.document.root.all("layers"):
         return prototxt.parse(prototxt.format_message(net.message), net.file)
     return prototxt.parse(net.document.text(), net.file)
 
 
-def _make_low_precision(block: Block, weight: FixedPoint, bias: FixedPoint | None) -> None:
-    kind = block.first("type")
-    assert kind is not None
-    own = _text(block, "type")
-    twin = own if own in TWINS.values() else TWINS.get(own)
-    for name in ("lpfp_param", "precision_param"):
-        for old in block.all(name):
-            old.remove()
-    if twin is not None:
-        kind.set(prototxt.quote(twin))
-    if twin is not None and _fits_lpfp(weight):
-        round_bias = "true" if bias is not None else "false"
-        block.append(_lpfp(weight, f"  round_bias: {round_bias}\n"))
-        return
-    points = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-    block.append(_precision(points))
-
-
-def _lp_act(name: str, place: Block, result: FixedPoint) -> str:
-    """The text of an in-place LPAct on the first top of `place`, kept in the same net states."""
-    top = prototxt.quote(_text(place, "top"))
-    own = _lpfp(result) if _fits_lpfp(result) else _precision({"activation": result})
-    rules = "".join(f.text + "\n" for f in place.fields if f.name in ("include", "exclude"))
-    body = f'name: {prototxt.quote(name)}\ntype: "LPAct"\nbottom: {top}\ntop: {top}\n{rules}{own}'
-    return "layer {\n" + "".join(f"  {line}\n" for line in body.splitlines()) + "}"
-
-
 def _lp_act_behind(fields: list[Field], place: Field) -> Field | None:
     """The LPAct that already rounds the top of `place`, in a net that is low precision already."""
     rest = fields[fields.index(place) + 1 :]
-    if rest and _text(rest[0].block, "type") == "LPAct":
-        if _text(rest[0].block, "bottom") == _text(place.block, "top"):
+    if rest and text_of(rest[0].block, "type") == "LPAct":
+        if text_of(rest[0].block, "bottom") == text_of(place.block, "top"):
             return rest[0]
     return None
-
-
-def _set_result(block: Block, result: FixedPoint) -> None:
-    for name in ("lpfp_param", "precision_param"):
-        for old in block.all(name):
-            old.remove()
-    block.append(_lpfp(result) if _fits_lpfp(result) else _precision({"activation": result}))
-
-
-def _fits_lpfp(fmt: FixedPoint) -> bool:
-    """Whether ADaPTION's lpfp_param can say the format: bd 1..31, ad 0..30, no sign."""
-    return (
-        1 <= fmt.int_length <= 31
-        and 0 <= fmt.frac_length <= 30
-        and fmt.is_signed
-        and fmt.range == "symmetric"
-        and fmt.rounding in _SCHEMES
-    )
-
-
-def _lpfp(fmt: FixedPoint, extra: str = "") -> str:
-    scheme = _SCHEMES[fmt.rounding]
-    return (
-        f"lpfp_param {{\n  bd: {fmt.int_length}\n  ad: {fmt.frac_length}\n{extra}"
-        f"  rounding_scheme: {scheme}\n}}"
-    )
-
-
-def _precision(points: Mapping[str, FixedPoint]) -> str:
-    """precision_param, for what lpfp_param cannot say: any layer type, any frac_length."""
-    inner = ""
-    for kind, fmt in points.items():
-        inner += f"  {kind} {{\n    kind: FIXED\n    word_length: {fmt.word_length}\n"
-        inner += f"    frac_length: {fmt.frac_length}\n    rounding: {fmt.rounding.upper()}\n"
-        if not fmt.is_signed:
-            inner += "    is_signed: false\n"
-        if fmt.range != "symmetric":
-            inner += f"    range: {fmt.range.upper()}\n"
-        inner += "  }\n"
-    return f"precision_param {{\n{inner}}}"
-
-
-def _text(block: Block, name: str) -> str:
-    found = block.first(name)
-    return "" if found is None else found.string
 
 
 def _unused(name: str, taken: set[str]) -> str:

@@ -1,8 +1,9 @@
 """Where a net is quantized: its weight layers, and the place behind each where its result rounds.
 
-As in the original, rounding comes before the activation function: ADaPTION's generator puts LPAct
-between a layer and its ReLU, and leaves the last classifier's result in float. Batch norm, scale
-and bias layers that follow belong to the sum, so the place is behind them.
+By default rounding comes before the activation function, as in the original: ADaPTION's generator
+puts LPAct between a layer and its ReLU, and leaves the last classifier's result in float. Batch
+norm, scale and bias layers that follow belong to the sum, so the place is behind them. It may also
+be behind the activation function, or behind the pooling that follows.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from adaption.errors import FieldError
 from adaption.graph import LayerSpec, NetSpec
 
-__all__ = ["Site", "quantization_sites", "reaches_weights"]
+__all__ = ["PLACES", "Site", "following_alone", "quantization_sites", "reaches_weights"]
 
 # Types with a low-precision twin of the original; other weight layers say it by precision_param.
 TWINS = {"Convolution": "LPConvolution", "InnerProduct": "LPInnerProduct"}
 WEIGHT_TYPES = (*TWINS, *TWINS.values(), "Deconvolution", "ConvolutionDepthwise",
                 "DepthwiseConvolution")  # fmt: skip
 AFFINE_TYPES = ("BatchNorm", "Scale", "Bias", "BN")
+ACTIVATION_TYPES = ("ReLU", "ReLU6", "PReLU", "ELU", "TanH", "Sigmoid", "Swish", "Clip", "BNLL")
+PLACES = {
+    "before-relu": "before the activation function",
+    "after-relu": "behind the activation function",
+    "after-pooling": "behind activation function and pooling",
+}
+"""Where a result is rounded, by the name of the choice. The first is ADaPTION's."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +39,34 @@ class Site:
     why: str  # in words, for the report
 
 
-def quantization_sites(spec: NetSpec) -> list[Site]:
-    """The sites of a float net, in order of its layers."""
+def quantization_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
+    """The sites of a float net, in order of its layers.
+
+    Args:
+        lpact: one of PLACES. Behind the activation function, or behind pooling, only where that
+            follows alone; where a blob branches before, the result is rounded at the branch.
+    """
+    if lpact not in PLACES:
+        raise FieldError("lpact", lpact, ", ".join(PLACES))
     readers = _readers(spec)
     sites = []
     for i, item in enumerate(spec.layers):
         if item.type not in WEIGHT_TYPES:
             continue
-        last = _end_of_affine(spec, readers, i)
+        affine = _end_of(spec, readers, i, AFFINE_TYPES)
+        last = affine
+        if lpact != "before-relu":
+            last = _end_of(spec, readers, affine, ACTIVATION_TYPES)
+        if lpact == "after-pooling":
+            pooled = _end_of(spec, readers, last, ("Dropout", "Pooling"))
+            last = pooled if spec.layers[pooled].type == "Pooling" else last
         result = spec.layers[last]
         if item.type.endswith("InnerProduct") and not reaches_weights(spec, readers, last):
             sites.append(Site(item, None, "last classifier, its result stays float"))
-        else:
-            behind = "" if last == i else f" behind {result.name}"
-            sites.append(Site(item, result, f"rounded{behind}, before the activation function"))
+            continue
+        behind = "" if last == i else f" behind {result.name}"
+        where = f", {PLACES['before-relu']}" if lpact == "before-relu" else ""
+        sites.append(Site(item, result, f"rounded{behind}{where}"))
     return sites
 
 
@@ -62,14 +85,30 @@ def _readers(spec: NetSpec) -> Readers:
     return readers
 
 
-def _end_of_affine(spec: NetSpec, readers: Readers, index: int) -> int:
-    """The last of the batch norm, scale and bias layers that follow alone behind a layer."""
-    while len(readers[index]) == 1:
-        follower = spec.layers[readers[index][0]]
-        if follower.type not in AFFINE_TYPES or len(follower.bottoms) != 1:
-            break
-        index = readers[index][0]
+def _end_of(spec: NetSpec, readers: Readers, index: int, types: tuple[str, ...]) -> int:
+    """The last of the layers of these types that follow alone behind a layer."""
+    while (behind := _follower(spec, readers, index, types)) is not None:
+        index = behind
     return index
+
+
+def _follower(spec: NetSpec, readers: Readers, index: int, types: tuple[str, ...]) -> int | None:
+    """The one layer that reads a layer's tops, when it is of these types and reads no more."""
+    if len(readers[index]) != 1:
+        return None
+    behind = spec.layers[readers[index][0]]
+    fits = behind.type in types and len(behind.bottoms) == 1
+    return readers[index][0] if fits else None
+
+
+def following_alone(spec: NetSpec, index: int, types: tuple[str, ...]) -> list[LayerSpec]:
+    """The layers of these types that follow a layer one by one, no other reading in between."""
+    readers = _readers(spec)
+    found: list[LayerSpec] = []
+    while (behind := _follower(spec, readers, index, types)) is not None:
+        index = behind
+        found.append(spec.layers[index])
+    return found
 
 
 def reaches_weights(spec: NetSpec, readers: Readers, index: int) -> bool:

@@ -1,0 +1,107 @@
+"""Rewrite a float prototxt to low precision: Convolution and InnerProduct become LPConvolution and
+LPInnerProduct, and an LPAct rounds each result. Only the lines that change are touched. Formats
+come from a plan (adaption propose, adaption quantize), or are one for all layers. `--to float`
+takes it all back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+
+from adaption.cli.options import add_output_flags
+
+HELP = "rewrite a float prototxt to low precision, and back"
+EXAMPLE = (
+    "  adaption rewrite deploy.prototxt -o deploy_lp.prototxt --weight Q2.14 --activation Q9.7 \\\n"
+    "      --also train_val.prototxt train_val_lp.prototxt\n"
+    "  adaption rewrite deploy_lp.prototxt -o deploy.prototxt --to float"
+)
+ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net", help="prototxt to rewrite (deploy or train_val)")
+    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="prototxt to write")
+    how = parser.add_argument_group("formats (one of: a plan, formats for all layers, float)")
+    how.add_argument("--plan", metavar="FILE", help="plan.json of propose or quantize")
+    how.add_argument("--weight", metavar="Qm.f", help="format of all weights, m with the sign")
+    how.add_argument("--activation", metavar="Qm.f", help="format of all results")
+    how.add_argument("--round-bias", action="store_true", help="round biases, too")
+    how.add_argument("--rounding", default="deterministic", choices=tuple(ROUNDINGS))
+    how.add_argument("--to", choices=("float",), help="float: back to plain layers")
+    where = parser.add_argument_group("layers")
+    where.add_argument(
+        "--lpact",
+        choices=("before-relu", "after-relu", "after-pooling"),
+        help="where results are rounded (default: as the plan says; before the ReLU, as ADaPTION)",
+    )
+    where.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="LAYER",
+        help="leave this weight layer as it is; a name or a pattern such as 'loss*'",
+    )
+    where.add_argument("--exclude-first", action="store_true", help="leave the first weight layer")
+    where.add_argument("--exclude-last", action="store_true", help="leave the last weight layer")
+    where.add_argument(
+        "--fold-batch-norm",
+        action="store_true",
+        help="fold BatchNorm, Scale and Bias into the weight layer before them; needs --weights",
+    )
+    files = parser.add_argument_group("files that stay in step")
+    files.add_argument(
+        "--also",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NET", "OUT"),
+        help="another net over the same layers, rewritten by the same plan (train_val.prototxt)",
+    )
+    files.add_argument("--weights", metavar="FILE", help="caffemodel of the net")
+    files.add_argument("--weights-out", metavar="FILE", help="caffemodel to write for the result")
+    add_output_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from adaption.numerics import FixedPoint
+    from adaption.precision.rewrite_files import rewrite_files
+
+    rounding = ROUNDINGS[args.rounding]
+    weight, activation = (
+        None if text is None else FixedPoint.q(text, rounding)
+        for text in (args.weight, args.activation)
+    )
+    made = rewrite_files(
+        args.net,
+        args.out,
+        plan=args.plan,
+        weight=weight,
+        activation=activation,
+        round_bias=args.round_bias,
+        to_float=args.to == "float",
+        lpact=args.lpact,
+        exclude=args.exclude,
+        exclude_first=args.exclude_first,
+        exclude_last=args.exclude_last,
+        fold=args.fold_batch_norm,
+        also=[(a, b) for a, b in args.also],
+        weights=args.weights,
+        weights_out=args.weights_out,
+    )
+    if args.json:
+        print(json.dumps(made.to_dict(), indent=2))
+        return 0
+    for layer, points in made.layers.items():
+        print(f"{layer}: " + ", ".join(f"{kind} {q}" for kind, q in points.items()))
+    for layer, taken in made.folded.items():
+        print(f"{layer}: takes in {', '.join(taken)}")
+    for note in made.notes:
+        print(f"note: {note}")
+    if not args.quiet:
+        print("\n".join(f"written: {path}" for path in made.files))
+        files = [args.out] if args.weights_out is None else [args.out, args.weights_out]
+        print(f"next: adaption inspect {shlex.join(files)}")
+    return 0

@@ -1,0 +1,219 @@
+"""Rewrite net files, and their weights with them, in one call: fold, rewrite, convert, write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adaption.errors import LayerError, UsageError
+from adaption.io.caffemodel import Weights, read_weights, write_weights
+from adaption.io.netfile import NetFile, read_net, write_net
+from adaption.net import Point
+from adaption.numerics import FixedPoint
+from adaption.precision.convert import convert
+from adaption.precision.fold import Folding, fold_batch_norm
+from adaption.precision.propose import Proposal
+from adaption.precision.rewrite import file_sites, matches, rewrite, uniform_plan
+
+__all__ = ["Rewritten", "rewrite_files"]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass
+class Rewritten:
+    """What `rewrite_files` wrote and did, in plain values."""
+
+    files: list[Path] = field(default_factory=list)
+    layers: dict[str, dict[str, str]] = field(default_factory=dict)  # layer -> point -> Qm.f
+    folded: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "files": [os.fspath(path) for path in self.files],
+            "layers": self.layers,
+            "folded": {name: list(taken) for name, taken in self.folded.items()},
+            "notes": self.notes,
+        }
+
+
+def rewrite_files(
+    net: PathLike,
+    out: PathLike,
+    *,
+    plan: Proposal | PathLike | None = None,
+    weight: FixedPoint | None = None,
+    activation: FixedPoint | None = None,
+    round_bias: bool = False,
+    to_float: bool = False,
+    lpact: str | None = None,
+    exclude: Sequence[str] = (),
+    exclude_first: bool = False,
+    exclude_last: bool = False,
+    fold: bool = False,
+    also: Sequence[tuple[PathLike, PathLike]] = (),
+    weights: PathLike | None = None,
+    weights_out: PathLike | None = None,
+) -> Rewritten:
+    """Rewrite a net to low precision, or back to float, and its companions by the same plan.
+
+    Args:
+        net, out: prototxt to read, and to write.
+        plan: plan.json of `propose` or `quantize`; or instead
+        weight, activation, round_bias: one format for all weights and one for all results.
+        to_float: low-precision types become plain ones, LPAct layers go.
+        lpact: where results are rounded; see sites.PLACES.
+        exclude, exclude_first, exclude_last: weight layers to leave as they are.
+        fold: fold batch norm and scale into the weight layer before them (needs `weights`).
+        also: more nets over the same layers (train_val beside deploy), each with its output.
+        weights, weights_out: caffemodel to read, and to write for the rewritten net.
+    Raises: UsageError on arguments that do not go together; what `rewrite` and
+        `fold_batch_norm` raise.
+    """
+    _check_arguments(plan, weight, activation, to_float, fold, weights, weights_out)
+    made = Rewritten()
+    trained = None if weights is None else read_weights(weights)
+    nets = [(read_net(a), b) for a, b in ((net, out), *also)]
+    if fold:
+        assert trained is not None
+        foldings = [fold_batch_norm(one, trained) for one, _ in nets]
+        nets = [(f.net, target) for f, (_, target) in zip(foldings, nets, strict=True)]
+        trained = foldings[0].weights
+        _note_folding(made, foldings)
+    first = nets[0][0]
+    chosen = _plan_of(first, plan, weight, activation, lpact, round_bias, made)
+    left = [*exclude, *_ends(first, exclude_first, exclude_last)]
+    results = []
+    for i, (one, target) in enumerate(nets):
+        low = one
+        if chosen is not None:
+            low = rewrite(one, chosen, lpact=lpact, exclude=left, partly=i > 0)
+            _note_differences(made, one, chosen, left, i)
+        elif to_float:
+            low = rewrite(one)
+        results.append((low, target))
+    if chosen is not None:
+        for point, fmt in chosen.plan.items():
+            if not matches(point.layer, left):
+                made.layers.setdefault(point.layer, {})[point.kind] = str(fmt)
+        if fold and trained is not None:
+            _note_saturation(made, trained, chosen, left)
+    for low, target in results:
+        write_net(low, target)
+        made.files.append(Path(target))
+    if weights_out is not None:
+        assert trained is not None
+        write_weights(weights_out, convert(trained, results[0][0]), name=trained.name)
+        made.files.append(Path(weights_out))
+    return made
+
+
+def _check_arguments(
+    plan: object,
+    weight: object,
+    activation: object,
+    to_float: bool,
+    fold: bool,
+    weights: object,
+    weights_out: object,
+) -> None:
+    ways = [plan is not None, weight is not None or activation is not None, to_float]
+    if sum(ways) > 1 or not (any(ways) or fold):
+        raise UsageError(
+            "a plan, formats for all layers, or float: exactly one says what to rewrite to",
+            "give --plan plan.json, or --weight Q2.14 --activation Q3.13, or --to float",
+        )
+    if (fold or weights_out is not None) and weights is None:
+        raise UsageError("weights are needed", "give --weights net.caffemodel")
+    if weights is not None and weights_out is None:
+        raise UsageError(
+            "weights are read, but not written anywhere", "give --weights-out new.caffemodel"
+        )
+
+
+def _plan_of(
+    net: NetFile,
+    plan: Proposal | PathLike | None,
+    weight: FixedPoint | None,
+    activation: FixedPoint | None,
+    lpact: str | None,
+    round_bias: bool,
+    made: Rewritten,
+) -> Proposal | None:
+    if weight is not None or activation is not None:
+        chosen = uniform_plan(
+            net,
+            weight=weight,
+            activation=activation,
+            lpact=lpact or "before-relu",
+            round_bias=round_bias,
+        )
+    elif plan is not None:
+        chosen = plan if isinstance(plan, Proposal) else Proposal.load(plan)
+    else:
+        return None
+    for name, taken in made.folded.items():  # a plan for the net before it was folded
+        if chosen.places.get(name) in taken:
+            chosen.places[name] = name
+    made.notes += [f'Layer "{name}": {why}.' for name, why in chosen.left_float.items()]
+    return chosen
+
+
+def _ends(net: NetFile, first: bool, last: bool) -> list[str]:
+    names = [site.weight.name for site in file_sites(net)]
+    return [*(names[:1] if first else []), *(names[-1:] if last else [])]
+
+
+def _note_folding(made: Rewritten, foldings: Sequence[Folding]) -> None:
+    made.folded = dict(foldings[0].folded)
+    for other in foldings[1:]:
+        for name, taken in other.folded.items():
+            if made.folded.get(name, taken) != taken:
+                raise LayerError(
+                    f"takes in {', '.join(taken)}, in the first net {', '.join(made.folded[name])}",
+                    "give nets over the same layers",
+                ).at(file=other.net.file, layer=name)
+    for name, why in foldings[0].left.items():
+        made.notes.append(f'Layer "{name}" is not folded: it {why}.')
+
+
+def _note_differences(
+    made: Rewritten, net: NetFile, plan: Proposal, left: Sequence[str], index: int
+) -> None:
+    """What stays float in a net, and what of the plan a companion net has no layer for."""
+    names = {message.name for message in net.message.layer}
+    planned = {point.layer for point in plan.plan}
+    where = f" of {net.file}" if index else ""
+    for site in file_sites(net):
+        name = site.weight.name
+        if matches(name, left):
+            made.notes.append(f'Layer "{name}"{where} stays as it is, as asked.')
+        elif name not in planned:
+            made.notes.append(f'Layer "{name}"{where} stays as it is: the plan does not name it.')
+    if index:
+        gone = sorted(planned - names)
+        if gone:
+            made.notes.append(f"{net.file} has no layers {', '.join(gone)} of the plan.")
+
+
+def _note_saturation(
+    made: Rewritten, weights: Weights, plan: Proposal, left: Sequence[str]
+) -> None:
+    """Folding changes the range of weights: say where a plan for others does not hold them."""
+    for name in made.folded:
+        fmt = plan.plan.get(Point(name, "weight"))
+        layer = weights.get(name)
+        if fmt is None or layer is None or matches(name, left):
+            continue
+        values = np.abs(layer.blobs[0].array())
+        beyond = int((values > fmt.max_value + fmt.lsb / 2).sum())
+        if beyond:
+            made.notes.append(
+                f'Layer "{name}": {beyond} of {values.size} folded weights lie beyond {fmt}.'
+            )

@@ -1,0 +1,104 @@
+"""The verbs rewrite and convert on the embedded example: files, notes, and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adaption.cli.main import main
+from adaption.io.caffemodel import read_weights
+from adaption.net import Net
+
+LENET = Path(__file__).resolve().parents[2] / "models/lenet_digits"
+DEPLOY, TRAIN_VAL = LENET / "deploy.prototxt", LENET / "train_val.prototxt"
+(WEIGHTS,) = LENET.glob("*.caffemodel")
+
+
+def test_deploy_and_train_val_stay_in_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, also, weights = (tmp_path / n for n in ("d.prototxt", "t.prototxt", "w.caffemodel"))
+    arguments = [
+        "rewrite",
+        str(DEPLOY),
+        "-o",
+        str(out),
+        "--weight",
+        "Q2.6",
+        "--activation",
+        "Q6.10",
+    ]
+    arguments += ["--also", str(TRAIN_VAL), str(also), "--exclude-last"]
+    arguments += ["--weights", str(WEIGHTS), "--weights-out", str(weights)]
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "weight Q2.6, activation Q6.10" in text and "stays as it is, as asked" in text
+    assert f"next: adaption inspect {out} {weights}" in text
+    shapes = {"data": (1, 1, 8, 8), "label": (1,)}
+    nets = [Net(out, weights), Net(also, weights, input_shapes=shapes)]
+    formats = [
+        {n.spec.name: n.formats for n in net.nodes if n.spec.type.startswith("LP")} for net in nets
+    ]
+    assert formats[0] == formats[1] and len(formats[0]) > 2
+    # and back
+    assert main(["rewrite", str(out), "-o", str(tmp_path / "f.prototxt"), "--to", "float"]) == 0
+    assert (tmp_path / "f.prototxt").read_bytes() == DEPLOY.read_bytes()
+    back = ["convert", str(weights), str(DEPLOY), "-o", str(tmp_path / "f.caffemodel"), "--json"]
+    capsys.readouterr()
+    assert main(back) == 0
+    mapping = json.loads(capsys.readouterr().out)["mapping"]
+    assert mapping and all(a == b for a, b in mapping.items())
+    originals = {layer.name: layer.blobs for layer in read_weights(WEIGHTS)}
+    for layer in read_weights(tmp_path / "f.caffemodel"):
+        for blob, want in zip(layer.blobs, originals[layer.name], strict=True):
+            np.testing.assert_array_equal(blob.array(), want.array())
+
+
+def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "d.prototxt"
+    assert main(["rewrite", str(DEPLOY), "-o", str(out), "--weight", "2.6", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["files"] == [str(out)]
+    assert all(points == {"weight": "Q2.6"} for points in made["layers"].values())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        pytest.param(
+            [],
+            "adaption rewrite: a plan, formats for all layers, or float: exactly one says what to"
+            " rewrite to\n  fix: give --plan plan.json, or --weight Q2.14 --activation Q3.13, or"
+            " --to float\n",
+            id="no formats",
+        ),
+        pytest.param(
+            ["--weight", "2.14", "--to", "float"],
+            "adaption rewrite: a plan, formats for all layers, or float: exactly one says what to"
+            " rewrite to\n  fix: give --plan plan.json, or --weight Q2.14 --activation Q3.13, or"
+            " --to float\n",
+            id="two ways",
+        ),
+        pytest.param(
+            ["--fold-batch-norm"],
+            "adaption rewrite: weights are needed\n  fix: give --weights net.caffemodel\n",
+            id="no weights",
+        ),
+        pytest.param(
+            ["--weight", "fine"],
+            "adaption rewrite: Qm.f is 'fine', allowed: two integers such as \"Q2.14\" (the sign"
+            " bit counts in m)\n",
+            id="no format",
+        ),
+    ],
+)
+def test_bad_input(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.prototxt"
+    assert main(["rewrite", str(DEPLOY), "-o", str(out), *flags]) == 2
+    assert capsys.readouterr().err == message
+    assert not out.exists()
