@@ -16,3 +16,14 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"no golden vectors at {folder} (set ADAPTION_SHARED)")
     return folder
+
+
+@pytest.fixture
+def cli_folder(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of the recording: its prototxts and LMDBs."""
+    for name in ("net.prototxt", "solver.prototxt"):
+        (tmp_path / name).write_bytes((shared / "golden/cli" / name).read_bytes())
+    for name in ("train_lmdb", "test_lmdb"):
+        (tmp_path / name).symlink_to(shared / "golden/training_lenet_lp" / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

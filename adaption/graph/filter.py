@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from adaption.errors import FieldError, LayerError
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
 
-__all__ = ["NetState", "is_kept"]
+__all__ = ["NetState", "is_kept", "unmet_rules"]
 
 PHASES = ("TRAIN", "TEST")
 
@@ -29,14 +30,24 @@ class NetState:
 
     def meets(self, rule: caffe_pb2.NetStateRule) -> bool:
         """True when every condition the rule names holds."""
+        return not self.unmet(rule)
+
+    def unmet(self, rule: caffe_pb2.NetStateRule) -> str:
+        """The first condition of the rule that does not hold, as Caffe words it; "" for none."""
         if rule.HasField("phase") and PHASES[rule.phase] != self.phase:
-            return False
+            own = PHASES.index(self.phase)
+            return f"The NetState phase ({own}) differed from the phase ({rule.phase})"
         if rule.HasField("min_level") and self.level < rule.min_level:
-            return False
+            return f"The NetState level ({self.level}) is above the min_level ({rule.min_level})"
         if rule.HasField("max_level") and self.level > rule.max_level:
-            return False
-        have = set(self.stages)
-        return have.issuperset(rule.stage) and have.isdisjoint(rule.not_stage)
+            return f"The NetState level ({self.level}) is above the max_level ({rule.max_level})"
+        for stage in rule.stage:
+            if stage not in self.stages:
+                return f"The NetState did not contain stage '{stage}'"
+        for stage in rule.not_stage:
+            if stage in self.stages:
+                return f"The NetState contained a not_stage '{stage}'"
+        return ""
 
 
 def is_kept(layer: caffe_pb2.LayerParameter, state: NetState) -> bool:
@@ -49,3 +60,12 @@ def is_kept(layer: caffe_pb2.LayerParameter, state: NetState) -> bool:
     if layer.include:
         return any(state.meets(rule) for rule in layer.include)
     return not any(state.meets(rule) for rule in layer.exclude)
+
+
+def unmet_rules(layer: caffe_pb2.LayerParameter, state: NetState) -> Iterator[str]:
+    """What Caffe logs while it decides about a layer: each rule it tries that does not hold."""
+    for rule in layer.include or layer.exclude:
+        reason = state.unmet(rule)
+        if not reason:
+            return
+        yield f"{reason} specified by a rule in layer {layer.name}"

@@ -12,6 +12,7 @@ prototxt_edit.py, typed messages: prototxt_typed.py and prototxt_values.py.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -32,6 +33,7 @@ __all__ = [
     "Field",
     "Notice",
     "Scalar",
+    "debug_string",
     "format_message",
     "parse",
     "quote",
@@ -116,7 +118,25 @@ _FIXES = {
 
 
 def format_message(message: Message) -> str:
-    """A message as Caffe prints it: two spaces, `name { }`, fields in the order of their numbers,
+    """A message as pycaffe prints it: two spaces, `name { }`, fields in the order of their numbers,
     floats with the fewest digits that read back to the same float32."""
     text: str = text_format.MessageToString(message, as_utf8=True)
     return text
+
+
+def debug_string(message: Message) -> str:
+    """A message as Caffe logs it: `format_message`, but whole floats without a point."""
+    return _FLOAT.sub(_as_cpp, format_message(message))
+
+
+# Strings are quoted and names are words, so this finds the floats of a printed message.
+_FLOAT = re.compile(r"(?<=: )-?\d+(?:\.\d+)?(?:e[+-]?\d+)?$", re.MULTILINE)
+
+
+def _as_cpp(found: re.Match[str]) -> str:
+    """`1` for Python's `1.0`, `1e+08` for `100000000.0`; integers stay."""
+    if not set(found[0]) & set(".e"):
+        return found[0]
+    value = float(found[0])
+    short = f"{value:.6g}"
+    return short if float(short) == value else found[0]

@@ -145,7 +145,7 @@ def test_missing_file_and_directory_are_named(tmp_path: Path) -> None:
     )
 
 
-def test_format_message_prints_as_caffe_does() -> None:
+def test_format_message_prints_as_pycaffe_does() -> None:
     net = caffe_pb2.NetParameter(name="n")
     layer = net.layer.add(name="conv1", type="Convolution", loss_weight=[0.1, 1.0, 1e-7])
     layer.convolution_param.kernel_size.append(3)
@@ -170,9 +170,28 @@ def test_a_printed_message_reads_back(
     layer = net.layer.add(name=name, loss_weight=weights)
     layer.inner_product_param.axis = axis
     layer.inner_product_param.bias_term = bias
-    got, notices = prototxt.parse(prototxt.format_message(net)).message(caffe_pb2.NetParameter)
-    assert not notices
-    assert got == net
+    for text in (prototxt.format_message(net), prototxt.debug_string(net)):
+        got, notices = prototxt.parse(text).message(caffe_pb2.NetParameter)
+        assert not notices
+        assert got == net
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        pytest.param(1, "1", id="whole"),
+        pytest.param(-20, "-20", id="negative"),
+        pytest.param(0.00390625, "0.00390625", id="exact in six digits"),
+        pytest.param(1 / 3, "0.33333334", id="needs more than six"),
+        pytest.param(1e8, "1e+08", id="large"),
+        pytest.param(1e-7, "1e-07", id="small"),
+        pytest.param(float("nan"), "nan", id="nan"),
+    ],
+)
+def test_debug_string_prints_floats_as_caffe_logs_them(value: float, text: str) -> None:
+    solver = caffe_pb2.SolverParameter(net="x: 1.0", base_lr=value, max_iter=100)
+    want = f'base_lr: {text}\nmax_iter: 100\nnet: "x: 1.0"\n'
+    assert prototxt.debug_string(solver) == want
 
 
 @given(st.text(st.characters(codec="utf-8")))
