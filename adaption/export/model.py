@@ -11,19 +11,21 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from torch import Tensor
 
 from adaption._version import __version__
-from adaption.errors import AdaptionError, ShapeError
+from adaption.errors import AdaptionError, ShapeError, UsageError
 from adaption.export.onnx_graph import Array, OnnxGraph
 from adaption.export.selection import Member, Selection
-from adaption.export.styles import STYLES, Style
+from adaption.export.style_table import STYLES
+from adaption.export.styles import Style
 from adaption.net import Net
 from adaption.net.plan import LayerFormats
 from adaption.numerics import FixedPoint, Format
 
-__all__ = ["OPSET", "OPSETS", "LayerValues", "Model", "build_model"]
+__all__ = ["OPSETS", "LayerValues", "Model", "build_model"]
 
-OPSET = 18  # the first that has every operator in the form used here; onnxruntime 1.14 and later
-OPSETS = (18, 19, 20)  # onnxruntime 1.17 and later run all of them
-IR_VERSIONS = {18: 8, 19: 9, 20: 9}  # of the onnx releases that brought the opsets
+# 18 is the first that has every operator in the form used here. onnxruntime 1.14 and later run it,
+# 1.17 and later run 20, 1.18 and later run 21.
+OPSETS = (18, 19, 20, 21)
+IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10}  # of the onnx releases that brought the opsets
 
 Shape = tuple[int, ...]
 Dims = tuple[int | str | None, ...]  # "N": the batch size; None: follows from it
@@ -33,16 +35,16 @@ Dims = tuple[int | str | None, ...]  # "N": the batch size; None: follows from i
 class LayerValues:
     """Where the tops of one layer are in the model.
 
-    `blobs` are the names of its tops, `tops` the values that hold them, `before` the values
-    that the activation point rounds (the same as `tops` where there is none), `parameters` the
-    values of its blobs.
+    `blobs` are the names of its tops, `tops` the values that hold them (None where a style computes
+    it together with the next layer, so that no value does), `before` the values that the activation
+    point rounds (the same as `tops` where there is none), `parameters` the values of its blobs.
     """
 
     name: str
     type: str
     blobs: tuple[str, ...]
-    tops: tuple[str, ...]
-    before: tuple[str, ...]
+    tops: tuple[str | None, ...]
+    before: tuple[str | None, ...]
     parameters: tuple[str, ...] = ()
     formats: LayerFormats = field(default_factory=LayerFormats)
 
@@ -68,6 +70,7 @@ class Model:
     name: str
     style: str
     opset: int
+    domains: Mapping[str, int]
     batch: int | None
     batched: tuple[str, ...]
     selection: Selection
@@ -94,7 +97,10 @@ class Model:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", self.opset)],
+            opset_imports=[
+                helper.make_opsetid(domain, version)
+                for domain, version in {"": self.opset, **self.domains}.items()
+            ],
             ir_version=IR_VERSIONS[self.opset],
             producer_name="adaption",
             producer_version=__version__,
@@ -112,15 +118,22 @@ class Model:
 
 
 def build_model(
-    net: Net, selection: Selection, *, style: str, batch: int | None, opset: int
+    net: Net, selection: Selection, *, style: str, batch: int | None, opset: int | None = None
 ) -> Model:
-    """Lower the layers of `selection`.
+    """Lower the layers of `selection`; without `opset`, for the oldest that the style can do with.
 
     With `batch` None the layers are lowered at two batch sizes: where both give the same
     operators and constants, the model takes any.
 
     Raises: AdaptionError naming file and layer when a layer cannot be lowered.
     """
+    writer = STYLES[style]()
+    needed = writer.opset(_formats(selection))
+    if opset is not None and opset < needed:
+        raise UsageError(
+            f"opset is {opset}, style {style} needs {needed} or later for the formats of this net",
+            f"give opset {needed}",
+        )
     own = {name: net.blobs[name].shape for name in selection.inputs}
     size = next((shape[0] for shape in own.values() if shape), 1)
     batched = [name for name, shape in own.items() if shape and shape[0] == size]
@@ -128,13 +141,13 @@ def build_model(
 
     def lowered_at(n: int) -> _Lowered:
         shapes = {k: (n, *s[1:]) if k in batched else s for k, s in own.items()}
-        return _Lowered(selection, STYLES[style](), rounded, shapes)
+        return _Lowered(selection, writer, rounded, shapes)
 
     try:
         first = lowered_at(batch or size)
     except AdaptionError as error:
         raise error.at(file=net.spec.file) from None
-    notes = [*selection.notes, *_notes(selection)]
+    notes = [*selection.notes, *_notes(selection), *writer.notes(first.graph)]
     second, why = None, ""
     if batch is None and batched:
         try:
@@ -147,11 +160,13 @@ def build_model(
             notes.append(f'the batch size is fixed at {size}: layer "{why}" depends on it')
     dims = _dims(first.graph.shapes, (second or first).graph.shapes, batch or size)
     inner = {value for layer in first.layers for value in (*layer.tops, *layer.before)}
+    inner.discard(None)
     inner -= {*selection.inputs, *first.outputs, *first.graph.constants}
     return Model(
         name=net.name,
         style=style,
-        opset=opset,
+        opset=opset or needed,
+        domains=writer.domains,
         batch=None if second else batch or size,
         batched=tuple(batched),
         selection=selection,
@@ -189,6 +204,7 @@ class _Lowered:
                 self._lower(member, blobs)
             except AdaptionError as error:
                 raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+        self._move(style.finish(self.graph))
         self._name_values(selection.outputs)
 
     def _lower(self, member: Member, tensors: Sequence[Tensor]) -> None:
@@ -233,6 +249,18 @@ class _Lowered:
             self._blobs[key] = self.style.weight(self.graph, index, tensor, fmt)
         return self._blobs[key]
 
+    def _move(self, moved: Mapping[str, str | None]) -> None:
+        """Follow the values that the style has moved."""
+
+        def now(values: Sequence[str | None]) -> tuple[str | None, ...]:
+            return tuple(moved.get(v, v) if v else v for v in values)
+
+        for old, new in moved.items():
+            if new is not None and old in self.graph.shapes:
+                self.graph.shapes[new] = self.graph.shapes[old]
+        self._latest = {blob: moved.get(v, v) or v for blob, v in self._latest.items()}
+        self.layers = [replace(x, tops=now(x.tops), before=now(x.before)) for x in self.layers]
+
     def _name_values(self, outputs: Sequence[str]) -> None:
         """Name every top: by its blob where that ends with it, else `blob@layer`."""
         g = self.graph
@@ -241,15 +269,15 @@ class _Lowered:
             if value not in names and blob not in self._inputs:
                 names[value] = blob
         for layer in self.layers:
-            for blob, value in zip(layer.blobs, layer.tops, strict=True):
-                if value not in names:
-                    names[value] = g.free(f"{blob}@{layer.name}")
+            for blob, top in zip(layer.blobs, layer.tops, strict=True):
+                if top is not None and top not in names:
+                    names[top] = g.free(f"{blob}@{layer.name}")
         for blob in outputs:
             self.outputs.append(self._output(blob, names))
         g.rename(names)
 
-        def renamed(values: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(names.get(v, v) for v in values)
+        def renamed(values: Sequence[str | None]) -> tuple[str | None, ...]:
+            return tuple(names.get(v, v) if v else v for v in values)
 
         self.layers = [
             replace(x, tops=renamed(x.tops), before=renamed(x.before)) for x in self.layers
@@ -307,6 +335,12 @@ def _infos(values: Mapping[str, Dims]) -> list[ValueInfoProto]:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
         for name, dims in values.items()
     ]
+
+
+def _formats(selection: Selection) -> list[Format]:
+    """Of weights and activations."""
+    points = [m.node.formats for m in selection.members]
+    return [f for p in points for f in (p.weight, p.activation) if f is not None]
 
 
 def _notes(selection: Selection) -> list[str]:

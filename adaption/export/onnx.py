@@ -11,9 +11,9 @@ from typing import Any
 import onnx
 
 from adaption.errors import UsageError
-from adaption.export.model import OPSET, OPSETS, Model, build_model
+from adaption.export.model import OPSETS, Model, build_model
 from adaption.export.selection import select
-from adaption.export.styles import STYLES
+from adaption.export.style_table import STYLES
 from adaption.io.atomic import atomic_write
 from adaption.net import Net
 
@@ -81,29 +81,34 @@ def export_onnx(
     *,
     style: str = "float",
     batch: int | None = None,
-    opset: int = OPSET,
+    opset: int | None = None,
 ) -> ExportReport:
     """Write `net` as an ONNX model that computes the same.
 
-    Style "float": weights are float32 values on the grid of their format, activation points are
-    elementary operators that equal our rounding bit for bit; between them the layers are float32
-    operators, equal up to the order of summation (`verify` checks this). Value names are blob
-    names; where an in-place layer overwrites a blob, the last value has its name, and earlier
-    ones are called `blob@layer`. The same net always gives the same bytes.
+    Value names are blob names; where an in-place layer overwrites a blob, the last value has its
+    name, and earlier ones are called `blob@layer`. The same net always gives the same bytes.
 
     Args:
         net: a net in phase TEST. Data layers become inputs; losses, accuracies and what only
             prepares labels are left out. The net is not changed.
         path: file to write.
+        style:
+            "float": weights are float32 values on the grid of their format, activation points are
+            elementary operators that equal our rounding bit for bit; between them the layers are
+            float32 operators, equal up to the order of summation (`verify` checks this).
+            "qdq": QuantizeLinear and DequantizeLinear with power-of-two scales, integers in the
+            file; runtimes compute words of up to 8 bits on integers. Rounds half to even.
+            "qonnx": Quant operators of QONNX, for FPGA tool chains.
         batch: size of the batch axis; by default any ("N"), where no layer depends on it, else
             the net's own.
-        opset: 18 to 20. onnxruntime 1.17 and later run each of them.
+        opset: 18 to 21; by default the oldest that will do. onnxruntime 1.17 and later run 18 to
+            20, 1.18 and later 21.
     Raises: LayerError naming a layer that has no ONNX form (random rounding of activations, a
         layer type without one); UsageError on a bad argument, or when the model exceeds 2 GiB.
     """
     if style not in STYLES:
         raise UsageError(f"style is {style!r}, allowed: {', '.join(STYLES)}")
-    if opset not in OPSETS:
+    if opset is not None and opset not in OPSETS:
         raise UsageError(f"opset is {opset}, allowed: {OPSETS[0]}..{OPSETS[-1]}")
     if batch is not None and batch < 1:
         raise UsageError(f"batch is {batch}, allowed: 1 or more")
@@ -115,12 +120,12 @@ def export_onnx(
     return ExportReport(
         path=Path(path),
         style=style,
-        opset=opset,
+        opset=built.opset,
         size_bytes=len(data),
         batch=built.batch,
         inputs=built.inputs,
         outputs=built.outputs,
-        values={layer.name: layer.tops for layer in built.layers},
+        values={x.name: tuple(t for t in x.tops if t) for x in built.layers},
         left_out=built.selection.left_out,
         notes=built.notes,
     )

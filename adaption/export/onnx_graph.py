@@ -31,6 +31,7 @@ class OnnxGraph:
         self.constants: dict[str, Array] = {}  # by name, in the order of making
         self.owners: dict[str, str] = {}  # operator or constant -> the layer that wrote it
         self.shapes: dict[str, Shape] = {}  # of inputs, tops and blobs
+        self.sources: dict[str, str] = {}  # value made of a blob -> the constant that holds it
         self._taken = set(reserved)
         self._layer = ""
         self._prefix = ""
@@ -68,7 +69,7 @@ class OnnxGraph:
 
     def value(self, name: str) -> npt.NDArray[np.float32]:
         """Values of a blob or another constant."""
-        return self.constants[name]
+        return self.constants[self.sources.get(name, name)]
 
     # -- for the exporter --------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -12,27 +12,47 @@ from adaption.errors import LayerError
 from adaption.export.onnx_graph import OnnxGraph
 from adaption.numerics import FixedPoint, Format
 
-__all__ = ["STYLES", "FloatStyle", "Style"]
+__all__ = ["FloatStyle", "Style"]
 
 BELOW_HALF = np.float32(0.5 - 2.0**-25)  # as in numerics/rounding.py, for float32
 
 
-class Style(Protocol):
-    """What a style decides. The exporter calls it inside the scope of the layer."""
+class Style:
+    """What a style decides. The exporter calls `weight` and `activation` in the scope of the layer,
+    and `finish` once all layers are lowered. One object serves one export."""
+
+    name: ClassVar[str]
+    domains: ClassVar[Mapping[str, int]] = {}  # operator sets beside ONNX's own, and their versions
+
+    def opset(self, formats: Iterable[Format]) -> int:
+        """The oldest opset that has what the style writes for these formats of weights and
+        activations."""
+        return 18
 
     def weight(self, g: OnnxGraph, index: int, blob: Tensor, fmt: Format | None) -> str:
         """Name of the value that holds blob `index`, which is rounded to `fmt` already."""
-        ...
+        return g.blob(index, blob.detach().cpu().numpy())
 
     def activation(self, g: OnnxGraph, x: str, fmt: Format) -> str:
         """Write the activation point behind `x`; returns the name of the rounded value.
 
         Raises: LayerError when the style cannot write the format.
         """
-        ...
+        raise NotImplementedError
+
+    def finish(self, g: OnnxGraph) -> Mapping[str, str | None]:
+        """Rearrange the finished graph.
+
+        Returns: for each value that has moved its new name, None for one the graph lacks now.
+        """
+        return {}
+
+    def notes(self, g: OnnxGraph) -> Iterable[str]:
+        """What a user should know about the finished graph, one sentence each."""
+        return ()
 
 
-class FloatStyle:
+class FloatStyle(Style):
     """float32 throughout; activation points are elementary operators that equal
     FixedPoint.quantize bit for bit: NaN, infinities and the sign of zero included, but for the
     sign of zero of unsigned formats and of rounding floor, which varies between runtimes.
@@ -43,15 +63,13 @@ class FloatStyle:
     below one half and the floor is 0.
     """
 
-    def weight(self, g: OnnxGraph, index: int, blob: Tensor, fmt: Format | None) -> str:
-        """A float32 constant."""
-        return g.blob(index, blob.detach().cpu().numpy())
+    name = "float"
 
     def activation(self, g: OnnxGraph, x: str, fmt: Format) -> str:
         """Mul by 2^f, Clip to the codes, round, Mul by 2^-f."""
         if not isinstance(fmt, FixedPoint):
             raise LayerError(
-                f"activation format {fmt} has no form in ONNX style float",
+                f"activation format {fmt} has no form in ONNX style {self.name}",
                 "use fixed point at this point",
             )
         code = g.op(
@@ -75,7 +93,3 @@ class FloatStyle:
             )
         y: str = g.op("Mul", code, g.constant(fmt.lsb))
         return y
-
-
-STYLES: MappingProxyType[str, type[Style]] = MappingProxyType({"float": FloatStyle})
-"""Styles by name."""

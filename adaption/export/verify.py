@@ -66,6 +66,11 @@ def verify(
     """
     selection = select(net)
     file = ModelFile(onnx_path)
+    if file.style != "float":
+        raise UsageError(
+            f"this model has style {file.style}, allowed: float",
+            'export it with style="float" for this check',
+        ).at(file=file.path)
     _check_same_layers(selection, file)
     fresh = build_model(net, selection, style=file.style, batch=file.batch, opset=file.opset)
     values = given_or_random(net, fresh, inputs, seed)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from adaption.export.model import OPSET
+from adaption.export.model import OPSETS
 from adaption.export.onnx_graph import OnnxGraph
 from adaption.layers.base import Layer
 from tests.layers.rows import ROWS, Row
@@ -98,7 +98,7 @@ def _session(
         ]
 
     graph = helper.make_graph(g.nodes, "one", values(list(feed)), values(tops), g.initializers())
-    opset = helper.make_opsetid("", OPSET)
+    opset = helper.make_opsetid("", OPSETS[0])
     model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
     return onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]

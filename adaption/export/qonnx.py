@@ -1,0 +1,71 @@
+"""Style qonnx: Quant operators, for tool chains that make hardware of any word length.
+
+Operator and attributes: https://github.com/fastmachinelearning/qonnx, docs/qonnx-custom-ops.
+Quant(x, scale, zeropt, bitwidth) = (clip(round(x / scale + zeropt)) - zeropt) * scale.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from torch import Tensor
+
+from adaption.errors import LayerError
+from adaption.export.onnx_graph import OnnxGraph
+from adaption.export.styles import Style
+from adaption.numerics import FixedPoint, Format
+
+__all__ = ["DOMAIN", "ROUNDING_MODES", "QonnxStyle"]
+
+DOMAIN = "qonnx.custom_op.general"
+
+# QONNX names its roundings as Java does: HALF_UP sends ties away from zero, ROUND to even.
+ROUNDING_MODES = MappingProxyType({"half_away": "HALF_UP", "half_even": "ROUND", "floor": "FLOOR"})
+
+
+class QonnxStyle(Style):
+    """Float operators; a Quant stands behind every rounded blob and at every activation point."""
+
+    name = "qonnx"
+    domains = MappingProxyType({DOMAIN: 1})
+
+    def weight(self, g: OnnxGraph, index: int, blob: Tensor, fmt: Format | None) -> str:
+        """The rounded values, and a Quant that says their format and leaves them as they are."""
+        stored = super().weight(g, index, blob, fmt)
+        if fmt is None:
+            return stored
+        # Rounded values stay on their grid under any rounding, also where it was random.
+        made = self._quant(g, stored, fmt, "ROUND")
+        g.shapes[made] = g.shapes[stored]
+        g.sources[made] = stored
+        return made
+
+    def activation(self, g: OnnxGraph, x: str, fmt: Format) -> str:
+        """A Quant with the net's own rounding."""
+        mode = ROUNDING_MODES.get(getattr(fmt, "rounding", ""))
+        if mode is None:
+            raise LayerError(
+                f"activation format {fmt} is rounded {getattr(fmt, 'rounding', 'otherwise')},"
+                f" which QONNX cannot say; allowed: {', '.join(ROUNDING_MODES)}",
+                "export with rounding_scheme: DETERMINISTIC (rounding: HALF_AWAY) at this point",
+            )
+        return self._quant(g, x, fmt, mode)
+
+    def _quant(self, g: OnnxGraph, x: str, fmt: Format, mode: str) -> str:
+        if not isinstance(fmt, FixedPoint):
+            raise LayerError(
+                f"format {fmt} has no form in ONNX style qonnx", "use fixed point at this point"
+            )
+        made: str = g.op(
+            "Quant",
+            x,
+            g.constant(fmt.lsb),
+            g.constant(0.0),
+            g.constant(float(fmt.word_length)),
+            domain=DOMAIN,
+            signed=int(fmt.is_signed),
+            # An unsigned range has no most negative code to leave out.
+            narrow=int(fmt.is_signed and fmt.range == "symmetric"),
+            rounding_mode=mode,
+        )
+        return made
