@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
+    from adaption.report.devices import device_query as device_query
     from adaption.report.draw import draw as draw
     from adaption.report.inspect import inspect as inspect
+    from adaption.report.scores import test as test
+    from adaption.report.timing import time as time
 
 _MODULE_OF = {
     "AdaptionError": "adaption.errors",
@@ -40,6 +43,7 @@ _MODULE_OF = {
     "Net": "adaption.net",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
+    "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
     "export_onnx": "adaption.export",
     "fold_batch_norm": "adaption.precision",
@@ -52,6 +56,8 @@ _MODULE_OF = {
     "read_weights": "adaption.io.caffemodel",
     "rewrite": "adaption.precision",
     "rewrite_files": "adaption.precision",
+    "test": "adaption.report.scores",
+    "time": "adaption.report.timing",
     "upgrade": "adaption.io.upgrade_file",
     "verify": "adaption.export",
     "write_net": "adaption.io.netfile",

@@ -11,7 +11,11 @@ PREFIX = re.compile(r"[IWE](?:\d{4}|\d{8}) \d\d:\d\d:\d\d\.\d{6} +\d+ [\w.]+:\d+
 # Written by the original's reading threads when they happen to be early or late.
 CHATTER = ("Waiting for data", "Data layer prefetch queue empty")
 
-MEASURED = re.compile(r"(?<== )[-\d.e]+(?= \(\*|$| loss\))|(?<=: )[-\d.e]+(?= ms\.|$)|(?<=\* )\d+")
+MEASURED = re.compile(
+    r"(?<== )[-\d.e]+(?= \(\*| loss\)$|$)"  # accuracy = #, loss = # (* 1 = # loss)
+    r"|(?<=oss: )[-\d.e]+$"  # Loss: #, Initial loss: #
+    r"|(?<=: )[-\d.e]+(?= ms\.$)"  # Total Time: # ms.
+)
 
 
 def messages(text: str) -> list[str]:

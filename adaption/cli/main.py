@@ -17,7 +17,18 @@ from adaption.errors import AdaptionError
 
 __all__ = ["main"]
 
-VERBS = ("convert", "draw", "inspect", "quantize", "rewrite", "upgrade", "verify")
+VERBS = (
+    "convert",
+    "device_query",
+    "draw",
+    "inspect",
+    "quantize",
+    "rewrite",
+    "test",
+    "time",
+    "upgrade",
+    "verify",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

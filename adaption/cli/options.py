@@ -3,28 +3,118 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from adaption.errors import FieldError
+from adaption.errors import FieldError, UsageError
+from adaption.glog import Log, info, silent
 
 if TYPE_CHECKING:
     from adaption.data import Transform
 
 __all__ = [
+    "add_caffe_flag",
+    "add_file",
     "add_input_flag",
     "add_layer_flags",
     "add_net_flags",
+    "add_original_flag",
     "add_output_flags",
     "add_preprocessing_flags",
+    "device_of",
+    "file_of",
+    "log_of",
+    "net_options",
     "shape_of",
+    "stages_of",
     "transform_of",
 ]
 
 
+def add_caffe_flag(parser: argparse.ArgumentParser, name: str, **settings: Any) -> None:
+    """A flag in all forms that Caffe's tools take: -x v, -x=v, --x v, --x=v; underscores stay.
+
+    Args:
+        name: "sigint_effect"; --sigint-effect is understood, too.
+        settings: as add_argument takes them.
+    """
+    names = dict.fromkeys((f"-{name}", f"--{name}", f"--{name.replace('_', '-')}"))
+    parser.add_argument(*names, dest=name, **settings)
+
+
+def add_file(parser: argparse.ArgumentParser, name: str, help: str) -> None:
+    """A file that is given by its place, or as Caffe's flag `name`; read it with `file_of`."""
+    parser.add_argument(f"{name}_by_place", nargs="?", metavar=name.upper(), help=help)
+    add_caffe_flag(parser, name, metavar="FILE", help="the same as a flag")
+
+
+@overload
+def file_of(args: argparse.Namespace, name: str, *, required: Literal[True] = True) -> str: ...
+@overload
+def file_of(args: argparse.Namespace, name: str, *, required: Literal[False]) -> str | None: ...
+def file_of(args: argparse.Namespace, name: str, *, required: bool = True) -> str | None:
+    """What was given for `add_file`. Raises: UsageError when it is missing, or given twice."""
+    given = [x for x in (getattr(args, name), getattr(args, f"{name}_by_place")) if x]
+    if len(given) > 1:
+        raise UsageError(
+            f"--{name} is given twice: {given[0]!r} as a flag, {given[1]!r} by its place",
+            "give each file once; beside flags, give all of them as flags",
+        )
+    if not given and required:
+        raise UsageError(f"--{name} is missing", f"give --{name}=FILE, or the file by its place")
+    return given[0] if given else None
+
+
+def log_of(args: argparse.Namespace) -> Log:
+    """Where Caffe's lines go: nowhere with --quiet or --json."""
+    return silent if args.quiet or args.json else info
+
+
+def device_of(args: argparse.Namespace, log: Log) -> str:
+    """The device of a verb that uses one: the first GPU of --gpu, or "cpu".
+
+    Raises: UsageError when there is no such GPU.
+    """
+    from adaption.report.devices import gpu_ids
+
+    numbers = gpu_ids(args.gpu)
+    if args.gpu and not numbers:
+        raise UsageError(f"--gpu {args.gpu}: there is no GPU", "leave out --gpu to use the CPU")
+    for number in reversed(numbers[1:]):
+        log("caffe.cpp:265", f"Not using GPU #{number} for single-GPU function")
+    return f"cuda:{numbers[0]}" if numbers else "cpu"
+
+
+def stages_of(args: argparse.Namespace) -> list[str]:
+    """The stages of the flag --stage."""
+    return [stage for stage in args.stage.split(",") if stage]
+
+
+def net_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Keywords of Net that the flags of `add_net_flags` and its neighbours give."""
+    options = {
+        "dialect": args.dialect,
+        "end": args.end,
+        "python_modules": args.allow_python,
+    }
+    if "original_semantics" in args:
+        options["original_semantics"] = args.original_semantics
+    if "input" in args:
+        options["input_shapes"] = dict(shape_of(text) for text in args.input)
+    return options
+
+
+def add_original_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--original-semantics",
+        action="store_true",
+        help="reproduce the original ADaPTION where its behaviour is a defect",
+    )
+
+
 def add_net_flags(parser: argparse.ArgumentParser) -> None:
     """The net state, and the fork where forks disagree."""
-    parser.add_argument("--level", type=int, default=0, help="level of the net state")
-    parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
+    add_caffe_flag(parser, "level", type=int, default=0, help="level of the net state")
+    add_caffe_flag(parser, "stage", default="", metavar="A,B", help="stages of the net state")
     parser.add_argument(
         "--dialect",
         metavar="NAME",

@@ -6,21 +6,52 @@ it stands. Places in Caffe's source are those of the release that ADaPTION forke
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from math import prod
+from typing import Any
 
 from adaption.glog import Log
 from adaption.graph.filter import PHASES, NetState, is_kept, unmet_rules
-from adaption.io.netfile import NetFile
+from adaption.io.netfile import NetFile, read_net
 from adaption.io.prototxt import debug_string
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.net import Net
 from adaption.net.node import Node
 from adaption.proto import caffe_pb2
 
-__all__ = ["definition", "show_building", "show_definition"]
+__all__ = ["build_logged", "definition", "show_building", "show_definition", "show_device"]
 
+PathLike = str | os.PathLike[str]
 FLOAT_BYTES = 4
+
+
+def build_logged(
+    net: PathLike | NetFile,
+    weights: PathLike | None,
+    phase: str,
+    level: int,
+    stages: Sequence[str],
+    log: Log,
+    *,
+    device: str = "cpu",
+    **options: Any,
+) -> Net:
+    """A Net, logged as Caffe's tools `test` and `time` do while they build one.
+
+    Args:
+        options: further keywords of Net.
+    """
+    if device != "cpu":
+        options["device"] = device
+    file = net if isinstance(net, NetFile) else read_net(net)
+    show_definition(definition(file, phase, level, stages), log)
+    made = Net(file, phase=phase, level=level, stages=stages, **options)
+    show_building(made, log)
+    if weights is not None:
+        for name in made.load(weights).ignored:
+            log("net.cpp:744", f"Ignoring source layer {name}")
+    return made
 
 
 def definition(
@@ -33,6 +64,15 @@ def definition(
     message.state.level = level
     message.state.stage.extend(stages or [""])  # as the split of an empty flag
     return message
+
+
+def show_device(device: str, log: Log) -> None:
+    """Log where Caffe's tools compute."""
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        log("caffe.cpp:279", "Use CPU.")
+    else:
+        log("caffe.cpp:269", f"Use GPU with device ID {number or 0}")
 
 
 def show_definition(message: caffe_pb2.NetParameter, log: Log) -> None:

@@ -259,12 +259,20 @@ class Net(nn.Module):
             if weight
         )
 
-    def backward(self, *, start: str | None = None, end: str | None = None) -> None:
+    def backward(
+        self,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        observer: Callable[[Node], None] | None = None,
+    ) -> None:
         """Backpropagate from layer `start` down to layer `end`, by default from last to first.
 
         The diffs of the tops are read, the diffs of the bottoms written, and the diffs of the
         parameters accumulated, as in Caffe: clear them with `clear_param_diffs`.
 
+        Args:
+            observer: called with the node after each layer that takes part.
         Raises: LayerError when the forward pass before was run without gradients.
         """
         first = len(self.nodes) - 1 if start is None else self.index(start)
@@ -278,6 +286,8 @@ class Net(nn.Module):
                 raise error.at(file=self.spec.file) from error.__cause__
             if self.debug_info:
                 show_backward(node, self.blobs)
+            if observer is not None:
+                observer(node)
         if self.debug_info and start is None and end is None:
             show_params(self.nodes)
 

@@ -1,0 +1,52 @@
+"""Score a net on its own data layers, as `caffe test` does: the mean of every output over batches.
+Caffe's lines go to standard error, a table to standard output. Flags may have one dash or two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from adaption.cli.options import (
+    add_caffe_flag,
+    add_file,
+    add_net_flags,
+    add_original_flag,
+    add_output_flags,
+    device_of,
+    file_of,
+    log_of,
+    net_options,
+    stages_of,
+)
+
+HELP = "score a net on its own data (caffe test)"
+EXAMPLE = "  adaption test --model=train_val.prototxt --weights=net.caffemodel --iterations=100"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_file(parser, "model", "net prototxt with data layers for phase TEST")
+    add_file(parser, "weights", "caffemodel, binary or HDF5")
+    add_caffe_flag(parser, "iterations", type=int, default=50, help="batches (default 50)")
+    add_caffe_flag(parser, "gpu", default="", metavar="ID", help="compute on this GPU")
+    add_net_flags(parser)
+    add_original_flag(parser)
+    add_output_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from adaption.report.scores import test
+
+    log = log_of(args)
+    scores = test(
+        file_of(args, "model"),
+        file_of(args, "weights"),
+        iterations=args.iterations,
+        level=args.level,
+        stages=stages_of(args),
+        device=device_of(args, log),
+        log=log,
+        **net_options(args),
+    )
+    print(json.dumps(scores.to_dict(), indent=2) if args.json else scores.table())
+    return 0

@@ -1,0 +1,61 @@
+"""Time a net layer by layer, forward and backward, as `caffe time` does; its lines go to standard
+error, a table to standard output. Flags may have one dash or two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from adaption.cli.options import (
+    add_caffe_flag,
+    add_file,
+    add_input_flag,
+    add_net_flags,
+    add_original_flag,
+    add_output_flags,
+    device_of,
+    file_of,
+    log_of,
+    net_options,
+    stages_of,
+)
+
+HELP = "time a net's layers, forward and backward (caffe time)"
+EXAMPLE = (
+    "  adaption time --model=train_val.prototxt --iterations=10\n"
+    "  adaption time deploy.prototxt net.caffemodel --phase TEST"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_file(parser, "model", "net prototxt")
+    add_file(parser, "weights", "caffemodel; without it the weights are the fillers'")
+    add_caffe_flag(parser, "iterations", type=int, default=50, help="passes (default 50)")
+    add_caffe_flag(
+        parser, "phase", choices=("TRAIN", "TEST"), default="TRAIN", help="default TRAIN"
+    )
+    add_caffe_flag(parser, "gpu", default="", metavar="ID", help="compute on this GPU")
+    add_input_flag(parser)
+    add_net_flags(parser)
+    add_original_flag(parser)
+    add_output_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from adaption.report.timing import time
+
+    log = log_of(args)
+    timing = time(
+        file_of(args, "model"),
+        file_of(args, "weights", required=False),
+        iterations=args.iterations,
+        phase=args.phase,
+        level=args.level,
+        stages=stages_of(args),
+        device=device_of(args, log),
+        log=log,
+        **net_options(args),
+    )
+    print(json.dumps(timing.to_dict(), indent=2) if args.json else timing.table())
+    return 0

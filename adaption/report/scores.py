@@ -1,0 +1,132 @@
+"""Score a net on the data of its own data layers. Caffe: test() in tools/caffe.cpp."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from adaption.errors import FieldError
+from adaption.glog import Log, silent
+from adaption.io.netfile import NetFile
+from adaption.net import Net
+from adaption.net.building_log import build_logged, show_device
+from adaption.report.format import significant
+from adaption.report.tables import Grid
+
+__all__ = ["Score", "Scores", "test"]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value of an output blob, mean over the batches; `loss_weight` is 0 for what is no loss.
+
+    `index` counts the values of the blob.
+    """
+
+    output: str
+    index: int
+    mean: float
+    loss_weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a net's outputs are on average over `iterations` batches; `loss` is the weighted sum."""
+
+    net: str
+    iterations: int
+    loss: float
+    scores: tuple[Score, ...]
+
+    def __getitem__(self, output: str) -> float:
+        """Mean of the first value of an output blob. Raises: KeyError."""
+        for score in self.scores:
+            if score.output == output:
+                return score.mean
+        raise KeyError(output)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"format": "adaption.scores/1", **asdict(self)}
+
+    def table(self) -> str:
+        """One line per value of an output."""
+        rows = [
+            (score.output, str(score.index), significant(score.mean, 6), f"{score.loss_weight:g}")
+            for score in self.scores
+        ]
+        title = f"{self.net or 'net'}: mean of {self.iterations} batches"
+        return Grid(("output", "value", "mean", "loss weight"), rows, title).plain()
+
+
+def test(
+    net: PathLike | NetFile,
+    weights: PathLike,
+    *,
+    iterations: int = 50,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    device: str = "cpu",
+    log: Log = silent,
+    **net_options: Any,
+) -> Scores:
+    """Run a net in phase TEST and average its outputs over batches.
+
+    Args:
+        net: prototxt whose data layers bring the data, as in a train_val file.
+        weights: caffemodel, binary or HDF5.
+        iterations: batches.
+        device: where to compute, "cpu" or "cuda:0".
+        log: gets Caffe's lines, `glog.info` writes them.
+        net_options: further keywords of Net (dialect, end, original_semantics, ...).
+    Raises: AdaptionError when the net cannot be built or run.
+    """
+    if iterations < 1:
+        raise FieldError("iterations", iterations, "1 or more")
+    show_device(device, log)
+    if device != "cpu":
+        log("caffe.cpp:273", f"GPU device name: {torch.cuda.get_device_name(device)}")
+    made = build_logged(net, weights, "TEST", level, stages, log, device=device, **net_options)
+    log("caffe.cpp:285", f"Running for {iterations} iterations.")
+    sums: list[float] = []
+    loss = 0.0
+    for i in range(iterations):
+        with torch.no_grad():
+            made.forward()
+        loss += made.loss()
+        values = list(_values(made))
+        for output, _, value in values:
+            log("caffe.cpp:308", f"Batch {i}, {output} = {value:g}")
+        sums = [a + v for a, (_, _, v) in zip(sums or [0.0] * len(values), values, strict=True)]
+    weight_of = {
+        top: weight
+        for node in made.nodes
+        for top, weight in zip(node.spec.tops, node.loss_weights, strict=True)
+    }
+    scores = tuple(
+        Score(output, index, total / iterations, weight_of.get(output, 0.0))
+        for (output, index, _), total in zip(values, sums, strict=True)
+    )
+    result = Scores(made.name, iterations, loss / iterations, scores)
+    log("caffe.cpp:313", f"Loss: {result.loss:g}")
+    for score in scores:
+        log("caffe.cpp:325", f"{score.output} = {score.mean:g}{_loss_text(score)}")
+    return result
+
+
+def _values(net: Net) -> Iterator[tuple[str, int, float]]:
+    """Every value of every output blob, in Caffe's order."""
+    for name in net.outputs:
+        for index, value in enumerate(net.blobs[name].tensor.flatten().tolist()):
+            yield name, index, value
+
+
+def _loss_text(score: Score) -> str:
+    weight, mean = score.loss_weight, score.mean
+    return f" (* {weight:g} = {weight * mean:g} loss)" if weight else ""
