@@ -55,8 +55,14 @@ class Chain:
             return False
         return not any(blob.is_exposed for node in self.nodes for blob in node.blobs)
 
-    def run(self, x: Tensor) -> Tensor:
-        """The top of the last layer, given the bottom of the first."""
+    @property
+    def before_relu(self) -> Node:
+        """The last layer but for a ReLU at the end: the one whose top is the whole sum."""
+        return self.nodes[-2] if self.has_relu else self.nodes[-1]
+
+    def run(self, x: Tensor, *, relu: bool = True) -> Tensor:
+        """The top of the last layer, given the bottom of the first; `relu` False: before ReLU."""
+        relu = relu and self.has_relu
         conv = self.nodes[0].layer
         assert isinstance(conv, Convolution)
         form = conv.geometry(4)
@@ -79,7 +85,7 @@ class Chain:
         assert self._weight is not None
         if self._is_winograd:
             pad = form.pad[0]
-            return winograd.convolve(x, self._weight, self._bias, pad, relu=self.has_relu)
+            return winograd.convolve(x, self._weight, self._bias, pad, relu=relu)
         if _ONEDNN is not None:
             y: Tensor = _ONEDNN._convolution_pointwise(
                 x,
@@ -89,13 +95,13 @@ class Chain:
                 form.stride,
                 form.dilation,
                 groups,
-                "relu" if self.has_relu else "none",
+                "relu" if relu else "none",
                 [],
                 "",
             )
             return y
         y = F.conv2d(x, self._weight, self._bias, form.stride, form.pad, form.dilation, groups)
-        return y.relu_() if self.has_relu else y
+        return y.relu_() if relu else y
 
     def _folded(self, blobs: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         """Filters and bias of the convolution with batch norm and scale folded in."""

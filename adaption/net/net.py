@@ -171,6 +171,7 @@ class Net(nn.Module):
         start: str | None = None,
         end: str | None = None,
         observer: Observer | None = None,
+        fused: bool = False,
         **named: Any,
     ) -> dict[str, Tensor]:
         """Run the layers from `start` to `end`, both included; all of them by default.
@@ -178,14 +179,21 @@ class Net(nn.Module):
         Args:
             inputs: arrays or tensors by input blob name; the net is reshaped to fit. Blobs that
                 are not given keep their values.
-            observer: called after each layer with its node, its bottoms and its tops.
+            observer: called after each layer with its node, its bottoms and its tops. It makes
+                every layer run on its own, where without it a convolution and the layers in place
+                behind it may run as one.
+            fused: let them run as one in spite of an observer. Of such a chain it is called for
+                the last layer before ReLU, with the convolution's bottoms, and for ReLU, whose
+                bottom is overwritten by then: with none.
         Returns: the output blobs as tensors; with `end`, the tops of that layer.
         Raises: ShapeError when an input does not fit; UsageError on an unknown name.
         """
         if torch.is_inference_mode_enabled():
             # Blobs outlive the pass, and torch forbids to write inference tensors after it.
             with torch.inference_mode(False), torch.no_grad():
-                return self.forward(inputs, start=start, end=end, observer=observer, **named)
+                return self.forward(
+                    inputs, start=start, end=end, observer=observer, fused=fused, **named
+                )
         self._set_inputs({**(inputs or {}), **named})
         first = 0 if start is None else self.index(start)
         last = len(self.nodes) - 1 if end is None else self.index(end)
@@ -194,9 +202,10 @@ class Net(nn.Module):
                 self.reshape()
             index = first
             while index <= last:
-                chain = None if observer or self.debug_info else self._chain_at(index, last)
+                alone = self.debug_info or (observer is not None and not fused)
+                chain = None if alone else self._chain_at(index, last)
                 if chain is not None:
-                    self.blobs[chain.top].set(chain.run(self.blobs[chain.bottom].tensor))
+                    self._run_chain(chain, observer)
                     index += len(chain.nodes)
                     continue
                 node = self.nodes[index]
@@ -233,6 +242,18 @@ class Net(nn.Module):
         if torch.is_grad_enabled() and any(node.needs_backward for node in chain.nodes):
             return None
         return chain if chain.can_run(self.blobs[chain.bottom].tensor) else None
+
+    def _run_chain(self, chain: Chain, observer: Observer | None) -> None:
+        bottom = self.blobs[chain.bottom].tensor
+        if observer is None:
+            top = chain.run(bottom)
+        else:
+            top = chain.run(bottom, relu=False)
+            observer(chain.before_relu, [bottom], [top])
+            if chain.has_relu:
+                top = top.relu_()
+                observer(chain.nodes[-1], [], [top])
+        self.blobs[chain.top].set(top)
 
     def _run(self, node: Node) -> tuple[list[Tensor], list[Tensor]]:
         if node.spec.type == "Input":  # the caller has filled its tops

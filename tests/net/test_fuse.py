@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from adaption.graph import NetState, build_spec
 from adaption.io import prototxt
 from adaption.io.netfile import from_document
 from adaption.net import Net, fuse
+from adaption.net.node import Node
 
 DATA = """layer { name: "x" type: "Input" top: "x"
   input_param { shape { dim: 2 dim: 4 dim: 9 dim: 7 } } }
@@ -137,3 +138,30 @@ def test_gradients_are_those_of_the_layers(x: torch.Tensor) -> None:
     net.blobs["y"].diff[...] = 1
     net.backward()
     assert net.blobs["x"].diff.any() and net.params["c"][0].diff.any()
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        pytest.param(CONV + RELU, ["x", "c", "r", "y"], id="convolution and relu"),
+        pytest.param(CONV + BN + SCALE + RELU, ["x", "s", "r", "y"], id="what is folded is gone"),
+        pytest.param(CONV + BN, ["x", "b", "y"], id="no relu"),
+    ],
+)
+def test_an_observer_may_look_at_chains(text: str, seen: list[str], x: torch.Tensor) -> None:
+    net = net_of(text)
+    want = net.forward({"x": x})["y"].clone()
+    tops: dict[str, torch.Tensor] = {}
+    bottoms: dict[str, int] = {}
+
+    def observe(node: Node, before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> None:
+        tops[node.spec.name] = after[0].clone()
+        bottoms[node.spec.name] = len(before)
+
+    with torch.no_grad():
+        found = net.forward({"x": x}, observer=observe, fused=True)["y"]
+    assert torch.equal(found, want)  # the same passes, but for where ReLU is done
+    assert list(tops) == seen
+    if "r" in seen:
+        assert bottoms["r"] == 0 and torch.equal(tops["r"], tops[seen[1]].relu())
+        assert (tops[seen[1]] < 0).any()
