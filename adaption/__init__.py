@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
     from adaption.io.upgrade_file import upgrade as upgrade
+    from adaption.job import measure as measure
     from adaption.job import quantize as quantize
     from adaption.net import Net as Net
     from adaption.numerics import FixedPoint as FixedPoint
     from adaption.precision import convert as convert
     from adaption.precision import convert_file as convert_file
     from adaption.precision import fold_batch_norm as fold_batch_norm
-    from adaption.precision import measure as measure
     from adaption.precision import propose as propose
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
@@ -49,7 +49,7 @@ _MODULE_OF = {
     "fold_batch_norm": "adaption.precision",
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",
-    "measure": "adaption.precision",
+    "measure": "adaption.job",
     "propose": "adaption.precision",
     "quantize": "adaption.job",
     "read_net": "adaption.io.netfile",

@@ -18,6 +18,7 @@ from adaption.cli.options import (
     add_preprocessing_flags,
     transform_of,
 )
+from adaption.cli.rule_flags import add_rule_flags, rule_settings
 
 HELP = "make a fixed-point version of a net, prove it right, and report"
 EXAMPLE = (
@@ -26,7 +27,6 @@ EXAMPLE = (
 )
 
 KINDS = ("prototxt", "caffemodel", "onnx")
-ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,26 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " npz; without it the net's own data layer is read",
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("--bits", type=int, default=16, help="word length, 2..24 (default 16)")
-    parser.add_argument(
-        "--rule",
-        default="adaption",
-        choices=("adaption", "adaption-legacy"),
-        help="how Qm.f is chosen: ADaPTION's rule corrected (default), or as the original has it",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=0.0,
-        help="share of the non-zero values that may lie beyond the range (default 0)",
-    )
-    parser.add_argument(
-        "--rounding",
-        default="deterministic",
-        choices=tuple(ROUNDINGS),
-        help="default deterministic",
-    )
-    parser.add_argument("--round-bias", action="store_true", help="round biases, too")
+    add_rule_flags(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N samples only")
     parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
     parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
@@ -76,11 +57,7 @@ def run(args: argparse.Namespace) -> int:
         args.weights,
         args.data,
         out=args.out,
-        bits=args.bits,
-        rule=args.rule,
-        threshold=args.threshold,
-        rounding=ROUNDINGS[args.rounding],
-        round_bias=args.round_bias,
+        **rule_settings(args),
         transform=transform_of(args),
         root=args.root,
         batch_size=args.batch_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,7 @@ class Batches:
         inputs: shape of each input blob of the net, batch axis included (its size is not used).
         limit: stop after so many samples.
         seed: of the transform's random numbers.
+        skip: leave out so many samples at the beginning.
         workers: threads that decode; 0 reads nothing ahead.
     Raises: DataError when the source cannot feed these inputs; while iterating, when a sample has
         another shape than its blob, or when no sample can be read.
@@ -62,13 +64,17 @@ class Batches:
         *,
         limit: int | None = None,
         seed: int = 0,
+        skip: int = 0,
         workers: int = WORKERS,
     ) -> None:
         if batch_size < 1:
             raise FieldError("batch_size", batch_size, "1 or more")
         if limit is not None and limit < 1:
             raise FieldError("limit", limit, "1 or more")
+        if not 0 <= skip < max(1, len(source)):
+            raise FieldError("skip", skip, f"0..{len(source) - 1}, the samples of the source")
         self.batch_size = batch_size
+        self.skip = skip
         self.limit = limit
         self.seed = seed
         self.workers = workers
@@ -92,7 +98,8 @@ class Batches:
     @property
     def samples(self) -> int:
         """Number of samples, counting those that may turn out unreadable."""
-        return min(len(self.source), self.limit or len(self.source))
+        rest = len(self.source) - self.skip
+        return min(rest, self.limit or rest)
 
     def __len__(self) -> int:
         return math.ceil(self.samples / self.batch_size)
@@ -129,7 +136,7 @@ class Batches:
             results.close()
 
     def _calls(self) -> Iterator[Callable[[], tuple[str, _Prepared | DataError]]]:
-        for index, job in enumerate(self.source.jobs()):
+        for index, job in islice(enumerate(self.source.jobs()), self.skip, None):
             yield partial(self._read, index, job)
 
     def _read(self, index: int, job: Job) -> tuple[str, _Prepared | DataError]:

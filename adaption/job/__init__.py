@@ -1,5 +1,8 @@
-"""The main job: a float net in; a low-precision net, its proof and its report out."""
+"""Jobs over files: the main one, quantize (a float net in; a low-precision net, its proof and its
+report out), and its parts that need data.
+"""
 
+from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
 
-__all__ = ["QuantizeResult", "quantize"]
+__all__ = ["QuantizeResult", "measure", "merge_measurements", "quantize"]

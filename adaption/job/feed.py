@@ -26,11 +26,15 @@ MOST_SAMPLES = 128
 
 @dataclass(frozen=True)
 class BatchSize:
-    """How data is cut: samples per batch (None: chosen by memory), samples in all, seed."""
+    """How data is cut: samples per batch (None: chosen by memory), samples in all, seed.
+
+    The first `skip` samples are left out.
+    """
 
     batch_size: int | None = None
     limit: int | None = None
     seed: int = 0
+    skip: int = 0
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,9 @@ def _batches(
     shapes: dict[str, tuple[int, ...]],
 ) -> Batches:
     count = size.batch_size or suitable_batch(spec)
-    return Batches(source, transform, count, shapes, limit=size.limit, seed=size.seed)
+    return Batches(
+        source, transform, count, shapes, limit=size.limit, seed=size.seed, skip=size.skip
+    )
 
 
 def _opened(item: LayerSpec) -> tuple[Source, Transform | None]:

@@ -16,21 +16,23 @@ import torch
 
 from adaption._version import __version__
 from adaption.data import Transform
-from adaption.errors import AdaptionError, UsageError, WeightsError
+from adaption.errors import AdaptionError, UsageError
 from adaption.export import export_onnx, verify
 from adaption.graph import NetState
 from adaption.io.atomic import atomic_write
-from adaption.io.caffemodel import Weights, read_weights, write_weights
+from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
 from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
 from adaption.precision.measure import Measurement, activation_observer, measure_weights
-from adaption.precision.propose import Proposal, check_bits, propose
+from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
+from adaption.precision.word_lengths import Bits, WordLengths
 from adaption.report import track, write_report
 
 __all__ = ["QuantizeResult", "quantize"]
@@ -61,11 +63,14 @@ def quantize(
     data: PathLike | None = None,
     *,
     out: PathLike,
-    bits: int = 16,
+    bits: Bits = 16,
     rule: str = "adaption",
     threshold: float = 0.0,
+    percentile: float = 99.9,
     rounding: str = "half_away",
     round_bias: bool = False,
+    unsigned: bool = False,
+    lpact: str = "before-relu",
     transform: Transform | None = None,
     root: PathLike | None = None,
     batch_size: int | None = None,
@@ -85,7 +90,7 @@ def quantize(
         data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
-        bits, rule, threshold, rounding, round_bias: see `propose`.
+        bits, rule, threshold, percentile, rounding, round_bias, unsigned, lpact: see `propose`.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
         batch_size: samples per forward pass; None chooses by memory.
@@ -100,7 +105,7 @@ def quantize(
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
-    check_bits(bits)
+    lengths = WordLengths.parse(bits)
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"output {os.fspath(out)!r} is a file", "name a folder")
@@ -119,7 +124,7 @@ def quantize(
     else:
         feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
     full = Net(feed.spec, seed=seed)
-    _load_all(full, trained)
+    load_all(full, trained)
 
     scores = score_blob(feed.spec, full)
     measured = measure_weights(full, legacy_rule=rule == "adaption-legacy")
@@ -134,12 +139,15 @@ def quantize(
         bits=bits,
         rule=rule,
         threshold=threshold,
+        percentile=percentile,
         rounding=rounding,
         round_bias=round_bias,
+        unsigned=unsigned,
+        lpact=lpact,
     )
     low_file = rewrite(net_file, proposal)
     low = Net(fed_by(part.of(low_file), feed), trained, seed=seed)
-    batches = track(feed, f"running it in {bits} bits", quiet=quiet, unit="batches")
+    batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full, low, feed, measured, proposal, before, after)
     notices = [*map(str, net_file.notices), *full.notices]
@@ -167,19 +175,6 @@ def quantize(
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
-
-
-def _load_all(net: Net, trained: Weights) -> None:
-    """Load, and refuse weights that leave a layer of the net without values."""
-    report = net.load(trained)
-    count = len(report.missing) + len(report.loaded)
-    if report.missing:
-        have = [layer.name for layer in trained.layers if layer.blobs]
-        raise WeightsError(
-            f"has no weights for {len(report.missing)} of {count} layers:"
-            f" {', '.join(report.missing[:12])}; it has {', '.join(have[:12])}",
-            "give the caffemodel that belongs to this prototxt",
-        ).at(file=trained.file)
 
 
 def _prove(low: Net, feed: Feed, stage: Path, part: Part, seed: int) -> list[dict[str, Any]]:
@@ -243,6 +238,7 @@ def _summary(
         "adaption_version": __version__,
         "net": full.name or Path(full.spec.file or "net").stem,
         "bits": proposal.bits,
+        "lengths": proposal.lengths,
         "rule": proposal.rule,
         "threshold": proposal.threshold,
         "rounding": proposal.rounding,

@@ -58,15 +58,18 @@ class FixedPoint:
             raise FieldError("range", self.range, ", ".join(RANGES))
 
     @classmethod
-    def q(cls, text: str, rounding: str = "half_away") -> Self:
-        """The format written as `text`, "Q2.14" or "2.14": sign counted left of the point."""
-        found = re.fullmatch(r"[Qq]?(-?\d+)\.(-?\d+)", text.strip())
+    def q(cls, text: str, rounding: str = "half_away", range: str = "symmetric") -> Self:
+        """The format written as `text`, "Q2.14" or "2.14": sign counted left of the point.
+
+        "uQ2.14" has no sign bit.
+        """
+        found = re.fullmatch(r"(u?)[Qq]?(-?\d+)\.(-?\d+)", text.strip())
         if found is None:
             raise FieldError(
                 "Qm.f", text, 'two integers such as "Q2.14" (the sign bit counts in m)'
             )
-        m, f = int(found[1]), int(found[2])
-        return cls(m + f, f, rounding)
+        m, f = int(found[2]), int(found[3])
+        return cls(m + f, f, rounding, not found[1], range)
 
     @property
     def int_length(self) -> int:

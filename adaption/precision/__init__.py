@@ -2,7 +2,7 @@
 
 from adaption.precision.convert import convert, convert_file
 from adaption.precision.fold import fold_batch_norm
-from adaption.precision.measure import Measurement, measure
+from adaption.precision.measure import Measurement, measure_net
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
 from adaption.precision.rewrite_files import rewrite_files
@@ -13,7 +13,7 @@ __all__ = [
     "convert",
     "convert_file",
     "fold_batch_norm",
-    "measure",
+    "measure_net",
     "propose",
     "rewrite",
     "rewrite_files",

@@ -1,55 +1,100 @@
-"""Measure the dynamic range of weights, biases and every activation, in one streaming pass."""
+"""Measure the dynamic range of weights, biases, activations and gradients in a streaming pass."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
-from adaption.errors import DataError, FileFormatError
+from adaption.errors import DataError, FieldError, UsageError
+from adaption.layers.relu import ReLU
 from adaption.net import Net, Point
 from adaption.net.node import Node
-from adaption.precision.sidecar import save_rows
+from adaption.precision.sidecar import load_rows, save_rows
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["Measurement", "measure", "measure_weights"]
+__all__ = ["Measurement", "measure_net", "measure_weights"]
 
-FORMAT = "adaption.measurement/1"
-SKIPPED = ("Split",)  # hand their bottom on
+FORMAT = "adaption.measurement/2"
+OF_WEIGHTS = ("weight", "bias")  # kinds that do not depend on the data
+
+# Tops hold the values of the bottoms in another order, so that nothing has to be counted again.
+REARRANGING = ("Split", "Flatten", "Reshape", "Permute", "Transpose", "Squeeze", "Concat")
+
+Observer = Callable[[Node, Sequence[Tensor], Sequence[Tensor]], None]
 
 
 @dataclass
 class Measurement:
     """Statistics by Point: a layer's weight, bias, and its top (kind "activation").
 
-    A layer with several tops is measured over all of them together.
+    A layer with several tops is measured over all of them together. With gradients there are the
+    kinds "weight_grad", "bias_grad" and "activation_grad" (the diff of the top) as well.
     """
 
     net: str = ""
     samples: int = 0
     points: dict[Point, TensorStats] = field(default_factory=dict)
-    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing: Mapping[str, Any] | None = None  # None: not known
+    data: Mapping[str, Any] = field(default_factory=dict)  # where the samples come from
+    batches: int = 0
+    batch_size: int | None = None  # samples per batch: gradients depend on it
+    is_complete: bool = True  # False: stopped, can be resumed
 
     def __getitem__(self, point: Point) -> TensorStats:
-        return self.points[point]
+        found = self.points.get(point)
+        if found is None:
+            layers = dict.fromkeys(p.layer for p in self.points)
+            raise FieldError(
+                "measurement",
+                f'without "{point}"',
+                f"points of the layers {', '.join(layers)}",
+                "measure the net that is proposed for, with its weights",
+            )
+        return found
 
     def merge(self, other: Measurement) -> Measurement:
-        """Both measurements together; weights are the same in both and counted once."""
+        """Both measurements together; weights are the same in both and counted once.
+
+        Raises: DataError when net, weights or preprocessing differ.
+        """
+        self._require_same(other)
         merged = Measurement(
             self.net, self.samples + other.samples, dict(self.points), self.preprocessing
         )
+        merged.data = {"source": [*_sources(self), *_sources(other)]}
+        merged.batches = self.batches + other.batches
+        merged.batch_size = self.batch_size if self.batch_size == other.batch_size else None
+        merged.is_complete = self.is_complete and other.is_complete
         for point, stats in other.points.items():
             mine = merged.points.get(point)
             if mine is None:
                 merged.points[point] = stats
-            elif point.kind == "activation":
+            elif point.kind not in OF_WEIGHTS:
                 merged.points[point] = mine.merge(stats)
         return merged
+
+    def _require_same(self, other: Measurement) -> None:
+        if self.net != other.net:
+            raise DataError(f"one measures the net {self.net!r}, the other {other.net!r}")
+        differing = preprocessing_differences(self.preprocessing, other.preprocessing)
+        if differing:
+            raise DataError(
+                f"the preprocessing differs: {'; '.join(differing)}",
+                "measure with the same preprocessing everywhere",
+            )
+        for point in self.points.keys() & other.points.keys():
+            if point.kind in OF_WEIGHTS:
+                mine, its = self.points[point], other.points[point]
+                if mine.count != its.count or (mine.bins != its.bins).any():
+                    raise DataError(
+                        f'the weights differ: "{point}" has other values',
+                        "measure with the same weights everywhere",
+                    )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file, one line per tensor."""
@@ -57,7 +102,11 @@ class Measurement:
             "format": FORMAT,
             "net": self.net,
             "samples": self.samples,
-            "preprocessing": dict(self.preprocessing),
+            "batches": self.batches,
+            "batch_size": self.batch_size,
+            "is_complete": self.is_complete,
+            "data": dict(self.data),
+            "preprocessing": None if self.preprocessing is None else dict(self.preprocessing),
         }
         rows = ({"layer": p.layer, "kind": p.kind, **s.to_dict()} for p, s in self.points.items())
         save_rows(path, head, "tensors", rows)
@@ -65,62 +114,116 @@ class Measurement:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote. Raises: FileFormatError when it is something else."""
-        try:
-            values = json.loads(Path(path).read_text("utf-8"))
-            if values["format"] != FORMAT:
-                raise FileFormatError(f"has format {values['format']!r}, allowed: {FORMAT!r}")
-            points = {
-                Point(row["layer"], row["kind"]): TensorStats.from_dict(row)
-                for row in values["tensors"]
-            }
-            return cls(values["net"], values["samples"], points, values["preprocessing"])
-        except FileFormatError as error:
-            raise error.at(file=path) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FileFormatError(
-                f"is no measurement: {error}", "write it with `adaption measure`"
-            ).at(file=path) from None
+        return load_rows(path, (FORMAT,), "measurement", "measure", cls._from_values)
+
+    @classmethod
+    def _from_values(cls, values: Mapping[str, Any]) -> Self:
+        points = {
+            Point(row["layer"], row["kind"]): TensorStats.from_dict(row)
+            for row in values["tensors"]
+        }
+        return cls(
+            values["net"],
+            values["samples"],
+            points,
+            values["preprocessing"],
+            values["data"],
+            values["batches"],
+            values["batch_size"],
+            values["is_complete"],
+        )
 
 
-def measure(
+def preprocessing_differences(
+    one: Mapping[str, Any] | None, other: Mapping[str, Any] | None
+) -> list[str]:
+    """What two preprocessings do not have in common, in words.
+
+    Nothing where one of them is not known, as that of arrays that come preprocessed ({}).
+    """
+    return differences(one, other) if one and other else []
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The entries that two mappings do not have in common, in words."""
+    names = [*one, *(name for name in other if name not in one)]
+    return [
+        f"{name} is {one.get(name)!r} in one and {other.get(name)!r} in the other"
+        for name in names
+        if one.get(name) != other.get(name)
+    ]
+
+
+def measure_net(
     net: Net,
     batches: Iterable[Any],
     *,
     legacy_rule: bool = False,
+    backward: bool = False,
+    every_layer: bool = False,
     preprocessing: Mapping[str, Any] | None = None,
+    into: Measurement | None = None,
+    after_batch: Callable[[Measurement], None] | None = None,
 ) -> Measurement:
     """Run the net over all batches and gather statistics of every tensor.
+
+    Batch norm and scale in place behind a convolution run as one with it where they can, so that
+    measuring costs little more than a forward pass; the sums inside such a chain, which exist
+    nowhere then, are measured only with `every_layer`.
 
     Args:
         net: a float net with its weights, phase TEST.
         batches: see data.loader.Batch; `.blobs` holds arrays by input blob name.
-        legacy_rule: also count what the rule `adaption-legacy` looks at.
-    Raises: DataError when there is no batch.
+        legacy_rule: also count what the rule `adaption-legacy` looks at with a threshold.
+        backward: also run backward, and measure the diffs of weights, biases and tops.
+        every_layer: run each layer on its own.
+        into: a measurement of this net to go on with.
+        after_batch: called with the measurement after each batch.
+    Raises: DataError when there is no batch; UsageError with `backward` for a net without a loss.
     """
-    made = measure_weights(net, legacy_rule=legacy_rule)
-    made.preprocessing = dict(preprocessing or {})
-    observer = activation_observer(made, legacy_rule=legacy_rule)
-    with torch.no_grad():
+    if backward and not any(any(node.loss_weights) for node in net.nodes):
+        raise UsageError(
+            "backward needs a net with a loss", "give the train_val prototxt, with labels"
+        ).at(file=net.spec.file)
+    made = into
+    if made is None:
+        made = measure_weights(net, legacy_rule=legacy_rule)
+        made.preprocessing = preprocessing
+    observe = activation_observer(made, legacy_rule=legacy_rule)
+    with torch.set_grad_enabled(backward):
         for batch in batches:
-            net.forward(batch.blobs, observer=observer)
+            if backward:
+                net.clear_param_diffs()
+            net.forward(batch.blobs, observer=observe, fused=not (every_layer or backward))
+            if backward:
+                _measure_backward(net, made)
             made.samples += len(batch.names)
+            made.batches += 1
+            if after_batch is not None:
+                after_batch(made)
     if not made.samples:
         raise DataError("no samples to measure on", "give at least one image or array")
     return made
 
 
-def activation_observer(made: Measurement, *, legacy_rule: bool = False) -> Any:
+def activation_observer(made: Measurement, *, legacy_rule: bool = False) -> Observer:
     """An observer for Net.forward that gathers the statistics of every layer's tops."""
+    latest: dict[str, TensorStats] = {}  # of this batch, by blob, as it is now
 
-    def observe(node: Node, bottoms: Any, tops: Any) -> None:
-        if node.spec.type in SKIPPED or not tops:
+    def observe(node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
+        spec = node.spec
+        of_bottoms = [latest[b] for b in spec.bottoms if b in latest]
+        is_known = len(of_bottoms) == len(spec.bottoms) > 0
+        if is_known and _is_plain_relu(node):
+            found = [of_bottoms[0].rectified(tops[0])]
+        elif is_known and spec.type in REARRANGING:
+            found = [_together(of_bottoms)] * len(tops)
+        else:
+            found = [TensorStats.of(top, legacy_rule=legacy_rule) for top in tops]
+        latest.update(zip(spec.tops, found, strict=True))
+        if spec.type == "Split" or not found:
             return
-        point = Point(node.spec.name, "activation")
-        stats = made.points.get(point)
-        if stats is None:
-            stats = made.points[point] = _new_stats(legacy_rule)
-        for top in tops:
-            stats.update(top)
+        _add(made, Point(spec.name, "activation"), found)
 
     return observe
 
@@ -129,12 +232,49 @@ def measure_weights(net: Net, *, legacy_rule: bool = False) -> Measurement:
     """Statistics of each layer's weight (blob 0, full precision) and bias."""
     made = Measurement(net=net.name)
     for node in net.nodes:
-        for blob, kind in zip(node.masters, ("weight", "bias"), strict=False):
-            stats = _new_stats(legacy_rule)
-            stats.update(blob.tensor)
+        for blob, kind in zip(node.masters, OF_WEIGHTS, strict=False):
+            stats = TensorStats.of(blob.tensor, legacy_rule=legacy_rule)
             made.points[Point(node.spec.name, kind)] = stats
     return made
 
 
-def _new_stats(legacy_rule: bool) -> TensorStats:
-    return TensorStats.counting_above() if legacy_rule else TensorStats()
+def _measure_backward(net: Net, made: Measurement) -> None:
+    """Run backward layer by layer: a later layer in place overwrites the diff of its top."""
+    for node in reversed(net.nodes):
+        if not node.needs_backward:
+            continue
+        diffs = [net.blobs[top].grad for top in node.spec.tops]
+        if node.spec.type != "Split":
+            _add(made, Point(node.spec.name, "activation_grad"), map(TensorStats.of, diffs))
+        net.backward(start=node.spec.name, end=node.spec.name)
+        for blob, flag, kind in zip(
+            node.masters, node.gradient_flags(), ("weight_grad", "bias_grad"), strict=False
+        ):
+            if flag:
+                _add(made, Point(node.spec.name, kind), [TensorStats.of(blob.grad)])
+
+
+def _add(made: Measurement, point: Point, found: Iterable[TensorStats]) -> None:
+    for stats in found:
+        held = made.points.get(point)
+        if held is None:
+            made.points[point] = stats.copy()
+        else:
+            held.add(stats)
+
+
+def _is_plain_relu(node: Node) -> bool:
+    layer = node.layer
+    return isinstance(layer, ReLU) and not layer.negative_slope and not layer.relu6
+
+
+def _together(parts: list[TensorStats]) -> TensorStats:
+    made = parts[0].copy()
+    for part in parts[1:]:
+        made.add(part)
+    return made
+
+
+def _sources(made: Measurement) -> list[Any]:
+    source = made.data.get("source", [])
+    return list(source) if isinstance(source, list) else [source]

@@ -2,163 +2,119 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
 
-from adaption.errors import AdaptionError, FieldError, FileFormatError
-from adaption.graph import NetSpec
+from adaption.errors import AdaptionError, FieldError
+from adaption.graph import NetSpec, NetState, build_spec
+from adaption.io.netfile import NetFile, read_net
 from adaption.net import Point
-from adaption.numerics import FixedPoint
 from adaption.precision.measure import Measurement
-from adaption.precision.rules import RULES, Choice
-from adaption.precision.sidecar import save_rows
-from adaption.precision.sites import quantization_sites
+from adaption.precision.proposal import Proposal
+from adaption.precision.rules import RULES, Choice, Settings, choose
+from adaption.precision.sites import Site, quantization_sites
+from adaption.precision.word_lengths import Bits, WordLengths, check_bits
 
 __all__ = ["Proposal", "check_bits", "propose"]
 
-FORMAT = "adaption.plan/1"
-
-
-@dataclass
-class Proposal:
-    """Formats by Point, with the reason for each.
-
-    `activation` points carry the name of the weight layer; `places` maps it to the layer whose
-    top is rounded (itself, or the batch norm, scale or bias behind it).
-    """
-
-    net: str
-    bits: int
-    rule: str
-    threshold: float
-    rounding: str
-    choices: dict[Point, Choice] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
-    left_float: dict[str, str] = field(default_factory=dict)  # layer -> why its result is float
-
-    @property
-    def plan(self) -> Mapping[Point, FixedPoint]:
-        """The formats alone."""
-        return {point: choice.format for point, choice in self.choices.items()}
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write plan.json: one line per point, to be edited by hand if wanted."""
-        head = {
-            "format": FORMAT,
-            "convention": "Qm.f: m counts the sign bit, f the fractional bits",
-            "net": self.net,
-            "bits": self.bits,
-            "rule": self.rule,
-            "threshold": self.threshold,
-            "rounding": self.rounding,
-            "left_float": self.left_float,
-        }
-        rows = []
-        for point, choice in self.choices.items():
-            row: dict[str, Any] = {"layer": point.layer, "kind": point.kind}
-            if point.kind == "activation":
-                row["place"] = self.places[point.layer]
-            row |= {"q": str(choice.format), "reason": choice.reason}
-            rows.append(row)
-        save_rows(path, head, "points", rows)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote. Raises: FileFormatError or FieldError naming the file."""
-        try:
-            values = json.loads(Path(path).read_text("utf-8"))
-            if values["format"] != FORMAT:
-                raise FileFormatError(f"has format {values['format']!r}, allowed: {FORMAT!r}")
-            made = cls(
-                values["net"],
-                values["bits"],
-                values["rule"],
-                values["threshold"],
-                values["rounding"],
-                left_float=values["left_float"],
-            )
-            for row in values["points"]:
-                chosen = FixedPoint.q(row["q"], made.rounding)
-                made.choices[Point(row["layer"], row["kind"])] = Choice(chosen, row["reason"])
-                if "place" in row:
-                    made.places[row["layer"]] = row["place"]
-            return made
-        except AdaptionError as error:
-            raise error.at(file=path) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FileFormatError(f"is no plan: {error}", "write it with `adaption propose`").at(
-                file=path
-            ) from None
-
-
-def check_bits(bits: int) -> int:
-    """`bits`, when it is a word length that can be proposed. Raises: FieldError."""
-    if not 2 <= bits <= 24:
-        raise FieldError(
-            "bits",
-            bits,
-            "2..24 (float32 holds every code up to 24 bits)",
-            "16 is ADaPTION's word length; 8 is what int8 hardware takes",
-        )
-    return bits
+PathLike = str | os.PathLike[str]
 
 
 def propose(
-    spec: NetSpec,
-    measurement: Measurement,
+    net: NetSpec | NetFile | PathLike,
+    measurement: Measurement | PathLike,
     *,
-    bits: int = 16,
+    bits: Bits = 16,
     rule: str = "adaption",
     threshold: float = 0.0,
+    percentile: float = 99.9,
     rounding: str = "half_away",
     round_bias: bool = False,
+    unsigned: bool = False,
+    lpact: str = "before-relu",
+    original_semantics: bool = False,
 ) -> Proposal:
     """Choose a format for every weight layer's weight and result.
 
     Args:
-        spec: the float net that was measured.
-        bits: word length of weights and activations, 2..24.
-        rule: "adaption" (corrected) or "adaption-legacy" (as the original computes it).
-        threshold: share of the non-zero values that may lie beyond the range, 0..1.
+        net: the float net that was measured: a prototxt (of its TEST state), or what it holds.
+        measurement: what `measure` returned, or the file it saved.
+        bits: word length, 2..24: one for all, or several, see WordLengths.parse: [8,
+            "activation=16", "conv1*:weight=6"]. A length for `bias` rounds biases to formats of
+            their own.
+        rule: "adaption" (max-abs and threshold, corrected), "adaption-legacy" (as the original
+            computes it), "max", "percentile" or "sqnr"; see RULES.
+        threshold: of the rules adaption and adaption-legacy: share of the non-zero values that may
+            lie beyond the range, 0..1.
+        percentile: of the rule percentile: share of the non-zero magnitudes within the range, in %.
         rounding: "half_away" (deterministic) or "stochastic".
         round_bias: also round biases, with the weights' format as ADaPTION does.
-    Raises: FieldError on bits, rule or threshold out of range, and on a tensor that the rule
-        cannot treat, naming layer and point.
+        unsigned: drop the sign bit of tensors that are never negative.
+        lpact: where results are rounded: "before-relu" (as the original), "after-relu" or
+            "after-pooling"; see precision.sites.PLACES.
+        original_semantics: with adaption-legacy, look at the bias for the weights' format, and at
+            the activation blob as it is after all layers in place, as the original's helper does.
+    Raises: FieldError on bits, rule, threshold or percentile out of range, on a tensor that was not
+        measured, and on one that the rule cannot treat, naming layer and point.
     """
-    check_bits(bits)
+    spec = _as_spec(net)
+    if not isinstance(measurement, Measurement):
+        measurement = Measurement.load(measurement)
+    lengths = WordLengths.parse(bits)
     if rule not in RULES:
         raise FieldError("rule", rule, ", ".join(RULES))
     if not 0 <= threshold < 1:
         raise FieldError("threshold", threshold, "0 or more, below 1")
-    made = Proposal(spec.name, bits, rule, threshold, rounding)
+    if not 0 < percentile <= 100:
+        raise FieldError("percentile", percentile, "above 0, up to 100")
+    made = Proposal(spec.name, lengths.bits, rule, threshold, rounding)
+    made.lengths, made.lpact = str(lengths), lpact
+    made.percentile = percentile if rule == "percentile" else None
+    made.preprocessing, made.samples = measurement.preprocessing, measurement.samples
 
-    def choose(point: Point, measured: Point) -> None:
+    def chosen(point: Point, measured: Point) -> Choice:
+        settings = Settings(lengths.of(point), threshold, percentile, rounding, unsigned)
         try:
-            choice = RULES[rule](measurement[measured], bits, threshold)
+            return choose(rule, measurement[measured], settings)
         except AdaptionError as error:
             raise error.at(file=spec.file, layer=f"{measured.layer}:{measured.kind}") from None
-        made.choices[point] = choice.with_rounding(rounding)
 
-    for site in quantization_sites(spec):
+    sites = quantization_sites(spec, lpact)
+    for site in sites:
         name = site.weight.name
-        weight = Point(name, "weight")
-        choose(weight, weight)
-        if round_bias and Point(name, "bias") in measurement.points:
-            shared = made.choices[weight]
-            made.choices[Point(name, "bias")] = Choice(
-                shared.format, "the weights' format, as ADaPTION rounds biases"
+        weight, bias = Point(name, "weight"), Point(name, "bias")
+        has_bias = bias in measurement.points
+        as_the_original = original_semantics and has_bias
+        made.choices[weight] = chosen(weight, bias if as_the_original else weight)
+        if lengths.rounds_biases and has_bias:
+            made.choices[bias] = chosen(bias, bias)
+        elif round_bias and has_bias:
+            made.choices[bias] = Choice(
+                made.choices[weight].format, "the weights' format, as ADaPTION rounds biases"
             )
         if site.result is None:
             made.left_float[name] = site.why
             continue
-        choose(Point(name, "activation"), Point(site.result.name, "activation"))
+        seen = _last_in_place(spec, site) if original_semantics else site.result.name
+        result = Point(name, "activation")
+        made.choices[result] = chosen(result, Point(seen, "activation"))
         made.places[name] = site.result.name
     if not made.choices:
         raise FieldError(
             "net", spec.name, "a net with Convolution, InnerProduct or Deconvolution layers"
         ).at(file=spec.file)
+    lengths.check_used(made.choices)
     return made
+
+
+def _as_spec(net: NetSpec | NetFile | PathLike) -> NetSpec:
+    if isinstance(net, NetSpec):
+        return net
+    file = net if isinstance(net, NetFile) else read_net(net)
+    return build_spec(file.message, NetState("TEST"), file=file.file, lines=file.lines)
+
+
+def _last_in_place(spec: NetSpec, site: Site) -> str:
+    """The last layer that writes the result's blob: what a blob holds when the pass is over."""
+    assert site.result is not None
+    blob = site.result.tops[0]
+    return [s.name for s in spec.layers if blob in s.tops][-1]

@@ -1,73 +1,194 @@
-"""Rules that choose Qm.f for one tensor from its statistics. Each gives its reason in words."""
+"""Rules that choose Qm.f for one tensor from its statistics. Each gives its reason in words.
+
+A rule is a function with `@rule("name")`: from the statistics and the settings to the number of
+integer bits, sign bit not counted, and the reason. It may be negative: then the greatest value is
+below one half, and frac_length exceeds the word length. All are deterministic.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from adaption.errors import FieldError
 from adaption.numerics import FixedPoint
+from adaption.precision.effects import Effect, effect_of
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["RULES", "Choice"]
+__all__ = ["RULES", "Choice", "Settings", "choose", "rule"]
+
+_LEAST = -100  # integer bits: all frac_lengths up to 24 bits wide stay within float32's exponents
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a rule is asked for."""
+
+    bits: int = 16  # word length, sign included
+    threshold: float = 0.0  # share of the non-zero values that may lie beyond the range
+    percentile: float = 99.9  # of the non-zero magnitudes that the range covers
+    rounding: str = "half_away"
+    unsigned: bool = False  # drop the sign bit of tensors that are never negative
+
+    def format(self, integer_bits: int, is_signed: bool = True) -> FixedPoint:
+        """The format with so many bits left of the point, the sign bit not counted."""
+        frac_length = self.bits - is_signed - integer_bits
+        return FixedPoint(self.bits, frac_length, self.rounding, is_signed)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A format and the reason for it."""
+    """A format, the reason for it, and what it does to the values measured (if they were)."""
 
     format: FixedPoint
     reason: str
+    effect: Effect | None = None
+    range: tuple[float, float] | None = None  # least and greatest value measured
 
     def with_rounding(self, rounding: str) -> Choice:
         return replace(self, format=replace(self.format, rounding=rounding))
 
 
-Rule = Callable[[TensorStats, int, float], Choice]
+Rule = Callable[[TensorStats, Settings], tuple[int, str]]
+_RULES: dict[str, Rule] = {}
+RULES: Mapping[str, Rule] = MappingProxyType(_RULES)
+"""Rules by name."""
 
 
-def adaption(stats: TensorStats, bits: int, threshold: float) -> Choice:
+def rule(name: str) -> Callable[[Rule], Rule]:
+    """Register a rule under a name that no other has."""
+
+    def register(made: Rule) -> Rule:
+        if name in _RULES:
+            raise FieldError("rule", name, "a name that is not taken")
+        _RULES[name] = made
+        return made
+
+    return register
+
+
+def choose(name: str, stats: TensorStats, settings: Settings) -> Choice:
+    """The format that the rule `name` gives a tensor.
+
+    Raises: FieldError on an unknown rule, on values that are not finite, and where the statistics
+        lack what the rule looks at.
+    """
+    found = RULES.get(name)
+    if found is None:
+        raise FieldError("rule", name, ", ".join(RULES))
+    _require_finite(stats)
+    integer_bits, reason = found(stats, settings)
+    is_signed = True
+    if stats.is_never_negative and name != "adaption-legacy":
+        is_signed = not settings.unsigned
+        reason += ", never negative: " + ("the sign bit is unused" if is_signed else "unsigned")
+    fmt = settings.format(max(integer_bits, _LEAST), is_signed)
+    spread = (stats.minimum, stats.maximum) if stats.count else None
+    return Choice(fmt, reason, effect_of(stats, fmt), spread)
+
+
+@rule("adaption")
+def adaption(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     """ADaPTION's rule, corrected: max-abs, and a threshold that holds what it promises.
 
     The least m whose range leaves at most `threshold` of the non-zero values beyond it, m >= 1
-    (the sign bit); f = bits - m. f comes out negative for values beyond 2^(bits - 1).
-    Source: specs 6.2 of the ADaPTION re-creation.
+    (the sign bit). Source: specification 6.2 of the ADaPTION re-creation.
     """
-    _require_finite(stats)
+    # A value between the greatest code and 2^(m-1) loses less than one LSB: it is within.
+    if not settings.threshold:
+        m = max(1, _exponent_above(stats.max_abs) + 1)
+        return m - 1, f"max-abs {stats.max_abs:.6g} needs m = {m}"
     live = max(1, stats.count - stats.zeros)
     m = 1
-    # A value between the greatest code and 2^(m-1) loses less than one LSB: it is within.
-    while stats.reaching(m - 1) > threshold * live:
+    while stats.reaching(m - 1) > settings.threshold * live:
         m += 1
-    beyond = stats.reaching(m - 1)
-    reason = f"max-abs {stats.max_abs:.6g} needs m = {m}"
-    if threshold:
-        reason += f", leaving {beyond / live:.3%} of the non-zero values beyond"
-    return Choice(FixedPoint(bits, bits - m), reason)
+    share = stats.reaching(m - 1) / live
+    return m - 1, (
+        f"max-abs {stats.max_abs:.6g} needs m = {m}, leaving {share:.3%} of the non-zero values"
+        " beyond"
+    )
 
 
-def adaption_legacy(stats: TensorStats, bits: int, threshold: float) -> Choice:
+@rule("adaption-legacy")
+def adaption_legacy(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     """The original's get_qmf (python/caffe/quantization/qmf_check.py), bit for bit.
 
     It looks at the greatest value, not the greatest magnitude, and with a threshold it goes on
     until more than the threshold is cut. m of the original excludes the sign bit.
     """
-    _require_finite(stats)
-    if stats.above is None:
-        raise FieldError("rule", "adaption-legacy", "a measurement made for it (legacy_rule=True)")
     m = 0
-    while m < bits and stats.maximum > 2.0**m:
+    while m < settings.bits and stats.maximum > 2.0**m:
         m += 1
     cut = 0.0
-    while cut < threshold:
+    while cut < settings.threshold:
+        if stats.above is None:
+            raise FieldError(
+                "rule",
+                "adaption-legacy",
+                "with a threshold, a measurement made for it (legacy_rule=True, --legacy)",
+            )
         cut = stats.above[m] / max(1, stats.count)
         if m < 2:
             break
         m -= 1
-    reason = f"max {stats.maximum:.6g} (of signed values) gives m = {m} without the sign"
-    return Choice(FixedPoint(bits, bits - m - 1), reason)
+    return m, f"max {stats.maximum:.6g} (of signed values) gives m = {m} without the sign"
+
+
+@rule("max")
+def greatest(stats: TensorStats, settings: Settings) -> tuple[int, str]:
+    """The least power of two that is not below max-abs; a small tensor gets more bits of fraction.
+
+    The greatest value itself may saturate by one LSB, when it is a power of two. Source: the
+    power-of-two formats of CMSIS-NN's published nets (int_bits = ceil(log2(max-abs))).
+    """
+    integer_bits = _exponent_not_below(stats.max_abs)
+    return integer_bits, f"max-abs {stats.max_abs:.6g} <= 2^{integer_bits}"
+
+
+@rule("percentile")
+def percentile(stats: TensorStats, settings: Settings) -> tuple[int, str]:
+    """As `max`, for the given percentile of the non-zero magnitudes; what is greater saturates."""
+    value = stats.percentile(settings.percentile)
+    integer_bits = _exponent_not_below(value)
+    return integer_bits, (
+        f"{settings.percentile:g} % of the non-zero magnitudes are up to {value:.6g}"
+        f" <= 2^{integer_bits}"
+    )
+
+
+@rule("sqnr")
+def best_sqnr(stats: TensorStats, settings: Settings) -> tuple[int, str]:
+    """The frac_length with the greatest SQNR, as the histogram tells it; the wider range on a tie.
+
+    It weighs what saturates against what is too fine for the step.
+    """
+    top = _exponent_not_below(stats.max_abs)
+    is_signed = not (settings.unsigned and stats.is_never_negative)
+
+    def sqnr_db(integer_bits: int) -> float:
+        fmt = settings.format(max(integer_bits, _LEAST), is_signed)
+        return effect_of(stats, fmt).sqnr_db
+
+    # 16 octaves below max-abs, nothing but the smallest values would be left of any tensor.
+    best = max(range(top, top - 16, -1), key=sqnr_db)
+    gain = sqnr_db(best) - sqnr_db(top)
+    against = f", {gain:.1f} dB more than up to max-abs" if best < top else " and covers max-abs"
+    return best, f"2^{best} has the best SQNR{against} {stats.max_abs:.6g}"
+
+
+def _exponent_above(value: float) -> int:
+    """The least e with value < 2^e; 0 for 0."""
+    return math.frexp(value)[1] if value else 0
+
+
+def _exponent_not_below(value: float) -> int:
+    """The least e with value <= 2^e; 0 for 0."""
+    if not value:
+        return 0
+    mantissa, exponent = math.frexp(value)
+    return exponent - (mantissa == 0.5)
 
 
 def _require_finite(stats: TensorStats) -> None:
@@ -78,9 +199,3 @@ def _require_finite(stats: TensorStats) -> None:
             "finite numbers",
             "check the weights and the preprocessing: the float net itself overflows",
         )
-
-
-RULES: MappingProxyType[str, Rule] = MappingProxyType(
-    {"adaption": adaption, "adaption-legacy": adaption_legacy}
-)
-"""Rules by name: (statistics, word length in bits, threshold as a share 0..1) -> Choice."""

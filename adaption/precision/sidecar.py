@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
+from adaption.errors import AdaptionError, FileFormatError
 from adaption.io.atomic import atomic_write
 
-__all__ = ["save_rows"]
+__all__ = ["load_rows", "save_rows"]
+
+T = TypeVar("T")
 
 
 def save_rows(
@@ -23,3 +27,40 @@ def save_rows(
     text = json.dumps(dict(head), indent=2)[:-2] + f',\n  "{name}": [\n    '
     with atomic_write(path, "w") as out:
         out.write(text + ",\n    ".join(lines) + "\n  ]\n}\n")
+
+
+def load_rows(
+    path: str | os.PathLike[str],
+    formats: tuple[str, ...],
+    what: str,
+    verb: str,
+    read: Callable[[dict[str, Any]], T],
+) -> T:
+    """What `read` makes of the file's values.
+
+    Args:
+        formats: that the entry `format` may name.
+        what: the file is, for messages; `verb` writes it.
+    Raises: FileFormatError when it is something else or damaged; errors of `read`, with the file.
+    """
+    try:
+        values = json.loads(Path(path).read_text("utf-8"))
+        if not isinstance(values, dict) or "format" not in values:
+            raise FileFormatError(f"is no {what}", f"write it with `adaption {verb}`")
+        if values["format"] not in formats:
+            allowed = ", ".join(map(repr, formats))
+            raise FileFormatError(
+                f"has format {values['format']!r}, allowed: {allowed}",
+                f"write it with `adaption {verb}` of this version",
+            )
+        return read(values)
+    except AdaptionError as error:
+        raise error.at(file=path) from None
+    except KeyError as error:
+        raise FileFormatError(
+            f"is no {what}: it lacks {error}", f"write it with `adaption {verb}`"
+        ).at(file=path) from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise FileFormatError(f"is no {what}: {error}", f"write it with `adaption {verb}`").at(
+            file=path
+        ) from None

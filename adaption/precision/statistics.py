@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -14,11 +16,18 @@ from torch import Tensor
 
 from adaption.errors import FieldError
 
-__all__ = ["TensorStats"]
+__all__ = ["PERCENTILES", "STEPS", "TensorStats"]
 
-_BINS = 256  # values of float32's exponent field
+STEPS = 8  # bins per octave, so a bin is 1/8 of its octave wide: three bits of the mantissa
+_OCTAVES = 256  # values of float32's exponent field
+_BINS = _OCTAVES * STEPS
 _BIAS = 127
+_TO_FIELDS = 20  # a float32's sign, exponent and first three mantissa bits are its upper twelve
+_LARGE = 1 << 18  # values; from here on the histogram is counted in two halves at a time
 LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
+
+Counts = NDArray[np.int64]
 
 
 def in_memory_order(x: Tensor) -> Tensor:
@@ -30,10 +39,13 @@ def in_memory_order(x: Tensor) -> Tensor:
 
 @dataclass
 class TensorStats:
-    """Count, zeros, min, max, sums, and how many values lie in each power of two.
+    """Count, zeros, min, max, sums, and how many values lie in each eighth of each octave.
 
-    `exponents[s, e]` counts the values of sign s (0 positive, 1 negative) with
-    2^(e-127) <= |x| < 2^(e-126); e = 0 holds zeros and denormals, e = 255 infinities and NaN.
+    `bins[s, 8 (e + 127) + k]` counts the values of sign s (0 positive, 1 negative) with
+    2^e (1 + k/8) <= |x| < 2^e (1 + (k+1)/8), k = 0..7; the first eight bins hold zeros and
+    denormals, the last eight infinities and NaN. Every value is counted, none is sampled. Powers
+    of two are edges, so counts beyond them are exact; within a bin values are taken to be spread
+    evenly, which places a percentile within 1/8 of its octave.
     """
 
     count: int = 0
@@ -42,48 +54,75 @@ class TensorStats:
     maximum: float = -math.inf
     total: float = 0.0
     squares: float = 0.0
-    exponents: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, _BINS), np.int64))
+    bins: Counts = field(default_factory=lambda: np.zeros((2, _BINS), np.int64))
     # Values above 2^m - 1 for m = 0..31: what the original's rule looks at. None: not counted.
-    above: NDArray[np.int64] | None = None
+    above: Counts | None = None
 
     @classmethod
     def counting_above(cls) -> Self:
-        """Statistics that the rule `adaption-legacy` can be applied to."""
+        """Statistics that the rule `adaption-legacy` can be applied to with a threshold."""
         return cls(above=np.zeros(len(LEGACY_EDGES), np.int64))
+
+    @classmethod
+    def of(cls, x: Tensor, *, legacy_rule: bool = False) -> Self:
+        """Statistics of all values of `x`, any shape; `above` only with `legacy_rule`."""
+        made = cls.counting_above() if legacy_rule else cls()
+        flat = in_memory_order(x.detach()).float().contiguous()
+        if not flat.numel():
+            return made
+        low, high = torch.aminmax(flat)
+        made.count = flat.numel()
+        made.minimum, made.maximum = float(low), float(high)
+        made.total, made.squares = _sums(flat)
+        made.bins = _histogram(flat)
+        if made.bins[:, 0].any():  # zeros, or denormals below 2^-129
+            made.zeros = flat.numel() - int(np.count_nonzero(flat.cpu().numpy()))
+        if made.above is not None:
+            places = torch.bucketize(flat, LEGACY_EDGES)  # edges[i-1] < x <= edges[i]
+            counts = torch.bincount(places, minlength=len(LEGACY_EDGES) + 1).numpy()
+            made.above = counts[::-1].cumsum()[::-1][1:].copy()
+        return made
+
+    def rectified(self, top: Tensor) -> TensorStats:
+        """Statistics of `top` = max(x, 0), given these of x; only the sums are computed anew."""
+        if not self.is_finite or int(self.bins[:, 0].sum()) != self.zeros:
+            return TensorStats.of(top, legacy_rule=self.above is not None)
+        flat = in_memory_order(top.detach()).float().contiguous()
+        bins = np.zeros_like(self.bins)
+        bins[0, 1:] = self.bins[0, 1:]
+        zeros = self.count - int(bins.sum())
+        bins[0, 0] = zeros
+        low, high = max(self.minimum, 0.0), max(self.maximum, 0.0)
+        return TensorStats(self.count, zeros, low, high, *_sums(flat), bins, self.above)
 
     def update(self, x: Tensor) -> None:
         """Take in all values of `x`, any shape."""
-        flat = in_memory_order(x.detach()).float()
-        if not flat.numel():
-            return
-        low, high = torch.aminmax(flat)
-        self.count += flat.numel()
-        self.zeros += flat.numel() - int(torch.count_nonzero(flat))
-        self.minimum = min(self.minimum, float(low))
-        self.maximum = max(self.maximum, float(high))
-        self.total += float(flat.sum(dtype=torch.float64))
-        self.squares += float(torch.linalg.vector_norm(flat)) ** 2
-        # Sign and exponent are the upper nine bits of a float32.
-        fields = (flat.contiguous().view(torch.int32) >> 23) & 0x1FF
-        self.exponents += torch.bincount(fields, minlength=2 * _BINS).view(2, _BINS).cpu().numpy()
-        if self.above is not None:
-            places = torch.bucketize(flat, LEGACY_EDGES)  # edges[i-1] < x <= edges[i]
-            counts = torch.bincount(places, minlength=len(LEGACY_EDGES) + 1).numpy()
-            self.above += counts[::-1].cumsum()[::-1][1:]
+        self.add(TensorStats.of(x, legacy_rule=self.above is not None))
+
+    def add(self, other: TensorStats) -> None:
+        """Take in the values that `other` stands for."""
+        self.count += other.count
+        self.zeros += other.zeros
+        self.minimum = min(self.minimum, other.minimum)
+        self.maximum = max(self.maximum, other.maximum)
+        self.total += other.total
+        self.squares += other.squares
+        self.bins += other.bins
+        both = self.above is not None and other.above is not None
+        self.above = self.above + other.above if both else None  # type: ignore[operator]
 
     def merge(self, other: TensorStats) -> TensorStats:
         """The statistics of both sets of values together."""
-        both = self.above is not None and other.above is not None
-        return TensorStats(
-            self.count + other.count,
-            self.zeros + other.zeros,
-            min(self.minimum, other.minimum),
-            max(self.maximum, other.maximum),
-            self.total + other.total,
-            self.squares + other.squares,
-            self.exponents + other.exponents,
-            self.above + other.above if both else None,  # type: ignore[operator]
-        )
+        made = self.copy()
+        made.add(other)
+        return made
+
+    def copy(self) -> TensorStats:
+        """Statistics of the same values, to be changed apart."""
+        made = TensorStats(**vars(self))
+        made.bins = self.bins.copy()
+        made.above = None if self.above is None else self.above.copy()
+        return made
 
     @property
     def max_abs(self) -> float:
@@ -95,60 +134,182 @@ class TensorStats:
         return self.total / self.count if self.count else math.nan
 
     @property
+    def std(self) -> float:
+        """Standard deviation of the values."""
+        if not self.count:
+            return math.nan
+        return math.sqrt(max(0.0, self.squares / self.count - self.mean**2))
+
+    @property
     def zero_share(self) -> float:
         return self.zeros / self.count if self.count else 0.0
 
     @property
     def is_finite(self) -> bool:
-        return not self.exponents[:, -1].any()
+        return not self.bins[:, -STEPS:].any()
+
+    @property
+    def is_never_negative(self) -> bool:
+        """True when a signed format would leave its sign bit unused."""
+        return self.count > 0 and self.minimum >= 0
+
+    @property
+    def octaves(self) -> Counts:
+        """Counts by sign and exponent field, (2, 256)."""
+        made: Counts = self.bins.reshape(2, _OCTAVES, STEPS).sum(2)
+        return made
 
     def reaching(self, exponent: int) -> int:
         """Number of finite values with |x| >= 2^exponent, for exponents -126..127."""
-        first = min(max(exponent + _BIAS, 0), _BINS - 1)
-        return int(self.exponents[:, first : _BINS - 1].sum())
+        first = min(max(exponent + _BIAS, 0), _OCTAVES - 1) * STEPS
+        return int(self.bins[:, first:-STEPS].sum())
+
+    def percentile(self, percent: float) -> float:
+        """The magnitude that `percent` of the finite non-zero values do not exceed.
+
+        Interpolated within a bin, so it is off by at most 1/8 of its octave; 100 gives max_abs.
+        """
+        counts = self.bins.sum(0)[: -STEPS or None].astype(np.float64)
+        counts[0] -= self.zeros
+        reached = counts.cumsum()
+        if percent >= 100 or not len(reached) or reached[-1] <= 0:
+            return self.max_abs
+        wanted = round(percent / 100 * reached[-1], 6)  # 99.9 % of 1000 is 999, not a bit more
+        index = int(np.searchsorted(reached, wanted))
+        low, high = bin_edges()[index : index + 2]
+        inside = 1 - (reached[index] - wanted) / counts[index]
+        return min(self.max_abs, float(low + inside * (high - low)))
 
     def histogram(self) -> dict[str, Any]:
         """Counts per power of two, trimmed to the powers that occur, for figures and files."""
-        used = np.flatnonzero(self.exponents[:, 1 : _BINS - 1].any(axis=0)) + 1
+        octaves = self.octaves
+        used = np.flatnonzero(octaves[:, 1 : _OCTAVES - 1].any(axis=0)) + 1
         first, last = (int(used[0]), int(used[-1])) if len(used) else (_BIAS, _BIAS - 1)
         return {
             "exponent_low": first - _BIAS,
-            "negative": self.exponents[1, first : last + 1].tolist(),
-            "positive": self.exponents[0, first : last + 1].tolist(),
+            "negative": octaves[1, first : last + 1].tolist(),
+            "positive": octaves[0, first : last + 1].tolist(),
             "zeros": self.zeros,
         }
 
+    def saturation(self) -> dict[str, float]:
+        """Share of the values beyond a signed Qm.f, by m, from no value beyond to most of them.
+
+        A value within one LSB of 2^(m-1) counts as beyond.
+        """
+        shares = {}
+        m = _exponent_of(self.max_abs) + 1
+        for _ in range(16):
+            shares[str(m)] = self.reaching(m - 1) / max(1, self.count)
+            m -= 1
+            if not self.count or shares[str(m + 1)] > 0.5 or m <= -_BIAS:
+                break
+        return shares
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file; `from_dict` reads them back."""
+        has = self.count > 0
         made = {
             "count": self.count,
             "zeros": self.zeros,
-            "min": self.minimum if self.count else None,
-            "max": self.maximum if self.count else None,
-            "mean": self.mean if self.count else None,
+            "min": self.minimum if has else None,
+            "max": self.maximum if has else None,
             "max_abs": self.max_abs,
+            "mean": self.mean if has else None,
+            "std": self.std if has else None,
+            "percentiles": {f"{p:g}": self.percentile(p) for p in PERCENTILES},
+            "saturation": self.saturation(),
             "squares": self.squares,
-            "histogram": self.histogram(),
+            "histogram": self._trimmed(),
         }
         if self.above is not None:
             made["above"] = self.above.tolist()
         return made
 
+    def _trimmed(self) -> dict[str, Any]:
+        """The bins of all octaves from the first to the last that occur."""
+        used = np.flatnonzero(self.octaves.any(axis=0))
+        first, end = (int(used[0]), int(used[-1]) + 1) if len(used) else (_BIAS, _BIAS)
+        window = slice(first * STEPS, end * STEPS)
+        is_signed = bool(self.bins[1].any())
+        return {
+            "exponent_low": first - _BIAS,
+            "steps": STEPS,
+            "negative": self.bins[1, window].tolist() if is_signed else [],
+            "positive": self.bins[0, window].tolist(),
+        }
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Statistics from `to_dict`'s values. Raises: FieldError when they do not fit together."""
+        """Statistics from `to_dict`'s values; what follows from others is not read.
+
+        Raises: FieldError when they do not fit together.
+        """
         count = int(values["count"])
         made = cls(count=count, zeros=int(values["zeros"]), squares=float(values["squares"]))
         if count:
             made.minimum, made.maximum = float(values["min"]), float(values["max"])
             made.total = float(values["mean"]) * count
         shown = values["histogram"]
-        first = int(shown["exponent_low"]) + _BIAS
+        if shown["steps"] != STEPS:
+            raise FieldError("histogram.steps", shown["steps"], f"{STEPS} bins per octave")
+        first = (int(shown["exponent_low"]) + _BIAS) * STEPS
         for sign, name in enumerate(("positive", "negative")):
-            bins = shown[name]
+            bins: Sequence[int] = shown[name]
             if not 0 <= first <= first + len(bins) <= _BINS:
                 raise FieldError(f"histogram.{name}", len(bins), f"at most {_BINS - first} counts")
-            made.exponents[sign, first : first + len(bins)] = bins
+            made.bins[sign, first : first + len(bins)] = bins
+        found = int(made.bins.sum())
+        if found != count:
+            raise FieldError(
+                "histogram", f"{found} values in all", f"as many as count says, {count}"
+            )
         if "above" in values:
             made.above = np.asarray(values["above"], np.int64)
         return made
+
+
+@cache
+def bin_edges() -> NDArray[np.float64]:
+    """The magnitudes between which the bins lie; the first bins start at 0."""
+    octave = np.arange(_BINS + 1) // STEPS - _BIAS
+    inside = np.arange(_BINS + 1) % STEPS / STEPS
+    edges = np.ldexp(1 + inside, octave)
+    # Denormals: the exponent field 0 means 2^-126, without the leading one.
+    edges[:STEPS] = np.ldexp(inside[:STEPS], 1 - _BIAS)
+    return edges
+
+
+def _sums(flat: Tensor) -> tuple[float, float]:
+    """Sum and sum of squares; float32 within pieces of 1024 values, float64 over the pieces."""
+    whole = flat.numel() // 1024 * 1024
+    pieces = flat[:whole].view(-1, 1024).sum(1)
+    total = pieces.sum(dtype=torch.float64) + flat[whole:].sum(dtype=torch.float64)
+    return float(total), float(torch.linalg.vector_norm(flat)) ** 2
+
+
+def _histogram(flat: Tensor) -> Counts:
+    """Counts of all values by their upper twelve bits, (2, 2048)."""
+    if flat.numel() < _LARGE or torch.get_num_threads() < 2:
+        counts = _count(flat)
+    else:  # torch counts in one thread
+        half = flat.numel() // 2
+        other = _helper().submit(_count, flat[half:])
+        counts = _count(flat[:half]) + other.result()
+    made: Counts = counts.view(2, _BINS).cpu().numpy()
+    return made
+
+
+def _count(flat: Tensor) -> Tensor:
+    fields = (flat.view(torch.int32) >> _TO_FIELDS).bitwise_and_(2 * _BINS - 1)
+    return torch.bincount(fields, minlength=2 * _BINS)
+
+
+@cache
+def _helper() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "histogram")
+
+
+def _exponent_of(value: float) -> int:
+    """The least e with value < 2^e; 0 for 0 and what is not finite."""
+    return math.frexp(value)[1] if value and math.isfinite(value) else 0

@@ -21,7 +21,7 @@ import torch
 from adaption.graph import NetState, build_spec, input_shapes, with_inputs
 from adaption.io.netfile import read_net
 from adaption.net import Net
-from adaption.precision.measure import measure
+from adaption.precision.measure import measure_net
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
 
@@ -57,7 +57,7 @@ def row(path: Path, rounds: int) -> str:
     one = {name: (1, *shape[1:]) for name, shape in input_shapes(spec).items()}
     net = Net(with_inputs(spec, one), seed=0)
     batch = OneBatch(net)
-    proposal = propose(net.spec, measure(net, [batch]), bits=8)
+    proposal = propose(net.spec, measure_net(net, [batch]), bits=8)
     low_spec = build_spec(rewrite(file, proposal).message, NetState())
     low = Net(with_inputs(low_spec, one), seed=0)
     medians = compare(

@@ -16,7 +16,7 @@ from adaption.io.netfile import NetFile, from_document
 from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
 from adaption.precision.convert import convert
-from adaption.precision.measure import Measurement, measure
+from adaption.precision.measure import Measurement, measure_net
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
 from adaption.precision.rules import Choice
@@ -81,7 +81,7 @@ def batch() -> OneBatch:
 @pytest.fixture
 def measured(net_file: NetFile, batch: OneBatch) -> tuple[Net, Measurement]:
     net = Net(net_file, seed=3)
-    return net, measure(net, [batch])
+    return net, measure_net(net, [batch], every_layer=True)
 
 
 def test_sites_stand_behind_batch_norm_and_leave_the_last_classifier(net_file: NetFile) -> None:
@@ -104,7 +104,7 @@ def test_measurement_covers_every_tensor_and_survives_a_file(
     assert {p: s.to_dict() for p, s in again.points.items()} == {
         p: s.to_dict() for p, s in made.points.items()
     }
-    assert len((tmp_path / "m.json").read_text().splitlines()) == len(made.points) + 8
+    assert len((tmp_path / "m.json").read_text().splitlines()) == len(made.points) + 12
     doubled = made.merge(again)
     assert doubled.samples == 4
     point = Point("left", "activation")
@@ -168,7 +168,7 @@ def test_plan_file_can_be_edited_by_hand(measured: tuple[Net, Measurement], tmp_
     path.write_text(path.read_text().replace(line, edited))
     assert Proposal.load(path).plan[Point("ip", "weight")] == FixedPoint(8, 5)
     path.write_text("{}")
-    with pytest.raises(FileFormatError, match="is no plan: 'format'"):
+    with pytest.raises(FileFormatError, match="is no plan"):
         Proposal.load(path)
 
 

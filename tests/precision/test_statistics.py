@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from adaption.errors import FieldError
 from adaption.precision.statistics import TensorStats
 
 
@@ -29,9 +30,10 @@ def test_figures_equal_numpy() -> None:
     assert stats.zeros == 35
     assert (stats.minimum, stats.maximum) == (flat.min(), flat.max())
     assert stats.max_abs == np.abs(flat).max()
-    assert stats.mean == pytest.approx(flat.mean(), rel=1e-12)
-    # The norm of each part is a float32 sum.
+    # Pieces of 1024 values, and the norm of each part, are float32 sums.
+    assert stats.mean == pytest.approx(flat.mean(), rel=1e-6)
     assert stats.squares == pytest.approx((flat**2).sum(), rel=1e-6)
+    assert stats.std == pytest.approx(flat.std(), rel=1e-6)
     for exponent in range(-3, 7):
         assert stats.reaching(exponent) == (np.abs(flat) >= 2.0**exponent).sum()
 
@@ -54,7 +56,7 @@ def test_merging_parts_equals_the_whole() -> None:
     second.update(x[300:])
     merged = first.merge(second)
     assert merged.above is not None and whole.above is not None
-    np.testing.assert_array_equal(merged.exponents, whole.exponents)
+    np.testing.assert_array_equal(merged.bins, whole.bins)
     np.testing.assert_array_equal(merged.above, whole.above)
     assert (merged.count, merged.minimum, merged.maximum) == (
         whole.count,
@@ -85,3 +87,56 @@ def test_empty_and_non_finite() -> None:
     assert empty.max_abs == 0 and math.isnan(empty.mean) and empty.is_finite
     assert not stats_of(1.0, math.inf).is_finite
     assert not stats_of(1.0, math.nan).is_finite
+
+
+def test_large_tensors_are_counted_whole() -> None:
+    """From 2^18 values on two threads count; every value still lands in its bin."""
+    x = torch.randn(3, 300_001, generator=torch.Generator().manual_seed(4))
+    parts = TensorStats()
+    for piece in x.flatten().split(50_000):
+        parts.update(piece)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        whole = TensorStats.of(x)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(whole.bins, parts.bins)
+    assert whole.count == whole.bins.sum() == x.numel()
+
+
+@pytest.mark.parametrize("percent", [10, 50, 90, 99, 99.9, 100])
+def test_percentiles_are_within_an_eighth_of_an_octave(percent: float) -> None:
+    x = torch.randn(200_000, generator=torch.Generator().manual_seed(6))
+    x[::2] = 0
+    exact = np.percentile(np.abs(x.numpy()[1::2]), percent)
+    assert TensorStats.of(x).percentile(percent) == pytest.approx(exact, rel=0.01)
+    single = TensorStats.of(torch.tensor([3.0, 0.0]))
+    assert 3 <= single.percentile(percent) <= 3.0 * 9 / 8
+
+
+def test_saturation_by_integer_bits() -> None:
+    x = torch.tensor([0.3, -0.6, 1.5, 3.0, -5.0, 0.0, 0.0, 0.0])
+    assert TensorStats.of(x).saturation() == {
+        "4": 0.0, "3": 1 / 8, "2": 2 / 8, "1": 3 / 8, "0": 4 / 8, "-1": 5 / 8,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("special", [[], [1e-40, -1e-40], [float("nan")]], ids=str)
+def test_statistics_behind_relu_follow_from_those_before(special: list[float]) -> None:
+    x = torch.randn(5000, generator=torch.Generator().manual_seed(7))
+    x[: len(special)] = torch.tensor(special)
+    x[10:20] = 0
+    top = x.relu()
+    found, want = TensorStats.of(x).rectified(top), TensorStats.of(top)
+    assert json.dumps(found.to_dict()) == json.dumps(want.to_dict())
+
+
+def test_a_histogram_that_was_edited_wrongly() -> None:
+    values = stats_of(1.0, 2.0, -3.0).to_dict()
+    values["histogram"]["positive"][0] = 5
+    with pytest.raises(FieldError) as caught:
+        TensorStats.from_dict(values)
+    assert str(caught.value) == (
+        "histogram is '7 values in all', allowed: as many as count says, 3"
+    )

@@ -1,0 +1,193 @@
+"""measure: the dynamic range of every tensor of a net over data, resumable, in constant memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from adaption.data import Transform
+from adaption.errors import DataError, UsageError
+from adaption.graph import NetState
+from adaption.io.caffemodel import read_weights
+from adaption.io.netfile import read_net
+from adaption.job.feed import BatchSize, Feed, feed_from_data, feed_from_layers
+from adaption.job.load import load_all
+from adaption.job.part import Part
+from adaption.layers.base import unknown_layers
+from adaption.net import Net
+from adaption.precision.measure import Measurement, differences, measure_net, measure_weights
+from adaption.report import track
+
+__all__ = ["measure", "merge_measurements"]
+
+PathLike = str | os.PathLike[str]
+
+
+def measure(
+    net: PathLike | Net,
+    weights: PathLike | Iterable[Any],
+    data: PathLike | None = None,
+    *,
+    out: PathLike | None = None,
+    resume: bool = False,
+    save_every: float = 30.0,
+    backward: bool = False,
+    legacy_rule: bool = False,
+    every_layer: bool = False,
+    transform: Transform | None = None,
+    root: PathLike | None = None,
+    batch_size: int | None = None,
+    limit: int | None = None,
+    skip: int = 0,
+    seed: int = 0,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    dialect: str | None = None,
+    end: str | None = None,
+    python_modules: Sequence[str] = (),
+    quiet: bool = False,
+) -> Measurement:
+    """Measure weights, biases, activations and, on request, gradients over data of any kind.
+
+    Args:
+        net, weights: prototxt and caffemodel of the float net. A Net that holds its weights may be
+            given with batches in place of `weights`; see precision.measure.measure_net.
+        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
+        out: file to save the measurement in, every `save_every` seconds and at the end.
+        resume: go on where the measurement in `out` was stopped.
+        backward: also measure the diffs of weights, biases and tops; the net needs a loss.
+        legacy_rule: also count what the rule adaption-legacy looks at with a threshold.
+        every_layer: run each layer on its own; see measure_net.
+        transform: preprocessing; None takes the data layer's own, or none.
+        root: folder that the files of a list are relative to.
+        batch_size: samples per forward pass; None chooses by memory.
+        limit: use so many samples at most; `skip` leaves out so many before them, so that several
+            machines can share a data set and merge what they measured.
+        seed: of random cropping and mirroring.
+        level, stages, dialect, end, python_modules: as for `quantize`.
+        quiet: show no progress.
+    Raises: AdaptionError on bad input; DataError when the measurement to resume is another's.
+    """
+    kinds = _Kinds(backward, legacy_rule, every_layer)
+    if isinstance(net, Net):
+        made = _go_on(net, weights, None, kinds, _Saving(out, save_every))  # type: ignore[arg-type]
+        return made
+    if resume and out is None:
+        raise UsageError("resume needs the file to go on with", "name it with -o")
+    begun = Measurement.load(out) if resume and out is not None and Path(out).exists() else None
+    if begun is not None:
+        batch_size = begun.batch_size
+    net_file = read_net(net)
+    trained = read_weights(weights)  # type: ignore[arg-type]
+    state = NetState("TEST", level, tuple(stages))
+    spec = Part(state, dialect, end, python_modules).of(net_file)
+    unknown = unknown_layers(spec.layers)
+    if unknown is not None:
+        raise unknown.at(file=spec.file)
+    size = BatchSize(batch_size, limit, seed, skip)
+    if data is None:
+        feed = feed_from_layers(spec, transform, size)
+    else:
+        feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
+    running = Net(feed.spec, seed=seed)
+    load_all(running, trained)
+    wanted = _new(running, feed, size, kinds)
+    if begun is None:
+        begun = wanted
+    else:
+        _require_same(begun, wanted, out)
+        if begun.is_complete:
+            return begun
+    done = begun.batches
+    label = "measuring" if not done else f"measuring from batch {done} on"
+    rest = track(islice(feed, done, None), label, len(feed) - done, quiet=quiet, unit="batches")
+    return _go_on(running, rest, begun, kinds, _Saving(out, save_every))
+
+
+def merge_measurements(paths: Sequence[PathLike], out: PathLike | None = None) -> Measurement:
+    """Several measurements of one net as one, saved in `out` if given.
+
+    Raises: UsageError without any; DataError naming the file whose net, weights or preprocessing
+        differ from the first one's.
+    """
+    if not paths:
+        raise UsageError("no measurements to merge", "name the files that `measure` wrote")
+    made = Measurement.load(paths[0])
+    for path in paths[1:]:
+        try:
+            made = made.merge(Measurement.load(path))
+        except DataError as error:
+            raise error.at(file=path) from None
+    if out is not None:
+        made.save(out)
+    return made
+
+
+@dataclass(frozen=True)
+class _Kinds:
+    """What is measured beside weights, biases and activations."""
+
+    backward: bool
+    legacy_rule: bool
+    every_layer: bool
+
+
+@dataclass
+class _Saving:
+    """Saves a measurement from time to time, between two batches."""
+
+    path: PathLike | None
+    seconds: float
+    last: float = field(default_factory=time.monotonic)
+
+    def __call__(self, made: Measurement) -> None:
+        if self.path is not None and time.monotonic() - self.last >= self.seconds:
+            made.save(self.path)
+            self.last = time.monotonic()
+
+
+def _new(net: Net, feed: Feed, size: BatchSize, kinds: _Kinds) -> Measurement:
+    made = measure_weights(net, legacy_rule=kinds.legacy_rule)
+    made.preprocessing = feed.preprocessing()
+    described = feed.describe()
+    made.data = {name: described[name] for name in ("source", "kind")}
+    made.data |= {"skip": size.skip, "limit": size.limit, "seed": size.seed}
+    made.data |= {name: True for name, is_on in vars(kinds).items() if is_on}
+    made.batch_size = feed.batches.batch_size
+    made.is_complete = False
+    return made
+
+
+def _require_same(begun: Measurement, wanted: Measurement, path: PathLike | None) -> None:
+    """Refuse to go on with a measurement of something else."""
+    fix = "measure into another file, or without --resume to start anew"
+    try:
+        begun.merge(wanted)
+    except DataError as error:
+        raise DataError(f"cannot be resumed: {error.fact}", fix, file=path) from None
+    differing = differences(begun.data, wanted.data)
+    if differing:
+        raise DataError(f"cannot be resumed: {'; '.join(differing)}", fix, file=path)
+
+
+def _go_on(
+    net: Net, batches: Iterable[Any], begun: Measurement | None, kinds: _Kinds, saving: _Saving
+) -> Measurement:
+    made = measure_net(
+        net,
+        batches,
+        legacy_rule=kinds.legacy_rule,
+        backward=kinds.backward,
+        every_layer=kinds.every_layer,
+        into=begun,
+        after_batch=saving,
+    )
+    made.is_complete = True
+    if saving.path is not None:
+        made.save(saving.path)
+    return made

@@ -1,0 +1,129 @@
+"""Proposal: formats by Point with the reason for each; plan.json is its file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from adaption.net import Point
+from adaption.numerics import FixedPoint
+from adaption.precision.effects import Effect
+from adaption.precision.rules import Choice
+from adaption.precision.sidecar import load_rows, save_rows
+
+__all__ = ["Proposal"]
+
+FORMAT = "adaption.plan/1"
+
+
+@dataclass
+class Proposal:
+    """Formats by Point, with the reason for each.
+
+    `activation` points carry the name of the weight layer; `places` maps it to the layer whose
+    top is rounded (itself, or the batch norm, scale, bias, activation function or pooling behind
+    it).
+    """
+
+    net: str
+    bits: int
+    rule: str
+    threshold: float
+    rounding: str
+    choices: dict[Point, Choice] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    left_float: dict[str, str] = field(default_factory=dict)  # layer -> why its result is float
+    lengths: str = ""  # all word lengths in words, when there are several
+    percentile: float | None = None
+    lpact: str = "before-relu"
+    preprocessing: Mapping[str, Any] | None = None  # of the measurement; None: not known
+    samples: int = 0  # that were measured
+
+    @property
+    def plan(self) -> Mapping[Point, FixedPoint]:
+        """The formats alone."""
+        return {point: choice.format for point, choice in self.choices.items()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write plan.json: one line per point, to be edited by hand if wanted."""
+        head: dict[str, Any] = {
+            "format": FORMAT,
+            "convention": "Qm.f: m counts the sign bit, f the fractional bits; uQm.f has no sign",
+            "net": self.net,
+            "bits": self.bits,
+            "lengths": self.lengths or str(self.bits),
+            "rule": self.rule,
+            "threshold": self.threshold,
+            "percentile": self.percentile,
+            "rounding": self.rounding,
+            "lpact": self.lpact,
+            "samples": self.samples,
+            "preprocessing": None if self.preprocessing is None else dict(self.preprocessing),
+            "left_float": self.left_float,
+        }
+        save_rows(path, head, "points", self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One entry per point: layer, kind, q, reason, and what was measured of it."""
+        rows = []
+        for point, choice in self.choices.items():
+            row: dict[str, Any] = {"layer": point.layer, "kind": point.kind}
+            if point.kind == "activation":
+                row["place"] = self.places[point.layer]
+            row["q"] = str(choice.format)
+            for name in ("rounding", "range"):
+                if getattr(choice.format, name) != _DEFAULTS.get(name, self.rounding):
+                    row[name] = getattr(choice.format, name)
+            row["reason"] = choice.reason
+            if choice.range is not None:
+                row["min"], row["max"] = choice.range
+            if choice.effect is not None:
+                row |= choice.effect.to_dict()
+            rows.append(row)
+        return rows
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote, or a file with as much of it as a plan needs.
+
+        A row needs layer, kind and q, and of an activation the place; `reason` and what was
+        measured may be left out. Raises: FileFormatError or FieldError naming the file.
+        """
+        return load_rows(path, (FORMAT,), "plan", "propose", cls._from_values)
+
+    @classmethod
+    def _from_values(cls, values: Mapping[str, Any]) -> Self:
+        made = cls(
+            values["net"],
+            values["bits"],
+            values["rule"],
+            values["threshold"],
+            values["rounding"],
+            left_float=values["left_float"],
+            lengths=values.get("lengths", ""),
+            percentile=values.get("percentile"),
+            lpact=values.get("lpact", cls.lpact),
+            preprocessing=values.get("preprocessing"),
+            samples=values.get("samples", 0),
+        )
+        for row in values["points"]:
+            point = Point(row["layer"], row["kind"])
+            made.choices[point] = _choice(row, made.rounding)
+            if point.kind == "activation":
+                made.places[point.layer] = row["place"]
+        return made
+
+
+_DEFAULTS = {"range": "symmetric"}
+
+
+def _choice(row: Mapping[str, Any], rounding: str) -> Choice:
+    fmt = FixedPoint.q(row["q"], row.get("rounding", rounding), row.get("range", "symmetric"))
+    effect = None
+    if "saturated" in row:
+        sqnr = row["sqnr_db"]
+        effect = Effect(row["saturated"], row["flushed"], float("inf") if sqnr is None else sqnr)
+    spread = (row["min"], row["max"]) if "min" in row and "max" in row else None
+    return Choice(fmt, row.get("reason", "by hand"), effect, spread)
