@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from adaption.numerics import FixedPoint as FixedPoint
     from adaption.precision import convert as convert
     from adaption.precision import convert_file as convert_file
+    from adaption.precision import create as create
+    from adaption.precision import extract as extract
     from adaption.precision import fold_batch_norm as fold_batch_norm
     from adaption.precision import propose as propose
     from adaption.precision import rewrite as rewrite
@@ -43,9 +45,11 @@ _MODULE_OF = {
     "Net": "adaption.net",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
+    "create": "adaption.precision",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
     "export_onnx": "adaption.export",
+    "extract": "adaption.precision",
     "fold_batch_norm": "adaption.precision",
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",

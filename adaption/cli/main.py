@@ -19,8 +19,10 @@ __all__ = ["main"]
 
 VERBS = (
     "convert",
+    "create",
     "device_query",
     "draw",
+    "extract",
     "inspect",
     "quantize",
     "rewrite",

@@ -23,7 +23,19 @@ ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", help="prototxt to rewrite (deploy or train_val)")
-    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="prototxt to write")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="prototxt to write; with --style original also a folder",
+    )
+    parser.add_argument(
+        "--style",
+        default="caffe",
+        choices=("caffe", "original"),
+        help="names and layout: as they are (default), or ADaPTION's (conv_lp_1, act_lp_2, ...)",
+    )
     how = parser.add_argument_group("formats (one of: a plan, formats for all layers, float)")
     how.add_argument("--plan", metavar="FILE", help="plan.json of propose or quantize")
     how.add_argument("--weight", metavar="Qm.f", help="format of all weights, m with the sign")
@@ -90,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         also=[(a, b) for a, b in args.also],
         weights=args.weights,
         weights_out=args.weights_out,
+        style=args.style,
     )
     if args.json:
         print(json.dumps(made.to_dict(), indent=2))
@@ -102,6 +115,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: {note}")
     if not args.quiet:
         print("\n".join(f"written: {path}" for path in made.files))
-        files = [args.out] if args.weights_out is None else [args.out, args.weights_out]
+        files = [str(made.files[0]), *([args.weights_out] if args.weights_out else [])]
         print(f"next: adaption inspect {shlex.join(files)}")
     return 0

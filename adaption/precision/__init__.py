@@ -1,6 +1,8 @@
 """From a float net to a low-precision one: measure, propose, rewrite, convert, evaluate."""
 
 from adaption.precision.convert import convert, convert_file
+from adaption.precision.descriptor_create import create
+from adaption.precision.descriptor_extract import extract
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import Measurement, measure_net
 from adaption.precision.propose import Proposal, propose
@@ -12,6 +14,8 @@ __all__ = [
     "Proposal",
     "convert",
     "convert_file",
+    "create",
+    "extract",
     "fold_batch_norm",
     "measure_net",
     "propose",

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from adaption.errors import LayerError, UsageError
+from adaption.errors import FieldError, LayerError, UsageError
+from adaption.io import prototxt
 from adaption.io.caffemodel import Weights, read_weights, write_weights
-from adaption.io.netfile import NetFile, read_net, write_net
+from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.net import Point
 from adaption.numerics import FixedPoint
 from adaption.precision.convert import convert
 from adaption.precision.fold import Folding, fold_batch_norm
+from adaption.precision.original_style import original_style
 from adaption.precision.propose import Proposal
 from adaption.precision.rewrite import file_sites, matches, rewrite, uniform_plan
 
@@ -60,6 +62,7 @@ def rewrite_files(
     also: Sequence[tuple[PathLike, PathLike]] = (),
     weights: PathLike | None = None,
     weights_out: PathLike | None = None,
+    style: str = "caffe",
 ) -> Rewritten:
     """Rewrite a net to low precision, or back to float, and its companions by the same plan.
 
@@ -73,10 +76,15 @@ def rewrite_files(
         fold: fold batch norm and scale into the weight layer before them (needs `weights`).
         also: more nets over the same layers (train_val beside deploy), each with its output.
         weights, weights_out: caffemodel to read, and to write for the rewritten net.
+        style: "caffe" keeps names and layout; "original" writes ADaPTION's (conv_lp_1, act_lp_2,
+            relu_3), for chains of layers. `out` may then be a folder: files are called as the
+            original calls them, LP_VGG16_16_bit_train.prototxt.
     Raises: UsageError on arguments that do not go together; what `rewrite` and
         `fold_batch_norm` raise.
     """
     _check_arguments(plan, weight, activation, to_float, fold, weights, weights_out)
+    if style not in ("caffe", "original"):
+        raise FieldError("style", style, "caffe, original")
     made = Rewritten()
     trained = None if weights is None else read_weights(weights)
     nets = [(read_net(a), b) for a, b in ((net, out), *also)]
@@ -91,25 +99,30 @@ def rewrite_files(
     left = [*exclude, *_ends(first, exclude_first, exclude_last)]
     results = []
     for i, (one, target) in enumerate(nets):
-        low = one
-        if chosen is not None:
+        low, file = one, Path(target)
+        if style == "original":
+            created = original_style(one, chosen, left, lpact)
+            low = from_document(prototxt.parse(created.text, one.file))
+            file = file / created.file_name if file.is_dir() else file
+        elif chosen is not None:
             low = rewrite(one, chosen, lpact=lpact, exclude=left, partly=i > 0)
             _note_differences(made, one, chosen, left, i)
         elif to_float:
             low = rewrite(one)
-        results.append((low, target))
+        results.append((low, file))
     if chosen is not None:
         for point, fmt in chosen.plan.items():
             if not matches(point.layer, left):
                 made.layers.setdefault(point.layer, {})[point.kind] = str(fmt)
         if fold and trained is not None:
             _note_saturation(made, trained, chosen, left)
-    for low, target in results:
-        write_net(low, target)
-        made.files.append(Path(target))
+    for low, file in results:
+        write_net(low, file)
+        made.files.append(file)
     if weights_out is not None:
         assert trained is not None
-        write_weights(weights_out, convert(trained, results[0][0]), name=trained.name)
+        layers = convert(trained, results[0][0], by_order=style == "original")
+        write_weights(weights_out, layers, name=trained.name)
         made.files.append(Path(weights_out))
     return made
 
