@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from adaption.errors import FieldError
+from adaption.numerics.blocks import can_round, round_half_away_, round_stochastic_
 from adaption.numerics.rounding import ROUNDINGS, steps_half_away
 
 __all__ = ["FixedPoint", "Format"]
@@ -110,6 +111,8 @@ class FixedPoint:
         float32 holds every code up to 24 bits. A wider word of float32 data saturates at the
         float32 nearest to its greatest code, as in the original: Q16.16 at 32768.0.
         """
+        if can_round(x, self.frac_length, self.rounding):
+            return self.quantize(x, generator).mul_(1 / self.lsb)
         if self.rounding == "half_away" and abs(self.frac_length) <= 64:
             return steps_half_away(x, self.lsb).clamp_(self.min_code, self.max_code)
         # Clamping first gives the same result (the bounds are integers) and keeps infinities out
@@ -119,8 +122,21 @@ class FixedPoint:
 
     def quantize(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """`x` on the grid: rounded, then saturated. Same shape and dtype, no gradient."""
-        with torch.no_grad():
-            return self.codes(x, generator).mul_(self.lsb)
+        return self.quantize_(x.detach().clone(), generator)
+
+    @torch.no_grad()
+    def quantize_(
+        self, x: Tensor, generator: torch.Generator | None = None, *, then_relu: bool = False
+    ) -> Tensor:
+        """As `quantize`, in x's own memory; returns `x`. With `then_relu`, ReLU of that."""
+        if not can_round(x, self.frac_length, self.rounding):
+            x.copy_(self.codes(x, generator).mul_(self.lsb))
+        elif self.rounding == "half_away":
+            round_half_away_(x, self.lsb, self.min_code, self.max_code, then_relu=then_relu)
+            return x
+        else:
+            round_stochastic_(x, self.lsb, self.min_code, self.max_code, generator)
+        return x.relu_() if then_relu else x
 
     def __str__(self) -> str:
         sign = "" if self.is_signed else "u"

@@ -1,0 +1,117 @@
+"""Rounding of float32 in place, in pieces that stay in cache: one pass over RAM, no second tensor.
+
+Deterministic rounding gives the bits of `rounding.ROUNDINGS`. For stochastic rounding the random
+numbers are made here: the generator's own, one at a time on one core, would take longer than the
+convolution before them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from adaption.numerics.rounding import BELOW_HALF
+
+__all__ = ["can_round", "round_half_away_", "round_stochastic_"]
+
+SIZE = 1 << 18  # values per piece; the random numbers depend on it, so it is the same everywhere
+
+
+def can_round(x: Tensor, frac_length: int, rounding: str) -> bool:
+    """Whether the functions here take `x`; scaling by up to 2^64 loses no bit."""
+    return (
+        rounding in ("half_away", "stochastic")
+        and x.dtype == torch.float32
+        and abs(frac_length) <= 64
+    )
+
+
+def round_half_away_(
+    x: Tensor, step: float, least: int, most: int, *, then_relu: bool = False
+) -> None:
+    """x = clamp(round(x / step), least, most) step, ties away from zero; as `steps_half_away`.
+
+    Args:
+        then_relu: make results below zero zero; such values need no half step of their sign, which
+            saves a pass.
+    """
+    half = BELOW_HALF[torch.float32] * step
+    signed = torch.tensor(half, dtype=x.dtype, device=x.device)
+    room = x.new_empty(min(SIZE, x.numel()))
+    flat = _flat(x)
+    for piece in torch.split(flat, SIZE):
+        if then_relu:
+            piece.add_(half).div_(step, rounding_mode="trunc").clamp_(max(0, least), most)
+        else:
+            piece.add_(torch.copysign(signed, piece, out=room[: piece.numel()]))
+            piece.div_(step, rounding_mode="trunc").clamp_(least, most)
+        piece.mul_(step)
+    _write_back(flat, x)
+
+
+def round_stochastic_(
+    x: Tensor, step: float, least: int, most: int, generator: torch.Generator | None
+) -> None:
+    """x = floor(clamp(x / step, least, most) + u) step, u uniform in [0, 1).
+
+    The sum itself would not fit the mantissa; floor(y) + ceil(frac(y) - u) is the same number.
+    The draw depends on the generator and on a value's place in the tensor (row by row, whatever
+    the memory layout), not on threads or device.
+    """
+    flat = x.view(-1) if x.is_contiguous() else x.contiguous().view(-1)
+    count = min(SIZE, flat.numel())
+    low, room = x.new_empty(count), x.new_empty(count, dtype=torch.int32)
+    pieces = torch.split(flat, SIZE)
+    for piece, (factor, offset) in zip(pieces, _keys(len(pieces), generator), strict=True):
+        u = _uniform(room[: piece.numel()], factor, offset)
+        piece.mul_(1 / step).clamp_(least, most)
+        floor = torch.floor(piece, out=low[: piece.numel()])
+        piece.sub_(floor).sub_(u).ceil_().add_(floor).mul_(step)
+    _write_back(flat, x)
+
+
+def _uniform(room: Tensor, factor: int, offset: int) -> Tensor:
+    """23-bit uniform numbers in [0, 1) in the memory of `room` (int32).
+
+    The top bits of factor t + offset modulo 2^32, with t from a fixed table: each is exactly
+    uniform, since the offset is, and two are as good as independent, since the factor is random.
+    Source: Dietzfelbinger, "Universal hashing and k-wise independent random variables via integer
+    arithmetic without primes" (1996).
+    """
+    table = _table(room.device)[: room.numel()]
+    start = torch.tensor(offset, dtype=torch.int32, device=room.device)
+    bits = torch.add(start, table, alpha=factor, out=room)
+    # -2^22..2^22-1 beside the bits of 1.5: the floats from 1 up to 2.
+    bits.bitwise_right_shift_(9).add_(0x3FC00000)
+    return bits.view(torch.float32).sub_(1)
+
+
+def _keys(pieces: int, generator: torch.Generator | None) -> list[tuple[int, int]]:
+    """An odd factor and an offset for each piece."""
+    device = "cpu" if generator is None else generator.device
+    drawn = torch.empty(pieces, 2, dtype=torch.int32, device=device)
+    drawn.random_(-(2**31), 2**31, generator=generator)
+    return [(factor | 1, offset) for factor, offset in drawn.tolist()]
+
+
+@cache
+def _table(device: torch.device) -> Tensor:
+    """Fixed random integers, one per place in a piece."""
+    table = torch.empty(SIZE, dtype=torch.int32)
+    table.random_(-(2**31), 2**31, generator=torch.Generator().manual_seed(20))
+    return table.to(device)
+
+
+def _flat(x: Tensor) -> Tensor:
+    """All values as one axis, in the order of memory; a copy where they do not lie side by side."""
+    if x.is_contiguous():
+        return x.view(-1)
+    moved = x.permute(sorted(range(x.dim()), key=x.stride, reverse=True))
+    return moved.view(-1) if moved.is_contiguous() else x.contiguous().view(-1)
+
+
+def _write_back(flat: Tensor, x: Tensor) -> None:
+    if flat.data_ptr() != x.data_ptr():
+        x.copy_(flat.view(x.shape))
