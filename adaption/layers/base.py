@@ -107,6 +107,8 @@ class Layer:
     writes_blobs: ClassVar[bool] = False  # forward changes its own blobs (BatchNorm)
     takes_blobs: ClassVar[bool] = False  # works on the net's blobs themselves, see `bind`
     takes_channels_last: ClassVar[bool] = False  # forward is as fast on NHWC memory, or faster
+    top_is_free: ClassVar[bool] = False  # new memory, whose values the backward pass never reads
+    is_identity: ClassVar[bool] = False  # the top is the bottom; what is to be done, the net does
     no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
 
     refuses: ClassVar[tuple[str, ...]] = ()  # fields that change the numbers but are not computed
@@ -180,6 +182,10 @@ class Layer:
     def progress(self, runtime: Runtime) -> Progress | None:
         """How far the layer has read its data; None where that means nothing."""
         return None
+
+    def overwrite(self, runtime: Runtime, x: Tensor) -> Any:
+        """As `run`, where the bottom is needed no more: the top may take its memory."""
+        return self.run(runtime, x)
 
     def lower(self, g: Lowering, *names: str) -> Any:
         """Write the TEST-phase layer as ONNX operators; returns the name(s) of the tops."""

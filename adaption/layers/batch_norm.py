@@ -15,7 +15,13 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 
 
-@layer("BatchNorm", param="batch_norm_param", writes_blobs=True, takes_channels_last=True)
+@layer(
+    "BatchNorm",
+    param="batch_norm_param",
+    writes_blobs=True,
+    takes_channels_last=True,
+    top_is_free=True,
+)
 @dataclass(frozen=True)
 class BatchNorm(Layer):
     use_global_stats: bool | None

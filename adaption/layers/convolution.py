@@ -45,6 +45,7 @@ class _Geometry:
     tops=(1, None),
     same_tops_as_bottoms=True,
     takes_channels_last=True,
+    top_is_free=True,
 )
 @dataclass(frozen=True)
 class Convolution(Layer):
@@ -222,6 +223,7 @@ class Convolution(Layer):
     tops=(1, None),
     same_tops_as_bottoms=True,
     takes_channels_last=True,
+    top_is_free=True,
 )
 @dataclass(frozen=True)
 class Deconvolution(Convolution):

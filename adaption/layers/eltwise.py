@@ -12,7 +12,9 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Eltwise", param="eltwise_param", bottoms=(2, None), takes_channels_last=True)
+@layer(
+    "Eltwise", param="eltwise_param", bottoms=(2, None), takes_channels_last=True, top_is_free=True
+)
 @dataclass(frozen=True)
 class Eltwise(Layer):
     operation: str

@@ -14,7 +14,7 @@ from adaption.errors import FieldError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("InnerProduct", "LPInnerProduct", param="inner_product_param")
+@layer("InnerProduct", "LPInnerProduct", param="inner_product_param", top_is_free=True)
 @dataclass(frozen=True)
 class InnerProduct(Layer):
     num_output: int

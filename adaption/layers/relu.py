@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaption.layers.base import Layer, Lowering, layer
+from adaption.layers.base import Layer, Lowering, Runtime, layer
 
 
 @layer("ReLU", param="relu_param", takes_channels_last=True)
@@ -19,6 +19,9 @@ class ReLU(Layer):
     def forward(self, x: Tensor) -> Tensor:
         y = F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
         return y.clamp_max(6) if self.relu6 else y
+
+    def overwrite(self, runtime: Runtime, x: Tensor) -> Tensor:
+        return self.forward(x) if self.negative_slope or self.relu6 else F.relu_(x)
 
     def lower(self, g: Lowering, *names: str) -> str:
         if self.negative_slope:

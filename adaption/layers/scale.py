@@ -47,7 +47,7 @@ def _lower_spread(g: Lowering, blob: str, x: str, axis: int) -> str:
     return y
 
 
-@layer("Scale", param="scale_param", bottoms=(1, 2), takes_channels_last=True)
+@layer("Scale", param="scale_param", bottoms=(1, 2), takes_channels_last=True, top_is_free=True)
 @dataclass(frozen=True)
 class Scale(Layer):
     axis: int
@@ -87,7 +87,7 @@ class Scale(Layer):
         return prod(bottoms[0])
 
 
-@layer("Bias", param="bias_param", bottoms=(1, 2), takes_channels_last=True)
+@layer("Bias", param="bias_param", bottoms=(1, 2), takes_channels_last=True, top_is_free=True)
 @dataclass(frozen=True)
 class Bias(Layer):
     axis: int

@@ -201,6 +201,8 @@ class Net(nn.Module):
             if self._input_shapes() != self._seen_shapes:
                 self.reshape()
             index = first
+            # Blobs made by this pass whose memory only their reader needs; None: somebody looks.
+            free: set[str] | None = None if observer or self.debug_info else set()
             while index <= last:
                 alone = self.debug_info or (observer is not None and not fused)
                 chain = None if alone else self._chain_at(index, last)
@@ -209,7 +211,7 @@ class Net(nn.Module):
                     index += len(chain.nodes)
                     continue
                 node = self.nodes[index]
-                bottoms, tops = self._run(node)
+                bottoms, tops = self._run(node, free)
                 if self.debug_info:
                     show_forward(node, self.blobs)
                 if observer is not None:
@@ -255,10 +257,11 @@ class Net(nn.Module):
                 observer(chain.nodes[-1], [], [top])
         self.blobs[chain.top].set(top)
 
-    def _run(self, node: Node) -> tuple[list[Tensor], list[Tensor]]:
+    def _run(self, node: Node, free: set[str] | None) -> tuple[list[Tensor], list[Tensor]]:
         if node.spec.type == "Input":  # the caller has filled its tops
             return [], [self.blobs[t].tensor for t in node.spec.tops]
         record = node.needs_backward and torch.is_grad_enabled()
+        overwrites = free is not None and self._may_overwrite(node, free)
         bottoms = [self.blobs[b].tensor for b in node.spec.bottoms]
         if record and node.spec.is_in_place:
             # An exposed blob keeps its memory, so the top overwrites what backward still needs.
@@ -266,10 +269,20 @@ class Net(nn.Module):
                 x.clone() if self.blobs[b].is_exposed and b in node.spec.tops else x
                 for x, b in zip(bottoms, node.spec.bottoms, strict=True)
             ]
-        tops = node.forward(bottoms, record=record)
+        tops = node.forward(bottoms, record=record, may_overwrite=overwrites)
         for name, top in zip(node.spec.tops, tops, strict=True):
             self.blobs[name].set(top)
+        if free is not None:
+            free.difference_update(node.spec.bottoms, node.spec.tops)
+            if node.leaves_top_free(overwrites=overwrites):
+                free.update(node.spec.tops)
         return bottoms, tops
+
+    def _may_overwrite(self, node: Node, free: set[str]) -> bool:
+        spec = node.spec
+        if len(spec.bottoms) != 1 or spec.bottoms != spec.tops or spec.tops[0] not in free:
+            return False
+        return not self.blobs[spec.tops[0]].is_exposed
 
     def loss(self) -> float:
         """Weighted sum of the loss tops of the last forward pass."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from adaption.graph import LayerSpec
 from adaption.layers.base import Layer, Runtime
 from adaption.net.blob import Blob
 from adaption.net.plan import LayerFormats, is_low_precision
-from adaption.numerics import Format, quantize_ste
+from adaption.numerics import Format, quantize_, quantize_ste
 
 __all__ = ["Node", "Tape"]
 
@@ -110,22 +110,31 @@ class Node:
         ):
             return kept.values
         with torch.no_grad():
-            source = master.tensor.detach()
-            values = source if fmt is None else fmt.quantize(source, self.runtime.generator)
+            values = master.tensor.detach()
             if copy is not None:
                 values = copy.tensor.detach().copy_(values)
+            elif fmt is not None:
+                values = values.clone()
+            if fmt is not None:
+                quantize_(values, fmt, self.runtime.generator)
         self._rounded_from[index] = _Rounded(values, master, fmt, _stamps(master, copy))
         return values
 
-    def forward(self, bottoms: Sequence[Tensor], *, record: bool) -> list[Tensor]:
-        """One forward pass; with `record` it keeps what `backward` needs."""
+    def forward(
+        self, bottoms: Sequence[Tensor], *, record: bool, may_overwrite: bool = False
+    ) -> list[Tensor]:
+        """One forward pass; with `record` it keeps what `backward` needs.
+
+        Args:
+            may_overwrite: whether the top may take the memory of the one bottom.
+        """
         blobs = self.quantized_blobs()
         self.tape = None
         if not record:
             if not self.layer.takes_channels_last:
                 bottoms = [x.contiguous() for x in bottoms]
             with torch.no_grad():
-                return self._call(list(bottoms), self._packed(blobs))
+                return self._call(list(bottoms), self._packed(blobs), may_overwrite)
         leaves = [
             x.detach().requires_grad_(down)
             for x, down in zip(bottoms, self.propagate_down, strict=True)
@@ -135,7 +144,9 @@ class Node:
             for i, (b, learn) in enumerate(zip(blobs, self.gradient_flags(), strict=True))
         ]
         with torch.enable_grad(), self._backward_with_masters(weights):
-            tops = self._call(leaves, weights)
+            # autograd lets no leaf be overwritten, only what was made from one.
+            given = [_Alias.apply(x) for x in leaves] if may_overwrite else leaves  # type: ignore[no-untyped-call]
+            tops = self._call(given, weights, may_overwrite)
         self.tape = Tape(leaves, weights, tops)
         return [t.detach() for t in tops]
 
@@ -155,10 +166,18 @@ class Node:
             out.append(kept[1])
         return out
 
-    def _call(self, bottoms: list[Tensor], blobs: list[Tensor]) -> list[Tensor]:
+    def leaves_top_free(self, *, overwrites: bool) -> bool:
+        """Whether nothing but the top's reader needs its memory, given that the bottom was free."""
+        return self.layer.top_is_free or (self.layer.is_identity and overwrites)
+
+    def _call(
+        self, bottoms: list[Tensor], blobs: list[Tensor], may_overwrite: bool = False
+    ) -> list[Tensor]:
         layer = self.layer
         try:
-            if layer.same_tops_as_bottoms:
+            if may_overwrite and not blobs:
+                tops = [layer.overwrite(self.runtime, bottoms[0])]
+            elif layer.same_tops_as_bottoms:
                 tops = [layer.run(self.runtime, x, *blobs) for x in bottoms]
             else:
                 made = layer.run(self.runtime, *bottoms, *blobs)
@@ -172,8 +191,12 @@ class Node:
                 layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
             ) from error
         fmt = self.formats.activation
-        if fmt is not None:
-            tops = [quantize_ste(t, fmt, self.runtime.generator) for t in tops]
+        if fmt is None:
+            return tops
+        if not self.leaves_top_free(overwrites=may_overwrite):
+            return [quantize_ste(t, fmt, self.runtime.generator) for t in tops]
+        for t in tops:
+            quantize_(t, fmt, self.runtime.generator)
         return tops
 
     def _backward_with_masters(self, weights: list[Tensor]) -> Any:
@@ -190,15 +213,15 @@ class Node:
         if not masters:
             return torch.enable_grad()
 
-        def pack(saved: Tensor) -> tuple[Tensor, Blob | None]:
-            return saved, masters.get(saved.untyped_storage().data_ptr())
-
-        def unpack(kept: tuple[Tensor, Blob | None]) -> Tensor:
-            saved, master = kept
+        def pack(saved: Tensor) -> Tensor | Callable[[], Tensor]:
+            master = masters.get(saved.untyped_storage().data_ptr())
             if master is None:
                 return saved
-            full = master.tensor.detach()
-            return full.as_strided(saved.size(), saved.stride(), saved.storage_offset())
+            form = saved.size(), saved.stride(), saved.storage_offset()
+            return lambda: master.tensor.detach().as_strided(*form)
+
+        def unpack(kept: Tensor | Callable[[], Tensor]) -> Tensor:
+            return kept if isinstance(kept, Tensor) else kept()
 
         return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
 
@@ -237,6 +260,18 @@ class Node:
             [found.get(id(t)) for t in tape.bottoms],
             [found.get(id(t)) for t in tape.blobs],
         )
+
+
+class _Alias(torch.autograd.Function):
+    """The same memory, no leaf any more."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Any) -> Any:
+        return grad[0]
 
 
 def _stamps(master: Blob, copy: Blob | None) -> tuple[object, object]:

@@ -3,12 +3,13 @@
 from adaption.numerics.formats import FixedPoint, Format
 from adaption.numerics.measures import saturated_share, sqnr_db, zero_share
 from adaption.numerics.rounding import ROUNDINGS
-from adaption.numerics.ste import quantize_ste
+from adaption.numerics.ste import quantize_, quantize_ste
 
 __all__ = [
     "ROUNDINGS",
     "FixedPoint",
     "Format",
+    "quantize_",
     "quantize_ste",
     "saturated_share",
     "sqnr_db",

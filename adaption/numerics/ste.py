@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.numerics.formats import Format
+from adaption.numerics.formats import FixedPoint, Format
 
-__all__ = ["quantize_ste"]
+__all__ = ["quantize_", "quantize_ste"]
 
 
 class _Quantize(torch.autograd.Function):
@@ -22,6 +22,19 @@ class _Quantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad: Any) -> Any:
         return grad[0], None, None
+
+
+@torch.no_grad()
+def quantize_(x: Tensor, fmt: Format, generator: torch.Generator | None = None) -> None:
+    """Round `x` in its own memory. Its graph stays as it is, so the gradient is the identity.
+
+    Only where no backward pass reads the values that were there.
+    """
+    memory = x.detach()
+    if isinstance(fmt, FixedPoint):
+        fmt.quantize_(memory, generator)
+    else:
+        memory.copy_(fmt.quantize(memory, generator))
 
 
 def quantize_ste(x: Tensor, fmt: Format, generator: torch.Generator | None = None) -> Tensor:
