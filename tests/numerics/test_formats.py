@@ -194,6 +194,7 @@ def test_a_format_is_a_value() -> None:
         (" 2.14\n", FixedPoint(16, 14)),
         ("Q20.-4", FixedPoint(16, -4)),
         ("Q-2.10", FixedPoint(8, 10)),
+        ("uQ4.4", FixedPoint(8, 4, is_signed=False)),
     ],
 )
 def test_q_reads_what_str_writes(text: str, fmt: FixedPoint) -> None:
@@ -223,8 +224,8 @@ def test_str_says_unsigned() -> None:
             "Qm.f is '16', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)",
         ),
         (
-            lambda: FixedPoint.q("uQ4.4"),
-            "Qm.f is 'uQ4.4', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)",
+            lambda: FixedPoint.q("sQ4.4"),
+            "Qm.f is 'sQ4.4', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)",
         ),
     ],
 )
