@@ -32,7 +32,7 @@ __all__ = [
 
 # BlobProto field numbers; 10 and 12 are NVCaffe's raw_data_type and raw_data
 _LEGACY = (1, 2, 3, 4)  # num, channels, height, width
-_DATA, _SHAPE, _DOUBLE_DATA, _RAW_TYPE, _RAW_DATA = 5, 7, 8, 10, 12
+_DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _RAW_TYPE, _RAW_DATA = 5, 6, 7, 8, 10, 12
 _RAW_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # NVCaffe enum Type: DOUBLE, FLOAT, FLOAT16
 
 
@@ -84,7 +84,8 @@ def read_blob_message(buffer: wire.Buffer, start: int = 0, end: int | None = Non
 
 def blob_length(blob: WeightBlob) -> int:
     """Size in bytes of the BlobProto that `write_blob_message` writes."""
-    return len(_blob_head(blob)) + (4 * blob.count if blob.pieces else 0)
+    values = 4 * blob.count if blob.pieces else 0
+    return len(_blob_head(blob)) + values + len(_diff_head(blob)) + _diff_size(blob)
 
 
 def write_blob_message(out: BinaryIO, blob: WeightBlob) -> None:
@@ -93,6 +94,19 @@ def write_blob_message(out: BinaryIO, blob: WeightBlob) -> None:
     if blob.pieces:
         for values in blob.chunks():
             out.write(values.view(np.uint8).data)
+    if blob.diff is not None:
+        out.write(_diff_head(blob))
+        out.write(blob.diff.view(np.uint8).data)
+
+
+def _diff_size(blob: WeightBlob) -> int:
+    return 0 if blob.diff is None else blob.diff.nbytes
+
+
+def _diff_head(blob: WeightBlob) -> bytes:
+    if blob.diff is None:
+        return b""
+    return wire.encode_tag(_DIFF, wire.LENGTH) + wire.encode_varint(_diff_size(blob))
 
 
 def _blob_head(blob: WeightBlob) -> bytes:

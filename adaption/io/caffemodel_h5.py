@@ -71,7 +71,7 @@ def read_hdf5(path: str | os.PathLike[str]) -> list[LayerWeights]:
 
 
 def write_hdf5(out: BinaryIO, layers: Iterable[LayerWeights]) -> None:
-    """Write data/<layer>/<i> into a file open for reading and writing.
+    """Write data/<layer>/<i>, and diff/<layer>/<i> of blobs that have one, into an open file.
 
     Raises: WeightsError for a layer name that cannot be a group.
     """
@@ -84,6 +84,9 @@ def write_hdf5(out: BinaryIO, layers: Iterable[LayerWeights]) -> None:
                 for i, blob in enumerate(layer.blobs):
                     if blob.has_data:
                         group.create_dataset(str(i), data=blob.array(), dtype="<f4")
+                    if blob.diff is not None:
+                        diff = blob.diff.reshape(blob.shape)
+                        file.create_dataset(f"diff/{layer.name}/{i}", data=diff, dtype="<f4")
             except (ValueError, TypeError) as error:
                 raise WeightsError(
                     f"its name or blobs are taken by another layer ({error})",

@@ -32,17 +32,20 @@ class WeightBlob:
         shapes more leniently (Blob::ShapeEquals), so a rewrite keeps the form.
     pieces: 1-D arrays that make up the data in order, of any float type; usually one view into
         the mapped file. Empty when the file holds no data for the blob.
+    diff: gradients to write beside the data (snapshot_diff); those in a file are not read.
     """
 
     shape: tuple[int, ...]
     legacy: bool = False
     pieces: tuple[npt.NDArray[Any], ...] = field(default=(), repr=False)
+    diff: FloatArray | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, array: npt.ArrayLike) -> WeightBlob:
+    def of(cls, array: npt.ArrayLike, diff: npt.ArrayLike | None = None) -> WeightBlob:
         """A blob in memory, values as float32; no copy when `array` is float32 in C order."""
         values = np.asarray(array, dtype=np.float32)
-        return cls(values.shape, pieces=(np.ascontiguousarray(values).reshape(-1),))
+        made = None if diff is None else np.ascontiguousarray(diff, dtype="<f4").reshape(-1)
+        return cls(values.shape, pieces=(np.ascontiguousarray(values).reshape(-1),), diff=made)
 
     @property
     def count(self) -> int:

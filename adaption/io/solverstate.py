@@ -1,0 +1,153 @@
+"""SolverState: where a training run stands, binary or HDF5.
+
+Caffe: sgd_solver.cpp (SnapshotSolverStateToBinaryProto, ...ToHDF5 and their Restore...).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from adaption.errors import AdaptionError, FileFormatError
+from adaption.io import wire
+from adaption.io.atomic import atomic_write
+from adaption.io.blobproto import blob_length, read_blob_message, write_blob_message
+from adaption.io.caffemodel_h5 import open_hdf5
+from adaption.io.kinds import kind_of, wrong_kind
+from adaption.io.weights import WeightBlob
+
+__all__ = ["SolverState", "read_state", "write_state"]
+
+_ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4  # SolverState field numbers
+_FIX = "give the .solverstate or .solverstate.h5 that training wrote"
+
+
+@dataclass(frozen=True)
+class SolverState:
+    """What Caffe keeps of a run beside its weights.
+
+    iter: iterations done. learned_net: path of the caffemodel, as written.
+    history: the solver type's own blobs, one or two per parameter.
+    current_step: how many steps the learning rate has taken.
+    """
+
+    iter: int
+    learned_net: str = ""
+    history: Sequence[WeightBlob] = field(default=(), repr=False)
+    current_step: int = 0
+
+
+def read_state(path: str | os.PathLike[str]) -> SolverState:
+    """Read a solver state; binary or HDF5 is told by its content.
+
+    Raises: FileFormatError when the file is missing, truncated, or of another kind (a caffemodel).
+    """
+    kind = kind_of(path)
+    if kind == "hdf5":
+        return _read_hdf5(path)
+    if kind != "binary protobuf":
+        raise wrong_kind(path, kind, "a solver state", _FIX)
+    try:
+        return _read_binary(wire.map_file(path))
+    except FileFormatError as error:
+        raise error.at(file=path) from None
+
+
+def write_state(path: str | os.PathLike[str], state: SolverState) -> None:
+    """Write a solver state, HDF5 when `path` ends in .h5; it appears whole or not at all."""
+    with atomic_write(path, "w+b") as out:
+        if Path(path).suffix == ".h5":
+            _write_hdf5(out, state)
+        else:
+            _write_binary(out, state)
+
+
+def _read_binary(buffer: wire.Buffer) -> SolverState:
+    step = done = 0
+    learned_net = ""
+    history = []
+    numbers = set()
+    for item in wire.walk(buffer):
+        numbers.add((item.number, item.wire))
+        match item.number, item.wire:
+            case 1, wire.VARINT:
+                done = wire.signed(item.value)
+            case 2, wire.LENGTH:
+                learned_net = bytes(buffer[item.start : item.end]).decode(errors="replace")
+            case 3, wire.LENGTH:
+                history.append(read_blob_message(buffer, item.start, item.end))
+            case 4, wire.VARINT:
+                step = wire.signed(item.value)
+    if {(2, wire.LENGTH), (100, wire.LENGTH)} & numbers and (_ITER, wire.VARINT) not in numbers:
+        # NetParameter: layers (V1) or layer, and never an integer as field 1
+        raise FileFormatError("this is a caffemodel, not a solver state", _caffemodel_fix())
+    if (_ITER, wire.VARINT) not in numbers:
+        raise FileFormatError("holds no iteration, so it is no solver state", _FIX)
+    return SolverState(done, learned_net, history, step)
+
+
+def _caffemodel_fix() -> str:
+    return f"{_FIX} beside it; a caffemodel goes to --weights"
+
+
+def _write_binary(out: BinaryIO, state: SolverState) -> None:
+    out.write(wire.encode_field(_ITER, state.iter))
+    if state.learned_net:
+        out.write(wire.encode_field(_LEARNED_NET, os.fsencode(state.learned_net)))
+    for blob in state.history:
+        out.write(wire.encode_tag(_HISTORY, wire.LENGTH) + wire.encode_varint(blob_length(blob)))
+        write_blob_message(out, blob)
+    out.write(wire.encode_field(_CURRENT_STEP, state.current_step))
+
+
+def _read_hdf5(path: str | os.PathLike[str]) -> SolverState:
+    with open_hdf5(path) as file:
+        try:
+            if "iter" not in file or "history" not in file:
+                if "data" in file:
+                    raise FileFormatError(
+                        "this is a caffemodel in HDF5, not a solver state", _caffemodel_fix()
+                    )
+                raise FileFormatError("holds no iteration and history", _FIX)
+            group = file["history"]
+            return SolverState(
+                _whole(file["iter"]),
+                _text(file["learned_net"][()]) if "learned_net" in file else "",
+                [_array(group, i) for i in range(len(group))],
+                _whole(file["current_step"]) if "current_step" in file else 0,
+            )
+        except AdaptionError as error:
+            raise error.at(file=path) from None
+        except (KeyError, ValueError, TypeError, OSError, RuntimeError) as error:
+            raise FileFormatError(
+                f"is a damaged solver state: {error}", "resume from an earlier snapshot", file=path
+            ) from None
+
+
+def _array(group: Any, index: int) -> WeightBlob:
+    values = np.asarray(group[str(index)][()], np.float32)
+    return WeightBlob.of(values)
+
+
+def _whole(item: Any) -> int:
+    return int(np.asarray(item[()]).reshape(-1)[0])
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _write_hdf5(out: BinaryIO, state: SolverState) -> None:
+    with open_hdf5(out, "w") as file:
+        file.create_dataset("iter", data=np.array([state.iter], "<i4"))
+        # H5LTmake_dataset_string: fixed length, the closing zero not counted
+        file.create_dataset("learned_net", data=np.bytes_(os.fsencode(state.learned_net) or b"\0"))
+        file.create_dataset("current_step", data=np.array([state.current_step], "<i4"))
+        group = file.create_group("history")
+        for i, blob in enumerate(state.history):
+            group.create_dataset(str(i), data=blob.array(), dtype="<f4")
