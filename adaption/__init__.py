@@ -38,11 +38,14 @@ if TYPE_CHECKING:
     from adaption.report.inspect import inspect as inspect
     from adaption.report.scores import test as test
     from adaption.report.timing import time as time
+    from adaption.solver import Solver as Solver
+    from adaption.solver import train as train
 
 _MODULE_OF = {
     "AdaptionError": "adaption.errors",
     "FixedPoint": "adaption.numerics",
     "Net": "adaption.net",
+    "Solver": "adaption.solver",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
     "create": "adaption.precision",
@@ -62,6 +65,7 @@ _MODULE_OF = {
     "rewrite_files": "adaption.precision",
     "test": "adaption.report.scores",
     "time": "adaption.report.timing",
+    "train": "adaption.solver",
     "upgrade": "adaption.io.upgrade_file",
     "verify": "adaption.export",
     "write_net": "adaption.io.netfile",

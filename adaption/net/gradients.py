@@ -40,10 +40,8 @@ def _mark_from_parameters(nodes: Sequence[Node]) -> None:
 def _lr_mult(node: Node, index: int) -> float:
     if not node.layer.is_learned(index):
         return 0.0  # statistics (batch_norm_layer.cpp sets lr_mult 0 itself)
-    specs = node.spec.message.param
-    if node.is_paired and not node.runtime.original_semantics:
-        index //= 2  # one spec per weight or bias, as meant; the original maps 1:1 on four blobs
-    return specs[index].lr_mult if index < len(specs) else 1.0
+    spec = node.param_spec(index)
+    return 1.0 if spec is None else spec.lr_mult
 
 
 def _keep_what_reaches_a_loss(nodes: Sequence[Node]) -> None:

@@ -366,9 +366,9 @@ class Net(nn.Module):
         except AdaptionError as error:
             raise error.at(file=self.spec.file) from error.__cause__
 
-    def weights(self) -> Iterator[Any]:
+    def weights(self, *, with_diff: bool = False) -> Iterator[Any]:
         """The layers with their blobs, in caffemodel order; see io.caffemodel.LayerWeights."""
-        return layer_weights(self.nodes)
+        return layer_weights(self.nodes, with_diff=with_diff)
 
     def save(self, path: PathLike) -> None:
         """Write a caffemodel; a name that ends in .h5 gives HDF5."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from adaption.layers.base import Layer, Runtime
 from adaption.net.blob import Blob
 from adaption.net.plan import LayerFormats, is_low_precision
 from adaption.numerics import Format, quantize_, quantize_ste
+
+if TYPE_CHECKING:
+    from adaption.proto import caffe_pb2
 
 __all__ = ["Node", "Tape"]
 
@@ -79,6 +82,17 @@ class Node:
         if self.runtime.original_semantics:
             return self.learns[: len(self.masters)]
         return self.learns[::2]
+
+    def param_spec(self, index: int) -> caffe_pb2.ParamSpec | None:
+        """The `param { }` block that blob `index` obeys, None where the prototxt has none.
+
+        Of a low-precision layer the first is for the weights, the second for the bias, as meant;
+        the original maps them one to one on the four blobs.
+        """
+        specs = self.spec.message.param
+        if self.is_paired and not self.runtime.original_semantics:
+            index //= 2
+        return specs[index] if index < len(specs) else None
 
     def format_of(self, index: int) -> Format | None:
         """Format of master `index`: the weights' for the first, the bias' for the second."""

@@ -148,7 +148,7 @@ def share_weights(nodes: Sequence[Node], sources: Sequence[Node]) -> None:
         blob.share_data(owner)
 
 
-def layer_weights(nodes: Sequence[Node]) -> Iterator[LayerWeights]:
+def layer_weights(nodes: Sequence[Node], *, with_diff: bool = False) -> Iterator[LayerWeights]:
     """Every layer with its blobs, as a caffemodel holds them; rounded blobs are fresh.
 
     Draws no random numbers: a run goes on the same whether it is saved on the way or not.
@@ -161,7 +161,10 @@ def layer_weights(nodes: Sequence[Node]) -> Iterator[LayerWeights]:
         yield LayerWeights(
             node.spec.name,
             node.spec.type,
-            [WeightBlob.of(b.tensor.detach().cpu().numpy()) for b in node.blobs],
+            [
+                WeightBlob.of(b.tensor.detach().cpu().numpy(), b.grad.cpu() if with_diff else None)
+                for b in node.blobs
+            ],
         )
 
 

@@ -1,0 +1,278 @@
+"""Snapshots: weights, solver state, and a sidecar for what Caffe's files cannot carry.
+
+Caffe: Solver::Snapshot, Solver::Restore in solver.cpp; SGDSolver::SnapshotSolverState.
+
+`PREFIX_iter_N.caffemodel` and `PREFIX_iter_N.solverstate` (both `.h5` with snapshot_format HDF5)
+are Caffe's. The sidecar `<solverstate>.json` holds where the data stand and the random numbers of
+every net. The solver state is written last, so that a run that is killed at any moment leaves
+either a whole snapshot or files of one that nothing names yet.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adaption.errors import AdaptionError, FileFormatError, WeightsError
+from adaption.io.atomic import atomic_write
+from adaption.io.caffemodel import read_weights, write_weights
+from adaption.io.kinds import kind_of
+from adaption.io.solverstate import SolverState, read_state, write_state
+from adaption.io.weights import WeightBlob
+from adaption.net import Net
+from adaption.proto import caffe_pb2
+from adaption.solver.updates import UPDATES
+
+if TYPE_CHECKING:
+    from adaption.solver.solver import Solver
+
+__all__ = ["Files", "restore", "save"]
+
+VERSION = 1
+HDF5 = caffe_pb2.SolverParameter.HDF5
+# Solver fields whose change between snapshot and resume is worth a word.
+WATCHED = (
+    *("type", "base_lr", "lr_policy", "gamma", "power", "stepsize", "stepvalue", "max_iter"),
+    *("momentum", "momentum2", "rms_decay", "delta", "weight_decay", "regularization_type"),
+    *("clip_gradients", "iter_size"),
+)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Paths of one snapshot."""
+
+    weights: Path
+    state: Path
+
+    @property
+    def sidecar(self) -> Path:
+        return sidecar_of(self.state)
+
+
+def sidecar_of(state: Path) -> Path:
+    """Where a solver state's sidecar lies."""
+    return state.with_name(state.name + ".json")
+
+
+def save(solver: Solver) -> Files:
+    """Write a snapshot of a solver; see the head of this file for the order.
+
+    Raises: UsageError when the folder of snapshot_prefix is missing.
+    """
+    p = solver.param
+    hdf5 = p.snapshot_format == HDF5
+    stem = f"{p.snapshot_prefix}_iter_{solver.iter}"
+    end = ".h5" if hdf5 else ""
+    files = Files(Path(f"{stem}.caffemodel{end}"), Path(f"{stem}.solverstate{end}"))
+    file_format = "HDF5" if hdf5 else "binary proto"
+    for listener in solver.listeners:
+        listener.snapshotting(os.fspath(files.weights), "weights", file_format)
+    write_weights(
+        files.weights,
+        solver.net.weights(with_diff=p.snapshot_diff),
+        definition=None if hdf5 else _definition(solver.net),
+    )
+    for listener in solver.listeners:
+        listener.snapshotting(os.fspath(files.state), "state", file_format)
+    history = [WeightBlob.of(h.cpu().numpy()) for h in solver.history]
+    with atomic_write(files.sidecar, "w") as out:
+        out.write(json.dumps(_running_state(solver, history), indent=1) + "\n")
+    state = SolverState(solver.iter, os.fspath(files.weights), history, solver.current_step)
+    write_state(files.state, state)
+    return files
+
+
+def _definition(net: Net) -> caffe_pb2.NetParameter:
+    """The net as Caffe stores it with its weights. Caffe: Net::ToProto."""
+    message = caffe_pb2.NetParameter(name=net.name)
+    message.layer.extend(node.spec.message for node in net.nodes)
+    return message
+
+
+def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
+    """Bring a solver to where a snapshot stands; returns whether it had a sidecar.
+
+    Raises: FileFormatError, WeightsError.
+    """
+    path = Path(path)
+    state = read_state(path)
+    own = [tuple(h.shape) for h in solver.history]
+    found = [_shape_for(blob, shape) for blob, shape in zip(state.history, own, strict=False)]
+    if len(state.history) != len(own) or found != own:
+        raise _misfit(solver, [blob.shape for blob in state.history]).at(file=path)
+    sidecar = _read_sidecar(solver, state, path)
+    if state.learned_net:
+        _load(solver, _learned_net(solver, state, path))
+    for target, blob in zip(solver.history, state.history, strict=True):
+        target.copy_(torch.from_numpy(blob.copy().reshape(target.shape)))
+    solver.iter, solver.current_step = state.iter, state.current_step
+    solver.saved = None
+    if sidecar is not None:
+        _tell_changes(solver, sidecar.get("solver", {}))
+        _restore_running_state(solver, sidecar, path)
+    return sidecar is not None
+
+
+def _load(solver: Solver, path: Path) -> None:
+    weights = read_weights(path)
+    solver.net.load(weights)
+
+
+def _shape_for(blob: WeightBlob, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Legacy states store every blob with four axes."""
+    return shape if blob.legacy and blob.count == int(np.prod(shape)) else tuple(blob.shape)
+
+
+def _misfit(solver: Solver, found: Sequence[tuple[int, ...]]) -> WeightsError:
+    count, slots = len(solver.params), solver.update.slots
+    fix = "resume with the solver and the net that wrote this state"
+    if len(found) in (count, 2 * count) and len(found) != count * slots:
+        other = [name for name, kind in UPDATES.items() if kind.slots != slots]
+        fix = f"the state is of another solver type ({', '.join(other)}); " + fix
+    if len(found) != count * slots:
+        return WeightsError(
+            f"the state holds {len(found)} history blobs, {solver.param.type} needs"
+            f" {count * slots} for the {count} parameters of this net",
+            fix,
+        )
+    names = [f"{p.layer}[{p.index}]" for p in solver.params] * slots
+    bad = [
+        f"{name} is {have} in the state, {tuple(own.shape)} in the net"
+        for name, have, own in zip(names, found, solver.history, strict=True)
+        if have != tuple(own.shape)
+    ]
+    return WeightsError(f"history blobs do not fit: {'; '.join(bad[:6])}", fix)
+
+
+def _learned_net(solver: Solver, state: SolverState, path: Path) -> Path:
+    """The caffemodel that a state names: as written, else beside the state (a moved run)."""
+    named = Path(state.learned_net)
+    if named.exists():
+        return named
+    beside = path.parent / named.name
+    if not beside.exists():
+        raise FileFormatError(
+            f"the state's caffemodel {state.learned_net!r} does not exist, nor does"
+            f" {os.fspath(beside)!r}",
+            "put the caffemodel of the same iteration beside the state",
+            file=path,
+        )
+    for listener in solver.listeners:
+        listener.notice(f"{state.learned_net} is not there: taking {beside}")
+    return beside
+
+
+# -- the sidecar -------------------------------------------------------------------------------
+
+
+def _running_state(solver: Solver, history: Sequence[WeightBlob]) -> dict[str, Any]:
+    loss = solver.loss
+    return {
+        "adaption_solver_state": VERSION,
+        "iter": solver.iter,
+        "history_crc32": _checksum(history),
+        "solver": {name: _plain(getattr(solver.param, name)) for name in WATCHED},
+        "loss": {"start": loss.start, "losses": loss.losses, "value": loss.value},
+        "nets": [_net_state(net) for net in _nets(solver)],
+    }
+
+
+def _nets(solver: Solver) -> Iterator[Net]:
+    yield solver.net
+    yield from solver.test_nets
+
+
+def _net_state(net: Net) -> dict[str, Any]:
+    return {
+        "generator": base64.b64encode(net.generator.get_state().numpy().tobytes()).decode(),
+        "layers": {
+            node.spec.name: state
+            for node in net.nodes
+            if (state := node.layer.save_state(node.runtime))
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | str) else list(value)
+
+
+def _checksum(history: Sequence[WeightBlob]) -> int:
+    """Ties a sidecar to its state: of another run's, the momentum differs."""
+    crc = 0
+    for blob in history:
+        for values in blob.chunks():
+            crc = zlib.crc32(values.view(np.uint8).data, crc)
+    return crc
+
+
+def _read_sidecar(solver: Solver, state: SolverState, path: Path) -> dict[str, Any] | None:
+    """The sidecar of a state, None (and a notice) where there is none that belongs to it."""
+    sidecar = sidecar_of(path)
+    if kind_of(sidecar) != "text":
+        why = "has no sidecar"
+    else:
+        try:
+            found = json.loads(sidecar.read_text(encoding="utf-8"))
+            if found["adaption_solver_state"] != VERSION:
+                why = f"has a sidecar of version {found['adaption_solver_state']}"
+            elif (found["iter"], found["history_crc32"]) != (state.iter, _checksum(state.history)):
+                why = "has a sidecar of another snapshot"
+            elif len(found["nets"]) != 1 + len(solver.test_nets):
+                why = "has a sidecar of a solver with other test nets"
+            else:
+                return dict(found)
+        except (ValueError, KeyError, TypeError):
+            why = "has a damaged sidecar"
+    for listener in solver.listeners:
+        listener.notice(
+            f"{path} {why}: data and random numbers start anew, as with Caffe's own snapshots"
+        )
+    return None
+
+
+def _tell_changes(solver: Solver, before: dict[str, Any]) -> None:
+    for name, old in before.items():
+        new = _plain(getattr(solver.param, name, old))
+        if new != old:
+            for listener in solver.listeners:
+                listener.notice(f"{name} was {old} when the snapshot was made, now it is {new}")
+
+
+def _restore_running_state(solver: Solver, sidecar: dict[str, Any], path: Path) -> None:
+    try:
+        loss = sidecar["loss"]
+        solver.loss.start, solver.loss.value = int(loss["start"]), float(loss["value"])
+        solver.loss.losses = [float(v) for v in loss["losses"]][: solver.loss.window]
+        for net, state in zip(_nets(solver), sidecar["nets"], strict=True):
+            _restore_net(net, state)
+    except AdaptionError:
+        raise
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise FileFormatError(
+            f"is damaged: {error!r}",
+            "remove it to resume as Caffe does, with data and random numbers anew",
+            file=sidecar_of(path),
+        ) from None
+
+
+def _restore_net(net: Net, state: dict[str, Any]) -> None:
+    net.generator.set_state(_bytes(state["generator"]))
+    layers = state["layers"]
+    for node in net.nodes:
+        node.layer.load_state(node.runtime, layers.get(node.spec.name, {}))
+
+
+def _bytes(text: str) -> Tensor:
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text), np.uint8).copy())

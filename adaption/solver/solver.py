@@ -1,0 +1,354 @@
+"""Solver: Caffe's training loop on a Net. Caffe: solver.cpp, sgd_solver.cpp."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adaption.errors import AdaptionError, FieldError, UsageError
+from adaption.io.weights import Weights
+from adaption.net import Net
+from adaption.proto import caffe_pb2
+from adaption.solver.listener import Listener, Output
+from adaption.solver.params import Param, learnable
+from adaption.solver.rates import learning_rate
+from adaption.solver.settings import (
+    NetPlan,
+    SolverFile,
+    plan_test_nets,
+    plan_train_net,
+    read_solver,
+)
+from adaption.solver.smoothing import SmoothedLoss
+from adaption.solver.snapshot import Files, restore, save
+from adaption.solver.updates import make_update
+
+__all__ = ["Solver"]
+
+PathLike = str | os.PathLike[str]
+
+
+class Solver:
+    """Trains the net of a solver prototxt as Caffe does: same formulas, same order, same files.
+
+    Args:
+        solver: a solver prototxt path, or a SolverParameter.
+        weights: caffemodels to start from, loaded in turn into the train net and the test nets;
+            without it the solver's own `weights` are.
+        original_semantics: reproduce the original ADaPTION where its behaviour is a defect.
+        seed: of all random numbers; default: the solver's random_seed; without either, drawn.
+        level, stages: added to the solver's train_state.
+        net_options: further keywords of Net (dialect, python_modules, device).
+        listeners: what hears of progress; see Listener. Without one nothing is printed.
+        action: asked after every iteration and test batch for "stop", "snapshot" or None.
+
+    `net` is the train net, `test_nets` the others, `iter` the iterations done. Master weights are
+    the nets' full precision blobs; rounding happens at use, gradients pass straight through.
+
+    Raises: AdaptionError naming file, field or layer when solver, nets or weights do not fit.
+    """
+
+    def __init__(
+        self,
+        solver: PathLike | caffe_pb2.SolverParameter | SolverFile,
+        weights: PathLike | Weights | Sequence[PathLike | Weights] | None = None,
+        *,
+        original_semantics: bool = False,
+        seed: int | None = None,
+        level: int | None = None,
+        stages: Sequence[str] = (),
+        net_options: dict[str, Any] | None = None,
+        listeners: Sequence[Listener] = (),
+        action: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.definition = read_solver(solver)
+        self.param = self.definition.message
+        self.listeners = list(listeners)
+        self.action = action
+        self.iter = 0
+        self.current_step = 0
+        self.loss = SmoothedLoss(self.param.average_loss)
+        self.saved: int | None = None  # iteration of the last snapshot of this run
+        self._stops = False
+        self._resumes = False
+        if seed is None and self.param.random_seed >= 0:
+            seed = self.param.random_seed
+        options = {"original_semantics": original_semantics, **(net_options or {})}
+        with self._at_file():
+            self.update = make_update(self.param)
+        for listener in self.listeners:
+            listener.reading(self.definition)
+        for text in self.definition.notices:
+            self._notice(text)
+        plan = plan_train_net(self.definition, stages=stages, level=level)
+        self.net = self._build(plan, None, seed, options)
+        self.test_nets = [
+            self._build(plan, i, None if seed is None else seed + 1 + i, options)
+            for i, plan in enumerate(plan_test_nets(self.definition))
+        ]
+        self.params: list[Param] = learnable(self.net.nodes)
+        count = self.update.slots * len(self.params)
+        self.history: list[Tensor] = [
+            torch.zeros_like(self.params[i % len(self.params)].blob.tensor.detach())
+            for i in range(count)
+        ]
+        for listener in self.listeners:
+            listener.ready()
+        given = self.param.weights if weights is None else weights
+        for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
+            self.load(one)
+
+    def _build(
+        self, plan: NetPlan, number: int | None, seed: int | None, options: dict[str, Any]
+    ) -> Net:
+        for listener in self.listeners:
+            listener.building(plan, number)
+        for text in plan.notices:
+            self._notice(text)
+        net = Net(plan.spec, phase=plan.spec.phase, seed=seed, **options)
+        for text in net.notices:
+            self._notice(text)
+        for listener in self.listeners:
+            listener.built(plan, net)
+        return net
+
+    @contextmanager
+    def _at_file(self) -> Iterator[None]:
+        try:
+            yield
+        except AdaptionError as error:
+            raise error.at(file=self.definition.file) from None
+
+    def _notice(self, text: str) -> None:
+        for listener in self.listeners:
+            listener.notice(text)
+
+    # -- weights and state -------------------------------------------------------------------
+
+    def load(self, weights: PathLike | Weights) -> None:
+        """Copy weights by layer name into all nets; what the train net misses is told.
+
+        Raises: WeightsError listing what does not fit, FileFormatError when the file is bad.
+        """
+        report = self.net.load(weights)
+        for net in self.test_nets:
+            net.load(weights)
+        name = os.fspath(weights) if isinstance(weights, str | os.PathLike) else weights.file or ""
+        for listener in self.listeners:
+            listener.loaded(name)
+        if report.missing:
+            self._notice(f"{name} has no weights for: {', '.join(report.missing)}")
+
+    def snapshot(self) -> Files:
+        """Write weights, what Caffe's files cannot carry, and last the solver state.
+
+        Each file appears whole or not at all; a solver state is there only when its weights are.
+        Returns: the files' paths.
+        Raises: FieldError without a snapshot_prefix.
+        """
+        with self._at_file():
+            if not self.param.snapshot_prefix:
+                raise FieldError("snapshot_prefix", "", 'a path, as in snapshot_prefix: "run/net"')
+        files = save(self)
+        self.saved = self.iter
+        return files
+
+    def restore(self, path: PathLike) -> None:
+        """Go on from a .solverstate (binary or HDF5), ours or Caffe's, and its caffemodel.
+
+        With the sidecar that `snapshot` writes, data order and random numbers go on, too, and the
+        continuation is bit-equal; without it, as with Caffe's own files, data start anew.
+        Raises: FileFormatError or WeightsError when the files are bad or of another net or type.
+        """
+        self._resumes = restore(self, path)
+        for listener in self.listeners:
+            listener.restored(os.fspath(path))
+
+    # -- training ----------------------------------------------------------------------------
+
+    @property
+    def stops(self) -> bool:
+        """Whether the last run ended early because `action` said so."""
+        return self._stops
+
+    def solve(self, resume: PathLike | None = None) -> None:
+        """Train up to max_iter, with tests and snapshots on the way. Caffe: Solver::Solve."""
+        p = self.param
+        with self._at_file():
+            if not p.HasField("max_iter"):
+                raise FieldError("max_iter", "not set", "the iterations to train for")
+        for listener in self.listeners:
+            listener.solving(self.net.name, p.lr_policy, self.iter, p.max_iter)
+        if resume is not None:
+            self.restore(resume)
+        self.step(p.max_iter - self.iter)
+        # An interrupt asks for a snapshot even where snapshot_after_train is off.
+        if self.saved != self.iter and (
+            self._stops or (p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot))
+        ):
+            self._snapshot_if_possible()
+        if self._stops:
+            for listener in self.listeners:
+                listener.stopped()
+            return
+        if p.display and self.iter % p.display == 0:
+            with torch.no_grad():
+                self.net.forward()
+            smoothed = self.loss.add(self.net.loss(), self.iter)
+            for listener in self.listeners:
+                listener.final_loss(self.iter, smoothed)
+        if p.test_interval and self.iter % p.test_interval == 0:
+            self.test()
+        for listener in self.listeners:
+            listener.done()
+
+    def _snapshot_if_possible(self) -> None:
+        if self.param.snapshot_prefix:
+            self.snapshot()
+        else:
+            self._notice("no snapshot_prefix in the solver: nothing is written at the end")
+
+    def step(self, count: int) -> None:
+        """Train for `count` iterations. Caffe: Solver::Step."""
+        if count < 0:
+            raise UsageError(f"step is given {count} iterations", "allowed: 0 or more")
+        p = self.param
+        self._stops = False
+        if not self._resumes:
+            self.loss.restart(self.iter)
+        self._resumes = False
+        last = self.iter + count
+        while self.iter < last:
+            if (
+                p.test_interval
+                and self.iter % p.test_interval == 0
+                and (self.iter > 0 or p.test_initialization)
+            ):
+                self.test()
+                if self._stops:
+                    return
+            self._iterate()
+            request = self.action()
+            if request == "snapshot" or (p.snapshot and self.iter % p.snapshot == 0):
+                self.snapshot()
+            if request == "stop":
+                self._stops = True
+                return
+
+    def _iterate(self) -> None:
+        p, net = self.param, self.net
+        is_shown = bool(p.display) and self.iter % p.display == 0
+        net.debug_info = net.spec.debug_info or (is_shown and p.debug_info)
+        net.clear_param_diffs()
+        loss = 0.0
+        for _ in range(p.iter_size):
+            with torch.enable_grad():
+                net.forward()
+            loss += net.loss()
+            net.backward()
+        smoothed = self.loss.add(loss / p.iter_size, self.iter)
+        if is_shown:
+            outputs = list(_outputs(net))
+            for listener in self.listeners:
+                listener.trained(self.iter, smoothed, outputs)
+        self.apply_update()
+        self.iter += 1
+        for listener in self.listeners:
+            listener.stepped(self.iter)
+
+    def apply_update(self) -> None:
+        """Turn the parameters' diffs into updates and subtract them; the diffs keep the updates.
+
+        Order as in SGDSolver::ApplyUpdate: clip, normalize by iter_size, regularize, update.
+        """
+        p = self.param
+        before = self.current_step
+        rate, self.current_step = learning_rate(p, self.iter, before)
+        if p.lr_policy == "multistep" and self.current_step != before:
+            for listener in self.listeners:
+                listener.step_taken(self.iter, self.current_step)
+        if p.display and self.iter % p.display == 0:
+            for listener in self.listeners:
+                listener.rate(self.iter, rate)
+        with torch.no_grad():
+            if p.clip_gradients >= 0:
+                self._clip(p.clip_gradients)
+            for i, param in enumerate(self.params):
+                if not param.is_copy:
+                    self._update(param, self.history[i :: len(self.params)], rate)
+
+    def _clip(self, limit: float) -> None:
+        diffs = [param.blob.grad for param in self.params if not param.is_copy]
+        norm = float(sum(float(d.square().sum()) for d in diffs) ** 0.5)
+        if norm > limit:
+            for listener in self.listeners:
+                listener.clipped(norm, limit, limit / norm)
+            for diff in diffs:
+                diff.mul_(limit / norm)
+
+    def _update(self, param: Param, history: Sequence[Tensor], rate: float) -> None:
+        data, diff = param.blob.tensor, param.blob.grad
+        if self.param.iter_size > 1:
+            diff.mul_(1 / self.param.iter_size)
+        decay = self.param.weight_decay * param.decay_mult
+        if decay:
+            is_l2 = self.param.regularization_type == "L2"
+            diff.add_(data if is_l2 else data.sign(), alpha=decay)
+        self.update(diff, history, rate * param.lr_mult, self.iter)
+        data.sub_(diff)
+
+    # -- testing -----------------------------------------------------------------------------
+
+    def test(self) -> None:
+        """Run all test nets on the train net's weights. Caffe: Solver::TestAll."""
+        for number in range(len(self.test_nets)):
+            if not self._stops:
+                self._test(number)
+
+    def _test(self, number: int) -> None:
+        net = self.test_nets[number]
+        for listener in self.listeners:
+            listener.testing(self.iter, number)
+        net.share_with(self.net)
+        count = self.param.test_iter[number]
+        sums: list[float] = []
+        loss = 0.0
+        outputs: list[Output] = []
+        for _ in range(count):
+            request = self.action()
+            if request == "snapshot":
+                self.snapshot()
+            elif request == "stop":
+                self._stops = True
+                for listener in self.listeners:
+                    listener.test_interrupted()
+                return
+            with torch.no_grad():
+                net.forward()
+            outputs = list(_outputs(net))
+            sums = [a + o.value for a, o in zip(sums or [0.0] * len(outputs), outputs, strict=True)]
+            loss += net.loss()
+        means = [
+            Output(o.name, total / count, o.loss_weight)
+            for o, total in zip(outputs, sums, strict=True)
+        ]
+        for listener in self.listeners:
+            mean = loss / count if self.param.test_compute_loss else None
+            listener.tested(self.iter, number, means, mean)
+
+
+def _outputs(net: Net) -> Iterator[Output]:
+    """Every value of every output blob, in Caffe's order."""
+    weights = {
+        top: weight
+        for node in net.nodes
+        for top, weight in zip(node.spec.tops, node.loss_weights, strict=True)
+    }
+    for name in net.outputs:
+        for value in net.blobs[name].tensor.detach().flatten().tolist():
+            yield Output(name, value, weights.get(name, 0.0))
