@@ -22,19 +22,37 @@ from adaption.pycaffe.mode import (
 from adaption.pycaffe.net import Net
 from adaption.pycaffe.net_spec import NetSpec, layers, params, to_proto
 from adaption.pycaffe.python_layer import Layer
+from adaption.pycaffe.solver import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    Solver,
+    get_solver,
+)
 
 __all__ = [
     "TEST",
     "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
     "Classifier",
     "Detector",
     "Layer",
+    "NesterovSolver",
     "Net",
     "NetSpec",
+    "RMSPropSolver",
+    "SGDSolver",
+    "Solver",
     "allow_python",
     "caffe_pb2",
     "coord_map",
     "draw",
+    "get_solver",
     "io",
     "layer_type_list",
     "layers",

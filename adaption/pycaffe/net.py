@@ -67,6 +67,14 @@ class Net:
         )
         self._index()
 
+    @classmethod
+    def around(cls, net: CoreNet) -> Net:
+        """The facade of a net that is there already: a solver's."""
+        made = cls.__new__(cls)
+        made._net = net
+        made._index()
+        return made
+
     def _index(self) -> None:
         net = self._net
         self.blobs: OrderedDict[str, Blob] = OrderedDict(net.blobs)
