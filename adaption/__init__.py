@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adaption.errors import AdaptionError as AdaptionError
     from adaption.export import export_onnx as export_onnx
     from adaption.export import verify as verify
+    from adaption.export.targets import export_net as export_net
     from adaption.io.caffemodel import read_weights as read_weights
     from adaption.io.caffemodel import write_weights as write_weights
     from adaption.io.netfile import read_net as read_net
@@ -51,6 +52,7 @@ _MODULE_OF = {
     "create": "adaption.precision",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
+    "export_net": "adaption.export.targets",
     "export_onnx": "adaption.export",
     "extract": "adaption.precision",
     "fold_batch_norm": "adaption.precision",

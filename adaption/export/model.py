@@ -118,9 +118,17 @@ class Model:
 
 
 def build_model(
-    net: Net, selection: Selection, *, style: str, batch: int | None, opset: int | None = None
+    net: Net,
+    selection: Selection,
+    *,
+    style: str,
+    batch: int | None,
+    opset: int | None = None,
+    input_formats: Mapping[str, FixedPoint] | None = None,
 ) -> Model:
     """Lower the layers of `selection`; without `opset`, for the oldest that the style can do with.
+
+    `input_formats` are of inputs that are to be rounded before the first layer.
 
     With `batch` None the layers are lowered at two batch sizes: where both give the same
     operators and constants, the model takes any.
@@ -128,11 +136,18 @@ def build_model(
     Raises: AdaptionError naming file and layer when a layer cannot be lowered.
     """
     writer = STYLES[style]()
-    needed = writer.opset(_formats(selection))
+    formats = input_formats or {}
+    needed = writer.opset([*_formats(selection), *formats.values()])
     if opset is not None and opset < needed:
         raise UsageError(
             f"opset is {opset}, style {style} needs {needed} or later for the formats of this net",
             f"give opset {needed}",
+        )
+    unknown = [name for name in formats if name not in selection.inputs]
+    if unknown:
+        raise UsageError(
+            f"input formats are given for {', '.join(map(repr, unknown))}",
+            f"the model's inputs are {', '.join(map(repr, selection.inputs))}",
         )
     own = {name: net.blobs[name].shape for name in selection.inputs}
     size = next((shape[0] for shape in own.values() if shape), 1)
@@ -141,7 +156,7 @@ def build_model(
 
     def lowered_at(n: int) -> _Lowered:
         shapes = {k: (n, *s[1:]) if k in batched else s for k, s in own.items()}
-        return _Lowered(selection, writer, rounded, shapes)
+        return _Lowered(selection, writer, rounded, shapes, formats)
 
     try:
         first = lowered_at(batch or size)
@@ -188,6 +203,7 @@ class _Lowered:
         style: Style,
         rounded: Sequence[Sequence[Tensor]],
         shapes: Mapping[str, Shape],
+        input_formats: Mapping[str, FixedPoint],
     ) -> None:
         tops = [blob for m in selection.members for blob in m.spec.tops]
         self.graph = OnnxGraph(reserved=[*shapes, *tops])
@@ -198,6 +214,10 @@ class _Lowered:
         self._inputs = set(shapes)
         self._latest = {name: name for name in shapes}  # blob -> the value it has so far
         self._blobs: dict[tuple[int, Format | None], str] = {}
+        for name, fmt in input_formats.items():
+            with self.graph.scope(f"{name}/input"):
+                self._latest[name] = style.activation(self.graph, name, fmt)
+            self.graph.shapes[self._latest[name]] = shapes[name]
         for member, blobs in zip(selection.members, rounded, strict=True):
             spec = member.spec
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import onnx
 
 from adaption.errors import UsageError
+from adaption.export.images import ImageInput, embed_images
 from adaption.export.model import OPSETS, Model, build_model
 from adaption.export.selection import select
 from adaption.export.style_table import STYLES
 from adaption.io.atomic import atomic_write
 from adaption.net import Net
+from adaption.numerics import FixedPoint
 
 __all__ = ["ExportReport", "export_onnx"]
 
@@ -82,6 +84,8 @@ def export_onnx(
     style: str = "float",
     batch: int | None = None,
     opset: int | None = None,
+    images: ImageInput | None = None,
+    input_formats: Mapping[str, FixedPoint] | None = None,
 ) -> ExportReport:
     """Write `net` as an ONNX model that computes the same.
 
@@ -103,6 +107,9 @@ def export_onnx(
             the net's own.
         opset: 18 to 21; by default the oldest that will do. onnxruntime 1.17 and later run 18 to
             20, 1.18 and later 21.
+        images: let the model take images and preprocess them; for nets of one input.
+        input_formats: round inputs of these names, as an LPAct behind them would, so that the
+            first layer gets codes.
     Raises: LayerError naming a layer that has no ONNX form (random rounding of activations, a
         layer type without one); UsageError on a bad argument, or when the model exceeds 2 GiB.
     """
@@ -112,8 +119,20 @@ def export_onnx(
         raise UsageError(f"opset is {opset}, allowed: {OPSETS[0]}..{OPSETS[-1]}")
     if batch is not None and batch < 1:
         raise UsageError(f"batch is {batch}, allowed: 1 or more")
-    built = build_model(net, select(net), style=style, batch=batch, opset=opset)
-    data = _serialized(built, path)
+    built = build_model(
+        net, select(net), style=style, batch=batch, opset=opset, input_formats=input_formats
+    )
+    _check_size(built, path)
+    model = built.proto()
+    if images is not None:
+        if len(built.inputs) != 1:
+            raise UsageError(
+                f"the model has inputs {', '.join(map(repr, built.inputs))}, allowed with images:"
+                " one",
+                "preprocess outside the model",
+            )
+        embed_images(model, next(iter(built.inputs)), images)
+    data = model.SerializeToString(deterministic=True)
     onnx.checker.check_model(data, full_check=True)
     with atomic_write(path) as out:
         out.write(data)
@@ -123,15 +142,22 @@ def export_onnx(
         opset=built.opset,
         size_bytes=len(data),
         batch=built.batch,
-        inputs=built.inputs,
+        inputs=_shapes(model.graph.input),
         outputs=built.outputs,
         values={x.name: tuple(t for t in x.tops if t) for x in built.layers},
         left_out=built.selection.left_out,
-        notes=built.notes,
+        notes=(*built.notes, *(images.notes() if images else ())),
     )
 
 
-def _serialized(built: Model, path: str | os.PathLike[str]) -> bytes:
+def _shapes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, tuple[int | str | None, ...]]:
+    return {
+        v.name: tuple(d.dim_param or d.dim_value or None for d in v.type.tensor_type.shape.dim)
+        for v in values
+    }
+
+
+def _check_size(built: Model, path: str | os.PathLike[str]) -> None:
     if built.constants_bytes > MOST_BYTES:
         raise UsageError(
             f"the model holds {built.constants_bytes / 2**30:.1f} GiB of constants, an ONNX file"
@@ -139,5 +165,3 @@ def _serialized(built: Model, path: str | os.PathLike[str]) -> bytes:
             "export the net in parts: Net(..., end=LAYER), and a prototxt that begins there",
             file=path,
         )
-    data: bytes = built.proto().SerializeToString(deterministic=True)
-    return data

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from adaption.errors import FileFormatError
+from adaption.export.images import without_images
 from adaption.export.onnx_graph import Array
 from adaption.io.kinds import kind_of, wrong_kind
 
@@ -51,6 +52,7 @@ class ModelFile:
             raise wrong_kind(path, kind, "an ONNX model")
         try:
             self.proto = onnx.load(path)
+            without_images(self.proto)
             self.size_bytes = self.path.stat().st_size
             props = {p.key: p.value for p in self.proto.metadata_props}
             layers = json.loads(props["adaption.layers"])

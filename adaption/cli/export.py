@@ -1,0 +1,120 @@
+"""Write a net for another tool: ONNX in several styles, or a caffemodel with weights on their grid
+that plain Caffe and OpenCV run. Each target says what it had to leave out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from typing import Any
+
+from adaption.cli.options import (
+    add_input_flag,
+    add_net_flags,
+    add_output_flags,
+    add_preprocessing_flags,
+    shape_of,
+    transform_of,
+)
+from adaption.errors import FieldError, UsageError
+
+HELP = "write a net as ONNX, plain caffemodel, ..."
+EXAMPLE = (
+    "  adaption export net_lp.prototxt net_lp.caffemodel --to onnx --style qdq -o net_int8.onnx\n"
+    "  adaption export net_lp.prototxt net_lp.caffemodel --to caffemodel -o baked.caffemodel\n"
+    "  adaption export deploy.prototxt net.caffemodel --to onnx --embed-preprocessing \\\n"
+    "      --image-layout NHWC --image-order RGB --mean-value 104,117,123"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net", help="prototxt of the net")
+    parser.add_argument("weights", help="caffemodel, binary or HDF5")
+    parser.add_argument(
+        "--to", required=True, metavar="TARGET", help="onnx, caffemodel, ...; a wrong one lists all"
+    )
+    parser.add_argument(
+        "-o", "--out", metavar="OUT", help="what to write (default: named after NET)"
+    )
+    onnx = parser.add_argument_group("onnx")
+    onnx.add_argument("--style", metavar="NAME", help="float (default), qdq, qonnx")
+    onnx.add_argument("--batch", type=int, metavar="N", help="fix the batch size")
+    onnx.add_argument("--opset", type=int, metavar="N", help="default: the oldest that will do")
+    onnx.add_argument(
+        "--input-format",
+        action="append",
+        default=[],
+        metavar="BLOB=Qm.f",
+        help="round an input as it comes in, so that the first layer gets codes",
+    )
+    onnx.add_argument(
+        "--embed-preprocessing",
+        action="store_true",
+        help="take images; channel order, mean and scale (flags below) become part of the model",
+    )
+    onnx.add_argument("--image-layout", choices=("NCHW", "NHWC"), help="default NCHW")
+    onnx.add_argument("--image-type", choices=("uint8", "float32"), help="default uint8")
+    onnx.add_argument("--image-order", choices=("BGR", "RGB"), help="as images come in: BGR")
+    add_net_flags(parser)
+    add_input_flag(parser)
+    add_preprocessing_flags(parser)
+    add_output_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from adaption.export.targets import export_net
+
+    made = export_net(
+        args.net,
+        args.weights,
+        to=args.to,
+        out=args.out,
+        net_options={
+            "level": args.level,
+            "stages": [s for s in args.stage.split(",") if s],
+            "dialect": args.dialect,
+            "end": args.end,
+            "python_modules": args.allow_python,
+            "input_shapes": dict(shape_of(text) for text in args.input),
+        },
+        style=args.style,
+        batch=args.batch,
+        opset=args.opset,
+        images=_images(args),
+        input_formats=dict(map(_input_format, args.input_format)) or None,
+    )
+    if args.json:
+        print(json.dumps(made.to_dict(), indent=2))
+        return 0
+    print(made)
+    if not args.quiet and made.next:
+        print(f"next: adaption {shlex.join(made.next)}")
+    return 0
+
+
+def _images(args: argparse.Namespace) -> Any:
+    """The ImageInput that the flags describe, None when no images are to go in."""
+    transform = transform_of(args)
+    given = {"layout": args.image_layout, "dtype": args.image_type, "order": args.image_order}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if not args.embed_preprocessing:
+        if chosen or transform is not None:
+            raise UsageError(
+                "preprocessing is given, and is not to be part of the model",
+                "add --embed-preprocessing, or leave those flags out",
+            )
+        return None
+    from adaption.data import Transform
+    from adaption.export.images import ImageInput
+
+    return ImageInput(transform or Transform(), **chosen)
+
+
+def _input_format(text: str) -> tuple[str, Any]:
+    from adaption.numerics import FixedPoint
+
+    name, separator, form = text.rpartition("=")
+    if not separator or not name:
+        raise FieldError("--input-format", text, "BLOB=Qm.f", "write --input-format data=Q9.-1")
+    return name, FixedPoint.q(form)
