@@ -43,7 +43,7 @@ setup(
         "numpy>=1.26",
         "onnx>=1.16",
         "onnxruntime>=1.18",
-        "pillow>=10",
+        "pillow>=10.1",
         "protobuf>=4.25",
         "rich>=13",
         "torch>=2.2",

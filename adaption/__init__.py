@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from adaption.report.devices import device_query as device_query
     from adaption.report.draw import draw as draw
     from adaption.report.inspect import inspect as inspect
+    from adaption.report.plot_log import plot_log as plot_log
     from adaption.report.scores import test as test
     from adaption.report.timing import time as time
+    from adaption.report.training_log import read_log as read_log
     from adaption.solver import Solver as Solver
     from adaption.solver import train as train
 
@@ -59,8 +61,10 @@ _MODULE_OF = {
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",
     "measure": "adaption.job",
+    "plot_log": "adaption.report.plot_log",
     "propose": "adaption.precision",
     "quantize": "adaption.job",
+    "read_log": "adaption.report.training_log",
     "read_net": "adaption.io.netfile",
     "read_weights": "adaption.io.caffemodel",
     "rewrite": "adaption.precision",

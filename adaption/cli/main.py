@@ -25,6 +25,7 @@ VERBS = (
     "export",
     "extract",
     "inspect",
+    "plot-log",
     "quantize",
     "rewrite",
     "test",
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"adaption {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in VERBS:
-        _add_verb(verbs, name, import_module(f"adaption.cli.{name}"))
+        _add_verb(verbs, name, import_module(f"adaption.cli.{name.replace('-', '_')}"))
     return parser
 
 
