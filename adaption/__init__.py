@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from adaption.precision import convert as convert
     from adaption.precision import convert_file as convert_file
     from adaption.precision import create as create
+    from adaption.precision import edit as edit
+    from adaption.precision import edit_file as edit_file
     from adaption.precision import extract as extract
     from adaption.precision import fold_batch_norm as fold_batch_norm
     from adaption.precision import propose as propose
@@ -54,6 +56,8 @@ _MODULE_OF = {
     "create": "adaption.precision",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
+    "edit": "adaption.precision",
+    "edit_file": "adaption.precision",
     "export_net": "adaption.export.targets",
     "export_onnx": "adaption.export",
     "extract": "adaption.precision",

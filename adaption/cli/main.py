@@ -22,6 +22,7 @@ VERBS = (
     "create",
     "device_query",
     "draw",
+    "edit",
     "export",
     "extract",
     "inspect",

@@ -3,6 +3,7 @@
 from adaption.precision.convert import convert, convert_file
 from adaption.precision.descriptor_create import create
 from adaption.precision.descriptor_extract import extract
+from adaption.precision.edit import edit, edit_file
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import Measurement, measure_net
 from adaption.precision.propose import Proposal, propose
@@ -15,6 +16,8 @@ __all__ = [
     "convert",
     "convert_file",
     "create",
+    "edit",
+    "edit_file",
     "extract",
     "fold_batch_norm",
     "measure_net",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from adaption.errors import FieldError
 from adaption.graph import LayerSpec
 from adaption.io import prototxt
 from adaption.io.prototxt import Block, Field
@@ -18,6 +19,7 @@ from adaption.proto import caffe_pb2
 __all__ = ["fits_lpfp", "formats_of", "lp_act", "make_float", "set_formats", "text_of"]
 
 SCHEMES = {"half_away": "DETERMINISTIC", "stochastic": "STOCHASTIC"}
+NUMBER_DEFAULTS = {"rounding": "HALF_AWAY", "is_signed": "true", "range": "SYMMETRIC"}
 POINTS = ("weight", "bias", "activation")  # of precision_param, as far as a net computes them
 
 
@@ -51,12 +53,14 @@ def set_formats(
     bias: FixedPoint | None = None,
     activation: FixedPoint | None = None,
 ) -> None:
-    """Make a layer's text say these formats; None is float.
+    """Make a layer's text say these formats; None is float. What says them already stays.
 
     A weight in fixed point makes Convolution and InnerProduct their low-precision twins.
     """
     kind = block.first("type")
     assert kind is not None
+    if kind.string not in TWINS and _says(block, LayerFormats(weight, bias, activation)):
+        return
     if weight is not None and kind.string in TWINS:
         kind.set(prototxt.quote(TWINS[kind.string]))
     points = {"weight": weight, "bias": bias, "activation": activation}
@@ -74,6 +78,13 @@ def set_formats(
     else:
         _remove(block, "lpfp_param")
     _set_precision(block, rest)
+
+
+def _says(block: Block, wanted: LayerFormats) -> bool:
+    try:
+        return formats_of(block) == wanted
+    except FieldError:  # bits out of range, to be replaced
+        return False
 
 
 def make_float(block: Block) -> None:
@@ -147,11 +158,13 @@ def _set_number(field: Field, fmt: FixedPoint) -> None:
     for item in new.block.fields:
         have = field.block.first(item.name)
         if have is None:
-            field.block.append(item.text)
+            if item.string != NUMBER_DEFAULTS.get(item.name):
+                field.block.append(item.text)
         elif have.string != item.string:
             have.set(item.string)
     for have in field.block.fields:
-        if new.block.first(have.name) is None:
+        is_default = have.name in NUMBER_DEFAULTS and have.string == NUMBER_DEFAULTS[have.name]
+        if new.block.first(have.name) is None and not is_default:
             have.remove()
 
 

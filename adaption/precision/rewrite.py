@@ -25,7 +25,7 @@ from adaption.precision.rules import Choice
 from adaption.precision.sites import Site, quantization_sites
 from adaption.precision.splice import splice_out
 
-__all__ = ["file_sites", "fresh_document", "matches", "rewrite", "uniform_plan"]
+__all__ = ["file_sites", "fresh_document", "matches", "rewrite", "uniform_plan", "unused_name"]
 
 PathLike = str | os.PathLike[str]
 
@@ -81,7 +81,7 @@ def rewrite(
                 set_formats(item.block, weight=weight, bias=formats.get(Point(name, "bias")))
         result = formats.get(Point(name, "activation"))
         if result is not None:
-            act = _unused(f"{name}_lpact", taken)
+            act = unused_name(f"{name}_lpact", taken)
             for item in by_name[places[name]]:
                 present = _lp_act_behind(fields, item)
                 if present is None:
@@ -184,7 +184,7 @@ def _lp_act_behind(fields: list[Field], place: Field) -> Field | None:
     return None
 
 
-def _unused(name: str, taken: set[str]) -> str:
+def unused_name(name: str, taken: set[str]) -> str:
     """`name`, numbered when another layer has it; taken from now on."""
     made, count = name, 1
     while made in taken:

@@ -1,0 +1,301 @@
+"""Set precisions in a prototxt that is there already; only the lines that change are touched."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import unified_diff
+
+from adaption.errors import AdaptionError, FieldError, LayerError
+from adaption.graph import NetState, build_spec
+from adaption.io import prototxt
+from adaption.io.netfile import NetFile, from_document, read_net, write_net
+from adaption.io.prototxt import Document, Field
+from adaption.io.prototxt_values import nearest_name
+from adaption.net.plan import LP_TYPES
+from adaption.numerics import FixedPoint
+from adaption.numerics.rounding import ROUNDINGS
+from adaption.precision.format_text import formats_of, lp_act, make_float, set_formats, text_of
+from adaption.precision.proposal import Proposal
+from adaption.precision.rewrite import file_sites, fresh_document, matches, unused_name
+from adaption.precision.sites import (
+    ACTIVATION_TYPES,
+    AFFINE_TYPES,
+    WEIGHT_TYPES,
+    following_alone,
+)
+from adaption.precision.splice import splice_out
+
+__all__ = ["Change", "Edited", "edit", "edit_file"]
+
+PathLike = str | os.PathLike[str]
+
+KINDS = ("weight", "bias", "activation", "rounding", "round_bias")
+CONVENTIONS = ("sign-included", "sign-excluded")
+ON_THE_WAY = (*AFFINE_TYPES, *ACTIVATION_TYPES, "Dropout", "Pooling", "LPAct")
+EXAMPLE = "write conv*:weight=Q2.14, fc6:activation=Q5.11 or all:rounding=stochastic"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One point of one layer: formats in words, "float" for none."""
+
+    layer: str
+    kind: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.kind} {self.old} -> {self.new}"
+
+
+@dataclass(frozen=True)
+class Edited:
+    """The net, what changed in it, and the change as a unified diff."""
+
+    net: NetFile
+    changes: tuple[Change, ...]
+    diff: str
+
+
+@dataclass(frozen=True)
+class _Request:
+    pattern: str
+    kind: str
+    value: FixedPoint | str | None  # a format (None: float), a rounding, "true" or "false"
+    is_whole: bool = False  # the format says the rounding too
+
+
+def edit_file(
+    net: PathLike,
+    requests: Sequence[str] = (),
+    *,
+    plan: Proposal | PathLike | None = None,
+    import_names: str = "sign-included",
+    out: PathLike | None = None,
+    dry_run: bool = False,
+) -> Edited:
+    """Edit a prototxt in place, or into `out`; with `dry_run` nothing is written. See `edit`."""
+    made = edit(net, requests, plan=plan, import_names=import_names)
+    if not dry_run and (made.changes or out is not None):
+        write_net(made.net, net if out is None else out)
+    return made
+
+
+def edit(
+    net: NetFile | PathLike,
+    requests: Sequence[str] = (),
+    *,
+    plan: Proposal | PathLike | None = None,
+    import_names: str = "sign-included",
+) -> Edited:
+    """The net with other precisions.
+
+    Args:
+        requests: `LAYER:POINT=VALUE`, applied in order. LAYER is a name, a pattern (`conv*`), or
+            `all` for every layer that is low precision already. POINT and VALUE: weight, bias or
+            activation and Qm.f or "float"; rounding and deterministic, stochastic, half_even or
+            floor; round_bias and true or false. A weight format makes a plain layer a
+            low-precision one; the activation of a weight layer is that of the LPAct behind it,
+            which is put in where there is none.
+        plan: formats to set first, as `propose` gives them.
+        import_names: "sign-excluded" for files from before ADaPTION counted the sign bit in bd
+            (names such as LP_VGG16_5_10): every bd of the file is raised by one, and a VALUE
+            written 5_10 means Q6.10. By default 5_10 means Q5.10.
+    Raises: FieldError on a request that does not parse; LayerError when one fits no layer.
+    """
+    if import_names not in CONVENTIONS:
+        raise FieldError("import_names", import_names, ", ".join(CONVENTIONS))
+    if not isinstance(net, NetFile):
+        net = read_net(net)
+    excluded = import_names == "sign-excluded"
+    document = fresh_document(net)
+    editor = _Editor(document, net.file)
+    if excluded:
+        editor.count_the_sign()
+    if plan is not None:
+        chosen = plan if isinstance(plan, Proposal) else Proposal.load(plan)
+        for point, fmt in chosen.plan.items():
+            editor.apply(_Request(_escaped(point.layer), point.kind, fmt, is_whole=True))
+    for text in requests:
+        editor.apply(_parse(text, excluded))
+    new = document.text()
+    name = net.file or "net.prototxt"
+    old_lines, new_lines = (t.splitlines(keepends=True) for t in (net.text(), new))
+    diff = "".join(unified_diff(old_lines, new_lines, name, name))
+    return Edited(from_document(prototxt.parse(new, net.file)), tuple(editor.changes), diff)
+
+
+def _parse(text: str, excluded: bool) -> _Request:
+    found = re.fullmatch(r"(.+):(\w+)=(.+)", text)
+    if found is None or found[2] not in KINDS:
+        raise FieldError("change", text, f"LAYER:POINT=VALUE, POINT one of {', '.join(KINDS)}",
+                         EXAMPLE)  # fmt: skip
+    pattern, kind, value = found.groups()
+    if kind == "rounding":
+        named = {"deterministic": "half_away"}.get(value, value)
+        if named not in ROUNDINGS:
+            raise FieldError("rounding", value, ", ".join(("deterministic", *ROUNDINGS)))
+        return _Request(pattern, kind, named)
+    if kind == "round_bias":
+        if value not in ("true", "false"):
+            raise FieldError("round_bias", value, "true, false")
+        return _Request(pattern, kind, value)
+    if value == "float":
+        return _Request(pattern, kind, None)
+    if old := re.fullmatch(r"(\d+)_(\d+)", value):
+        m, f = int(old[1]) + excluded, int(old[2])
+        return _Request(pattern, kind, FixedPoint(m + f, f))
+    return _Request(pattern, kind, FixedPoint.q(value))
+
+
+def _escaped(name: str) -> str:
+    """A pattern that fits this name alone."""
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+class _Editor:
+    """Applies requests to a document and keeps the list of what changed."""
+
+    def __init__(self, document: Document, file: str | None) -> None:
+        self.document = document
+        self.file = file
+        self.changes: list[Change] = []
+
+    @property
+    def layers(self) -> list[Field]:
+        return self.document.root.all("layer")
+
+    def count_the_sign(self) -> None:
+        for item in self.layers:
+            for param in item.block.all("lpfp_param"):
+                bd = param.block.first("bd")
+                if bd is not None and bd.string.isdecimal():
+                    name, old = text_of(item.block, "name"), bd.string
+                    bd.set(str(int(old) + 1))
+                    self.changes.append(Change(name, "bd", old, bd.string))
+
+    def apply(self, request: _Request) -> None:
+        chosen = list(self._chosen(request))
+        if not chosen:
+            names = tuple(text_of(item.block, "name") for item in self.layers)
+            near = nearest_name(request.pattern, names)
+            raise LayerError(
+                f'no layer for "{request.pattern}:{request.kind}"'
+                + (f', did you mean "{near}"?' if near else ""),
+                "name a weight layer, or for activation and rounding an LPAct; see"
+                " adaption inspect",
+            ).at(file=self.file)
+        for item in chosen:
+            try:
+                self._set(item, request)
+            except AdaptionError as error:
+                raise error.at(
+                    file=self.file, layer=text_of(item.block, "name"),
+                    layer_type=text_of(item.block, "type"),
+                ) from None  # fmt: skip
+
+    def _chosen(self, request: _Request) -> Iterator[Field]:
+        """The layers that a request is about: for an activation, its LPAct where there is one."""
+        acts = []
+        now = from_document(prototxt.parse(self.document.text(), self.file))
+        for item in self.layers:
+            name, kind = text_of(item.block, "name"), text_of(item.block, "type")
+            is_low = kind in LP_TYPES or item.block.first("precision_param") is not None
+            if not (is_low if request.pattern == "all" else matches(name, [request.pattern])):
+                continue
+            if request.kind == "rounding":
+                if is_low:
+                    yield item
+            elif kind == "LPAct":
+                if request.kind == "activation":
+                    acts.append(name)
+            elif kind in WEIGHT_TYPES:
+                if request.kind != "activation":
+                    yield item
+                elif (act := _act_behind(now, name)) is not None:
+                    acts.append(act)
+                elif request.pattern != "all" and request.value is not None:
+                    yield from self._insert(now, name, request)
+        for name in dict.fromkeys(acts):
+            yield from (item for item in self.layers if text_of(item.block, "name") == name)
+
+    def _insert(self, now: NetFile, name: str, request: _Request) -> Iterator[Field]:
+        """Put LPAct layers behind a weight layer; nothing is left to be set then."""
+        places = {s.weight.name: s.result.name for s in file_sites(now) if s.result}
+        place = places.get(name, name)
+        act = unused_name(f"{name}_lpact", {text_of(x.block, "name") for x in self.layers})
+        assert isinstance(request.value, FixedPoint)
+        for item in self.layers:
+            if text_of(item.block, "name") == place:
+                self.document.root.insert_after(item, lp_act(act, item.block, request.value))
+        self.changes.append(Change(act, "activation", "float", str(request.value)))
+        yield from (item for item in self.layers if text_of(item.block, "name") == act)
+
+    def _set(self, item: Field, request: _Request) -> None:
+        block, kind = item.block, request.kind
+        found = formats_of(block)
+        formats: dict[str, FixedPoint | None] = {
+            name: fmt if isinstance(fmt := getattr(found, name), FixedPoint) else None
+            for name in ("weight", "bias", "activation")
+        }
+        new = _updated(formats, request)
+        for name, fmt in new.items():
+            if fmt != formats[name]:
+                self.changes.append(
+                    Change(text_of(block, "name"), name, _shown(formats[name]), _shown(fmt))
+                )
+        if kind == "activation" and request.value is None and text_of(block, "type") == "LPAct":
+            splice_out(self.document.root, item)
+        elif new["weight"] is None and formats["weight"] is not None:
+            make_float(block)
+            set_formats(block, bias=new["bias"], activation=new["activation"])
+        elif new != formats:
+            set_formats(block, **new)
+
+
+def _act_behind(net: NetFile, name: str) -> str | None:
+    """The first LPAct that follows a weight layer alone, in any phase."""
+    for phase in ("TEST", "TRAIN"):
+        spec = build_spec(net.message, NetState(phase), file=net.file, lines=net.lines)
+        for i, item in enumerate(spec.layers):
+            if item.name == name:
+                behind = following_alone(spec, i, ON_THE_WAY)
+                acts = [x.name for x in behind if x.type == "LPAct"]
+                if acts:
+                    return acts[0]
+    return None
+
+
+def _updated(
+    formats: Mapping[str, FixedPoint | None], request: _Request
+) -> dict[str, FixedPoint | None]:
+    new = dict(formats)
+    value = request.value
+    if request.kind == "rounding":
+        for name, fmt in formats.items():
+            if fmt is not None:
+                new[name] = replace(fmt, rounding=str(value))
+    elif request.kind == "round_bias":
+        if value == "true" and formats["weight"] is None:
+            raise FieldError("round_bias", "true", "a layer whose weights have a format", EXAMPLE)
+        new["bias"] = formats["weight"] if value == "true" else None
+    else:
+        old = formats[request.kind]
+        if isinstance(value, FixedPoint):
+            # The way of rounding and the range stay; a bias shares what its weights have.
+            like = old or formats["weight"] or formats["activation"]
+            if like is not None and not request.is_whole:
+                value = replace(value, rounding=like.rounding)
+        new[request.kind] = value if isinstance(value, FixedPoint) else None
+        if request.kind == "weight" and formats["bias"] is not None and old == formats["bias"]:
+            new["bias"] = new["weight"]  # as ADaPTION's round_bias: true has it
+    return new
+
+
+def _shown(fmt: FixedPoint | None) -> str:
+    if fmt is None:
+        return "float"
+    return str(fmt) if fmt.rounding == "half_away" else f"{fmt} {fmt.rounding}"
