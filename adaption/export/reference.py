@@ -14,7 +14,7 @@ from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 from adaption.numerics import Format
 
-__all__ = ["LayerRun", "run_layers"]
+__all__ = ["LayerRun", "run_layers", "without_activation"]
 
 Drawn = Mapping[str, Sequence[Tensor]]  # layer -> its blobs, where rounding drew them at random
 
@@ -48,7 +48,7 @@ def run_layers(
     latest = dict(inputs)
     for member in selection.members:
         bottoms = [latest[b] for b in member.spec.bottoms]
-        node = _without_activation(member.node, (drawn or {}).get(member.spec.name))
+        node = without_activation(member.node, (drawn or {}).get(member.spec.name))
         # Before the float32 pass, so that a layer that updates its blobs is given the same ones.
         exact = _in_double(node, bottoms) if in_double else None
         before = node.forward(bottoms, record=False)
@@ -65,7 +65,7 @@ def _rounded(x: Tensor, fmt: Format | None, node: Node) -> Tensor:
     return x if fmt is None else fmt.quantize(x, node.runtime.generator)
 
 
-def _without_activation(node: Node, drawn: Sequence[Tensor] | None) -> Node:
+def without_activation(node: Node, drawn: Sequence[Tensor] | None) -> Node:
     """A copy of `node` that hands out its tops unrounded and leaves the net's blobs alone."""
     if drawn is not None:
         copies = 2 if node.is_paired else 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from adaption.errors import LayerError
-from adaption.layers.base import Layer, Lowering, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, layer
 
 
 @layer("AbsVal")
@@ -21,6 +21,9 @@ class AbsVal(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.abs()
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        return g.slope(names[0], -1.0)
 
     def lower(self, g: Lowering, *names: str) -> str:
         y: str = g.op("Abs", names[0])

@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,13 +20,13 @@ from torch import Tensor
 from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError, UnknownLayerError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.prototxt_values import nearest_name
+from adaption.layers.lowering import IntegerLowering, Lowering, Shape
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from adaption.proto import caffe_pb2
 
 __all__ = [
+    "IntegerLowering",
     "Layer",
     "Lowering",
     "Progress",
@@ -37,30 +37,9 @@ __all__ = [
     "layer",
 ]
 
-Shape = tuple[int, ...]
 Count = int | tuple[int, int | None]  # exact, or (least, most); most None: no limit
 
 PACKAGES = ("adaption.layers", "adaption.data.layers")
-
-
-class Lowering(Protocol):
-    """What a layer needs to write itself as ONNX; implemented in export/onnx_graph.
-
-    The model takes any batch size where no operator depends on it: in a Reshape, write 0 or -1
-    for the batch axis, never its size at export.
-    """
-
-    def op(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """Add an operator; returns its output name, or a tuple of names when outputs > 1."""
-
-    def constant(self, value: Any) -> str:
-        """Name of a constant: numpy arrays as they are, ints as int64, floats as float32."""
-
-    def shape(self, name: str) -> Shape:
-        """Shape of a bottom or a blob of the layer, at the exported size."""
-
-    def value(self, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Values of a blob of the layer, for constants that are made from it."""
 
 
 @dataclass
@@ -109,6 +88,7 @@ class Layer:
     takes_channels_last: ClassVar[bool] = False  # forward is as fast on NHWC memory, or faster
     top_is_free: ClassVar[bool] = False  # new memory, whose values the backward pass never reads
     is_identity: ClassVar[bool] = False  # the top is the bottom; what is to be done, the net does
+    works_on_codes: ClassVar[bool] = False  # moves, picks or compares values: any scale will do
     no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
 
     refuses: ClassVar[tuple[str, ...]] = ()  # fields that change the numbers but are not computed
@@ -192,6 +172,15 @@ class Layer:
         raise LayerError(
             f"layer type {self.spec.type} has no ONNX form",
             "export up to the layer before it, or compute it outside the ONNX model",
+        )
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> Any:
+        """Write the TEST-phase layer as integer operations; returns the name(s) of the tops."""
+        if self.works_on_codes:
+            return g.apply(*names)
+        raise LayerError(
+            f"layer type {self.spec.type} has no integer form",
+            "let it be the last layer, or end the net before it (--end LAYER, end=)",
         )
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 
 
 @layer(
@@ -55,6 +55,17 @@ class BatchNorm(Layer):
             correction = count / (count - 1) if count > 1 else 1.0
             variance.mul_(keep).add_(batch_variance.flatten(), alpha=correction)
         return centred / (batch_variance + self.eps).sqrt()
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        x, mean, variance, factor = names
+        if self.use_global_stats is False:
+            return str(super().lower_integer(g, *names))
+        accumulated = float(g.value(factor)[0])
+        scale = 0.0 if accumulated == 0 else 1.0 / accumulated
+        wide = [-1, *[1] * (max(len(g.shape(x)), 2) - 2)]
+        spread = [g.value(b).astype(np.float64).reshape(wide) * scale for b in (mean, variance)]
+        inverse = 1.0 / np.sqrt(spread[1] + self.eps)
+        return g.affine(x, inverse, -spread[0] * inverse)
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, mean, variance, factor = names

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from adaption.errors import FieldError
-from adaption.layers.base import Layer, Lowering, Runtime, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
 from adaption.layers.gradient import gradient_at_top
 
 
@@ -33,6 +33,9 @@ class Clip(Layer):
         if runtime.original_semantics and self.spec.is_in_place:
             return gradient_at_top(self.forward, *tensors)
         return self.forward(*tensors)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        return g.clip(names[0], self.min, self.max)
 
     def lower(self, g: Lowering, *names: str) -> str:
         assert self.min is not None and self.max is not None

@@ -11,7 +11,9 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Concat", param="concat_param", bottoms=(1, None), takes_channels_last=True)
+@layer(
+    "Concat", param="concat_param", bottoms=(1, None), takes_channels_last=True, works_on_codes=True
+)
 @dataclass(frozen=True)
 class Concat(Layer):
     axis: int

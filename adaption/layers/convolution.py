@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
-from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
 from adaption.layers.spatial import per_axis
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -180,6 +180,9 @@ class Convolution(Layer):
             (top, left), (bottom, right) = g.pad, g.pad_end
             x, pad = F.pad(x, (left, right, top, bottom)), (0, 0)
         return conv(x, w, b, g.stride, pad, g.dilation, self.groups(x.shape[1]))
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        return g.product(*names)
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, w, *b = names

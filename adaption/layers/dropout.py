@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from adaption.errors import FieldError
-from adaption.layers.base import Layer, Lowering, Runtime, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
 
 
 @layer(
@@ -35,6 +35,9 @@ class Dropout(Layer):
         kept = torch.rand(x.shape, generator=runtime.generator) >= self.dropout_ratio
         y = x * kept.to(x.device)
         return y / (1 - self.dropout_ratio) if self.scale_train else y
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        return names[0] if self.scale_train else g.affine(names[0], 1 - self.dropout_ratio)
 
     def lower(self, g: Lowering, *names: str) -> str:
         if self.scale_train:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
-from adaption.layers.base import Layer, Lowering, Shape, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
 @layer(
@@ -45,6 +45,14 @@ class Eltwise(Layer):
         if not self.coeff:
             return reduce(torch.add, xs)
         return reduce(torch.add, (x * c for x, c in zip(xs, self.coeff, strict=True)))
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        if self.operation == "PROD":
+            return g.multiply(*names)
+        if self.operation == "MAX":
+            return str(g.apply(*names))
+        coeff = self.coeff or (1.0,) * len(names)
+        return g.add(*(n if c == 1 else g.affine(n, c) for n, c in zip(names, coeff, strict=True)))
 
     def lower(self, g: Lowering, *names: str) -> str:
         if self.operation == "MAX":

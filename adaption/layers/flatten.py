@@ -10,7 +10,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Flatten", param="flatten_param")
+@layer("Flatten", param="flatten_param", works_on_codes=True)
 @dataclass(frozen=True)
 class Flatten(Layer):
     axis: int

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adaption.errors import FieldError
-from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
 
 
 @layer("InnerProduct", "LPInnerProduct", param="inner_product_param", top_is_free=True)
@@ -45,6 +45,9 @@ class InnerProduct(Layer):
         rows = x.reshape(-1, prod(x.shape[axis:]))
         y = F.linear(rows, w.t() if self.transpose else w, *b)
         return y.view(*x.shape[:axis], self.num_output)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        return g.product(*names)
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, w, *b = names

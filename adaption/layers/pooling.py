@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adaption.errors import FieldError, LayerError, ShapeError
-from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.spatial import per_axis
 
 
@@ -175,9 +175,13 @@ class Pooling(Layer):
         kernel, stride = (h.kernel, w.kernel), (h.stride, w.stride)
         if _torch_agrees(h) and _torch_agrees(w):
             return F.avg_pool2d(x, kernel, stride, (h.pad, w.pad), ceil_mode=True)
+        return self.window_sums(x) / torch.from_numpy(np.outer(h.clipped, w.clipped)).to(x.device)
+
+    def window_sums(self, x: Tensor) -> Tensor:
+        """The sum of each window."""
+        h, w = self.windows(tuple(x.shape))
         padded = F.pad(x, (w.pad, w.pad_after, h.pad, h.pad_after))
-        total = F.avg_pool2d(padded, kernel, stride, divisor_override=1)
-        return total / torch.from_numpy(np.outer(h.clipped, w.clipped)).to(x.device)
+        return F.avg_pool2d(padded, (h.kernel, w.kernel), (h.stride, w.stride), divisor_override=1)
 
     def _stochastic(self, x: Tensor, h: _Window, w: _Window, runtime: Runtime) -> Tensor:
         """Zeiler & Fergus 2013: one pixel drawn with odds by value in TRAIN, their mean in TEST."""
@@ -192,6 +196,19 @@ class Pooling(Layer):
         chosen = (patches.cumsum(-1) < (draw * total).unsqueeze(-1)).sum(-1, keepdim=True)
         last = patches.shape[-1] - 1
         return patches.gather(-1, chosen.clamp_max(last)).squeeze(-1)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        x = names[0]
+        if len(self.spec.tops) == 2:
+            raise LayerError("a Pooling layer with a mask top has no integer form")
+        h, w = self.windows(g.shape(x))
+        if h.inside != h.top or w.inside != w.top:
+            raise LayerError("a Pooling window without any pixel has no integer form")
+        if self.pool == "MAX":
+            return g.max_pool(x)
+        if self.pool != "AVE":
+            raise LayerError(f"pool: {self.pool} has no integer form")
+        return g.mean_pool(x, np.outer(h.clipped, w.clipped).astype(np.int64))
 
     def lower(self, g: Lowering, *names: str) -> str:
         x = names[0]

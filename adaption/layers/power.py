@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adaption.layers.base import Layer, Lowering, Runtime, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
 from adaption.layers.gradient import own_gradient
 
 
@@ -47,6 +47,11 @@ class Power(Layer):
         if self.power == 2:
             return slope * (self.scale * x + self.shift)
         return slope * y / (self.scale * x + self.shift)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        if self.power != 1:
+            return str(super().lower_integer(g, *names))
+        return g.affine(names[0], self.scale, self.shift)
 
     def lower(self, g: Lowering, *names: str) -> str:
         x = names[0]

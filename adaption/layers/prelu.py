@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from adaption.errors import ShapeError
-from adaption.layers.base import Layer, Lowering, Shape, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
 @layer("PReLU", param="prelu_param", takes_channels_last=True)
@@ -36,6 +36,10 @@ class PReLU(Layer):
     def forward(self, x: Tensor, slope: Tensor) -> Tensor:
         slopes = slope.view(-1, *[1] * (x.dim() - 2))
         return torch.where(x > 0, x, slopes * x)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        x, slope = names
+        return g.slope(x, g.value(slope).reshape(-1, *[1] * (len(g.shape(x)) - 2)))
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, slope = names

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaption.layers.base import Layer, Lowering, Runtime, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
 
 
 @layer("ReLU", param="relu_param", takes_channels_last=True)
@@ -22,6 +22,11 @@ class ReLU(Layer):
 
     def overwrite(self, runtime: Runtime, x: Tensor) -> Tensor:
         return self.forward(x) if self.negative_slope or self.relu6 else F.relu_(x)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        x = names[0]
+        y = g.slope(x, self.negative_slope) if self.negative_slope else g.clip(x, 0.0, None)
+        return g.clip(y, None, 6.0) if self.relu6 else y
 
     def lower(self, g: Lowering, *names: str) -> str:
         if self.negative_slope:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaption.layers.base import Layer, Lowering, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, layer
 
 
 @layer("ReLU6", param="relu6_param")
@@ -18,6 +18,11 @@ class ReLU6(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.where(x < 6, F.leaky_relu(x, self.negative_slope), 6.0)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        if not self.negative_slope:
+            return g.clip(names[0], 0.0, 6.0)
+        return g.clip(g.slope(names[0], self.negative_slope), None, 6.0)
 
     def lower(self, g: Lowering, *names: str) -> str:
         x = names[0]

@@ -15,7 +15,7 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Reshape", param="reshape_param")
+@layer("Reshape", param="reshape_param", works_on_codes=True)
 @dataclass(frozen=True)
 class Reshape(Layer):
     shape: Any

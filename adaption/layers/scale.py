@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
-from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
 
 
 def _blob_shape(x: Shape, axis: int, num_axes: int) -> Shape:
@@ -47,6 +47,13 @@ def _lower_spread(g: Lowering, blob: str, x: str, axis: int) -> str:
     return y
 
 
+def _spread_values(g: IntegerLowering, blob: str, x: str, axis: int) -> Any:
+    """Values of a blob as an array that broadcasts over x from `axis` on."""
+    rank, values = len(g.shape(x)), g.value(blob)
+    first = canonical_axis(axis, rank) if values.ndim else rank
+    return values.reshape(*values.shape, *[1] * (rank - first - values.ndim))
+
+
 @layer("Scale", param="scale_param", bottoms=(1, 2), takes_channels_last=True, top_is_free=True)
 @dataclass(frozen=True)
 class Scale(Layer):
@@ -78,6 +85,12 @@ class Scale(Layer):
         y = x * _spread(scale, x, self.axis)
         return y + _spread(bias[0], x, self.axis) if bias else y
 
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        x, *blobs = names
+        if not self._learned:
+            return str(super().lower_integer(g, *names))
+        return g.affine(x, *(_spread_values(g, b, x, self.axis) for b in blobs))
+
     def lower(self, g: Lowering, *names: str) -> str:
         x, scale, *bias = names
         y: str = g.op("Mul", x, _lower_spread(g, scale, x, self.axis))
@@ -104,6 +117,11 @@ class Bias(Layer):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         return x + _spread(bias, x, self.axis)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        if len(self.spec.bottoms) == 2:
+            return str(super().lower_integer(g, *names))
+        return g.affine(names[0], 1.0, _spread_values(g, names[1], names[0], self.axis))
 
     def lower(self, g: Lowering, *names: str) -> str:
         y: str = g.op("Add", names[0], _lower_spread(g, names[1], names[0], self.axis))

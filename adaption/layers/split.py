@@ -9,7 +9,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Split", tops=(1, None), takes_channels_last=True)
+@layer("Split", tops=(1, None), takes_channels_last=True, works_on_codes=True)
 @dataclass(frozen=True)
 class Split(Layer):
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:

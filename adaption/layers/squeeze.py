@@ -10,7 +10,7 @@ from adaption.errors import ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Squeeze", param="squeeze_param")
+@layer("Squeeze", param="squeeze_param", works_on_codes=True)
 @dataclass(frozen=True)
 class Squeeze(Layer):
     axis: tuple[int, ...]

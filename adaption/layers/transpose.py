@@ -10,7 +10,7 @@ from adaption.errors import FieldError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Transpose", param="transpose_param")
+@layer("Transpose", param="transpose_param", works_on_codes=True)
 @dataclass(frozen=True)
 class Transpose(Layer):
     dim: tuple[int, ...]

@@ -22,9 +22,25 @@ from adaption.net.fillers import fill
 from adaption.net.node import Node
 from adaption.net.plan import layer_formats
 
-__all__ = ["build_nodes", "dialect_notices", "fill_first_tops", "infer_shapes"]
+__all__ = [
+    "accumulator_notices",
+    "build_nodes",
+    "dialect_notices",
+    "fill_first_tops",
+    "infer_shapes",
+]
 
 Shape = tuple[int, ...]
+
+
+def accumulator_notices(nodes: Sequence[Node]) -> list[str]:
+    """A sentence for each layer whose stated accumulator this simulation does not model."""
+    return [
+        f'layer "{n.spec.name}": precision_param.accumulator counts in exact arithmetic; this net'
+        " sums in float32"
+        for n in nodes
+        if n.formats.accumulator is not None
+    ]
 
 
 def dialect_notices(spec: NetSpec) -> list[str]:

@@ -15,7 +15,13 @@ from adaption.graph import NetSpec, NetState, build_spec, insert_splits, with_in
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net
 from adaption.net.blob import Blob, SharedBlob
-from adaption.net.build import build_nodes, dialect_notices, fill_first_tops, infer_shapes
+from adaption.net.build import (
+    accumulator_notices,
+    build_nodes,
+    dialect_notices,
+    fill_first_tops,
+    infer_shapes,
+)
 from adaption.net.debug_info import show_backward, show_forward, show_params
 from adaption.net.fuse import Chain, find_chains
 from adaption.net.gradients import mark_gradients
@@ -95,7 +101,7 @@ class Net(nn.Module):
             self.nodes = build_nodes(
                 with_splits, self.generator, original_semantics=original_semantics
             )
-            self.notices += dialect_notices(self.spec)
+            self.notices += dialect_notices(self.spec) + accumulator_notices(self.nodes)
             self.blobs: dict[str, Blob] = {}
             infer_shapes(self.nodes, self.blobs, self.generator)
             fill_first_tops(self.nodes, self.blobs)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from adaption.errors import FieldError
 from adaption.numerics import FixedPoint, Format
+from adaption.numerics.accumulator import Accumulator
 
 if TYPE_CHECKING:
     from adaption.graph import LayerSpec
@@ -45,6 +46,7 @@ class LayerFormats:
     weight: Format | None = None
     bias: Format | None = None
     activation: Format | None = None
+    accumulator: Accumulator | None = None  # of exact arithmetic; simulations sum in float32
 
 
 def is_low_precision(layer_type: str) -> bool:
@@ -73,12 +75,14 @@ def layer_formats(spec: LayerSpec, *, original_semantics: bool = False) -> Layer
         weight = _number_format(own, "weight", weight)
         bias = _number_format(own, "bias", bias)
         activation = _number_format(own, "activation", activation)
-        for kind in KINDS[3:]:
+        for kind in KINDS[3:5]:
             if own.HasField(kind):
                 raise FieldError(
-                    f"precision_param.{kind}", "set", "weight, bias, activation in this release"
+                    f"precision_param.{kind}",
+                    "set",
+                    "weight, bias, activation, accumulator in this release",
                 )
-    return LayerFormats(weight, bias, activation)
+    return LayerFormats(weight, bias, activation, _accumulator(message))
 
 
 def _says_it_by_precision_param(message: caffe_pb2.LayerParameter) -> bool:
@@ -145,4 +149,34 @@ def _number_format(
     except FieldError as error:
         raise FieldError(
             f"precision_param.{kind}.{error.field}", error.found, error.allowed
+        ) from None
+
+
+def _accumulator(message: caffe_pb2.LayerParameter) -> Accumulator | None:
+    """The accumulator that precision_param states, for exact arithmetic.
+
+    Without a frac_length it keeps the products' own; `range` and signs have no meaning here.
+    """
+    if not message.precision_param.HasField("accumulator"):
+        return None
+    number = message.precision_param.accumulator
+    enums = type(number).DESCRIPTOR.fields_by_name
+    if not number.HasField("kind") or number.kind != type(number).FIXED:
+        raise FieldError(
+            "precision_param.accumulator.kind",
+            enums["kind"].enum_type.values_by_number[number.kind].name,
+            "FIXED",
+            "write kind: FIXED word_length: 32",
+        )
+    try:
+        return Accumulator(
+            number.word_length,
+            number.frac_length if number.HasField("frac_length") else None,
+            enums["overflow"].enum_type.values_by_number[number.overflow].name.lower(),
+            enums["rounding"].enum_type.values_by_number[number.rounding].name.lower(),
+            number.per_product,
+        )
+    except FieldError as error:
+        raise FieldError(
+            f"precision_param.accumulator.{error.field}", error.found, error.allowed
         ) from None

@@ -1,7 +1,7 @@
 """Message classes of protos/caffe.proto. Generated: do not edit.
 
 By: scripts/generate_proto.py
-caffe.proto sha256: a345f018d4e33d4c4934e56330abfc702fdc32e981705ba254f268b01b6f38b6
+caffe.proto sha256: ee4c4e47386fa4b85e2bba319aeb647100d84951a10132e8ba995834a3e3bd0b
 """
 # ruff: noqa
 # fmt: off
@@ -743,6 +743,13 @@ class NumberFormat(Message):
     Range: ClassVar[_Range]
     SYMMETRIC: ClassVar[int]
     FULL: ClassVar[int]
+    class _Overflow(_Enum):
+        SATURATE: int
+        WRAP: int
+
+    Overflow: ClassVar[_Overflow]
+    SATURATE: ClassVar[int]
+    WRAP: ClassVar[int]
     KIND_FIELD_NUMBER: ClassVar[int]
     WORD_LENGTH_FIELD_NUMBER: ClassVar[int]
     FRAC_LENGTH_FIELD_NUMBER: ClassVar[int]
@@ -750,6 +757,8 @@ class NumberFormat(Message):
     ROUNDING_FIELD_NUMBER: ClassVar[int]
     EXPONENT_BIAS_FIELD_NUMBER: ClassVar[int]
     RANGE_FIELD_NUMBER: ClassVar[int]
+    OVERFLOW_FIELD_NUMBER: ClassVar[int]
+    PER_PRODUCT_FIELD_NUMBER: ClassVar[int]
     kind: int
     word_length: int
     frac_length: int
@@ -757,6 +766,8 @@ class NumberFormat(Message):
     rounding: int
     exponent_bias: int
     range: int
+    overflow: int
+    per_product: bool
     def __init__(
         self,
         *,
@@ -767,6 +778,8 @@ class NumberFormat(Message):
         rounding: int | str | None = ...,
         exponent_bias: int | None = ...,
         range: int | str | None = ...,
+        overflow: int | str | None = ...,
+        per_product: bool | None = ...,
     ) -> None: ...
 
 class PrecisionParameter(Message):

@@ -118,9 +118,23 @@ SIGN = "1..31 (integer bits, the sign bit counts)"
             "precision_param.weight.kind is 'WRPN', allowed: FLOAT, FIXED in this release",
         ),
         (
-            "precision_param { accumulator { kind: FIXED word_length: 32 } }",
-            "precision_param.accumulator is 'set', allowed: weight, bias, activation in this"
-            " release",
+            "precision_param { accumulator { word_length: 32 } }",
+            "precision_param.accumulator.kind is 'FLOAT', allowed: FIXED\n"
+            "  fix: write kind: FIXED word_length: 32",
+        ),
+        (
+            "precision_param { accumulator { kind: FIXED word_length: 1 } }",
+            "precision_param.accumulator.word_length is 1, allowed: 2..62",
+        ),
+        (
+            "precision_param { accumulator { kind: FIXED word_length: 32 rounding: STOCHASTIC } }",
+            "precision_param.accumulator.rounding is 'stochastic', allowed: half_away, half_even,"
+            " floor",
+        ),
+        (
+            "precision_param { accumulator { kind: FIXED word_length: 32 per_product: true } }",
+            "precision_param.accumulator.per_product is True, allowed: false without a frac_length"
+            " to shift to",
         ),
     ],
 )

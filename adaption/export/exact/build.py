@@ -1,0 +1,209 @@
+"""build_program: a net as integer operations, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
+from adaption.export.exact.entries import Entry, FloatValue, Pending
+from adaption.export.exact.integers import IntegerBuilder
+from adaption.export.exact.options import ExactOptions
+from adaption.export.exact.program import (
+    Dequantize,
+    FloatLayer,
+    Product,
+    Program,
+    Quantize,
+    TopValue,
+    Value,
+)
+from adaption.export.reference import without_activation
+from adaption.export.selection import Member, Selection
+from adaption.layers.base import Shape
+from adaption.numerics import FixedPoint
+
+__all__ = ["build_program"]
+
+
+def build_program(
+    selection: Selection, shapes: Mapping[str, Shape], options: ExactOptions | None = None
+) -> Program:
+    """Write the layers of `selection` as integer operations.
+
+    The inputs are float32. They become codes at an LPAct behind them, or at once where
+    `options.input_formats` says so; layers before the first such point run in float32. Layers
+    without an integer form run in float32 at the end, on the values of the codes.
+
+    Args:
+        shapes: of the selection's inputs.
+    Raises: AdaptionError naming the layer when one that needs codes gets floats, when weights have
+        no format, when rounding is random, or when 61 bits do not hold a value.
+    """
+    walk = _Walk(selection, options or ExactOptions())
+    for name in selection.inputs:
+        walk.add_input(name, shapes[name])
+    for member in selection.members:
+        spec = member.spec
+        try:
+            walk.add_layer(member)
+        except AdaptionError as error:
+            raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+    return walk.finished()
+
+
+class _Walk:
+    """The layers so far. `latest` maps blobs to what they hold now."""
+
+    def __init__(self, selection: Selection, options: ExactOptions) -> None:
+        self.selection = selection
+        self.options = options
+        self.builder = IntegerBuilder(options)
+        self.builder.member = selection.members[0]  # names what belongs to the inputs
+        self.latest: dict[str, Entry] = {}
+        self.tops: list[tuple[TopValue, Entry]] = []
+        unknown = [name for name in options.input_formats if name not in selection.inputs]
+        if unknown:
+            raise UsageError(
+                f"an input format is given for {', '.join(map(repr, unknown))}",
+                f"the net's inputs: {', '.join(map(repr, selection.inputs))}",
+            )
+
+    def add_input(self, name: str, shape: Shape) -> None:
+        given = FloatValue(name, tuple(shape))
+        fmt = self.options.input_formats.get(name)
+        self.latest[name] = given if fmt is None else self._quantized(name, given, fmt)
+
+    def add_layer(self, member: Member) -> None:
+        """Write one layer, and the quantization point of its tops."""
+        b, spec, node = self.builder, member.spec, member.node
+        b.member = member
+        b.blobs = {f"blob{i}": t.detach().numpy() for i, t in enumerate(node.quantized_blobs())}
+        before = len(b.ops)
+        bottoms = [self.latest[name] for name in spec.bottoms]
+        tops = self._tops(member, bottoms)
+        if node.formats.accumulator and not any(isinstance(op, Product) for op in b.ops[before:]):
+            raise FieldError(
+                "precision_param.accumulator",
+                "set",
+                "only where a layer multiplies codes by weights",
+            )
+        fmt = node.formats.activation
+        if fmt is not None:
+            if not isinstance(fmt, FixedPoint):
+                raise LayerError(
+                    f"activation format {fmt} has no integer form", "use fixed point at this point"
+                )
+            tops = [self._point(top, fmt) for top in tops]
+        for blob, top in zip(spec.tops, tops, strict=True):
+            self.latest[blob] = top
+            where = TopValue(spec.name, spec.type, blob, None, isinstance(top, FloatValue), fmt)
+            self.tops.append((where, top))
+
+    def finished(self) -> Program:
+        outputs = {}
+        for blob in self.selection.outputs:
+            entry = self.latest[blob]
+            outputs[blob] = self._floats(entry).name
+        b = self.builder
+        return Program(
+            inputs={name: name for name in self.selection.inputs},
+            outputs=outputs,
+            ops=tuple(b.ops),
+            values=b.values,
+            tops=tuple(replace(top, value=self._name(entry)) for top, entry in self.tops),
+            is_lossless=b.is_lossless,
+            notes=tuple(b.notes),
+        )
+
+    def _name(self, entry: Entry) -> str | None:
+        if isinstance(entry, Pending):
+            found = self.builder.where_resolved(entry)
+            return None if found is None else found.name
+        return entry.name
+
+    def _tops(self, member: Member, bottoms: Sequence[Entry]) -> list[Entry]:
+        """The layer's tops, before they are rounded."""
+        b, layer = self.builder, member.node.layer
+        if any(isinstance(x, FloatValue) for x in bottoms):
+            return self._float_tops(member, bottoms, _reason(bottoms))
+        names, blobs = [b.name(x) for x in bottoms], list(b.blobs)
+        try:
+            if layer.same_tops_as_bottoms:
+                return [b.entries[layer.lower_integer(b, x, *blobs)] for x in names]
+            made = layer.lower_integer(b, *names, *blobs)
+        except LayerError as error:
+            reason = f'layer "{member.spec.name}" ({member.spec.type}): {error.fact}'
+            return self._float_tops(member, bottoms, reason)
+        return [b.entries[name] for name in (made if isinstance(made, tuple) else (made,))]
+
+    def _float_tops(self, member: Member, bottoms: Sequence[Entry], reason: str) -> list[Entry]:
+        b, node = self.builder, member.node
+        floats = [self._floats(x) for x in bottoms]
+        if node.formats.weight is not None:
+            raise _needs_codes(floats, reason)
+        tops = [
+            FloatValue(b.free("float"), tuple(shape), reason)
+            for shape in node.layer.top_shapes(*(x.shape for x in floats))
+        ]
+        names = tuple(x.name for x in floats), tuple(x.name for x in tops)
+        b.ops.append(FloatLayer(member.spec.name, *names, node=without_activation(node, None)))
+        return list(tops)
+
+    def _floats(self, entry: Entry) -> FloatValue:
+        """float32 values of an entry."""
+        if isinstance(entry, FloatValue):
+            return entry
+        b = self.builder
+        codes = b.resolved(entry)
+        top = FloatValue(b.free("float"), codes.shape, "behind codes")
+        b.ops.append(Dequantize(b.member.spec.name, (codes.name,), (top.name,), value=codes))
+        return top
+
+    def _point(self, entry: Entry, fmt: FixedPoint) -> Value:
+        if not isinstance(entry, FloatValue):
+            return self.builder.rounded(self.builder.resolved(entry), fmt)
+        if entry.reason:
+            raise LayerError(
+                f"rounds floats that were made from codes: {entry.reason}",
+                "end the net before that layer (--end LAYER, end=), or use style float or qdq",
+            )
+        return self._quantized(self.builder.member.spec.name, entry, fmt)
+
+    def _quantized(self, layer: str, x: FloatValue, fmt: FixedPoint) -> Value:
+        b = self.builder
+        if self.options.rounding is not None:
+            fmt = replace(fmt, rounding=self.options.rounding)
+        if fmt.is_random:
+            raise UsageError(
+                f"{fmt} is rounded stochastic, which has no exact form",
+                "use rounding_scheme: DETERMINISTIC (rounding: HALF_AWAY) at this point",
+            )
+        if fmt.word_length > 24:
+            raise FieldError("word_length", fmt.word_length, "24 or less for float32 inputs")
+        top = Value(b.free("code"), x.shape, fmt.frac_length, fmt.min_code, fmt.max_code)
+        b.ops.append(Quantize(layer, (x.name,), (top.name,), format=fmt))
+        b.values[top.name] = top
+        return top
+
+
+def _reason(bottoms: Sequence[Entry]) -> str:
+    """Why a layer on these bottoms runs in floats: empty when all come from inputs only."""
+    found = [x.reason for x in bottoms if isinstance(x, FloatValue) and x.reason]
+    if found:
+        return found[0]
+    return "" if all(isinstance(x, FloatValue) for x in bottoms) else "floats meet codes"
+
+
+def _needs_codes(bottoms: Sequence[FloatValue], reason: str) -> AdaptionError:
+    if reason:
+        return LayerError(
+            f"multiplies floats: {reason}",
+            "end the net before that layer (--end LAYER, end=), or use style float or qdq",
+        )
+    return UsageError(
+        f"its bottom is float32: no number format is stated between the net's input and"
+        f' this layer ("{bottoms[0].name}")',
+        "put an LPAct behind the input, or give an input format:"
+        ' input_formats={"NAME": FixedPoint.q("Q9.7")}, --input-format NAME=Q9.7',
+    )

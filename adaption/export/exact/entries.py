@@ -1,0 +1,37 @@
+"""What a blob stands for while a program grows: codes, codes still to be computed, or floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from adaption.export.exact.program import Value
+from adaption.layers.base import Shape
+
+__all__ = ["Entry", "FloatValue", "Pending", "Real"]
+
+Real = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FloatValue:
+    """A float32 tensor. `reason` says why it is no code: empty for what comes from inputs only."""
+
+    name: str
+    shape: Shape
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """`base` · scale + shift, not yet computed: affine layers that follow are folded into it."""
+
+    layer: str
+    base: Value
+    scale: Real | None
+    shift: Real
+
+
+Entry = Value | Pending | FloatValue

@@ -1,0 +1,34 @@
+"""Weights and biases of products: codes, how large sums can grow, where a bias is added."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from adaption.layers.base import Layer, Shape
+from adaption.layers.convolution import Convolution
+from adaption.layers.inner_product import InnerProduct
+
+__all__ = ["bias_per_output", "sums_per_output"]
+
+
+def sums_per_output(layer: Layer, weight: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Sum of the weights that meet in one value of the top, for each of its channels."""
+    if isinstance(layer, InnerProduct):
+        return np.asarray(weight.sum(0 if layer.transpose else 1))
+    if isinstance(layer, Convolution) and layer.is_transposed:
+        grouped = weight.reshape(layer.group, -1, *weight.shape[1:])
+        axes = (1, *range(3, grouped.ndim))
+        return np.asarray(grouped.sum(axes)).ravel()
+    return np.asarray(weight.sum(tuple(range(1, weight.ndim))))
+
+
+def bias_per_output(
+    layer: Layer, bias: npt.NDArray[np.float32], bottom: Shape
+) -> npt.NDArray[np.float64]:
+    """A bias as an array that broadcasts over the top."""
+    top = layer.top_shape(bottom)
+    behind = 0
+    if isinstance(layer, Convolution):
+        behind = len(top) - (layer.axis % len(top)) - 1
+    return bias.astype(np.float64).reshape(-1, *[1] * behind)

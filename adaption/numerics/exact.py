@@ -1,0 +1,125 @@
+"""Integer arithmetic without rounding error: int64 codes, products in float64 below 2^53.
+
+A value is an integer code and a binary point. Between two quantization points nothing is rounded:
+a product of codes with f and g fractional bits has f + g, sums keep theirs. Rounding is division of
+integers, `round_divide`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from adaption.errors import FieldError
+
+__all__ = [
+    "FLOAT64_BITS",
+    "MOST_BITS",
+    "as_codes",
+    "bits_of",
+    "exact_product",
+    "grid_of",
+    "overflowed",
+    "round_divide",
+    "round_to_odd",
+]
+
+MOST_BITS = 61  # of a code, sign aside, that `round_divide` may double in int64
+FLOAT64_BITS = 53  # float64 holds every integer up to 2^53
+
+Codes = npt.NDArray[np.int64]
+
+
+def bits_of(low: int, high: int) -> int:
+    """Least word length, sign bit included, of a two's complement word that holds low..high."""
+    return 1 + max(high.bit_length(), (~low if low < 0 else low).bit_length())
+
+
+def round_divide(x: Tensor, divisor: int, rounding: str) -> Tensor:
+    """`x / divisor` rounded to an integer, exactly; int64, |x| below 2^61, divisor 1 or more.
+
+    Args:
+        rounding: "half_away", "half_even" or "floor", as in numerics.rounding.
+    Raises: FieldError on any other rounding: it has no exact form.
+    """
+    if rounding == "floor":
+        return torch.div(x, divisor, rounding_mode="floor")
+    if rounding == "half_away":
+        if divisor == 1:
+            return x
+        doubled = x.abs().mul_(2).add_(divisor)
+        return torch.div(doubled, 2 * divisor, rounding_mode="floor").mul_(x.sign())
+    if rounding == "half_even":
+        low = torch.div(x, divisor, rounding_mode="floor")
+        rest = (x - low * divisor).mul_(2)
+        up = (rest > divisor) | ((rest == divisor) & (low % 2 == 1))
+        return low + up.to(low.dtype)
+    raise FieldError("rounding", rounding, "half_away, half_even, floor in exact arithmetic")
+
+
+def round_to_odd(x: npt.NDArray[np.float64]) -> Codes:
+    """Codes on a grid of half steps: 2x where x is an integer, else the odd one beside 2x.
+
+    Whatever integer or half integer x lies between, the code lies between, too. So a sum of
+    integers and x compares with every such threshold as its code does, and rounds to the same.
+    """
+    low = np.floor(x)
+    return np.asarray(2 * low.astype(np.int64) + (x != low), np.int64)
+
+
+def grid_of(values: npt.NDArray[np.float64], most: int = 1100) -> int:
+    """Least f for which all values are multiples of 2^-f; may be negative, 0 for zeros.
+
+    Returns `most` + 1 where more than `most` fractional bits are needed.
+    """
+    live = values[values != 0]
+    if not live.size:
+        return 0
+    mantissa, exponent = np.frexp(live)
+    odd = (mantissa * 2.0**53).astype(np.int64)
+    zeros = np.log2((odd & -odd).astype(np.float64)).astype(np.int64)
+    return min(int((53 - exponent - zeros).max()), most + 1)
+
+
+def exact_product(
+    compute: Callable[[Tensor, Tensor], Tensor], x: Tensor, w: Tensor, bound: int
+) -> Tensor:
+    """A convolution or matrix product of codes, as int64, without rounding error.
+
+    float64 sums of integers are exact in any order while no partial sum exceeds 2^53. Wider sums
+    are computed from the two halves of x.
+
+    Args:
+        compute: bilinear; works on float64 tensors.
+        x: int64 codes; w: float64 codes.
+        bound: no sum, and no part of one, is greater in magnitude.
+    """
+    if bound <= 1 << FLOAT64_BITS:
+        return compute(x.double(), w).to(torch.int64)
+    assert bound < 1 << 63, "the caller checks the bound"
+    high = torch.div(x, 1 << 16, rounding_mode="floor")
+    low = x - high * (1 << 16)
+    return compute(high.double(), w).to(torch.int64) * (1 << 16) + compute(low.double(), w).to(
+        torch.int64
+    )
+
+
+def overflowed(x: Tensor, word_length: int, overflow: str) -> Tensor:
+    """`x` in a two's complement word: "saturate" at its ends, or "wrap" around modulo 2^w."""
+    half = 1 << (word_length - 1)
+    if overflow == "saturate":
+        return x.clamp(-half, half - 1)
+    return torch.remainder(x + half, 2 * half) - half
+
+
+def as_codes(values: Any, frac_length: int) -> Codes:
+    """Integer codes of values that lie on the grid 2^-frac_length."""
+    codes = np.ldexp(np.asarray(values, np.float64), frac_length)
+    whole = np.rint(codes)
+    assert (whole == codes).all(), "the values are on the grid"
+    return np.asarray(whole, np.int64)
