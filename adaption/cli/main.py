@@ -31,6 +31,7 @@ VERBS = (
     "rewrite",
     "test",
     "time",
+    "train",
     "upgrade",
     "verify",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -397,7 +398,7 @@ def _as_spec(
 ) -> tuple[NetSpec, list[str]]:
     """The net in this state, and what its file holds that is unknown."""
     if isinstance(net, NetSpec):
-        return net, []
+        return net if dialect is None else replace(net, dialect=dialect), []
     if not isinstance(net, NetFile):
         net = read_net(net)
     spec = build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)

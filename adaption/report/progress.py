@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = ["Progress", "track"]
+__all__ = ["Progress", "is_terminal", "track"]
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._started = self._shown = self._clock()
-        if not self._quiet and _is_terminal(self._stream):
+        if not self._quiet and is_terminal(self._stream):
             with self._unbroken():
                 self._bar = _start_bar(self._stream, self.label, self.total)
         return self
@@ -193,7 +193,8 @@ def track(
             progress.advance()
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO) -> bool:
+    """Whether lines of the stream can be rewritten in place."""
     try:
         return stream.isatty() and os.environ.get("TERM") != "dumb"
     except (AttributeError, ValueError):  # no such method, or a closed file

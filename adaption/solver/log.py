@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from adaption import glog
+from adaption.io.prototxt import debug_string
 from adaption.net import Net
+from adaption.net.building_log import show_building, show_definition
 from adaption.solver.listener import Listener, Output
-from adaption.solver.settings import NetPlan
+from adaption.solver.settings import NetPlan, SolverFile
 
 __all__ = ["CaffeLog", "JsonLog", "loss_text"]
 
@@ -43,6 +45,10 @@ class CaffeLog(Listener):
     def notice(self, text: str) -> None:
         glog.warning("solver.cpp:1", text)
 
+    def reading(self, solver: SolverFile) -> None:
+        text = debug_string(solver.message).rstrip("\n")
+        self.log("solver.cpp:49", f"Initializing solver from parameters: \n{text}")
+
     def ready(self) -> None:
         self.log("solver.cpp:61", "Solver scaffolding done.")
 
@@ -60,6 +66,10 @@ class CaffeLog(Listener):
             self.log(
                 "solver.cpp:182", f"Creating test net (#{test_net}) specified by {plan.source}"
             )
+        show_definition(plan.message, self.log)
+
+    def built(self, plan: NetPlan, net: Net) -> None:
+        show_building(net, self.log)
 
     def solving(self, name: str, policy: str, iteration: int, last: int) -> None:
         self.log("solver.cpp:319", f"Solving {name}")
@@ -81,7 +91,7 @@ class CaffeLog(Listener):
 
     def trained(self, iteration: int, loss: float, outputs: Sequence[Output]) -> None:
         self.log("solver.cpp:230", f"Iteration {iteration}, loss = {loss:g}")
-        self._outputs("solver.cpp:284", "    Train net output", outputs)
+        self._outputs("solver.cpp:284", "     Train net output", outputs)
         self._estimate(iteration)
 
     def _outputs(self, source: str, head: str, outputs: Sequence[Output]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from adaption import glog
 from adaption.errors import UsageError
+from adaption.net.building_log import show_device
 from adaption.proto import caffe_pb2
 from adaption.solver.interrupt import Requests
 from adaption.solver.listener import Listener, Output
@@ -112,7 +113,11 @@ def train(
         if iterations < 1:
             raise UsageError(f"iterations is {iterations}", "allowed: 1 or more")
         definition.message.max_iter = iterations
+    if level is not None:
+        definition.message.train_state.level = level
+    definition.message.train_state.stage.extend(stages)
     requests = Requests(sigint_effect, sighup_effect)
+    show_device(str((net_options or {}).get("device", "cpu")), log)
     last = _Last()
     with ExitStack() as stack:
         told = [CaffeLog(log, estimate=definition.message.estimate), last, *listeners]
@@ -125,8 +130,6 @@ def train(
             weights,
             original_semantics=original_semantics,
             seed=seed,
-            level=level,
-            stages=stages,
             net_options=net_options,
             listeners=told,
             action=requests.take,

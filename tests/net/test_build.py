@@ -292,3 +292,10 @@ def test_precision_of_data_is_refused(kind: str) -> None:
         f"net.prototxt:1: layer \"d\" ({kind}): precision_param.activation is 'set',"
         " allowed: layers that compute\n  fix: put an LPAct layer behind the data"
     )
+
+
+def test_a_spec_takes_a_dialect_too() -> None:
+    spec = net_of(data(2, 3)).spec
+    assert Net(spec, dialect="segnet").spec.dialect == "segnet"
+    with pytest.raises(FieldError, match="dialect is 'nobody', allowed: "):
+        Net(spec, dialect="nobody")

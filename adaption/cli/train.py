@@ -1,0 +1,104 @@
+"""Train with a Caffe solver, as `caffe train` does: its log lines go to standard error, tests and
+snapshots are made on the way. Ctrl-C writes a snapshot and ends with exit code 130; --snapshot goes
+on from there. Flags may have one dash or two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+from adaption.cli.options import (
+    add_caffe_flag,
+    add_file,
+    add_net_flags,
+    add_original_flag,
+    add_output_flags,
+    device_of,
+    file_of,
+    log_of,
+    net_options,
+    stages_of,
+)
+
+HELP = "train with a Caffe solver (caffe train)"
+EXAMPLE = (
+    "  adaption train --solver=solver.prototxt --weights=float.caffemodel --log-json run.jsonl\n"
+    "  adaption train --solver=solver.prototxt --snapshot=net_iter_1000.solverstate"
+)
+
+EFFECTS = ("stop", "snapshot", "none")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_file(parser, "solver", "solver prototxt")
+    add_caffe_flag(
+        parser, "weights", metavar="A,B", help="caffemodels to start from, loaded in turn"
+    )
+    add_caffe_flag(parser, "snapshot", metavar="FILE", help=".solverstate to go on from")
+    add_caffe_flag(parser, "gpu", default="", metavar="ID", help="compute on this GPU")
+    add_caffe_flag(
+        parser, "iterations", type=int, metavar="N", help="train up to N instead of max_iter"
+    )
+    add_caffe_flag(parser, "phase", choices=("TRAIN",), help="understood, as under Caffe")
+    for signal, default in (("sigint", "stop"), ("sighup", "snapshot")):
+        add_caffe_flag(
+            parser,
+            f"{signal}_effect",
+            choices=EFFECTS,
+            default=default,
+            help=f"on {signal.upper()} (default {default}); stop writes a snapshot, too",
+        )
+    parser.add_argument(
+        "--log-json", metavar="FILE", help="one JSON object per line; appended to on --snapshot"
+    )
+    parser.add_argument(
+        "--seed", type=int, help="of all random numbers (default: the solver's random_seed)"
+    )
+    add_net_flags(parser)
+    add_original_flag(parser)
+    add_output_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from adaption.report.training_progress import TrainingProgress
+    from adaption.solver import train
+
+    solver = file_of(args, "solver")
+    log = log_of(args)
+    progress = [] if args.quiet or args.json else [TrainingProgress()]
+    for shown in progress:
+        log = shown.above(log)
+    options = net_options(args)
+    result = train(
+        solver,
+        weights=args.weights.split(",") if args.weights else None,
+        snapshot=args.snapshot,
+        iterations=args.iterations,
+        level=args.level,
+        stages=stages_of(args) or [""],  # as Caffe splits an empty flag; its log has it
+        sigint_effect=args.sigint_effect,
+        sighup_effect=args.sighup_effect,
+        seed=args.seed,
+        original_semantics=options.pop("original_semantics"),
+        net_options={**options, **_device(device_of(args, log))},
+        log=log,
+        log_json=args.log_json,
+        listeners=progress,
+    )
+    if args.json:
+        print(json.dumps(result.to_dict(), indent=2))
+    elif not args.quiet:
+        state = None if result.snapshot is None else os.fspath(result.snapshot)
+        if result.stopped and state is not None:
+            print(f"next: adaption train --solver={solver} --snapshot={state}")
+        elif args.log_json is not None:
+            print(f"next: adaption plot-log {args.log_json} -o {args.log_json}.svg")
+        elif state is not None:
+            print(f"next: adaption inspect {state.replace('.solverstate', '.caffemodel')}")
+    return 130 if result.stopped else 0
+
+
+def _device(name: str) -> dict[str, str]:
+    return {} if name == "cpu" else {"device": name}
