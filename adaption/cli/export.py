@@ -56,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     onnx.add_argument("--image-layout", choices=("NCHW", "NHWC"), help="default NCHW")
     onnx.add_argument("--image-type", choices=("uint8", "float32"), help="default uint8")
     onnx.add_argument("--image-order", choices=("BGR", "RGB"), help="as images come in: BGR")
+    nullhop = parser.add_argument_group("nullhop")
+    nullhop.add_argument(
+        "--pixels", metavar="FILE", help="the image, as the net takes it: .npy (C, H, W)"
+    )
+    nullhop.add_argument(
+        "--original-semantics", action="store_true", help="with the defects of caffe2nullhop.py"
+    )
     add_net_flags(parser)
     add_input_flag(parser)
     add_preprocessing_flags(parser)
@@ -83,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
         opset=args.opset,
         images=_images(args),
         input_formats=dict(map(_input_format, args.input_format)) or None,
+        pixels=None if args.pixels is None else _image(args.pixels),
+        original_semantics=args.original_semantics or None,
     )
     if args.json:
         print(json.dumps(made.to_dict(), indent=2))
@@ -109,6 +118,19 @@ def _images(args: argparse.Namespace) -> Any:
     from adaption.export.images import ImageInput
 
     return ImageInput(transform or Transform(), **chosen)
+
+
+def _image(path: str) -> Any:
+    import numpy as np
+
+    from adaption.errors import FileFormatError
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"is no .npy file: {error}", "save the image with numpy.save").at(
+            file=path
+        ) from None
 
 
 def _input_format(text: str) -> tuple[str, Any]:

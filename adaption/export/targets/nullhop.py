@@ -1,0 +1,238 @@
+"""Target nullhop: the network file of the NullHop accelerator, for the convolutions of a chain.
+
+What the original's exporter got wrong is mended: padding comes from the convolution, ReLU and
+pooling are found by following the net, formats are those of each layer, biases are rounded anew,
+codes that do not fit are counted, and the image is the caller's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaption.errors import LayerError, ShapeError, WeightsError
+from adaption.export.nullhop import (
+    FRAC_LENGTH,
+    Codes,
+    NullHopFormats,
+    NullHopLayer,
+    NullHopNetwork,
+    write_nullhop,
+)
+from adaption.export.targets.base import Export, Request, target
+from adaption.graph import LayerSpec
+from adaption.io.caffemodel import read_weights
+from adaption.net import Net
+from adaption.net.node import Node
+from adaption.numerics import FixedPoint
+from adaption.precision.sites import ACTIVATION_TYPES, AFFINE_TYPES, following_alone
+
+__all__ = ["export_nullhop", "nullhop_network"]
+
+WORD_LENGTH = 16
+CONVOLUTIONS = ("Convolution", "LPConvolution")
+BEHIND = ("LPAct", "ReLU", "Pooling", "Dropout")
+STOPS = (*ACTIVATION_TYPES, *AFFINE_TYPES)
+
+
+@dataclass
+class _Tally:
+    """Codes that 16 bits cannot hold, by what they are."""
+
+    saturated: dict[str, int]
+
+    def codes(self, what: str, values: npt.NDArray[Any], frac_length: int) -> Codes:
+        """Rounded half away from zero, and saturated to 16 bits."""
+        scaled = values.astype(np.float64) * 2.0**frac_length
+        whole = np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)
+        limit = (1 << (WORD_LENGTH - 1)) - 1
+        beyond = int((np.abs(whole) > limit).sum())
+        if beyond:
+            self.saturated[what] = beyond
+        return whole.clip(-limit, limit).astype(np.int64)
+
+
+@target(
+    "nullhop",
+    suffix=".cnn",
+    help="text network file of the NullHop accelerator",
+    settings=("pixels", "input_formats", "original_semantics"),
+)
+def export_nullhop(request: Request) -> Export:
+    """Write the network file `out` and the formats beside it."""
+    tally = _Tally({})
+    network = nullhop_network(
+        request.net,
+        pixels=request.settings.get("pixels"),
+        input_format=next(iter((request.settings.get("input_formats") or {}).values()), None),
+        tally=tally,
+    )
+    if request.settings.get("original_semantics"):
+        network = _as_the_original(network, request)
+    files = write_nullhop(network, request.out)
+    notes = [f"{count} of {what} saturate at 16 bits" for what, count in tally.saturated.items()]
+    if any(layer.formats.weight != FRAC_LENGTH for layer in network.layers):
+        notes.append(
+            f"weights do not all have {FRAC_LENGTH} fractional bits, which is what the driver of"
+            f" the original takes for granted: {files[1].name} has the formats"
+        )
+    if request.settings.get("pixels") is None:
+        notes.append("no image was given, the pixels are zeros")
+    host = [n.spec.name for n in request.net.nodes if n.spec.type.endswith("InnerProduct")]
+    if host:
+        notes.append(f"inner products run on the host: {', '.join(host)}")
+    details = {"layers": [layer.formats.name for layer in network.layers],
+               "saturated": dict(tally.saturated)}  # fmt: skip
+    return Export("nullhop", files, tuple(notes), details)
+
+
+def nullhop_network(
+    net: Net,
+    *,
+    pixels: npt.NDArray[Any] | None = None,
+    input_format: FixedPoint | None = None,
+    tally: _Tally | None = None,
+) -> NullHopNetwork:
+    """The convolutions of a net as integer codes.
+
+    Args:
+        pixels: the image, (C, H, W) as the net's input takes it; None: zeros.
+        input_format: of the pixels; None: 8 fractional bits.
+    Raises: LayerError naming the layer that NullHop cannot run: strides, groups, dilation, kernels
+        beyond 7 x 7, pooling other than 2 x 2 max, branches between convolutions.
+    """
+    tally = _Tally({}) if tally is None else tally
+    nodes = {n.spec.name: n for n in net.nodes}
+    layers: list[NullHopLayer] = []
+    frac = FRAC_LENGTH if input_format is None else input_format.frac_length
+    first_frac, top = frac, None
+    for i, spec in enumerate(net.spec.layers):
+        if spec.type not in CONVOLUTIONS:
+            continue
+        try:
+            if layers and spec.bottoms[0] != top:
+                raise LayerError(f'reads "{spec.bottoms[0]}", NullHop runs chains: "{top}"')
+            behind = following_alone(net.spec, i, (*BEHIND, *STOPS))
+            layer, frac = _layer(net, nodes[spec.name], behind, bool(layers), frac, tally, nodes)
+        except (LayerError, ShapeError, WeightsError) as error:
+            raise error.at(file=net.spec.file, layer=spec.name, layer_type=spec.type) from None
+        layers.append(layer)
+        top = behind[-1].tops[0] if behind else spec.tops[0]
+    if not layers:
+        raise LayerError("has no convolution for NullHop").at(file=net.spec.file)
+    first = layers[0]
+    shape = (first.num_input_channels, first.num_input_rows, first.num_input_column)
+    image = np.zeros(shape) if pixels is None else np.asarray(pixels)
+    if image.shape != shape:
+        raise ShapeError(f"the image has shape {image.shape}, the net takes {shape}").at(
+            file=net.spec.file
+        )
+    return NullHopNetwork(tuple(layers), tally.codes("pixels", image, first_frac))
+
+
+def _layer(
+    net: Net,
+    node: Node,
+    behind: list[LayerSpec],
+    is_compressed: bool,
+    frac: int,
+    tally: _Tally,
+    nodes: dict[str, Node],
+) -> tuple[NullHopLayer, int]:
+    """One convolution with what follows it, and the fractional bits of its result."""
+    param = node.spec.message.convolution_param
+    kernel, *others = {*param.kernel_size, param.kernel_h, param.kernel_w} - {0}
+    strides = {*param.stride, param.stride_h, param.stride_w} - {0}
+    pads = {*param.pad, param.pad_h, param.pad_w} or {0}
+    pad = max(pads)
+    if others or len(pads - {0}) > 1 or not 1 <= kernel <= 7:
+        raise LayerError("has a kernel or pad that is not square, or beyond 7 x 7")
+    if strides - {1} or param.group != 1 or set(param.dilation) - {1}:
+        raise LayerError("has a stride, groups or dilation, allowed: 1")
+    output = _result_format(behind, nodes)
+    weight = node.formats.weight
+    f = weight.frac_length if isinstance(weight, FixedPoint) else FRAC_LENGTH
+    name = node.spec.name
+    tensors = [blob.detach().numpy() for blob in node.quantized_blobs()]
+    w = tensors[0].reshape(node.masters[0].shape)
+    b = tensors[1].ravel() if len(tensors) > 1 else np.zeros(w.shape[0])
+    channels, rows, columns = net.blobs[node.spec.bottoms[0]].shape[-3:]
+    out_frac = FRAC_LENGTH if output is None else output.frac_length
+    made = NullHopLayer(
+        compression_enabled=is_compressed,
+        kernel_size=kernel,
+        num_input_channels=channels,
+        num_input_column=columns,
+        num_input_rows=rows,
+        num_output_channels=w.shape[0],
+        pooling_enabled=any(x.type == "Pooling" for x in behind),
+        relu_enabled=any(x.type == "ReLU" for x in behind),
+        padding=pad,
+        kernels=tally.codes(f'the weights of "{name}"', w, f),
+        biases=tally.codes(f'the biases of "{name}"', b, f),
+        formats=NullHopFormats(
+            name, f, frac, out_frac, WORD_LENGTH if output is None else output.word_length
+        ),
+    )
+    shape = tuple(net.blobs[(behind[-1] if behind else node.spec).tops[0]].shape[-3:])
+    if shape != made.output_shape:
+        raise ShapeError(
+            f"gives maps of {shape}, NullHop's driver {made.output_shape}: it rounds the size down"
+        )
+    return made, out_frac
+
+
+def _result_format(behind: list[LayerSpec], nodes: dict[str, Node]) -> FixedPoint | None:
+    """The format of the LPAct behind a convolution; checks what else stands there."""
+    found = None
+    for item in behind:
+        if item.type in STOPS and item.type != "ReLU":
+            raise LayerError(
+                f'is followed by "{item.name}" ({item.type}), which NullHop lacks',
+                "fold batch norm: adaption rewrite --fold-batch-norm",
+            )
+        if item.type == "ReLU" and item.message.relu_param.negative_slope:
+            raise LayerError(f'is followed by a leaky ReLU, "{item.name}"')
+        if item.type == "LPAct":
+            fmt = nodes[item.name].formats.activation
+            found = fmt if isinstance(fmt, FixedPoint) else found
+        if item.type == "Pooling":
+            param = item.message.pooling_param
+            if (param.pool, param.kernel_size, param.stride, param.pad) != (0, 2, 2, 0):
+                raise LayerError(f'is followed by "{item.name}", allowed: max pooling 2 x 2')
+    if found is not None and found.word_length > WORD_LENGTH:
+        raise LayerError(f"has a result of {found.word_length} bits, allowed: {WORD_LENGTH}")
+    return found
+
+
+def _as_the_original(network: NullHopNetwork, request: Request) -> NullHopNetwork:
+    """With the defects of caffe2nullhop.py: no padding, 8 fractional bits whatever the format,
+    truncated, rounded blobs as the file holds them (stale when round_bias is false)."""
+    weights = read_weights(request.weights_path)
+    made: list[NullHopLayer] = []
+    for layer in network.layers:
+        stored = weights.get(layer.formats.name)
+        if stored is None or len(stored.blobs) != 4:
+            raise WeightsError(
+                "has no rounded blobs, which the original exports",
+                "convert the weights for the low-precision net first",
+            ).at(file=weights.file, layer=layer.formats.name)
+        values = [stored.blobs[i].array().astype(np.float64) * 256 for i in (1, 3)]
+        rows, columns = layer.num_input_rows, layer.num_input_column
+        if made:
+            _, rows, columns = made[-1].output_shape
+        made.append(
+            replace(
+                layer,
+                padding=0,
+                num_input_rows=rows,
+                num_input_column=columns,
+                kernels=np.trunc(values[0]).astype(np.int64),
+                biases=np.trunc(values[1]).astype(np.int64),
+                formats=NullHopFormats(layer.formats.name),
+            )
+        )
+    return replace(network, layers=tuple(made))
