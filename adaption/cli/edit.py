@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sign-excluded: the file is from before bd counted the sign bit (LP_VGG16_5_10...):"
         " every bd is raised by one, and 5_10 as a VALUE means Q6.10",
     )
+    parser.add_argument(
+        "--mend-roi-scale",
+        action="store_true",
+        help="set spatial_scale of ROIPooling right where it is ten times what it should be, as in"
+        " ADaPTION's Faster R-CNN training nets (0.625)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
     parser.add_argument("-o", "--out", metavar="FILE", help="write here instead of in place")
     add_output_flags(parser)
@@ -43,13 +49,15 @@ def run(args: argparse.Namespace) -> int:
     from adaption.errors import UsageError
     from adaption.precision import edit_file
 
-    if not args.changes and args.plan is None and args.import_names == "sign-included":
+    given = args.changes or args.plan or args.mend_roi_scale
+    if not given and args.import_names == "sign-included":
         raise UsageError("nothing to change is given", f"for example:\n{EXAMPLE}")
     made = edit_file(
         args.net,
         args.changes,
         plan=args.plan,
         import_names=args.import_names,
+        mend_roi_scale=args.mend_roi_scale,
         out=args.out,
         dry_run=args.dry_run,
     )

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from adaption.errors import AdaptionError, ShapeError, UsageError
-from adaption.graph import NetSpec, NetState, build_spec, insert_splits, with_inputs
+from adaption.graph import (
+    NetSpec,
+    NetState,
+    build_spec,
+    insert_splits,
+    roi_scale_notices,
+    with_inputs,
+)
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net
 from adaption.net.blob import Blob, SharedBlob
@@ -103,6 +110,7 @@ class Net(nn.Module):
                 with_splits, self.generator, original_semantics=original_semantics
             )
             self.notices += dialect_notices(self.spec) + accumulator_notices(self.nodes)
+            self.notices += roi_scale_notices(self.spec)
             self.blobs: dict[str, Blob] = {}
             infer_shapes(self.nodes, self.blobs, self.generator)
             fill_first_tops(self.nodes, self.blobs)

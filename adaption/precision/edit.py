@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from difflib import unified_diff
 
 from adaption.errors import AdaptionError, FieldError, LayerError
-from adaption.graph import NetState, build_spec
+from adaption.graph import NetState, build_spec, wrong_roi_scales
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.prototxt import Document, Field
@@ -74,11 +74,12 @@ def edit_file(
     *,
     plan: Proposal | PathLike | None = None,
     import_names: str = "sign-included",
+    mend_roi_scale: bool = False,
     out: PathLike | None = None,
     dry_run: bool = False,
 ) -> Edited:
     """Edit a prototxt in place, or into `out`; with `dry_run` nothing is written. See `edit`."""
-    made = edit(net, requests, plan=plan, import_names=import_names)
+    made = edit(net, requests, plan=plan, import_names=import_names, mend_roi_scale=mend_roi_scale)
     if not dry_run and (made.changes or out is not None):
         write_net(made.net, net if out is None else out)
     return made
@@ -90,6 +91,7 @@ def edit(
     *,
     plan: Proposal | PathLike | None = None,
     import_names: str = "sign-included",
+    mend_roi_scale: bool = False,
 ) -> Edited:
     """The net with other precisions.
 
@@ -104,6 +106,8 @@ def edit(
         import_names: "sign-excluded" for files from before ADaPTION counted the sign bit in bd
             (names such as LP_VGG16_5_10): every bd of the file is raised by one, and a VALUE
             written 5_10 means Q6.10. By default 5_10 means Q5.10.
+        mend_roi_scale: set the spatial_scale of ROIPooling right where it is ten times what the
+            map's stride asks for, as in ADaPTION's training nets.
     Raises: FieldError on a request that does not parse; LayerError when one fits no layer.
     """
     if import_names not in CONVENTIONS:
@@ -115,6 +119,8 @@ def edit(
     editor = _Editor(document, net.file)
     if excluded:
         editor.count_the_sign()
+    if mend_roi_scale:
+        editor.mend_roi_scale()
     if plan is not None:
         chosen = plan if isinstance(plan, Proposal) else Proposal.load(plan)
         for point, fmt in chosen.plan.items():
@@ -176,6 +182,21 @@ class _Editor:
                     name, old = text_of(item.block, "name"), bd.string
                     bd.set(str(int(old) + 1))
                     self.changes.append(Change(name, "bd", old, bd.string))
+
+    def mend_roi_scale(self) -> None:
+        now = from_document(prototxt.parse(self.document.text(), self.file))
+        wrong: dict[str, tuple[float, float]] = {}
+        for phase in ("TEST", "TRAIN"):
+            wrong |= wrong_roi_scales(build_spec(now.message, NetState(phase), file=self.file))
+        for item in self.layers:
+            name = text_of(item.block, "name")
+            if name not in wrong or text_of(item.block, "type") != "ROIPooling":
+                continue
+            for param in item.block.all("roi_pooling_param"):
+                for field in param.block.all("spatial_scale"):
+                    old, new = field.string, f"{wrong[name][1]:g}"
+                    field.set(new)
+                    self.changes.append(Change(name, "spatial_scale", old, new))
 
     def apply(self, request: _Request) -> None:
         chosen = list(self._chosen(request))
