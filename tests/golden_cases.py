@@ -49,10 +49,14 @@ class Case:
         head = kind + "."
         return {k.removeprefix(head): v for k, v in self.arrays.items() if k.startswith(head)}
 
-    def forward(self, *, original_semantics: bool = True) -> Net:
+    def forward(self, *, original_semantics: bool = True, device: str = "cpu") -> Net:
         """The net after one forward pass on the recorded inputs and parameters."""
         net = Net(
-            self.prototxt, phase=self.meta["phase"], original_semantics=original_semantics, seed=1
+            self.prototxt,
+            phase=self.meta["phase"],
+            original_semantics=original_semantics,
+            seed=1,
+            device=device,
         )
         for name, array in self.group("in").items():
             net.blobs[name].reshape(*array.shape)
@@ -87,9 +91,11 @@ def cases(suite: str) -> list[Any]:
     return [pytest.param(Case(path), id=path.stem) for path in found]
 
 
-def check(case: Case, *, exact: bool = False, original_semantics: bool = True) -> None:
+def check(
+    case: Case, *, exact: bool = False, original_semantics: bool = True, device: str = "cpu"
+) -> None:
     """Run a case forward and backward and compare all that was recorded."""
-    net = case.forward(original_semantics=original_semantics)
+    net = case.forward(original_semantics=original_semantics, device=device)
     for name, want in case.group("out").items():
         compare(f"out.{name}", net.blobs[name].data, want, exact=exact)
     for name, want in case.group("param_after").items():

@@ -208,7 +208,7 @@ def _common_seed(runtime: Runtime, share: tuple[int, int]) -> int:
 
     Each takes its part of one shuffled order, so they have to agree on it.
     """
-    seed = torch.randint(0, 2**62, (1,), generator=runtime.generator, dtype=torch.int64)
+    seed = torch.randint(0, 2**62, (1,), generator=runtime.draws_on_host, dtype=torch.int64)
     if share[1] > 1:
         if torch.distributed.get_backend() == "nccl":
             seed = seed.to(runtime.device)

@@ -10,17 +10,17 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import torch
 from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError, UnknownLayerError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.prototxt_values import nearest_name
 from adaption.layers.lowering import IntegerLowering, Lowering, Shape
+from adaption.layers.runtime import Progress, Runtime
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
@@ -40,35 +40,6 @@ __all__ = [
 Count = int | tuple[int, int | None]  # exact, or (least, most); most None: no limit
 
 PACKAGES = ("adaption.layers", "adaption.data.layers")
-
-
-@dataclass
-class Runtime:
-    """What a running net lends a layer for one forward pass."""
-
-    training: bool = False
-    generator: torch.Generator | None = None
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    original_semantics: bool = False
-    config: dict[str, Any] = field(default_factory=dict)  # what forks read outside the prototxt
-    state: dict[str, Any] = field(default_factory=dict)  # the layer's own, kept between passes
-
-    @property
-    def phase(self) -> str:
-        return "TRAIN" if self.training else "TEST"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a data layer has come."""
-
-    samples: int  # taken so far, by all processes that share the data
-    epoch_size: int  # samples of one pass over the data
-
-    @property
-    def epochs(self) -> float:
-        """Passes over the data."""
-        return self.samples / self.epoch_size
 
 
 class Layer:

@@ -58,7 +58,7 @@ class CtcLoss(Layer):
             losses = F.ctc_loss(
                 F.log_softmax(leaf[: self.time_step], 2),
                 rows[kept],
-                torch.full((x.shape[1],), self.time_step),
+                torch.full((x.shape[1],), self.time_step, device=x.device),
                 kept.sum(1),
                 self.blank_label,
                 "none",

@@ -70,7 +70,8 @@ class Lstm(Layer):
                 h, c = (s.to(x) for s in before)
         if runtime.original_semantics and x.shape[1] > 1:
             if marks:
-                at = torch.arange(x.shape[0]).unsqueeze(1) + torch.arange(x.shape[1])
+                steps, columns = (torch.arange(n, device=x.device) for n in x.shape[:2])
+                at = steps.unsqueeze(1) + columns
                 cont = cont.flatten()[at].unsqueeze(2)
             top, runtime.state["hidden"] = _mixed(
                 x, cont, (h, c), w_x, w_h, b, self.clipping_threshold

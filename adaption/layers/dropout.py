@@ -32,8 +32,8 @@ class Dropout(Layer):
         x = tensors[0]
         if not runtime.training:
             return x if self.scale_train else x * (1 - self.dropout_ratio)
-        kept = torch.rand(x.shape, generator=runtime.generator) >= self.dropout_ratio
-        y = x * kept.to(x.device)
+        draw = torch.rand(x.shape, generator=runtime.generator, device=x.device)
+        y = x * (draw >= self.dropout_ratio)
         return y / (1 - self.dropout_ratio) if self.scale_train else y
 
     def lower_integer(self, g: IntegerLowering, *names: str) -> str:

@@ -81,7 +81,7 @@ class InfogainLoss(Layer):
 
     def forward(self, x: Tensor, label: Tensor, matrix: Tensor) -> Any:
         classes = isqrt(matrix.numel())
-        gain = matrix.detach().to(x.dtype).reshape(classes, classes)
+        gain = matrix.detach().to(x).reshape(classes, classes)
         labels = label.detach().flatten().long()
         if self._takes_scores:
             return self._of_scores(x, labels, gain)

@@ -192,7 +192,7 @@ class Pooling(Layer):
         total = patches.sum(-1)
         if not runtime.training:
             return patches.square().sum(-1) / total.clamp_min(torch.finfo(x.dtype).tiny)
-        draw = torch.rand(total.shape, generator=runtime.generator).to(x.device)
+        draw = torch.rand(total.shape, generator=runtime.generator, device=x.device)
         chosen = (patches.cumsum(-1) < (draw * total).unsqueeze(-1)).sum(-1, keepdim=True)
         last = patches.shape[-1] - 1
         return patches.gather(-1, chosen.clamp_max(last)).squeeze(-1)

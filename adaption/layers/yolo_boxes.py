@@ -61,7 +61,7 @@ def detection_rows(
     """
     if not len(scores):
         none = torch.full((1, 1, batch, 7), -1.0, dtype=like.dtype, device=like.device)
-        none[..., 0] = torch.arange(batch)
+        none[..., 0] = torch.arange(batch, device=like.device)
         return none
     order = np.argsort(-scores, kind="stable")
     boxes, scores, classes = boxes[order], scores[order], classes[order]

@@ -50,17 +50,22 @@ class Blob:
         self._is_shared = False  # another blob's writes change this one's data
 
     @property
+    def device(self) -> torch.device:
+        """Where the net computes with this blob; `data` and `diff` are on the host anyway."""
+        return torch.device("cpu")
+
+    @property
     def tensor(self) -> Tensor:
         """The values as a torch tensor, zeros when nothing has been written."""
         if self._data is None:
-            self._data = _zeros(self.shape)
+            self._data = self._zeros()
         return self._data
 
     @property
     def grad(self) -> Tensor:
         """The diff as a torch tensor, zeros when nothing has been written."""
         if self._diff is None:
-            self._diff = _zeros(self.shape)
+            self._diff = self._zeros()
         diff = self._diff
         assert diff is not None
         return diff
@@ -162,7 +167,7 @@ class Blob:
         self.shape = tuple(shape)
         self._diff, self._diff_exposed = None, False
         if isinstance(self._data, Master):
-            self._data.data = _zeros(shape)  # still the parameter that an optimizer holds
+            self._data.data = self._zeros()  # still the parameter that an optimizer holds
         else:
             self._data = None
         self._view = None
@@ -177,7 +182,7 @@ class Blob:
             raise ShapeError(f"the blobs to share have shapes {self.shape} and {owner.shape}")
         if owner is self:
             return
-        _ = owner.data  # a view needs contiguous memory; it must not move any more
+        owner.settle()
         if isinstance(self._data, Master):
             self._data.data = owner.tensor.detach()  # still the parameter an optimizer holds
         else:
@@ -185,6 +190,13 @@ class Blob:
         self._view = None
         self.mark_shared()
         owner.mark_shared()
+
+    def settle(self) -> None:
+        """Move the data for the last time: a view needs contiguous memory."""
+        _ = self.data
+
+    def sync(self) -> None:
+        """Let torch see what numpy wrote; nothing to do where both work on one memory."""
 
     def mark_shared(self) -> None:
         """Take the data as changed whenever somebody asks: several blobs write it."""
@@ -209,6 +221,11 @@ class Blob:
     height = property(lambda self: self.legacy_axis(2))
     width = property(lambda self: self.legacy_axis(3))
 
+    def _zeros(self) -> Tensor:
+        # Blobs are float32 and writable whatever mode torch is in when they are first used.
+        with torch.inference_mode(False):
+            return torch.zeros(self.shape, dtype=torch.float32)
+
     def __repr__(self) -> str:
         return f"Blob{self.shape}"
 
@@ -219,6 +236,10 @@ class SharedBlob(Blob):
     def __init__(self, owner: Blob, shape: Sequence[int]) -> None:
         super().__init__(shape)
         self.owner = owner
+
+    @property
+    def device(self) -> torch.device:
+        return self.owner.device
 
     @property
     def tensor(self) -> Tensor:
@@ -246,6 +267,12 @@ class SharedBlob(Blob):
     def share_data(self, owner: Blob) -> None:
         """Nothing to do: the blob that this one shows is shared under its own layer's name."""
 
+    def settle(self) -> None:
+        self.owner.settle()
+
+    def sync(self) -> None:
+        self.owner.sync()
+
     def mark_shared(self) -> None:
         self.owner.mark_shared()
 
@@ -260,9 +287,3 @@ class SharedBlob(Blob):
 
     def add_grad(self, value: Tensor) -> None:
         self.owner.add_grad(value.reshape(self.owner.shape))
-
-
-def _zeros(shape: Sequence[int]) -> Tensor:
-    # Blobs are float32 and writable whatever mode torch is in when they are first used.
-    with torch.inference_mode(False):
-        return torch.zeros(tuple(shape), dtype=torch.float32)

@@ -18,6 +18,7 @@ from adaption.layers.base import (
     unknown_layers,
 )
 from adaption.net.blob import Blob, SharedBlob
+from adaption.net.device_blob import new_blob
 from adaption.net.fillers import fill
 from adaption.net.node import Node
 from adaption.net.plan import layer_formats
@@ -49,10 +50,11 @@ def dialect_notices(spec: NetSpec) -> list[str]:
     return [sentence for sentence in said if sentence]
 
 
-def build_nodes(
-    spec: NetSpec, generator: torch.Generator, *, original_semantics: bool
-) -> list[Node]:
+def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
     """One node per layer, without shapes yet.
+
+    Args:
+        lent: what all layers are lent: generators, device, semantics.
 
     Raises: UnknownLayerError listing every layer of unknown type; FieldError on an unknown
         dialect; errors of single layers.
@@ -65,15 +67,16 @@ def build_nodes(
     nodes = []
     for item in _with_automatic_tops(spec.layers):
         layer = build_layer(item, spec.dialect, spec.layers)
-        runtime = Runtime(
+        runtime = replace(
+            lent,
             training=spec.phase == "TRAIN"
             if not item.message.HasField("phase")
             else item.message.phase == 0,
-            generator=generator,
-            original_semantics=original_semantics,
+            config={},
+            state={},
         )
         try:
-            formats = layer_formats(item, original_semantics=original_semantics)
+            formats = layer_formats(item, original_semantics=lent.original_semantics)
             if formats.activation is not None and (layer.is_source or item.type == "Input"):
                 raise FieldError(
                     "precision_param.activation",
@@ -81,7 +84,7 @@ def build_nodes(
                     "layers that compute",
                     "put an LPAct layer behind the data",
                 )
-            weights = _loss_weights(item, layer, original_semantics=original_semantics)
+            weights = _loss_weights(item, layer, original_semantics=lent.original_semantics)
         except AdaptionError as error:
             raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
         nodes.append(Node(item, layer, formats, runtime, loss_weights=weights))
@@ -111,7 +114,7 @@ def _loss_weights(spec: LayerSpec, layer: Layer, *, original_semantics: bool) ->
     return given or [0.0] * len(spec.tops)
 
 
-def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch.Generator) -> None:
+def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
     """Give every blob its shape; make and fill parameter blobs where there are none yet.
 
     An input blob that exists keeps its shape, so the same call reshapes a net.
@@ -123,14 +126,15 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch
         spec = node.spec
         bottoms = [blobs[b].shape for b in spec.bottoms]
         if node.layer.takes_blobs:
-            own = [blobs.setdefault(top, Blob()) for top in spec.tops]
+            device = node.runtime.device
+            own = [blobs.setdefault(top, new_blob(device)) for top in spec.tops]
             node.layer.bind([blobs[b] for b in spec.bottoms], own, node.blobs)
         try:
             if spec.type == "Input" and all(t in blobs for t in spec.tops):
                 tops = [blobs[t].shape for t in spec.tops]
             else:
                 tops = node.layer.top_shapes(*bottoms)
-            _make_parameters(node, bottoms, shared, generator)
+            _make_parameters(node, bottoms, shared)
             _check_multipliers(node, multipliers)
         except AdaptionError as error:
             where = error.at(layer=spec.name, layer_type=spec.type, line=spec.line)
@@ -149,7 +153,7 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob], generator: torch
             if name in blobs:
                 blobs[name].reshape(*shape)
             else:
-                blobs[name] = Blob(shape)
+                blobs[name] = new_blob(node.runtime.device, shape)
 
 
 def fill_first_tops(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
@@ -165,9 +169,7 @@ def fill_first_tops(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
                 blobs[name].set(values)
 
 
-def _make_parameters(
-    node: Node, bottoms: Sequence[Shape], shared: dict[str, Blob], generator: torch.Generator
-) -> None:
+def _make_parameters(node: Node, bottoms: Sequence[Shape], shared: dict[str, Blob]) -> None:
     wanted = node.layer.blob_shapes(*bottoms)
     if node.blobs:
         have = [b.shape for b in node.masters]
@@ -177,7 +179,7 @@ def _make_parameters(
         fillers = node.layer.blob_fillers()
         for i, shape in enumerate(wanted):
             filler = fillers[i] if i < len(fillers) else None
-            _add_blob(node, tuple(shape), filler, generator)
+            _add_blob(node, tuple(shape), filler)
     _check_points(node)
     _share(node, shared)
 
@@ -197,16 +199,17 @@ def _check_points(node: Node) -> None:
         raise FieldError(f"precision_param.{kind}", "set", allowed, "remove it from this layer")
 
 
-def _add_blob(node: Node, shape: Shape, filler: object, generator: torch.Generator) -> None:
+def _add_blob(node: Node, shape: Shape, filler: object) -> None:
     for copy in range(2 if node.is_paired else 1):
-        blob = Blob(shape)
+        blob = new_blob(node.runtime.device, shape)
         index = len(node.blobs)
         node.blobs.append(blob)
         if copy and not node.runtime.original_semantics:
             continue  # the rounded copy follows from its master
         # The original draws the rounded copy on its own, and leaves LPInnerProduct's at zero.
         if filler is not None and not (index == 1 and node.spec.type == "LPInnerProduct"):
-            fill(blob.tensor, filler, generator)  # type: ignore[arg-type]
+            values = torch.from_numpy(blob.data)  # drawn on the host, alike for every device
+            fill(values, filler, node.runtime.draws_on_host)  # type: ignore[arg-type]
 
 
 def _share(node: Node, shared: dict[str, Blob]) -> None:

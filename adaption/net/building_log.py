@@ -33,8 +33,6 @@ def build_logged(
     level: int,
     stages: Sequence[str],
     log: Log,
-    *,
-    device: str = "cpu",
     **options: Any,
 ) -> Net:
     """A Net, logged as Caffe's tools `test` and `time` do while they build one.
@@ -42,8 +40,6 @@ def build_logged(
     Args:
         options: further keywords of Net.
     """
-    if device != "cpu":
-        options["device"] = device
     file = net if isinstance(net, NetFile) else read_net(net)
     show_definition(definition(file, phase, level, stages), log)
     made = Net(file, phase=phase, level=level, stages=stages, **options)

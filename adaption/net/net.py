@@ -22,6 +22,7 @@ from adaption.graph import (
 )
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net
+from adaption.layers.base import Runtime
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import (
     accumulator_notices,
@@ -31,6 +32,7 @@ from adaption.net.build import (
     infer_shapes,
 )
 from adaption.net.debug_info import show_backward, show_forward, show_params
+from adaption.net.device import as_device, true_float32
 from adaption.net.fuse import Chain, find_chains
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
@@ -50,7 +52,9 @@ class Net(nn.Module):
         weights: caffemodel path (binary or HDF5), `Weights`, or several of them, loaded in turn.
         phase: "TRAIN" or "TEST"; with `level` and `stages` it decides which layers are kept.
         original_semantics: reproduce the original ADaPTION where its behaviour is a defect.
-        seed: seed of the generator behind fillers, dropout and stochastic rounding.
+        seed: seed of the generators behind fillers, dropout and stochastic rounding.
+        device: where to compute, "cpu" or "cuda:0". Weights and data are the same on each for a
+            seed; dropout and stochastic rounding draw other numbers.
         end: keep the layers up to and including this one.
         input_shapes: shapes of blobs that data layers make, which become inputs instead.
         dialect: Caffe fork whose meaning counts where forks disagree about a layer type and the
@@ -86,6 +90,7 @@ class Net(nn.Module):
         dialect: str | None = None,
         input_shapes: Mapping[str, Sequence[int]] | None = None,
         python_modules: Sequence[str] = (),
+        device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
         state = NetState(phase, level, tuple(stages))
@@ -99,20 +104,24 @@ class Net(nn.Module):
         self.phase = self.spec.phase
         self.debug_info = self.spec.debug_info
         self.original_semantics = original_semantics
-        self.generator = torch.Generator()
-        if seed is None:
-            self.generator.seed()
-        else:
-            self.generator.manual_seed(seed)
+        self.device = as_device(device)
+        self.host_generator = self.generator = torch.Generator()
+        if self.device.type != "cpu":
+            self.generator = torch.Generator(device=self.device)
+        self.manual_seed(self.host_generator.seed() if seed is None else seed)
         try:
             with_splits = insert_splits(self.spec)
-            self.nodes = build_nodes(
-                with_splits, self.generator, original_semantics=original_semantics
+            lent = Runtime(
+                generator=self.generator,
+                host_generator=self.host_generator,
+                device=self.device,
+                original_semantics=original_semantics,
             )
+            self.nodes = build_nodes(with_splits, lent)
             self.notices += dialect_notices(self.spec) + accumulator_notices(self.nodes)
             self.notices += roi_scale_notices(self.spec)
             self.blobs: dict[str, Blob] = {}
-            infer_shapes(self.nodes, self.blobs, self.generator)
+            infer_shapes(self.nodes, self.blobs)
             fill_first_tops(self.nodes, self.blobs)
             mark_gradients(self.nodes, force_backward=self.spec.force_backward)
         except AdaptionError as error:
@@ -121,7 +130,7 @@ class Net(nn.Module):
         self.outputs = with_splits.outputs
         self.params = {n.spec.name: n.blobs for n in self.nodes if n.blobs}
         self._register()
-        self._chains = find_chains(self.nodes)
+        self._chains = find_chains(self.nodes) if self.device.type == "cpu" else {}
         self._seen_shapes = self._input_shapes()
         self.fill_loss_diffs()
         for one in _each(weights):
@@ -161,7 +170,7 @@ class Net(nn.Module):
         """Pass the shapes of the input blobs through the net. Caffe: Net::Reshape."""
         self._seen_shapes = []  # after an error the next pass has to try again
         try:
-            infer_shapes(self.nodes, self.blobs, self.generator)
+            infer_shapes(self.nodes, self.blobs)
         except AdaptionError as error:
             raise error.at(file=self.spec.file) from error.__cause__
         self._seen_shapes = self._input_shapes()
@@ -213,25 +222,26 @@ class Net(nn.Module):
         first = 0 if start is None else self.index(start)
         last = len(self.nodes) - 1 if end is None else self.index(end)
         try:
-            if self._input_shapes() != self._seen_shapes:
-                self.reshape()
-            index = first
-            # Blobs made by this pass whose memory only their reader needs; None: somebody looks.
-            free: set[str] | None = None if observer or self.debug_info else set()
-            while index <= last:
-                alone = self.debug_info or (observer is not None and not fused)
-                chain = None if alone else self._chain_at(index, last)
-                if chain is not None:
-                    self._run_chain(chain, observer)
-                    index += len(chain.nodes)
-                    continue
-                node = self.nodes[index]
-                bottoms, tops = self._run(node, free)
-                if self.debug_info:
-                    show_forward(node, self.blobs)
-                if observer is not None:
-                    observer(node, bottoms, tops)
-                index += 1
+            with true_float32(self.device):
+                if self._input_shapes() != self._seen_shapes:
+                    self.reshape()
+                index = first
+                # Blobs whose memory only their reader needs from now on; None: somebody looks.
+                free: set[str] | None = None if observer or self.debug_info else set()
+                while index <= last:
+                    alone = self.debug_info or (observer is not None and not fused)
+                    chain = None if alone else self._chain_at(index, last)
+                    if chain is not None:
+                        self._run_chain(chain, observer)
+                        index += len(chain.nodes)
+                        continue
+                    node = self.nodes[index]
+                    bottoms, tops = self._run(node, free)
+                    if self.debug_info:
+                        show_forward(node, self.blobs)
+                    if observer is not None:
+                        observer(node, bottoms, tops)
+                    index += 1
         except AdaptionError as error:
             raise error.at(file=self.spec.file) from error.__cause__
         names = self.outputs if end is None else self.nodes[last].spec.tops
@@ -243,7 +253,7 @@ class Net(nn.Module):
                 raise UsageError(
                     f"the net has no blob {name!r}", f"its inputs: {', '.join(self.inputs)}"
                 )
-            tensor = _own_copy(name, value)
+            tensor = _own_copy(name, value, self.device)
             blob = self.blobs[name]
             if tensor.dim() != len(blob.shape):
                 raise ShapeError(
@@ -330,7 +340,8 @@ class Net(nn.Module):
             if not node.needs_backward:
                 continue
             try:
-                self._run_backward(node)
+                with true_float32(self.device):
+                    self._run_backward(node)
             except AdaptionError as error:
                 raise error.at(file=self.spec.file) from error.__cause__
             if self.debug_info:
@@ -398,7 +409,8 @@ class Net(nn.Module):
 
     def manual_seed(self, seed: int) -> None:
         """Restart the net's random numbers (dropout, stochastic rounding)."""
-        self.generator.manual_seed(seed)
+        for generator in {self.host_generator, self.generator}:
+            generator.manual_seed(seed)
 
 
 def _as_spec(
@@ -413,12 +425,12 @@ def _as_spec(
     return spec, [str(notice) for notice in net.notices]
 
 
-def _own_copy(name: str, value: Any) -> Tensor:
-    """`value` as a float32 tensor that shares no memory with it."""
+def _own_copy(name: str, value: Any, device: torch.device) -> Tensor:
+    """`value` as a float32 tensor on the device that shares no memory with it."""
     if isinstance(value, Tensor):
-        return value.detach().to("cpu", torch.float32, copy=True).contiguous()
+        return value.detach().to(device, torch.float32, copy=True).contiguous()
     try:
-        return torch.from_numpy(np.array(value, np.float32, order="C"))
+        return torch.from_numpy(np.array(value, np.float32, order="C")).to(device)
     except (TypeError, ValueError) as error:
         raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
 

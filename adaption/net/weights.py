@@ -122,8 +122,8 @@ def _same_shape(shape: tuple[int, ...], value: WeightBlob) -> bool:
 def share_weights(nodes: Sequence[Node], sources: Sequence[Node]) -> None:
     """Let layers use the data of the source layers of the same name; diffs stay apart.
 
-    Raises: WeightsError listing every layer whose blobs differ in number or shape; then nothing
-        is shared. Caffe: Net::ShareTrainedLayersWith.
+    Raises: WeightsError listing every layer whose blobs differ in number, shape or device; then
+        nothing is shared. Caffe: Net::ShareTrainedLayersWith.
     """
     targets: dict[str, Node] = {}
     for own in nodes:
@@ -135,8 +135,11 @@ def share_weights(nodes: Sequence[Node], sources: Sequence[Node]) -> None:
         if node is None:
             continue
         have, want = ([b.shape for b in n.blobs] for n in (node, source))
+        here, there = (n.runtime.device for n in (node, source))
         if have != want:
             misfits.append(f'"{source.spec.name}" ({have} here, {want} there)')
+        elif have and here != there:
+            misfits.append(f'"{source.spec.name}" ({here} here, {there} there)')
         else:
             pairs += zip(node.blobs, source.blobs, strict=True)
     if misfits:

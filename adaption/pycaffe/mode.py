@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from adaption.errors import UsageError
+from adaption.net.device import as_device
 
 __all__ = [
     "TEST",
@@ -27,6 +27,13 @@ class Settings:
     seed: int | None = None
     nets_built: int = 0
     python_modules: list[str] = field(default_factory=list)
+    is_gpu: bool = False
+    gpu: int = 0
+
+    @property
+    def device(self) -> str:
+        """Where the next net computes."""
+        return f"cuda:{self.gpu}" if self.is_gpu else "cpu"
 
     def next_seed(self) -> int | None:
         """A seed for the next net: nets differ, a process with `set_random_seed` repeats itself."""
@@ -61,18 +68,22 @@ def set_random_seed(seed: int) -> None:
 
 
 def set_mode_cpu() -> None:
-    """Compute on the CPU; the only mode of this release."""
+    """Compute on the CPU, in nets built from now on."""
+    settings.is_gpu = False
 
 
 def set_mode_gpu() -> None:
-    """Raises UsageError: this release computes on the CPU."""
-    raise UsageError(
-        "set_mode_gpu() is called, this release computes on the CPU", "remove the call"
-    )
+    """Compute on the GPU that `set_device` named, or the first, in nets built from now on.
+
+    Raises: UsageError when torch has no such device.
+    """
+    as_device(f"cuda:{settings.gpu}")
+    settings.is_gpu = True
 
 
 def set_device(device: int) -> None:
-    """Raises UsageError: this release computes on the CPU."""
-    raise UsageError(
-        f"set_device({device}) is called, this release computes on the CPU", "remove the call"
-    )
+    """Name the GPU, from 0, that `set_mode_gpu` means; nets that are built keep theirs.
+
+    Raises: UsageError when torch has no such device.
+    """
+    settings.gpu = as_device(f"cuda:{int(device)}").index

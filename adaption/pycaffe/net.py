@@ -64,6 +64,7 @@ class Net:
             original_semantics=settings.original_semantics,
             seed=settings.next_seed(),
             python_modules=tuple(settings.python_modules),
+            device=settings.device,
         )
         self._index()
 

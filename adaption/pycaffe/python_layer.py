@@ -22,6 +22,7 @@ from adaption.io.prototxt_values import nearest_name
 from adaption.layers.base import Layer as CoreLayer
 from adaption.layers.base import Runtime, Shape
 from adaption.net import Blob
+from adaption.net.device_blob import new_blob
 from adaption.pycaffe.install import install_as_caffe
 
 __all__ = ["BlobVec", "Layer", "UserLayer", "run_user_code"]
@@ -37,12 +38,13 @@ _NOT_THE_USERS = (
 class BlobVec(Sequence[Blob]):
     """The blobs of a layer; `add_blob` makes another one."""
 
-    def __init__(self, blobs: list[Blob]) -> None:
+    def __init__(self, blobs: list[Blob], device: torch.device | None = None) -> None:
         self._blobs = blobs
+        self._device = device or torch.device("cpu")
 
     def add_blob(self, *shape: int) -> None:
         """Append a blob of zeros. In `setup`: it becomes a parameter of the net."""
-        made = Blob()
+        made = new_blob(self._device)
         made.reshape(*shape)
         self._blobs.append(made)
 
@@ -167,7 +169,7 @@ class UserLayer(CoreLayer):
             blobs.extend(self._blobs[len(blobs) :])
         self._blobs = blobs
         self._is_in_net = True
-        self.user.blobs = BlobVec(blobs)
+        self.user.blobs = BlobVec(blobs, next((b.device for b in [*bottoms, *tops]), None))
 
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
         if not self._is_in_net:
@@ -199,6 +201,8 @@ class UserLayer(CoreLayer):
     def backpropagate(self, down: Sequence[bool]) -> list[Tensor | None]:
         """One backward pass on the blobs; the diffs of the bottoms that were asked for."""
         self._call("backward", self.top, list(down), self.bottom)
+        for blob in self._blobs:
+            blob.sync()  # an optimizer of torch sees the parameters alone
         return [b.grad if d else None for b, d in zip(self.bottom, down, strict=True)]
 
     def _call(self, method: str, *args: Any) -> None:

@@ -45,12 +45,16 @@ class Row:
         shapes = layer.blob_shapes(*(tuple(b.shape) for b in self.bottoms))
         return [spread(*s, low=-0.7, high=0.7, seed=9 + i) for i, s in enumerate(shapes)]
 
-    def function(self, layer: Layer) -> Callable[..., tuple[Tensor, ...]]:
+    def function(
+        self, layer: Layer, device: str | torch.device = "cpu"
+    ) -> Callable[..., tuple[Tensor, ...]]:
         """The forward pass, the same at each call."""
 
         def forward(*tensors: Tensor) -> tuple[Tensor, ...]:
             runtime = Runtime(
-                training=self.phase == "TRAIN", generator=torch.Generator().manual_seed(3)
+                training=self.phase == "TRAIN",
+                generator=torch.Generator(device=device).manual_seed(3),
+                device=torch.device(device),
             )
             count = len(self.bottoms)
             blobs = [

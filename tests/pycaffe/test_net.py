@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import adaption.pycaffe as caffe
 from adaption.errors import AdaptionError, ShapeError, UsageError, WeightsError
 from adaption.io.kinds import kind_of
 from tests.net.nets import data, euclidean, inner_product, layer
+from tests.pretended_cuda import CUDA, pretended_cuda
 
 TEXT = (
     'name: "small"\n'
@@ -321,11 +324,29 @@ def test_set_original_semantics(tmp_path: Path) -> None:
     assert net.forward(data=np.array([0.3, -0.3]))["q"].tolist() == [0.25, -0.5]
 
 
-def test_modes() -> None:
-    caffe.set_mode_cpu()
-    for call in (caffe.set_mode_gpu, lambda: caffe.set_device(0)):
-        with pytest.raises(UsageError):
-            call()
+@pytest.mark.parametrize("call", [caffe.set_mode_gpu, lambda: caffe.set_device(0)])
+def test_no_gpu(call: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert str(caught.value) == (
+        "no CUDA device: torch.cuda.is_available() is False\n"
+        "  fix: compute on the CPU, or install torch with CUDA and the driver of the GPU"
+    )
+
+
+def test_modes(tmp_path: Path) -> None:
+    file = tmp_path / "net.prototxt"
+    file.write_text(data(2) + layer("ReLU", "y", "data"))
+    with pretended_cuda():
+        caffe.set_device(0)
+        assert caffe.Net(file, caffe.TEST).blobs["y"].device.type == "cpu"
+        caffe.set_mode_gpu()
+        net = caffe.Net(file, caffe.TEST)
+        assert net.blobs["y"].device == CUDA
+        assert net.forward(data=np.array([-1, 2]))["y"].tolist() == [0, 2]
+        caffe.set_mode_cpu()
+        assert caffe.Net(file, caffe.TEST).blobs["y"].device.type == "cpu"
 
 
 def test_layer_type_list() -> None:

@@ -74,7 +74,7 @@ class DummyData(Layer):
     def _filled(self, shape: Shape, filler: Any, runtime: Runtime) -> Tensor:
         top = torch.empty(shape)
         try:
-            fill(top, filler, runtime.generator)
+            fill(top, filler, runtime.draws_on_host)
         except AdaptionError as error:
             error.fact = f"dummy_data_param.data_filler: {error.fact}"
             raise
