@@ -21,6 +21,8 @@ from adaption.cli.options import (
     net_options,
     stages_of,
 )
+from adaption.errors import UsageError
+from adaption.glog import Log
 
 HELP = "train with a Caffe solver (caffe train)"
 EXAMPLE = (
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         sighup_effect=args.sighup_effect,
         seed=args.seed,
         original_semantics=options.pop("original_semantics"),
-        net_options={**options, **_device(device_of(args, log))},
+        net_options={**options, **_device(args, log)},
         log=log,
         log_json=args.log_json,
         listeners=progress,
@@ -100,5 +102,11 @@ def run(args: argparse.Namespace) -> int:
     return 130 if result.stopped else 0
 
 
-def _device(name: str) -> dict[str, str]:
+def _device(args: argparse.Namespace, log: Log) -> dict[str, str]:
+    """The keyword of Net for --gpu. Raises: UsageError when it names several."""
+    from adaption.report.devices import gpu_ids
+
+    if len(gpu_ids(args.gpu)) > 1:
+        raise UsageError(f"--gpu {args.gpu}: a process trains on one GPU", "give one number")
+    name = device_of(args, log)
     return {} if name == "cpu" else {"device": name}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,38 @@ def test_lines_of_train(shared: Path, cli_folder: Path, capsys: pytest.CaptureFi
     assert [row.outputs.keys() for row in ours.tests[0]] == [
         row.outputs.keys() for row in events.tests[0]
     ]
+
+
+def test_conventions_of_parse_log(cli_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What tools/extra/parse_log.py and extract_seconds.py do with a log, step by step."""
+    assert main(["train", "solver.prototxt"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    (start,) = [i for i, line in enumerate(lines) if "Solving" in line]
+    iteration, rows = -1, []
+    for line in lines[start:]:
+        # extract_datetime_from_line: month and day behind the severity, then the time.
+        day, time = line.strip().split()[:2]
+        datetime.strptime(f"2024{day[1:3]}{day[3:]} {time}", "%Y%m%d %H:%M:%S.%f")
+        if match := re.search(r"Iteration (\d+)", line):
+            iteration = int(match[1])
+        if match := re.search(r"Iteration \d+, loss = ([.\d]+)", line):
+            rows.append((iteration, "Iteration", float(match[1])))
+        for kind in ("Train", "Test"):
+            pattern = rf"{kind} net output #(\d+): (\S+) = ([\.\deE+-]+)"
+            if match := re.search(pattern, line):
+                rows.append((iteration, f"{kind} {match[2]}", float(match[3])))
+        if match := re.search(r"lr = ([-+]?[0-9]*\.?[0-9]+([eE]?[-+]?[0-9]+)?)", line):
+            rows.append((iteration, "lr", float(match[1])))
+    Path("train.log").write_text("\n".join(lines))
+    log = read_log("train.log")
+    want = [(row.iteration, "lr", row.lr) for row in log.train if row.lr is not None]
+    want += [(row.iteration, "Iteration", row.loss) for row in log.train]
+    for kind, series in (("Train", log.train), ("Test", log.tests[0])):
+        want += [
+            (row.iteration, f"{kind} {k}", v) for row in series for k, v in row.outputs.items()
+        ]
+    assert sorted(rows) == sorted(want)
+    assert len(rows) == 6 + 7 + 6 + 4 * 2
 
 
 NET = """
@@ -166,6 +200,15 @@ def test_one_clear_error(
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err.startswith(f"adaption train: {message}")
     assert {path.name for path in folder.iterdir()} == {"net.prototxt", "solver.prototxt"}
+
+
+def test_several_gpus_are_not_reduced_to_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert main(["train", "solver.prototxt", "--gpu", "0,1", "--quiet"]) == 2
+    assert "--gpu 0,1: a process trains on one GPU" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):
