@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
-from torch import Tensor
 
 from adaption._version import __version__
-from adaption.errors import AdaptionError, ShapeError, UsageError
+from adaption.errors import AdaptionError, UsageError
+from adaption.export.lowered import LayerValues, Lowered
 from adaption.export.onnx_graph import Array, OnnxGraph
-from adaption.export.selection import Member, Selection
+from adaption.export.selection import Selection
 from adaption.export.style_table import STYLES
-from adaption.export.styles import Style
 from adaption.net import Net
-from adaption.net.plan import LayerFormats
 from adaption.numerics import FixedPoint, Format
 
 __all__ = ["OPSETS", "LayerValues", "Model", "build_model"]
@@ -29,37 +26,6 @@ IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10}  # of the onnx releases that brought
 
 Shape = tuple[int, ...]
 Dims = tuple[int | str | None, ...]  # "N": the batch size; None: follows from it
-
-
-@dataclass(frozen=True)
-class LayerValues:
-    """Where the tops of one layer are in the model.
-
-    `blobs` are the names of its tops, `tops` the values that hold them (None where a style computes
-    it together with the next layer, so that no value does), `before` the values that the activation
-    point rounds (the same as `tops` where there is none), `parameters` the values of its blobs.
-    """
-
-    name: str
-    type: str
-    blobs: tuple[str, ...]
-    tops: tuple[str | None, ...]
-    before: tuple[str | None, ...]
-    parameters: tuple[str, ...] = ()
-    formats: LayerFormats = field(default_factory=LayerFormats)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The layer as plain values, for JSON."""
-        points = ("weight", "bias", "activation")
-        formats = {p: _format_dict(getattr(self.formats, p)) for p in points}
-        return {
-            "name": self.name,
-            "type": self.type,
-            "blobs": list(self.blobs),
-            "tops": list(self.tops),
-            "before": list(self.before),
-            **{point: f for point, f in formats.items() if f is not None},
-        }
 
 
 @dataclass(frozen=True)
@@ -79,6 +45,7 @@ class Model:
     inputs: Mapping[str, Dims]
     outputs: Mapping[str, Dims]
     values: Mapping[str, Dims]  # the tops that are neither
+    types: Mapping[str, int]  # ONNX element types of values that are not float32
     notes: tuple[str, ...]
 
     @property
@@ -90,10 +57,10 @@ class Model:
         graph = helper.make_graph(
             self.graph.nodes,
             self.name or "net",
-            _infos(self.inputs),
-            _infos(self.outputs),
+            _infos(self.inputs, self.types),
+            _infos(self.outputs, self.types),
             self.graph.initializers(),
-            value_info=_infos(self.values),
+            value_info=_infos(self.values, self.types),
         )
         model = helper.make_model(
             graph,
@@ -154,15 +121,15 @@ def build_model(
     batched = [name for name, shape in own.items() if shape and shape[0] == size]
     rounded = [m.node.quantized_blobs() for m in selection.members]  # once, also at random
 
-    def lowered_at(n: int) -> _Lowered:
+    def lowered_at(n: int) -> Lowered:
         shapes = {k: (n, *s[1:]) if k in batched else s for k, s in own.items()}
-        return _Lowered(selection, writer, rounded, shapes, formats)
+        return writer.lowered(selection, rounded, shapes, formats)
 
     try:
         first = lowered_at(batch or size)
     except AdaptionError as error:
         raise error.at(file=net.spec.file) from None
-    notes = [*selection.notes, *_notes(selection), *writer.notes(first.graph)]
+    notes = [*selection.notes, *_notes(selection), *writer.notes(first.graph), *first.notes]
     second, why = None, ""
     if batch is None and batched:
         try:
@@ -190,133 +157,9 @@ def build_model(
         inputs={name: dims[name] for name in selection.inputs},
         outputs={name: dims[name] for name in first.outputs},
         values={name: dims[name] for name in dims if name in inner},
+        types=first.types,
         notes=tuple(notes),
     )
-
-
-class _Lowered:
-    """The operators of a selection for inputs of given shapes."""
-
-    def __init__(
-        self,
-        selection: Selection,
-        style: Style,
-        rounded: Sequence[Sequence[Tensor]],
-        shapes: Mapping[str, Shape],
-        input_formats: Mapping[str, FixedPoint],
-    ) -> None:
-        tops = [blob for m in selection.members for blob in m.spec.tops]
-        self.graph = OnnxGraph(reserved=[*shapes, *tops])
-        self.graph.shapes.update(shapes)
-        self.style = style
-        self.layers: list[LayerValues] = []
-        self.outputs: list[str] = []
-        self._inputs = set(shapes)
-        self._latest = {name: name for name in shapes}  # blob -> the value it has so far
-        self._blobs: dict[tuple[int, Format | None], str] = {}
-        for name, fmt in input_formats.items():
-            with self.graph.scope(f"{name}/input"):
-                self._latest[name] = style.activation(self.graph, name, fmt)
-            self.graph.shapes[self._latest[name]] = shapes[name]
-        for member, blobs in zip(selection.members, rounded, strict=True):
-            spec = member.spec
-            try:
-                self._lower(member, blobs)
-            except AdaptionError as error:
-                raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
-        self._move(style.finish(self.graph))
-        self._name_values(selection.outputs)
-
-    def _lower(self, member: Member, tensors: Sequence[Tensor]) -> None:
-        g, spec, layer = self.graph, member.spec, member.node.layer
-        bottoms = [self._latest[b] for b in spec.bottoms]
-        shapes = [g.shape(b) for b in bottoms]
-        wanted = layer.blob_shapes(*shapes)
-        if [tuple(t.shape) for t in tensors] != [tuple(s) for s in wanted]:
-            have = [tuple(t.shape) for t in tensors]
-            raise ShapeError(f"the blobs have shapes {have}, bottoms of {shapes} need {wanted}")
-        with g.scope(spec.name):
-            blobs = [self._blob(member, i, tensor) for i, tensor in enumerate(tensors)]
-            if layer.same_tops_as_bottoms:
-                before = tuple(layer.lower(g, x, *blobs) for x in bottoms)
-            else:
-                made = layer.lower(g, *bottoms, *blobs)
-                before = tuple(made) if isinstance(made, tuple | list) else (made,)
-        tops = before
-        if (fmt := member.node.formats.activation) is not None:
-            with g.scope(spec.name, "activation"):
-                tops = tuple(self.style.activation(g, x, fmt) for x in before)
-        for shape, *values in zip(layer.top_shapes(*shapes), before, tops, strict=True):
-            g.shapes.update(dict.fromkeys(values, tuple(shape)))
-        self._latest.update(zip(spec.tops, tops, strict=True))
-        self.layers.append(
-            LayerValues(
-                name=spec.name,
-                type=spec.type,
-                blobs=spec.tops,
-                tops=tops,
-                before=before,
-                parameters=tuple(blobs),
-                formats=member.node.formats,
-            )
-        )
-
-    def _blob(self, member: Member, index: int, tensor: Tensor) -> str:
-        """The value of a blob; layers that share it, in one format, share the value."""
-        fmt = member.node.format_of(index)
-        key = (id(member.node.masters[index]), fmt)
-        if key not in self._blobs or (fmt is not None and fmt.is_random):
-            self._blobs[key] = self.style.weight(self.graph, index, tensor, fmt)
-        return self._blobs[key]
-
-    def _move(self, moved: Mapping[str, str | None]) -> None:
-        """Follow the values that the style has moved."""
-
-        def now(values: Sequence[str | None]) -> tuple[str | None, ...]:
-            return tuple(moved.get(v, v) if v else v for v in values)
-
-        for old, new in moved.items():
-            if new is not None and old in self.graph.shapes:
-                self.graph.shapes[new] = self.graph.shapes[old]
-        self._latest = {blob: moved.get(v, v) or v for blob, v in self._latest.items()}
-        self.layers = [replace(x, tops=now(x.tops), before=now(x.before)) for x in self.layers]
-
-    def _name_values(self, outputs: Sequence[str]) -> None:
-        """Name every top: by its blob where that ends with it, else `blob@layer`."""
-        g = self.graph
-        names = {name: name for name in (*self._inputs, *g.constants)}
-        for blob, value in self._latest.items():
-            if value not in names and blob not in self._inputs:
-                names[value] = blob
-        for layer in self.layers:
-            for blob, top in zip(layer.blobs, layer.tops, strict=True):
-                if top is not None and top not in names:
-                    names[top] = g.free(f"{blob}@{layer.name}")
-        for blob in outputs:
-            self.outputs.append(self._output(blob, names))
-        g.rename(names)
-
-        def renamed(values: Sequence[str | None]) -> tuple[str | None, ...]:
-            return tuple(names.get(v, v) if v else v for v in values)
-
-        self.layers = [
-            replace(x, tops=renamed(x.tops), before=renamed(x.before)) for x in self.layers
-        ]
-
-    def _output(self, blob: str, names: dict[str, str]) -> str:
-        """Name of the output for `blob`; a value that already has a name of its own (an input,
-        a constant, another output) is handed on under the blob's."""
-        value = self._latest[blob]
-        is_made_here = value not in self._inputs and value not in self.graph.constants
-        if is_made_here and (names[value] == blob or blob in self._inputs):
-            if names[value] not in self.outputs:
-                return names[value]
-        last = next(x.name for x in reversed(self.layers) if blob in x.blobs)
-        with self.graph.scope(last):
-            made: str = self.graph.op("Identity", value)
-        self.graph.shapes[made] = self.graph.shapes[value]
-        names[made] = self.graph.free(f"{blob}@{last}") if blob in self._inputs else blob
-        return names[made]
 
 
 def _difference(a: OnnxGraph, b: OnnxGraph) -> str:
@@ -350,9 +193,9 @@ def _dims(shapes: Mapping[str, Shape], others: Mapping[str, Shape], size: int) -
     }
 
 
-def _infos(values: Mapping[str, Dims]) -> list[ValueInfoProto]:
+def _infos(values: Mapping[str, Dims], types: Mapping[str, int]) -> list[ValueInfoProto]:
     return [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
+        helper.make_tensor_value_info(name, types.get(name, TensorProto.FLOAT), dims)
         for name, dims in values.items()
     ]
 
@@ -374,18 +217,3 @@ def _notes(selection: Selection) -> list[str]:
     return [
         f"weights with stochastic rounding were rounded once, for this file: {', '.join(drawn)}"
     ]
-
-
-def _format_dict(fmt: Format | None) -> dict[str, Any] | None:
-    if fmt is None:
-        return None
-    if not isinstance(fmt, FixedPoint):
-        return {"format": str(fmt)}
-    return {
-        "q": str(fmt),
-        "word_length": fmt.word_length,
-        "frac_length": fmt.frac_length,
-        "rounding": fmt.rounding,
-        "is_signed": fmt.is_signed,
-        "range": fmt.range,
-    }

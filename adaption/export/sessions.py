@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from adaption.errors import FileFormatError
 from adaption.export.images import without_images
+from adaption.export.lowered import Scale
 from adaption.export.onnx_graph import Array
 from adaption.io.kinds import kind_of, wrong_kind
 
@@ -29,13 +30,17 @@ class SessionError(Exception):
 
 
 class FileLayer:
-    """Where the file says one layer's tops are; see model.LayerValues."""
+    """Where the file says one layer's tops are; see lowered.LayerValues."""
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
         self.name: str = entry["name"]
         self.type: str = entry["type"]
         self.blobs: tuple[str, ...] = tuple(entry["blobs"])
         self.tops: tuple[str, ...] = tuple(entry["tops"])
+        self.scales: tuple[Scale | None, ...] = tuple(
+            None if scale is None else (int(scale[0]), int(scale[1]))
+            for scale in entry.get("scales", [None] * len(self.tops))
+        )
         self.before: tuple[str, ...] = tuple(entry["before"])
 
 
@@ -70,6 +75,7 @@ class ModelFile:
         self.constants = {t.name: t for t in self.proto.graph.initializer}
         self.inputs = [i.name for i in self.proto.graph.input if i.name not in self.constants]
         self.outputs = [o.name for o in self.proto.graph.output]
+        self.types = {v.name: v.type.tensor_type.elem_type for v in self.proto.graph.value_info}
         self.made = {name for node in self.proto.graph.node for name in node.output}
 
     @property
@@ -99,7 +105,7 @@ class ModelFile:
         """The file with every layer's tops as outputs, too."""
         names = self.values()
         model = _copy(self.proto)
-        _add_outputs(model, [n for n in names if n not in self.outputs])
+        _add_outputs(model, [n for n in names if n not in self.outputs], self.types)
         return Session(model, names)
 
     def cut(self, values: Sequence[str]) -> Session:
@@ -191,9 +197,12 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _info(name: str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+def _info(name: str, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, None)
 
 
-def _add_outputs(model: onnx.ModelProto, names: Iterable[str]) -> None:
-    model.graph.output.extend(_info(name) for name in names)
+def _add_outputs(
+    model: onnx.ModelProto, names: Iterable[str], types: Mapping[str, int] | None = None
+) -> None:
+    given = types or {}
+    model.graph.output.extend(_info(name, given.get(name, TensorProto.FLOAT)) for name in names)

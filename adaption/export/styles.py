@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from adaption.errors import LayerError
+from adaption.export.lowered import LayerLowered, Lowered
 from adaption.export.onnx_graph import OnnxGraph
+from adaption.export.selection import Selection
 from adaption.numerics import FixedPoint, Format
 
 __all__ = ["FloatStyle", "Style"]
@@ -40,6 +42,21 @@ class Style:
         """
         raise NotImplementedError
 
+    def lowered(
+        self,
+        selection: Selection,
+        rounded: Sequence[Sequence[Tensor]],
+        shapes: Mapping[str, tuple[int, ...]],
+        input_formats: Mapping[str, FixedPoint],
+    ) -> Lowered:
+        """The layers of `selection` as operators, for inputs of these shapes.
+
+        Args:
+            rounded: each member's blobs as its layer is given them.
+        Raises: AdaptionError naming a layer that cannot be lowered.
+        """
+        return LayerLowered(selection, self, rounded, shapes, input_formats)
+
     def finish(self, g: OnnxGraph) -> Mapping[str, str | None]:
         """Rearrange the finished graph.
 
@@ -66,13 +83,23 @@ class FloatStyle(Style):
     name = "float"
 
     def activation(self, g: OnnxGraph, x: str, fmt: Format) -> str:
-        """Mul by 2^f, Clip to the codes, round, Mul by 2^-f."""
+        """The codes, and Mul by 2^-f."""
+        code = self.codes(g, x, fmt)
+        assert isinstance(fmt, FixedPoint)
+        y: str = g.op("Mul", code, g.constant(fmt.lsb))
+        return y
+
+    def codes(self, g: OnnxGraph, x: str, fmt: Format) -> str:
+        """The integers that stand for x, in float32: Mul by 2^f, Clip to the codes, round.
+
+        Raises: LayerError as `activation`.
+        """
         if not isinstance(fmt, FixedPoint):
             raise LayerError(
                 f"activation format {fmt} has no form in ONNX style {self.name}",
                 "use fixed point at this point",
             )
-        code = g.op(
+        code: str = g.op(
             "Clip",
             g.op("Mul", x, g.constant(2.0**fmt.frac_length)),
             g.constant(float(fmt.min_code)),
@@ -91,5 +118,4 @@ class FloatStyle(Style):
                 f"activation is rounded {fmt.rounding}, which ONNX cannot compute",
                 "export with rounding_scheme: DETERMINISTIC (rounding: HALF_AWAY) at this point",
             )
-        y: str = g.op("Mul", code, g.constant(fmt.lsb))
-        return y
+        return code

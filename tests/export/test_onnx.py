@@ -306,7 +306,7 @@ def test_opset_is_what_was_asked_for(opset: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"style": "qdq8"}, "style is 'qdq8', allowed: float, qdq, qonnx"),
+        ({"style": "qdq8"}, "style is 'qdq8', allowed: float, qdq, integer, qonnx"),
         ({"opset": 17}, "opset is 17, allowed: 18..21"),
         ({"batch": 0}, "batch is 0, allowed: 1 or more"),
     ],

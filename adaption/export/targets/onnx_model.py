@@ -9,7 +9,7 @@ from adaption.export.targets.base import Export, Request, target
 @target(
     "onnx",
     suffix=".onnx",
-    help="an ONNX model in the style given (float, qdq, qonnx)",
+    help="an ONNX model in the style given (float, qdq, integer, qonnx)",
     settings=("style", "batch", "opset", "images", "input_formats"),
 )
 def write_onnx(request: Request) -> Export:
