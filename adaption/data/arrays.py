@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from adaption.data.base import Array, Job, Sample, Source, as_label, index_in
+from adaption.data.packed import PackedSource, is_packed
 from adaption.errors import AdaptionError, DataError, FileFormatError
 from adaption.io.caffemodel_h5 import open_hdf5
 
@@ -127,8 +128,10 @@ def is_npz(path: Path) -> bool:
     return all(name.endswith(".npy") for name in names)
 
 
-def open_npz(path: Path) -> ArraySource:
-    """The source of an .npz file. Pickled objects in it are never read.
+def open_npz(path: Path) -> ArraySource | PackedSource:
+    """The source of an .npz file, of arrays or of compressed images; see data.packed.
+
+    Pickled objects in it are never read.
 
     Raises: FileFormatError when it is no .npz file or is damaged; DataError when its arrays do
         not fit each other.
@@ -143,6 +146,8 @@ def open_npz(path: Path) -> ArraySource:
             file=path,
         ) from None
     plain = {name: a for name, a in arrays.items() if isinstance(a, np.ndarray)}
+    if is_packed(plain):
+        return PackedSource(path, plain)
     return _checked(ArraySource(path, "npz", [plain]))
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,10 @@ __all__ = [
 ]
 
 Tops = list[Array]
+
+# Values of a batch, 1 MiB of float32. scripts/bench/data.py: making one takes a millisecond or
+# more, handing it over between threads a quarter of one.
+_WORTHWHILE = 1 << 18
 
 _SKIP, _SHUFFLE = range(2)  # keep random numbers of different use apart
 
@@ -143,9 +148,16 @@ class FedLayer(Layer):
         """Samples of one pass over the data; None where there is no such thing."""
         raise NotImplementedError
 
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the samples are compressed images."""
+        return True
+
     def workers(self) -> int:
-        """Threads that make batches ahead."""
-        return WORKERS
+        """Threads that make batches ahead; none where handing a batch over costs as much."""
+        if self.is_decoded:
+            return WORKERS
+        return int(prod(self.top_shapes()[0]) >= _WORTHWHILE)
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> list[Tensor]:
         if "feed" not in runtime.state:

@@ -82,6 +82,14 @@ class ImageSource(Source):
             image = resize(image, *self.size)
         return Sample(image, label, file)
 
+    def encoded(self, index: int) -> bytes:
+        """The bytes of an image file. Raises: DataError."""
+        path = self.root / self.entries[index].file
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", file=path) from None
+
     def as_color(self, is_color: bool) -> Self:
         return self if self.is_color is not None else self._with_color(is_color)
 

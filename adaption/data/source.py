@@ -7,6 +7,7 @@ from pathlib import Path
 
 from adaption.data.arrays import is_npz, open_hdf5_data, open_npz, read_hdf5_list
 from adaption.data.base import Source
+from adaption.data.idx import is_idx, open_idx
 from adaption.data.images import open_folder, open_list
 from adaption.data.leveldb_source import LevelDbSource, is_leveldb
 from adaption.data.lmdb_source import LmdbSource, is_lmdb
@@ -25,7 +26,8 @@ def open_source(
     """Open data of any kind, told by its content.
 
     Kinds: "folder" (images, or one folder of images per class), "list" (lines `file label`),
-    "lmdb" and "leveldb" (of Datum), "hdf5" (a file, or a list of files), "npz".
+    "lmdb" and "leveldb" (of Datum), "hdf5" (a file, or a list of files), "npz" (arrays, or
+    compressed images), "idx" (as MNIST comes; the labels beside the images are found by name).
 
     Args:
         is_color: decode images to 3 channels (True) or 1 (False); None lets `Batches` take what
@@ -46,7 +48,10 @@ def open_source(
     if kind == "hdf5":
         return open_hdf5_data(path, [path])
     if kind == "zip" and is_npz(path):
-        return open_npz(path)
+        source = open_npz(path)
+        return source if is_color is None else source.as_color(is_color)
+    if kind in ("gzip", "binary") and is_idx(path):
+        return open_idx(path)
     if kind == "text":
         files = _listed_hdf5(path, root)
         if files:

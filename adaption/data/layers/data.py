@@ -67,6 +67,10 @@ class Data(FedLayer):
             chosen = list(islice(records, self.batch_size))
             yield partial(_make, source, chosen, transform, order.seed, numbers)
 
+    @property
+    def is_decoded(self) -> bool:
+        return self._open().is_decoded
+
     def epoch_size(self) -> int:
         return self._size
 

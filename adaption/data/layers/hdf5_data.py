@@ -59,11 +59,12 @@ class HDF5Data(FedLayer):
     def is_random(self, runtime: Runtime) -> bool:
         return self.shuffle
 
+    @property
+    def is_decoded(self) -> bool:
+        return False
+
     def epoch_size(self) -> int:
         return sum(self._shapes(i)[0][0] for i in range(len(self.files)))
-
-    def workers(self) -> int:
-        return 1  # the files are read one after the other
 
     def batches(self, runtime: Runtime, order: Order) -> Iterator[Callable[[], list[Array]]]:
         parts: list[_Part] = []

@@ -185,6 +185,32 @@ def test_threads_change_nothing(layer: str, phase: str, monkeypatch: pytest.Monk
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize(
+    ("name", "batch_size", "is_made_ahead"),
+    [
+        ("Data raw", 3, False),
+        ("Data raw", 3000, True),  # over a MiB of values
+        ("HDF5Data", 3, False),
+        ("Data encoded random", 3, True),
+        ("ImageData", 3, True),
+    ],
+)
+def test_what_is_made_ahead(name: str, batch_size: int, is_made_ahead: bool, at_home: None) -> None:
+    gc.collect()
+    before = data_threads()
+    made = net(LAYERS[name].replace("batch_size: 3", f"batch_size: {batch_size}"))
+    made.forward()
+    assert bool(data_threads() - before) == is_made_ahead
+
+
+def test_prefetch_0_makes_nothing_ahead(at_home: None) -> None:
+    gc.collect()
+    before = data_threads()
+    made = net(LAYERS["Data encoded random"].replace("prefetch: 2", "prefetch: 0"))
+    made.forward()
+    assert data_threads() <= before
+
+
 def test_no_draw_from_the_nets_generator_after_the_first(layer: str) -> None:
     made = net(layer)
     batches(made, 1)
