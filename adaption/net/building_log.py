@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -16,6 +17,7 @@ from adaption.graph.filter import PHASES, NetState, is_kept, unmet_rules
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.prototxt import debug_string
 from adaption.net.blob import Blob, SharedBlob
+from adaption.net.gradients import mark_gradients
 from adaption.net.net import Net
 from adaption.net.node import Node
 from adaption.proto import caffe_pb2
@@ -111,7 +113,7 @@ def show_building(net: Net, log: Log) -> None:
         log("net.cpp:165", f"Memory required for data: {memory}")
         for source, text in _sharing(node, owners):
             log(source, text)
-    for node in reversed(net.nodes):
+    for node in reversed(_before_force(net)):
         if node.needs_backward:
             log("net.cpp:226", f"{node.spec.name} needs backward computation.")
         else:
@@ -119,6 +121,15 @@ def show_building(net: Net, log: Log) -> None:
     for output in net.outputs:
         log("net.cpp:270", f"This network produces output {output}")
     log("net.cpp:283", "Network initialization done.")
+
+
+def _before_force(net: Net) -> list[Node]:
+    """The nodes with the flags they had before `force_backward`, which Caffe obeys afterwards."""
+    if not net.spec.force_backward:
+        return net.nodes
+    nodes = [replace(node) for node in net.nodes]
+    mark_gradients(nodes, force_backward=False)
+    return nodes
 
 
 Line = tuple[str, str]

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
+
 from adaption import glog
 from adaption.errors import UsageError
-from adaption.net.building_log import show_device
+from adaption.net.device import as_device
 from adaption.proto import caffe_pb2
 from adaption.solver.interrupt import Requests
 from adaption.solver.listener import Listener, Output
@@ -97,7 +99,8 @@ def train(
         sigint_effect, sighup_effect: "stop" (with a snapshot), "snapshot" or "none".
         seed: of all random numbers; default: the solver's random_seed.
         original_semantics: reproduce the original ADaPTION where its behaviour is a defect.
-        net_options: further keywords of Net (dialect, python_modules, device).
+        net_options: further keywords of Net (dialect, python_modules, device). Without a device
+            the solver's solver_mode and device_id count, where torch finds a GPU.
         log: takes Caffe's log lines, e.g. adaption.glog.info.
         log_json: file that gets one JSON object per event; appended to when resuming.
         listeners: further listeners.
@@ -117,7 +120,8 @@ def train(
         definition.message.train_state.level = level
     definition.message.train_state.stage.extend(stages)
     requests = Requests(sigint_effect, sighup_effect)
-    show_device(str((net_options or {}).get("device", "cpu")), log)
+    options = dict(net_options or {})
+    options["device"] = _device(definition.message, options.get("device"), log)
     last = _Last()
     with ExitStack() as stack:
         told = [CaffeLog(log, estimate=definition.message.estimate), last, *listeners]
@@ -130,7 +134,7 @@ def train(
             weights,
             original_semantics=original_semantics,
             seed=seed,
-            net_options=net_options,
+            net_options=options,
             listeners=told,
             action=requests.take,
         )
@@ -143,6 +147,24 @@ def train(
             log("caffe.cpp:254", "Optimization Done.")
     tests = tuple(last.tests[i] for i in sorted(last.tests))
     return TrainResult(run.iter, run.stops, last.loss, tests, last.state)
+
+
+def _device(
+    p: caffe_pb2.SolverParameter, given: str | torch.device | None, log: glog.Log
+) -> torch.device:
+    """The device that the caller gives, else the one that solver_mode and device_id ask for."""
+    if given is None and p.solver_mode == caffe_pb2.SolverParameter.GPU:
+        if torch.cuda.is_available():
+            given = f"cuda:{p.device_id}"
+        elif p.HasField("solver_mode"):
+            log("caffe.cpp:203", "solver_mode is GPU, but torch finds no CUDA device.")
+    device = as_device("cpu" if given is None else given)
+    if device.type == "cpu":
+        log("caffe.cpp:210", "Use CPU.")
+    else:
+        log("caffe.cpp:218", f"Using GPUs {device.index}")
+        log("caffe.cpp:223", f"GPU {device.index}: {torch.cuda.get_device_name(device)}")
+    return device
 
 
 def _opened(path: PathLike, *, append: bool) -> TextIO:

@@ -20,6 +20,7 @@ from adaption.errors import AdaptionError
 from adaption.net import Net
 from tests.golden_cases import parameter
 from tests.golden_logs import PREFIX, masked
+from tests.pretended_cuda import pretended_cuda
 
 NET = """
 name: "dummy"
@@ -240,3 +241,27 @@ def test_a_gpu_that_is_not_there(
     for gpu in ("0", "all"):
         assert main([verb, str(net), "w.caffemodel", f"--gpu={gpu}"]) == 2
         assert "leave out --gpu" in capsys.readouterr().err
+
+
+def test_scores_and_times_on_a_gpu(
+    net: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want = adaption.test(net, weights, iterations=2, seed=1)
+    waits: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waits.append)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Card")
+    lines: list[str] = []
+    with pretended_cuda():
+        found = adaption.test(
+            *(net, weights),
+            iterations=2,
+            seed=1,
+            device="cuda:0",
+            log=lambda source, text: lines.append(text),
+        )
+        timing = adaption.time(net, weights, iterations=2, device="cuda:0")
+    assert found["loss"] == pytest.approx(want["loss"], rel=1e-6)
+    assert lines[:2] == ["Use GPU with device ID 0", "GPU device name: Card"]
+    # Every time is taken when the GPU has done what it was given.
+    assert len(waits) > 2 * (3 + 2) and set(waits) == {"cuda:0"}
+    assert [x.backward_ms > 0 for x in timing.layers] == [False, True, True]

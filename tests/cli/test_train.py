@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import adaption
 from adaption.cli.main import main
@@ -18,6 +20,7 @@ from adaption.glog import info
 from adaption.report.training_log import read_log
 from adaption.report.training_progress import TrainingProgress
 from tests.golden_logs import masked, messages
+from tests.pretended_cuda import pretended_cuda
 
 
 def test_lines_of_train(shared: Path, cli_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,6 +203,50 @@ def test_one_clear_error(
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err.startswith(f"adaption train: {message}")
     assert {path.name for path in folder.iterdir()} == {"net.prototxt", "solver.prototxt"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "flags", "told"),
+    [
+        pytest.param("", ["--gpu=0"], ["Using GPUs 0", "GPU 0: Card"], id="flag"),
+        pytest.param("", [], ["Using GPUs 0", "GPU 0: Card"], id="Caffe's default mode"),
+        pytest.param("solver_mode: CPU", [], ["Use CPU."], id="CPU by the solver"),
+        pytest.param(
+            "solver_mode: CPU", ["-gpu", "0"], ["Using GPUs 0", "GPU 0: Card"], id="flag first"
+        ),
+    ],
+)
+def test_devices(
+    mode: str,
+    flags: list[str],
+    told: list[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The device is named first, and the run is the same on each."""
+    assert main(["train", "solver.prototxt", "--quiet"]) == 0
+    weights = adaption.Net("net.prototxt", "snap_iter_20.caffemodel").params["ip"]
+    want = [blob.data.copy() for blob in weights]
+    Path("solver.prototxt").write_text(SOLVER + mode)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "Card")
+    with pretended_cuda():
+        assert main(["train", "solver.prototxt", *flags]) == 0
+    assert messages(capsys.readouterr().err)[: len(told)] == told
+    found = adaption.Net("net.prototxt", "snap_iter_20.caffemodel").params["ip"]
+    for blob, values in zip(found, want, strict=True):
+        np.testing.assert_allclose(blob.data, values, rtol=1e-6)
+
+
+def test_a_solver_that_asks_for_a_gpu(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    Path("solver.prototxt").write_text(SOLVER + "solver_mode: GPU")
+    assert main(["train", "solver.prototxt", "--iterations=1"]) == 0
+    assert messages(capsys.readouterr().err)[:2] == [
+        "solver_mode is GPU, but torch finds no CUDA device.",
+        "Use CPU.",
+    ]
 
 
 def test_several_gpus_are_not_reduced_to_one(

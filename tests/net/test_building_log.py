@@ -74,3 +74,13 @@ def test_rules_sharing_and_losses_without_tops() -> None:
         "Top shape: (1)",
         "    with loss weight 0.5",
     ]
+
+
+def test_backward_lines_come_before_force_backward() -> None:
+    """As in Net::Init: the lines tell what the losses ask for, then force_backward is obeyed."""
+    lines = Lines()
+    net = Net(from_document(prototxt.parse("force_backward: true\n" + TEXT)), phase="TRAIN")
+    show_building(net, lines)
+    assert "in does not need backward computation." in lines.texts
+    assert "a needs backward computation." in lines.texts
+    assert all(node.needs_backward for node in net.nodes)
