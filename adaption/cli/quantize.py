@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N samples only")
     parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
     parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
+    parser.add_argument(
+        "--reference",
+        metavar="DIR",
+        help="keep the float net's pass over the data here; several calls share it",
+    )
     add_net_flags(parser)
     add_preprocessing_flags(parser)
     add_output_flags(parser)
@@ -68,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         dialect=args.dialect,
         end=args.end,
         python_modules=args.allow_python,
+        reference=args.reference,
         quiet=args.quiet or args.json,
     )
     for notice in result.notices:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.load import load_all
 from adaption.job.part import Part
+from adaption.job.reference import Reference, load_reference, origin_of, save_reference
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
@@ -81,6 +82,7 @@ def quantize(
     dialect: str | None = None,
     end: str | None = None,
     python_modules: Sequence[str] = (),
+    reference: PathLike | None = None,
     quiet: bool = False,
 ) -> QuantizeResult:
     """Make a fixed-point version of a net, prove it right, and report.
@@ -101,6 +103,8 @@ def quantize(
         end: run and quantize the layers up to this one; those behind it, of unknown types or not,
             stay as they are in the files that are written.
         python_modules: modules whose classes may run as layers of type "Python"; see Net.
+        reference: folder that keeps the float net's pass over the data; where it is there already,
+            of the same net, weights and data, it is not run again.
         quiet: show no progress.
     Raises: AdaptionError on bad input; nothing is written then.
     """
@@ -127,12 +131,27 @@ def quantize(
     load_all(full, trained)
 
     scores = score_blob(feed.spec, full)
-    measured = measure_weights(full, legacy_rule=rule == "adaption-legacy")
-    measured.preprocessing = feed.preprocessing()
-    observer = activation_observer(measured, legacy_rule=rule == "adaption-legacy")
-    batches = track(feed, "measuring the float net", quiet=quiet, unit="batches")
-    before = run_net(full, batches, scores=scores, observers=[observer])
-    measured.samples = before.samples
+    origin = None
+    if reference is not None:
+        origin = origin_of(
+            *(net, weights),
+            data=data,
+            preprocessing=feed.preprocessing(),
+            limit=limit,
+            state=[state.phase, state.level, list(state.stages)],
+            end=end,
+            batch_size=feed.batches.batch_size,
+        )
+    measured, before = _float_pass(
+        full,
+        track(feed, "measuring the float net", quiet=quiet, unit="batches"),
+        feed.preprocessing(),
+        scores=scores,
+        # A reference serves every rule.
+        legacy_rule=rule == "adaption-legacy" or reference is not None,
+        folder=None if reference is None else Path(reference),
+        origin=origin or {},
+    )
     proposal = propose(
         feed.spec,
         measured,
@@ -162,6 +181,8 @@ def quantize(
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
         for check in summary["verification"]:
+            if "file" in check:  # where it will lie, not where it was checked
+                check["file"] = os.fspath(folder / Path(check["file"]).name)
             summary["notes"] += [f"ONNX: {note}." for note in check.get("notes", [])]
         if end is not None:
             summary["notes"].append(
@@ -175,6 +196,32 @@ def quantize(
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
+
+
+def _float_pass(
+    full: Net,
+    batches: Iterable[Any],
+    preprocessing: Mapping[str, Any],
+    *,
+    scores: str | None,
+    legacy_rule: bool,
+    folder: Path | None,
+    origin: Mapping[str, Any],
+) -> tuple[Measurement, Run]:
+    """The float net over all batches, or what `folder` keeps of it."""
+    kept = None if folder is None else load_reference(folder, origin)
+    if kept is not None:
+        with torch.no_grad():
+            full.forward(next(iter(batches)).blobs)  # for the shapes that MACs are counted by
+        return kept.measured, kept.run
+    measured = measure_weights(full, legacy_rule=legacy_rule)
+    measured.preprocessing = preprocessing
+    observer = activation_observer(measured, legacy_rule=legacy_rule)
+    run = run_net(full, batches, scores=scores, observers=[observer])
+    measured.samples = run.samples
+    if folder is not None:
+        save_reference(folder, Reference(measured, run), origin)
+    return measured, run
 
 
 def _prove(low: Net, feed: Feed, stage: Path, part: Part, seed: int) -> list[dict[str, Any]]:
