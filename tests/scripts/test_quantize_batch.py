@@ -1,0 +1,70 @@
+"""The batch of variants on the embedded example: made, fine-tuned, compared, not made twice."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "models/lenet_digits"
+Main = Callable[[list[str]], int]
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch) -> Main:
+    monkeypatch.chdir(ROOT)  # the example's data layers start there
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    found: Main = runpy.run_path(str(ROOT / "scripts/quantize_batch.py"))["main"]
+    return found
+
+
+def flags(out: Path, *more: str) -> list[str]:
+    data = str(EXAMPLE / "digits_test_lmdb")
+    return [
+        *(str(EXAMPLE / "deploy.prototxt"), *more, "--data", data, "--scale=0.0625"),
+        *("--limit=40", "-o", str(out), "--rules=max"),
+    ]
+
+
+def test_batch(main: Main, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = str(EXAMPLE / "lenet_digits.caffemodel")
+    train = str(EXAMPLE / "train_val.prototxt")
+    call = flags(tmp_path, weights, "--bits=8,5", f"--train-net={train}", "--finetune=3")
+    assert main(call) == 0
+    rows = json.loads((tmp_path / "comparison.json").read_text())
+    assert [(r["rule"], r["bits"], r["verified"]) for r in rows] == [
+        ("max", 8, True),
+        ("max", 5, True),
+    ]
+    for row in rows:
+        assert row["fine-tuned Top-1"] > 0.8
+        folder = tmp_path / row["folder"]
+        assert (folder / "finetuned.onnx").exists()
+        assert (folder / "finetuned_iter_3.caffemodel").exists()
+    assert '<a href="max_5/report.html">' in (tmp_path / "comparison.html").read_text()
+    capsys.readouterr()
+
+    made = (tmp_path / "max_8" / "summary.json").stat().st_mtime_ns
+    assert main([*call, "--bits=8,5"]) == 0
+    assert "quantizing" not in capsys.readouterr().out
+    assert (tmp_path / "max_8" / "summary.json").stat().st_mtime_ns == made
+
+
+def test_random_weights(main: Main, tmp_path: Path) -> None:
+    assert main(flags(tmp_path, "--random-weights", "--bits=12")) == 0
+    assert (tmp_path / "max_12" / "net_lp.onnx").exists()
+
+
+def test_failure_is_told(main: Main, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = str(EXAMPLE / "lenet_digits.caffemodel")
+    assert main(flags(tmp_path, weights, "--bits=40")) == 1
+    assert "failed: max_40, see" in capsys.readouterr().err
+    assert "allowed: 2..24" in (tmp_path / "max_40.log").read_text()
+
+
+def test_weights_twice(main: Main, tmp_path: Path) -> None:
+    assert main(flags(tmp_path, "--bits=8")) == 2
