@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 
 from adaption.cli.options import (
     add_caffe_flag,
@@ -37,10 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from adaption.report.scores import test
 
-    log = log_of(args)
+    log, model, weights = log_of(args), file_of(args, "model"), file_of(args, "weights")
     scores = test(
-        file_of(args, "model"),
-        file_of(args, "weights"),
+        *(model, weights),
         iterations=args.iterations,
         level=args.level,
         stages=stages_of(args),
@@ -49,4 +49,6 @@ def run(args: argparse.Namespace) -> int:
         **net_options(args),
     )
     print(json.dumps(scores.to_dict(), indent=2) if args.json else scores.table())
+    if not (args.json or args.quiet):
+        print(f"next: {shlex.join(['adaption', 'quantize', model, weights, '-o', 'out'])}")
     return 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 
 from adaption.cli.options import (
     add_caffe_flag,
@@ -45,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from adaption.report.timing import time
 
-    log = log_of(args)
+    log, model = log_of(args), file_of(args, "model")
     timing = time(
-        file_of(args, "model"),
+        model,
         file_of(args, "weights", required=False),
         iterations=args.iterations,
         phase=args.phase,
@@ -58,4 +59,6 @@ def run(args: argparse.Namespace) -> int:
         **net_options(args),
     )
     print(json.dumps(timing.to_dict(), indent=2) if args.json else timing.table())
+    if not (args.json or args.quiet):
+        print(f"next: {shlex.join(['adaption', 'inspect', model])}")
     return 0

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
+from typing import TYPE_CHECKING
 
 from adaption.cli.options import (
     add_caffe_flag,
@@ -23,6 +25,9 @@ from adaption.cli.options import (
 )
 from adaption.errors import UsageError
 from adaption.glog import Log
+
+if TYPE_CHECKING:
+    from adaption.solver import TrainResult
 
 HELP = "train with a Caffe solver (caffe train)"
 EXAMPLE = (
@@ -91,15 +96,19 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.json:
         print(json.dumps(result.to_dict(), indent=2))
-    elif not args.quiet:
-        state = None if result.snapshot is None else os.fspath(result.snapshot)
-        if result.stopped and state is not None:
-            print(f"next: adaption train --solver={solver} --snapshot={state}")
-        elif args.log_json is not None:
-            print(f"next: adaption plot-log {args.log_json} -o {args.log_json}.svg")
-        elif state is not None:
-            print(f"next: adaption inspect {state.replace('.solverstate', '.caffemodel')}")
+    elif not args.quiet and (hint := _hint(args, solver, result)):
+        print(f"next: {shlex.join(['adaption', *hint])}")
     return 130 if result.stopped else 0
+
+
+def _hint(args: argparse.Namespace, solver: str, result: TrainResult) -> list[str]:
+    """What to type next: go on, look at the curves, or at the weights."""
+    state = "" if result.snapshot is None else os.fspath(result.snapshot)
+    if result.stopped and state:
+        return ["train", f"--solver={solver}", f"--snapshot={state}"]
+    if args.log_json is not None:
+        return ["plot-log", args.log_json, "-o", f"{args.log_json}.svg"]
+    return ["inspect", state.replace(".solverstate", ".caffemodel")] if state else []
 
 
 def _device(args: argparse.Namespace, log: Log) -> dict[str, str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
+from adaption.glog import info
 from adaption.net.device import as_device
 
 __all__ = [
     "TEST",
     "TRAIN",
     "allow_python",
+    "init_log",
+    "log",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
@@ -87,3 +91,13 @@ def set_device(device: int) -> None:
     Raises: UsageError when torch has no such device.
     """
     settings.gpu = as_device(f"cuda:{int(device)}").index
+
+
+def init_log(level: int = 0) -> None:
+    """Log lines of this severity and above: 0 INFO, 1 WARNING, 2 ERROR. Caffe: init_log."""
+    os.environ["GLOG_minloglevel"] = str(level)
+
+
+def log(text: str) -> None:
+    """Write a line to the log. Caffe: _caffe.cpp, Log."""
+    info("_caffe.cpp:122", text)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from adaption.errors import FieldError
+from adaption.errors import FieldError, UsageError
 from adaption.glog import Log, silent
 from adaption.io.netfile import NetFile
 from adaption.net import Net
@@ -93,6 +93,12 @@ def test(
     if device != "cpu":
         log("caffe.cpp:273", f"GPU device name: {torch.cuda.get_device_name(device)}")
     made = build_logged(net, weights, "TEST", level, stages, log, device=device, **net_options)
+    sources = [node for node in made.nodes if node.layer.is_source and node.spec.type != "Input"]
+    if made.inputs and not sources:
+        raise UsageError(
+            f"no layer brings data, {', '.join(made.inputs)} would be zeros",
+            "give a prototxt with data layers for phase TEST, as train_val files have them",
+        ).at(file=made.spec.file)
     log("caffe.cpp:285", f"Running for {iterations} iterations.")
     sums: list[float] = []
     loss = 0.0

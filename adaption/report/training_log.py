@@ -214,6 +214,7 @@ class _Reader:
         else:
             row = self._append(self.log.tests.setdefault(int(event.get("net") or 0), []), seconds)
         row.loss = event.get("loss")
+        self.log.losses.update(event.get("loss_weights") or {})
         for name, values in (event.get("outputs") or {}).items():
             for value in values if isinstance(values, list) else [values]:
                 row.add(name, math.nan if value is None else float(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -155,7 +156,8 @@ class JsonLog(Listener):
 
     Events: start, train, test, snapshot, notice, stop, done. Every line has `time` (ISO 8601) and
     `seconds` since the start. A train line has `lr`, `outputs`, `epoch` (of the data, where the
-    net's own layers count it) and `iterations_per_second`.
+    net's own layers count it) and `iterations_per_second`; train and test lines have `loss_weights`
+    of the outputs that are losses. What is not finite is null.
     """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -173,7 +175,7 @@ class JsonLog(Listener):
             "seconds": round(self._clock() - self._started, 3),
             **values,
         }
-        self._stream.write(json.dumps(line) + "\n")
+        self._stream.write(json.dumps(_finite(line)) + "\n")
         self._stream.flush()
 
     def built(self, plan: NetPlan, net: Net) -> None:
@@ -195,7 +197,7 @@ class JsonLog(Listener):
         )
 
     def trained(self, iteration: int, loss: float, outputs: Sequence[Output]) -> None:
-        self._train = {"iter": iteration, "loss": loss, "outputs": _values(outputs)}
+        self._train = {"iter": iteration, "loss": loss, **_values(outputs)}
         epoch = _epoch(self._net)
         if epoch is not None:
             self._train["epoch"] = round(epoch, 4)
@@ -211,7 +213,7 @@ class JsonLog(Listener):
     def tested(
         self, iteration: int, test_net: int, outputs: Sequence[Output], loss: float | None
     ) -> None:
-        values: dict[str, Any] = {"iter": iteration, "net": test_net, "outputs": _values(outputs)}
+        values: dict[str, Any] = {"iter": iteration, "net": test_net, **_values(outputs)}
         if loss is not None:
             values["loss"] = loss
         self._write("test", **values)
@@ -226,12 +228,26 @@ class JsonLog(Listener):
         self._write("done")
 
 
-def _values(outputs: Sequence[Output]) -> dict[str, float | list[float]]:
-    """By name; a blob of several values gives a list."""
+def _values(outputs: Sequence[Output]) -> dict[str, Any]:
+    """Values and loss weights by name; a blob of several values gives a list."""
     lists: dict[str, list[float]] = {}
     for output in outputs:
         lists.setdefault(output.name, []).append(output.value)
-    return {name: values[0] if len(values) == 1 else values for name, values in lists.items()}
+    return {
+        "outputs": {
+            name: values[0] if len(values) == 1 else values for name, values in lists.items()
+        },
+        "loss_weights": {o.name: o.loss_weight for o in outputs if o.loss_weight},
+    }
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for what is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _epoch(net: Net | None) -> float | None:

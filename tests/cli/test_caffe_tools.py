@@ -124,6 +124,20 @@ def test_layers_that_the_net_lacks_are_logged(net: Path, weights: Path) -> None:
     assert "Ignoring source layer ip" in lines
 
 
+def test_a_net_without_data_is_not_scored(net: Path, weights: Path) -> None:
+    net.write_text(
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"'
+        " inner_product_param { num_output: 2 } }\n"
+    )
+    with pytest.raises(AdaptionError) as caught:
+        adaption.test(net, weights, iterations=1)
+    assert str(caught.value) == (
+        f"{net}: no layer brings data, x would be zeros\n  fix: give a prototxt with data layers"
+        " for phase TEST, as train_val files have them"
+    )
+
+
 def test_times(net: Path) -> None:
     timing = adaption.time(net, iterations=3)
     assert [(x.name, x.type) for x in timing.layers] == [

@@ -34,6 +34,7 @@ def test_lines_of_train(shared: Path, cli_folder: Path, capsys: pytest.CaptureFi
     # Both logs tell the same run, up to the six digits of Caffe's.
     Path("train.log").write_text(shown.err)
     ours, events = read_log("train.log"), read_log("run.jsonl")
+    assert ours.losses == events.losses == {"loss"}
     assert [row.iteration for row in ours.train][:6] == [row.iteration for row in events.train]
     for row, event in zip(ours.train[:6], events.train, strict=True):
         assert row.loss == pytest.approx(event.loss, rel=1e-5)
@@ -44,8 +45,31 @@ def test_lines_of_train(shared: Path, cli_folder: Path, capsys: pytest.CaptureFi
     ]
 
 
-def test_conventions_of_parse_log(cli_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+NET = """
+name: "tiny"
+layer { name: "in" type: "DummyData" top: "x" top: "t" dummy_data_param {
+  shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 } data_filler { type: "gaussian" } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" }
+"""
+SOLVER = """
+net: "net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 20 display: 5
+snapshot_prefix: "snap" random_seed: 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(NET)
+    Path("solver.prototxt").write_text(SOLVER)
+    return tmp_path
+
+
+def test_conventions_of_parse_log(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What tools/extra/parse_log.py and extract_seconds.py do with a log, step by step."""
+    Path("solver.prototxt").write_text(SOLVER + "test_iter: 2 test_interval: 10")
     assert main(["train", "solver.prototxt"]) == 0
     lines = capsys.readouterr().err.splitlines()
     (start,) = [i for i, line in enumerate(lines) if "Solving" in line]
@@ -73,29 +97,7 @@ def test_conventions_of_parse_log(cli_folder: Path, capsys: pytest.CaptureFixtur
             (row.iteration, f"{kind} {k}", v) for row in series for k, v in row.outputs.items()
         ]
     assert sorted(rows) == sorted(want)
-    assert len(rows) == 6 + 7 + 6 + 4 * 2
-
-
-NET = """
-name: "tiny"
-layer { name: "in" type: "DummyData" top: "x" top: "t" dummy_data_param {
-  shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 } data_filler { type: "gaussian" } } }
-layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
-  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" }
-"""
-SOLVER = """
-net: "net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 20 display: 5
-snapshot_prefix: "snap" random_seed: 1
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    Path("net.prototxt").write_text(NET)
-    Path("solver.prototxt").write_text(SOLVER)
-    return tmp_path
+    assert len(rows) == 4 + 5 + 4 + 3
 
 
 def interrupt_at(line: str, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
@@ -153,6 +155,16 @@ def test_effects_of_signals(
     assert main(["train", "--solver", "solver.prototxt", *flags]) == code
     expected = {made, *([] if code else ["snap_iter_20.solverstate"])} - {None}
     assert {path.name for path in folder.glob("*.solverstate")} == expected
+
+
+def test_interrupt_without_a_prefix(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SOLVER.replace('snapshot_prefix: "snap"', "")
+    Path("solver.prototxt").write_text(text)
+    interrupt_at("Iteration 10, loss", monkeypatch, signal.SIGINT)
+    assert main(["train", "solver.prototxt"]) == 130
+    assert capsys.readouterr().out == ""
 
 
 def test_weights_and_iterations(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,6 +259,15 @@ def test_a_solver_that_asks_for_a_gpu(folder: Path, capsys: pytest.CaptureFixtur
         "solver_mode is GPU, but torch finds no CUDA device.",
         "Use CPU.",
     ]
+
+
+def test_events_of_a_run_that_diverges_are_json(folder: Path) -> None:
+    Path("solver.prototxt").write_text(SOLVER.replace("0.01", "1e30"))
+    assert main(["train", "solver.prototxt", "--log-json=run.jsonl", "--quiet"]) == 0
+    for line in Path("run.jsonl").read_text().splitlines():
+        event = json.loads(line, parse_constant=pytest.fail)
+        if event["event"] == "train":
+            assert (event["loss"] is None) == (event["iter"] > 0)
 
 
 def test_several_gpus_are_not_reduced_to_one(

@@ -353,3 +353,14 @@ def test_layer_type_list() -> None:
     names = caffe.layer_type_list()
     assert names == sorted(names)
     assert {"Convolution", "LPConvolution", "LPAct", "SoftmaxWithLoss"} <= set(names)
+
+
+def test_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    caffe.init_log()
+    caffe.log("Using devices [0, 1]")
+    line = capsys.readouterr().err
+    assert line.startswith("I") and line.endswith("] Using devices [0, 1]\n")
+    caffe.init_log(2)
+    caffe.log("unseen")
+    assert capsys.readouterr().err == ""

@@ -161,7 +161,7 @@ def test_events(tmp_path: Path) -> None:
         {"event": "start", "seconds": 1.0, "net": "lenet"},
         {"event": "test", "seconds": 2.0, "iter": 0, "net": 1, "outputs": {"p": [0.5, 0.25]}},
         {"event": "train", "seconds": 3.0, "iter": 0, "loss": 2.5, "lr": 0.1,
-         "outputs": {"loss": 2.5}},
+         "outputs": {"loss": 2.5}, "loss_weights": {"loss": 1.0}},
         {"event": "train", "seconds": 4.0, "iter": 100, "loss": 1.5, "lr": 0.1, "outputs": {}},
         {"event": "start", "seconds": 1.0, "net": "lenet"},
         {"event": "train", "seconds": 2.0, "iter": 50, "loss": 2.0, "lr": 0.1, "outputs": {}},
@@ -173,7 +173,7 @@ def test_events(tmp_path: Path) -> None:
         LogRow(50, 6.0, 0.1, 2.0),
     ]
     assert log.tests == {1: [LogRow(0, 2.0, None, None, {"p": 0.5, "p[1]": 0.25})]}
-    assert log.restarts == [50]
+    assert log.restarts == [50] and log.losses == {"loss"}
 
 
 def test_json_form_holds_no_nan(tmp_path: Path) -> None:
