@@ -71,6 +71,11 @@ class OnnxGraph:
         """Values of a blob or another constant."""
         return self.constants[self.sources.get(name, name)]
 
+    @property
+    def layer(self) -> str:
+        """The layer of the scope."""
+        return self._layer
+
     # -- for the exporter --------------------------------------------------------------------
 
     def blob(self, index: int, array: Array) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto
 
+from adaption.export.exact.constants import half_away
 from adaption.export.grids import PRESERVING, Grid, Values
 from adaption.export.onnx_graph import Array, OnnxGraph
 from adaption.numerics import FixedPoint
@@ -90,24 +91,26 @@ class QdqPass:
         self.containers: dict[str, _Container] = {}  # of the values that DequantizeLinear made
         self.moved: dict[str, str | None] = {}
         self.notes: list[str] = []
+        self.in_float: list[str] = []  # activation points that round what float32 operators made
         self.off_grid: list[str] = []  # layers whose biases are rounded, and how many
-        self.sums: dict[str, _Sum] = {}  # results of operators that run on integers
-        self.readers: dict[str, list[NodeProto]] = {}
+        self.sums: dict[str, _Sum] = {}  # exact sums of products
+        self.made: set[str] = set()  # what operators that stay as they are made
         self._copies: dict[str, str] = {}
 
     def run(self) -> None:
         nodes, self.g.nodes = self.g.nodes, []
-        ordered = list(_relu_first(nodes, self.moved))
-        for node in ordered:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-        for node in ordered:
+        for node in _relu_first(nodes, self.moved):
             with self.g.scope(self.g.owners[node.name]):
                 self._write(node)
+        if self.in_float:
+            self.notes.append(
+                "results of float32 operators are rounded, and codes may differ from exact"
+                f" arithmetic beside a tie, at: {', '.join(self.in_float)}"
+            )
         if self.off_grid:
             self.notes.append(
                 "biases that are no multiples of their products' LSB were rounded to it"
-                f" (half_even), and codes may differ at ties: {', '.join(self.off_grid)}"
+                f" (half_away), and codes may differ at ties: {', '.join(self.off_grid)}"
             )
 
     def _write(self, node: NodeProto) -> None:
@@ -129,6 +132,7 @@ class QdqPass:
 
     def _append(self, node: NodeProto) -> None:
         self.g.nodes.append(node)
+        self.made.update(node.output)
         self.values.follow(node)
 
     # -- activations -------------------------------------------------------------------------
@@ -140,6 +144,8 @@ class QdqPass:
         container = container_of(grid)
         assert container is not None  # the style has seen to it
         self._check_requantization(x, fmt)
+        if x not in self.sums and self.values.grid(x) is None and x in self.made:
+            self.in_float.append(f'"{self.g.layer}"')
         return self._quantized(x, grid, container, saturates=True)
 
     def _stay_integer(self, name: str) -> None:
@@ -186,7 +192,10 @@ class QdqPass:
             if node.op_type in SUMS and worst < 2**31:
                 node.input[0] = x
                 node.input[1] = self._integer_weight(node, codes, fmt)
-                self._with_bias(node, worst, fmt.frac_length + grid.frac_length)
+                frac_length = fmt.frac_length + grid.frac_length
+                self._store_bias(node, frac_length)
+                self.sums[node.output[0]] = _Sum(layer, worst, frac_length)
+                self._append(node)
                 return
             why = (
                 f"its sums reach {worst.bit_length() + 1} bits, more than 32-bit accumulators hold"
@@ -197,8 +206,12 @@ class QdqPass:
             why = "its bottom is not rounded"
         else:
             why = "its bottom or its weights need more than 8 bits"
-        exact = "are exact" if worst is not None and worst <= EXACT_FLOAT else "may round"
-        self.notes.append(f'layer "{layer}" runs in float32, where its sums {exact}: {why}')
+        said = "may round"
+        if grid is not None and worst is not None and worst <= EXACT_FLOAT:
+            said = "are exact"
+            frac_length = fmt.frac_length + grid.frac_length
+            self.sums[node.output[0]] = _Sum(layer, worst, frac_length)
+        self.notes.append(f'layer "{layer}" runs in float32, where its sums {said}: {why}')
         self._alone(node)
         node.input[1] = self._integer_weight(node, codes, fmt)
         self._append(node)
@@ -249,42 +262,17 @@ class QdqPass:
         pair = 2 * (grid.hi + container.zero_point) * greatest
         return _Container(np.int8, 0) if pair <= PAIR_LIMIT else _Container(np.uint8, 128)
 
-    def _with_bias(self, node: NodeProto, worst: int, frac_length: int) -> None:
-        """Write a sum of products on the grid 2^-frac_length, and its bias as 32-bit integers.
-
-        A bias off that grid is added in float32 behind a sum that is not rounded, and rounded to
-        the grid where the sum is.
-        """
-        g, layer = self.g, self.g.owners[node.name]
-        top = node.output[0]
-        self.sums[top] = _Sum(layer, worst, frac_length)
+    def _store_bias(self, node: NodeProto, frac_length: int) -> None:
+        """The bias as 32-bit integers on the grid of the products, 2^-frac_length."""
         if len(node.input) < 3:
-            self._append(node)
             return
-        bias = g.constants[node.input[2]]
-        exact = bias.astype(np.float64) * 2.0**frac_length
-        codes = np.rint(exact)
+        g, layer = self.g, self.g.owners[node.name]
+        exact = g.constants[node.input[2]].astype(np.float64) * 2.0**frac_length
+        codes = half_away(exact)
         if (codes != exact).any():
-            if not self._is_rounded(top):
-                del node.input[2]
-                node.output[0] = f"{top}:products"
-                self._append(node)
-                axes = (-1,) if node.op_type == "Gemm" else (-1, 1, 1)
-                spread = g.constant(bias.reshape(axes))
-                self.moved[top] = g.op("Add", node.output[0], spread)
-                return
             self.off_grid.append(f'"{layer}" ({np.count_nonzero(codes != exact)})')
         stored = g.blob(1, codes.astype(np.int32))
         node.input[2] = g.op("DequantizeLinear", stored, g.constant(np.float32(2.0**-frac_length)))
-        self._append(node)
-
-    def _is_rounded(self, name: str) -> bool:
-        """Whether all that reads a value, through Relu or not, are activation points."""
-        after = self.readers.get(name, [])
-        return bool(after) and all(
-            n.op_type == POINT or (n.op_type == "Relu" and self._is_rounded(n.output[0]))
-            for n in after
-        )
 
     def _check_requantization(self, x: str, fmt: FixedPoint) -> None:
         """onnxruntime turns 32-bit sums into float32 before it rounds them to the top's codes."""

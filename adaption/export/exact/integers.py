@@ -158,7 +158,9 @@ class IntegerBuilder:
     def clip(self, x: str, low: float | None, high: float | None) -> str:
         v = self._codes(x)
         given = np.array([e for e in (low, high) if e is not None], np.float64) * v.divisor
-        finer = max(0, multiplier(given, FLOAT64_BITS).frac_length - v.frac_length)
+        finer = 0  # 0 lies on every grid
+        if given.any():
+            finer = max(0, multiplier(given, FLOAT64_BITS).frac_length - v.frac_length)
         v = self._scaled(v, 1 << min(finer, max(0, MOST_BITS - v.bits)))
         least, most = (
             None
