@@ -33,6 +33,7 @@ setup(
     packages=find_packages(include=["adaption", "adaption.*"]),
     package_data={
         "adaption": ["py.typed"],
+        "adaption.export.package": ["runtime/*"],
         "adaption.proto": ["*.pyi"],
         "adaption.report": ["*.j2", "templates/*.j2"],
     },

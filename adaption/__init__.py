@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adaption.errors import AdaptionError as AdaptionError
     from adaption.export import export_onnx as export_onnx
     from adaption.export import verify as verify
+    from adaption.export.package import export_integer as export_integer
     from adaption.export.targets import export_net as export_net
     from adaption.io.caffemodel import read_weights as read_weights
     from adaption.io.caffemodel import write_weights as write_weights
@@ -58,6 +59,7 @@ _MODULE_OF = {
     "draw": "adaption.report.draw",
     "edit": "adaption.precision",
     "edit_file": "adaption.precision",
+    "export_integer": "adaption.export.package",
     "export_net": "adaption.export.targets",
     "export_onnx": "adaption.export",
     "extract": "adaption.precision",

@@ -1,5 +1,6 @@
-"""Write a net for another tool: ONNX in several styles, or a caffemodel with weights on their grid
-that plain Caffe and OpenCV run. Each target says what it had to leave out.
+"""Write a net for another tool: ONNX in several styles, a caffemodel with weights on their grid
+that plain Caffe and OpenCV run, integer codes in one npz, or a C99 program of them. Each target
+says what it had to leave out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from adaption.cli.options import (
 )
 from adaption.errors import FieldError, UsageError
 
-HELP = "write a net as ONNX, plain caffemodel, ..."
+HELP = "write a net as ONNX, plain caffemodel, integer codes, a C program"
 EXAMPLE = (
     "  adaption export net_lp.prototxt net_lp.caffemodel --to onnx --style qdq -o net_int8.onnx\n"
     "  adaption export net_lp.prototxt net_lp.caffemodel --to caffemodel -o baked.caffemodel\n"
@@ -32,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", help="prototxt of the net")
     parser.add_argument("weights", help="caffemodel, binary or HDF5")
     parser.add_argument(
-        "--to", required=True, metavar="TARGET", help="onnx, caffemodel, ...; a wrong one lists all"
+        "--to",
+        required=True,
+        metavar="TARGET",
+        help="onnx, caffemodel, npz, c; a wrong one lists all",
     )
     parser.add_argument(
         "-o", "--out", metavar="OUT", help="what to write (default: named after NET)"
@@ -41,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     onnx.add_argument("--style", metavar="NAME", help="float (default), qdq, qonnx")
     onnx.add_argument("--batch", type=int, metavar="N", help="fix the batch size")
     onnx.add_argument("--opset", type=int, metavar="N", help="default: the oldest that will do")
-    onnx.add_argument(
+    parser.add_argument(
         "--input-format",
         action="append",
         default=[],

@@ -52,6 +52,19 @@ def test_input_format_gives_the_first_layer_codes(tmp_path: Path) -> None:
     assert "QuantizeLinear" in {n.op_type for n in onnx.load(out).graph.node}
 
 
+def test_c_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    low = tmp_path / "low.prototxt"
+    flags = ["--weight", "Q1.7", "--activation", "Q5.3", "-o", str(low), "--quiet"]
+    assert main(["rewrite", FILES[0], *flags]) == 0
+    flags = ["--to", "c", "--input-format", "data=Q1.8", "-o", str(tmp_path / "c"), "--json"]
+    capsys.readouterr()
+    assert main(["export", str(low), FILES[1], *flags]) == 0
+    said = json.loads(capsys.readouterr().out)
+    names = {Path(f["path"]).name for f in said["files"]}
+    assert {"net.c", "net.h", "ops.c", "main.c", "Makefile", "manifest.json"} <= names
+    assert said["notes"][-1].startswith("the program ends with codes: ")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

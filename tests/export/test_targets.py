@@ -87,7 +87,7 @@ def test_baked_pair_in_opencv(files: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_the_table_refuses_a_second_entry() -> None:
-    assert {"caffemodel", "onnx"} <= set(target_names())
+    assert {"c", "caffemodel", "npz", "onnx"} <= set(target_names())
     with pytest.raises(ValueError, match="export target 'onnx' is registered by"):
         target("onnx", suffix="", help="")(lambda request: pytest.fail("is not called"))
 

@@ -1,0 +1,176 @@
+"""A C99 program of an integer net: one call per operation, constants in headers and hex files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+
+from adaption._version import __version__
+from adaption.export.exact.program import Program
+from adaption.export.package.c_calls import Caller, Output
+from adaption.export.package.constants import PackedConstant, describe, integer_type
+from adaption.io.atomic import atomic_write
+from adaption.layers.base import Shape
+
+__all__ = ["write_c_program"]
+
+RUNTIME = ("ops.h", "ops.c", "products.h", "main.c", "Makefile")
+LARGE = 32 << 20  # constants; more are slow to compile
+
+
+def write_c_program(
+    program: Program, input_shapes: Mapping[str, Shape], folder: Path, name: str
+) -> tuple[list[Path], list[str]]:
+    """Write the folder; returns its files and notes.
+
+    Raises: LayerError when an operation has no C form.
+    """
+    caller = Caller(program, input_shapes)
+    written = {file: _runtime(file) for file in RUNTIME}
+    written["net.h"] = _header(caller, name)
+    written["net.c"] = _source(caller)
+    manifest = describe(program, name)
+    for operation in manifest["operations"]:
+        for constant in operation["constants"]:
+            stem = caller.identifiers[constant["name"]]
+            constant |= {"header": f"weights/{stem}.h", "hex": f"hex/{stem}.hex"}
+    written["manifest.json"] = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    files = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("weights", "hex"):
+        (folder / part).mkdir(exist_ok=True)
+    for file, text in written.items():
+        files.append(_write(folder / file, [text]))
+    for constant in caller.constants:
+        stem = caller.identifiers[constant.name]
+        files.append(_write(folder / "weights" / f"{stem}.h", _constant_header(constant, stem)))
+        files.append(_write(folder / "hex" / f"{stem}.hex", _hex(constant)))
+    notes = list(caller.notes)
+    size = sum(c.packed().nbytes for c in caller.constants)
+    if size > LARGE:
+        notes.append(f"{size >> 20} MiB of constants are slow to compile as C headers")
+    return files, notes
+
+
+def _write(path: Path, parts: Iterable[str]) -> Path:
+    with atomic_write(path, "w") as out:
+        for part in parts:
+            out.write(part)
+    return path
+
+
+def _runtime(name: str) -> str:
+    folder = resources.files("adaption.export.package") / "runtime"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _header(caller: Caller, name: str) -> str:
+    inputs = "\n".join(
+        f' *     "{_plain(blob)}": {" x ".join(map(str, shape))}' for blob, shape in caller.inputs
+    )
+    outputs = "\n".join(
+        f' *     "{_plain(o.blob)}": {o.count} codes of value * 2^{o.frac_length}'
+        + (f" * {o.divisor}" if o.divisor != 1 else "")
+        for o in caller.outputs
+    )
+    return f"""/* The net "{_plain(name)}" in integers, written by adaption {__version__}.
+ *
+ * Inputs, float32, one sample:
+{inputs}
+ * Outputs:
+{outputs}
+ */
+#ifndef NET_H
+#define NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NET_INPUT_SIZE {caller.input_size}
+#define NET_OUTPUTS {len(caller.outputs)}
+#define NET_OUTPUT_SIZE {sum(o.count for o in caller.outputs)}
+
+struct net_output {{
+    const char *name;
+    size_t count;
+}};
+
+extern const struct net_output net_outputs[NET_OUTPUTS];
+
+/* Called with each value of the net, under its name in manifest.json. */
+typedef void (*net_trace)(const char *name, const int64_t *codes, size_t count);
+
+/* All inputs of one sample, one behind another, to all outputs; `trace` may be NULL. */
+void net_run(const float *inputs, int64_t *outputs, net_trace trace);
+
+#endif
+"""
+
+
+def _source(caller: Caller) -> str:
+    includes = "\n".join(
+        f'#include "weights/{caller.identifiers[c.name]}.h"' for c in caller.constants
+    )
+    rows = "\n".join(f'    {{"{_plain(o.blob)}", {o.count}}},' for o in caller.outputs)
+    calls = "\n".join(f"    {line}" if line else "" for line in caller.lines)
+    copies = "\n".join(_copies(caller.outputs))
+    tables = "\n".join(["", *caller.tables])
+    return f"""#include "net.h"
+
+#include "ops.h"
+{includes}
+
+const struct net_output net_outputs[NET_OUTPUTS] = {{
+{rows}
+}};
+{tables}
+static int64_t arena[{max(1, caller.arena_size)}]; /* values share memory once they are read */
+
+void net_run(const float *inputs, int64_t *outputs, net_trace trace)
+{{
+{calls}
+
+{copies}
+}}
+"""
+
+
+def _copies(outputs: list[Output]) -> Iterable[str]:
+    offset = 0
+    for o in outputs:
+        yield f"    copy({o.place}, outputs + {offset}, {o.count});"
+        offset += o.count
+
+
+def _constant_header(constant: PackedConstant, identifier: str) -> Iterable[str]:
+    bits = integer_type(constant.word_length)(0).itemsize * 8
+    about = constant.describe()
+    shape = " x ".join(map(str, about["shape"])) or "1"
+    yield f"/* {_plain(constant.name)}: {shape} ({constant.layout}), {about['q']} */\n"
+    kind = "int64_t" if constant.kind != "weight" else f"int{bits}_t"
+    yield f"static const {kind} {identifier}[{max(1, constant.codes.size)}] = {{\n"
+    codes = constant.codes.ravel().tolist()
+    for start in range(0, len(codes), 16):
+        line = ", ".join(_literal(code, kind) for code in codes[start : start + 16])
+        yield f"    {line},\n"
+    yield "};\n"
+
+
+def _literal(code: int, kind: str) -> str:
+    return f"INT64_C({code})" if kind == "int64_t" and abs(code) >= 2**31 else str(code)
+
+
+def _hex(constant: PackedConstant) -> Iterable[str]:
+    """One code per line, two's complement of as many digits as the word needs ($readmemh)."""
+    digits = -(-constant.word_length // 4)
+    mask = (1 << 4 * digits) - 1
+    for code in constant.codes.ravel().tolist():
+        yield f"{code & mask:0{digits}x}\n"
+
+
+def _plain(text: str) -> str:
+    """A name that neither ends a C string nor a comment."""
+    return re.sub(r'[^ -~]|["\\*]', "_", text)

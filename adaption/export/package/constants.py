@@ -1,0 +1,173 @@
+"""The constants of a program by name, and a description of the program in plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaption.export.exact.program import (
+    Accumulate,
+    Clamp,
+    MultiplyAdd,
+    Op,
+    Product,
+    Program,
+    Quantize,
+    Round,
+    Slope,
+    Value,
+)
+from adaption.layers.base import Layer
+from adaption.layers.convolution import Convolution
+from adaption.layers.inner_product import InnerProduct
+from adaption.numerics.exact import bits_of
+
+__all__ = ["FORMAT", "PackedConstant", "constants_of", "describe", "integer_type"]
+
+FORMAT = "adaption.integer/1"
+
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PackedConstant:
+    """Integer codes of one operation: `kind` is weight, multiplier, addend or negative (slope)."""
+
+    name: str
+    layer: str
+    kind: str
+    codes: Codes
+    frac_length: int
+    layout: str
+
+    @property
+    def word_length(self) -> int:
+        """Bits that hold every code, sign included."""
+        low, high = (int(f(self.codes)) if self.codes.size else 0 for f in (np.min, np.max))
+        return bits_of(min(low, 0), max(high, 0))
+
+    def packed(self) -> npt.NDArray[Any]:
+        """The codes in the shortest integer type."""
+        return self.codes.astype(integer_type(self.word_length))
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "shape": list(self.codes.shape),
+            "layout": self.layout,
+            "word_length": self.word_length,
+            "frac_length": self.frac_length,
+            "q": f"Q{self.word_length - self.frac_length}.{self.frac_length}",
+        }
+
+
+def integer_type(word_length: int) -> type[np.signedinteger[Any]]:
+    """The shortest of int8, int16, int32, int64 that holds such a word."""
+    for kind in (np.int8, np.int16, np.int32):
+        if word_length <= np.iinfo(kind).bits:
+            return kind
+    return np.int64
+
+
+def constants_of(program: Program) -> dict[str, list[PackedConstant]]:
+    """The constants of each operation, by its first output; names are unique and start with the
+    layer's."""
+    taken: set[str] = set()
+    found = {}
+    for op in program.ops:
+        made = []
+        for kind, codes, frac_length, layout in _raw(op, program):
+            name, count = f"{op.layer}/{kind}", 1
+            while name in taken:
+                count += 1
+                name = f"{op.layer}/{kind}{count}"
+            taken.add(name)
+            made.append(PackedConstant(name, op.layer, kind, codes, frac_length, layout))
+        found[op.outputs[0]] = made
+    return found
+
+
+def _raw(op: Op, program: Program) -> Iterator[tuple[str, Codes, int, str]]:
+    if isinstance(op, Product):
+        yield "weight", op.weight, op.weight_frac_length, _layout(op.form)
+        return
+    if not isinstance(op, MultiplyAdd | Accumulate | Slope):
+        return
+    before, after = (program.values[n] for n in (op.inputs[0], op.outputs[0]))
+    spread = "broadcasts against the blob"
+    if isinstance(op, MultiplyAdd):
+        yield "multiplier", op.multiplier, after.frac_length - before.frac_length, spread
+    if isinstance(op, MultiplyAdd | Accumulate):
+        yield "addend", op.addend, after.frac_length, spread
+    if isinstance(op, Slope):
+        yield "negative", op.negative, after.frac_length - before.frac_length, spread
+
+
+def _layout(form: Layer) -> str:
+    if isinstance(form, InnerProduct):
+        return "inputs, outputs" if form.transpose else "outputs, inputs"
+    swapped = isinstance(form, Convolution) and form.is_transposed
+    first = "inputs, outputs" if swapped else "outputs, inputs"
+    return f"{first} of a group, kernel"
+
+
+def describe(program: Program, name: str) -> dict[str, Any]:
+    """The program in plain values, for JSON: operations in order, values, tops of layers."""
+    constants = constants_of(program)
+    return {
+        "format": FORMAT,
+        "net": name,
+        "q_convention": "Qm.f: m counts the sign bit; a code stands for code * 2^-f / divisor",
+        "layout": "row-major, channels first, without the batch axis",
+        "inputs": dict(program.inputs),
+        "outputs": dict(program.outputs),
+        "operations": [
+            {
+                "operation": type(op).__name__,
+                "layer": op.layer,
+                "inputs": list(op.inputs),
+                "outputs": list(op.outputs),
+                **_settings(op),
+                "constants": [c.describe() for c in constants[op.outputs[0]]],
+            }
+            for op in program.ops
+        ],
+        "values": {name: _value(v) for name, v in program.values.items()},
+        "tops": [
+            {"layer": t.layer, "type": t.type, "blob": t.blob, "value": t.value}
+            for t in program.tops
+        ],
+        "notes": list(program.notes),
+    }
+
+
+def _value(v: Value) -> dict[str, Any]:
+    return {
+        "shape": list(v.shape[1:]),
+        "q": f"Q{v.bits - v.frac_length}.{v.frac_length}",
+        "word_length": v.bits,
+        "frac_length": v.frac_length,
+        "divisor": v.divisor,
+        "low": v.low,
+        "high": v.high,
+    }
+
+
+def _settings(op: Op) -> dict[str, Any]:
+    if isinstance(op, Quantize):
+        f = op.format
+        return {"frac_length": f.frac_length, "low": f.min_code, "high": f.max_code,
+                "rounding": f.rounding}  # fmt: skip
+    names: dict[type[Op], tuple[str, ...]] = {
+        Round: ("factor", "divisor", "rounding", "low", "high"),
+        Accumulate: ("shift", "rounding", "word_length", "overflow"),
+        Clamp: ("low", "high"),
+        Slope: ("positive",),
+        Product: ("shift",),
+    }
+    return {name: getattr(op, name) for name in names.get(type(op), ())}

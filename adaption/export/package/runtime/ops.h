@@ -1,0 +1,70 @@
+/* Operations of integer nets exported by adaption. C99; nothing but <stddef.h> and <stdint.h>.
+ *
+ * Codes are int64_t; a code stands for code * 2^-f, f as manifest.json says. Blobs hold one sample,
+ * channels first, row-major. No operation overflows: the exporter has checked every bound.
+ */
+#ifndef ADAPTION_OPS_H
+#define ADAPTION_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum rounding { HALF_AWAY, HALF_EVEN, FLOOR };
+
+/* A window that slides over rows and columns; `top_*` is the number of its places. */
+struct window {
+    int64_t channels, height, width;
+    int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+    int64_t top_h, top_w;
+};
+
+/* A convolution; weights are (outputs, channels / group, kernel_h, kernel_w), those of a
+ * deconvolution (channels, outputs / group, kernel_h, kernel_w). */
+struct convolution {
+    struct window w;
+    int64_t outputs, dilation_h, dilation_w, group;
+};
+
+/* Constants that are spread over a blob: element i meets values[i / inner % count]. */
+struct spread {
+    const int64_t *values;
+    size_t inner, count;
+};
+
+/* x / divisor, rounded; divisor is 1 or more. */
+int64_t round_divide(int64_t x, int64_t divisor, enum rounding rounding);
+
+/* Codes of x * scale (a power of two), rounded and clamped; NaN gives 0. */
+void quantize(const float *x, double scale, enum rounding rounding, int64_t low, int64_t high,
+              int64_t *y, size_t count);
+
+void multiply_add(const int64_t *x, struct spread multiplier, struct spread addend, int64_t *y,
+                  size_t count);
+void rescale(const int64_t *x, int64_t factor, int64_t divisor, enum rounding rounding,
+             int64_t low, int64_t high, int64_t *y, size_t count);
+void accumulate(const int64_t *x, int64_t divisor, enum rounding rounding, struct spread addend,
+                int64_t half, int wraps, int64_t *y, size_t count);
+void slope(const int64_t *x, int64_t positive, struct spread negative, int64_t *y, size_t count);
+void clamp(const int64_t *x, int64_t low, int64_t high, int64_t *y, size_t count);
+void add(const int64_t *x, int64_t *y, size_t count);      /* y += x */
+void multiply(const int64_t *x, int64_t *y, size_t count); /* y *= x */
+void maximum(const int64_t *x, int64_t *y, size_t count);  /* y = max(x, y) */
+void copy(const int64_t *x, int64_t *y, size_t count);
+void gather(const int64_t *x, const int32_t *from, int64_t *y, size_t count);
+void max_pool(const struct window *w, const int64_t *x, int64_t *y);
+void window_sum(const struct window *w, const int64_t *x, int64_t *y);
+
+/* Products with weights of each width. */
+#define DECLARE_PRODUCTS(WEIGHT, BITS)                                                           \
+    void convolve_##BITS(const struct convolution *c, const int64_t *x, const WEIGHT *weight,    \
+                         int64_t *y);                                                            \
+    void deconvolve_##BITS(const struct convolution *c, const int64_t *x, const WEIGHT *weight,  \
+                           int64_t *y);                                                          \
+    void inner_product_##BITS(const int64_t *x, const WEIGHT *weight, size_t rows, size_t size,  \
+                              size_t outputs, int is_transposed, int64_t *y);
+
+DECLARE_PRODUCTS(int8_t, 8)
+DECLARE_PRODUCTS(int16_t, 16)
+DECLARE_PRODUCTS(int32_t, 32)
+
+#endif
