@@ -48,18 +48,14 @@ class Model:
     types: Mapping[str, int]  # ONNX element types of values that are not float32
     notes: tuple[str, ...]
 
-    @property
-    def constants_bytes(self) -> int:
-        return sum(a.nbytes for a in self.graph.read_constants().values())
-
     def proto(self) -> ModelProto:
-        """The model as ONNX holds it, with the layers' values in metadata_props."""
+        """The model as ONNX holds it, with the layers' values in metadata_props; without its
+        constants, which are graph.read_constants()."""
         graph = helper.make_graph(
             self.graph.nodes,
             self.name or "net",
             _infos(self.inputs, self.types),
             _infos(self.outputs, self.types),
-            self.graph.initializers(),
             value_info=_infos(self.values, self.types),
         )
         model = helper.make_model(

@@ -12,7 +12,8 @@ import onnx
 
 from adaption.errors import UsageError
 from adaption.export.images import ImageInput, embed_images
-from adaption.export.model import OPSETS, Model, build_model
+from adaption.export.model import OPSETS, build_model
+from adaption.export.onnx_file import check_model, write_model
 from adaption.export.selection import select
 from adaption.export.style_table import STYLES
 from adaption.io.atomic import atomic_write
@@ -20,8 +21,6 @@ from adaption.net import Net
 from adaption.numerics import FixedPoint
 
 __all__ = ["ExportReport", "export_onnx"]
-
-MOST_BYTES = 2**31 - 1  # protobuf's limit for one message
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,6 @@ def export_onnx(
     built = build_model(
         net, select(net), style=style, batch=batch, opset=opset, input_formats=input_formats
     )
-    _check_size(built, path)
     model = built.proto()
     if images is not None:
         if len(built.inputs) != 1:
@@ -132,15 +130,18 @@ def export_onnx(
                 "preprocess outside the model",
             )
         embed_images(model, next(iter(built.inputs)), images)
-    data = model.SerializeToString(deterministic=True)
-    onnx.checker.check_model(data, full_check=True)
-    with atomic_write(path) as out:
-        out.write(data)
+    constants = built.graph.read_constants()
+    check_model(model, constants)
+    try:
+        with atomic_write(path) as out:
+            size = write_model(model, constants, out)
+    except UsageError as error:
+        raise error.at(file=path) from None
     return ExportReport(
         path=Path(path),
         style=style,
         opset=built.opset,
-        size_bytes=len(data),
+        size_bytes=size,
         batch=built.batch,
         inputs=_shapes(model.graph.input),
         outputs=built.outputs,
@@ -155,13 +156,3 @@ def _shapes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, tuple[int | str 
         v.name: tuple(d.dim_param or d.dim_value or None for d in v.type.tensor_type.shape.dim)
         for v in values
     }
-
-
-def _check_size(built: Model, path: str | os.PathLike[str]) -> None:
-    if built.constants_bytes > MOST_BYTES:
-        raise UsageError(
-            f"the model holds {built.constants_bytes / 2**30:.1f} GiB of constants, an ONNX file"
-            " at most 2 GiB",
-            "export the net in parts: Net(..., end=LAYER), and a prototxt that begins there",
-            file=path,
-        )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 
 from torch import Tensor
 
 from adaption.export.grids import Grid
-from adaption.export.onnx_graph import OnnxGraph
+from adaption.export.onnx_graph import Array, OnnxGraph
 from adaption.export.qdq_pass import POINT, QdqPass, container_of
 from adaption.export.styles import FloatStyle
 from adaption.numerics import FixedPoint, Format
@@ -25,6 +25,7 @@ class QdqStyle(FloatStyle):
         self._points: dict[str, FixedPoint] = {}
         self._on_grid: dict[str, FixedPoint] = {}  # rounded by other operators
         self._weights: dict[str, FixedPoint] = {}
+        self._kept: dict[Hashable, Array] = {}
         self._notes: list[str] = []
 
     def opset(self, formats: Iterable[Format]) -> int:
@@ -52,7 +53,7 @@ class QdqStyle(FloatStyle):
 
     def finish(self, g: OnnxGraph) -> Mapping[str, str | None]:
         """Write the marks as QuantizeLinear and DequantizeLinear, and weights as integers."""
-        work = QdqPass(g, self._points, self._on_grid, self._weights)
+        work = QdqPass(g, self._points, self._on_grid, self._weights, self._kept)
         work.run()
         self._notes = work.notes
         return work.moved

@@ -13,7 +13,7 @@ is exact on every processor, without a session option.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,8 +82,10 @@ class QdqPass:
         points: Mapping[str, FixedPoint],
         on_grid: Mapping[str, FixedPoint],
         weights: Mapping[str, FixedPoint],
+        kept: dict[Hashable, Array],
     ) -> None:
         self.g = g
+        self.kept = kept  # codes made so far, also by an earlier pass
         self.points = points
         self.on_grid = on_grid
         self.weights = weights
@@ -184,9 +186,9 @@ class QdqPass:
             return
         layer = self.g.owners[node.name]
         values = self.g.constants[node.input[1]]
-        codes = np.rint(values * np.float32(2.0**fmt.frac_length)).astype(np.int16)
+        codes = self._codes(values, fmt)
         x = self._integer_bottom(node.input[0])
-        grid, is_short = self.values.grid(x), bool(np.abs(codes).max(initial=0) < 128)
+        grid, is_short = self.values.grid(x), codes.dtype == np.int8
         worst = None if grid is None else _worst_sum(node, codes, grid)
         if grid is not None and worst is not None and self._is_8_bit(x) and is_short:
             if node.op_type in SUMS and worst < 2**31:
@@ -216,6 +218,18 @@ class QdqPass:
         node.input[1] = self._integer_weight(node, codes, fmt)
         self._append(node)
 
+    def _codes(self, values: Array, fmt: FixedPoint) -> Array:
+        """Integer codes, int8 where that holds them; the same array for the same values."""
+        key = (values.ctypes.data, values.shape, fmt)
+        if key not in self.kept:
+            step = 2.0**-fmt.frac_length
+            is_short = values.min(initial=0) >= -128 * step and values.max(initial=0) <= 127 * step
+            codes = np.empty(values.shape, np.int8 if is_short else np.int16)
+            for to, row in zip(codes, values, strict=True):  # large blobs in pieces
+                to[...] = np.rint(row * np.float32(2.0**fmt.frac_length))
+            self.kept[key] = codes
+        return self.kept[key]
+
     def _is_8_bit(self, x: str) -> bool:
         return x in self.containers and self.containers[x].bits == 8
 
@@ -241,10 +255,12 @@ class QdqPass:
     def _integer_weight(self, node: NodeProto, codes: Array, fmt: FixedPoint) -> str:
         """The weights as integers behind DequantizeLinear; layers that share them share it."""
         g = self.g
-        container = self._weightcontainer_of(node.input[0], int(np.abs(codes).max(initial=0)))
+        container = self._integer_container(node.input[0], codes)
         key = f"{node.input[1]}/{container}"
         if key not in self._copies:
-            stored = (codes + container.zero_point).astype(container.dtype)
+            stored = codes
+            if container.dtype != codes.dtype:
+                stored = (codes.astype(np.int16) + container.zero_point).astype(container.dtype)
             self._copies[key] = g.op(
                 "DequantizeLinear",
                 g.blob(0, stored),
@@ -253,12 +269,13 @@ class QdqPass:
             )
         return self._copies[key]
 
-    def _weightcontainer_of(self, x: str, greatest: int) -> _Container:
-        if greatest > 127:
+    def _integer_container(self, x: str, codes: Array) -> _Container:
+        if codes.dtype != np.int8:
             return _Container(np.int16, 0)
         grid, container = self.values.grid(x), self.containers.get(x)
         if grid is None or container is None:
             return _Container(np.int8, 0)
+        greatest = max(int(codes.max(initial=0)), -int(codes.min(initial=0)))
         pair = 2 * (grid.hi + container.zero_point) * greatest
         return _Container(np.int8, 0) if pair <= PAIR_LIMIT else _Container(np.uint8, 128)
 
@@ -318,8 +335,8 @@ def _worst_sum(node: NodeProto, codes: Array, grid: Grid) -> int:
     attributes = {a.name: a.i for a in node.attribute}
     outputs = 1 if node.op_type == "Gemm" and not attributes.get("transB") else 0
     axes = tuple(i for i in range(codes.ndim) if i != outputs)
-    positive = np.where(codes > 0, codes, 0).sum(axis=axes, dtype=np.int64)
-    negative = np.where(codes < 0, codes, 0).sum(axis=axes, dtype=np.int64)
+    positive = np.maximum(codes, 0).sum(axis=axes, dtype=np.int64)
+    negative = np.minimum(codes, 0).sum(axis=axes, dtype=np.int64)
     lo, hi = min(grid.lo, 0), max(grid.hi, 0)
     most = positive * hi + negative * lo
     least = positive * lo + negative * hi

@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-import adaption.export.onnx as onnx_module
+import adaption.export.onnx_file as file_module
 from adaption.errors import LayerError, UsageError
 from adaption.export import ExportReport, export_onnx
 from adaption.net import Net
@@ -319,7 +319,7 @@ def test_bad_arguments(options: dict[str, object], message: str, tmp_path: Path)
 
 
 def test_more_than_two_gib_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_module, "MOST_BYTES", 400)
+    monkeypatch.setattr(file_module, "MOST_BYTES", 400)
     with pytest.raises(UsageError, match="an ONNX file at most 2 GiB"):
         export_onnx(net_of(DATA + layer("c", "data", "c", CONV)), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())

@@ -144,18 +144,21 @@ def test_short_words_saturate_at_their_own_ends(bits: int, tmp_path: Path) -> No
     assert_equal_blobs(net, tmp_path / "net.onnx", inputs)
 
 
+@pytest.mark.parametrize("code", [127, -128])
 @pytest.mark.parametrize("extra", ["", "range: FULL", "is_signed: false"])
-def test_extreme_codes_do_not_saturate_a_kernel(extra: str, tmp_path: Path) -> None:
+def test_extreme_codes_do_not_saturate_a_kernel(extra: str, code: int, tmp_path: Path) -> None:
     """Pairs of products that 16 bits do not hold; some kernels for AVX2 would saturate them."""
     net = net_of(
         input_layer("data", 1, 32, 9, 9)
         + rounds("act0", "data", 8, 0, extra)
-        + conv("data", "c", 16, "kernel_size: 3", (8, 0))
+        + conv("data", "c", 16, "kernel_size: 3", (8, 0)).replace(
+            "word_length: 8 frac_length: 0", "word_length: 8 frac_length: 0 range: FULL", 1
+        )
         + rounds("act1", "c", 8, -14, extra)
     )
     for node in net.nodes:
         if node.masters:
-            node.masters[0].write(np.full(node.masters[0].shape, 127, np.float32))
+            node.masters[0].write(np.full(node.masters[0].shape, code, np.float32))
             node.masters[1].write(np.zeros(node.masters[1].shape, np.float32))
     export_onnx(net, tmp_path / "net.onnx", style="qdq")
     assert fused(tmp_path / "net.onnx")["QLinearConv"] == 1
