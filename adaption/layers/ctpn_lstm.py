@@ -13,7 +13,7 @@ ways. `original_semantics` reproduces it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -26,6 +26,7 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.recurrent import lower_lstm_unit, lstm_unit
+from adaption.layers.state import tensors_from_state, tensors_to_state
 
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 
@@ -87,6 +88,12 @@ class Lstm(Layer):
             tops.append(h)
         runtime.state["hidden"] = (h.detach(), c.detach())
         return torch.stack(tops)
+
+    def save_state(self, runtime: Runtime) -> dict[str, Any]:
+        return tensors_to_state("hidden", runtime.state.get("hidden"))
+
+    def load_state(self, runtime: Runtime, state: Mapping[str, Any]) -> None:
+        runtime.state["hidden"] = tensors_from_state("hidden", state)
 
     def lower(self, g: Lowering, *names: str) -> str:
         """The unrolled steps; each run begins at a zero state."""

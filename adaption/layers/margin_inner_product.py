@@ -10,7 +10,7 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -72,6 +72,18 @@ class MarginInnerProduct(Layer):
         y = self._scores(x, labels, w, mix, prod(x.shape[axis:]))
         y = y.view(*x.shape[:axis], self.num_output)
         return y if len(self.spec.tops) == 1 else (y, x.new_full((1,), mix))
+
+    def save_state(self, runtime: Runtime) -> dict[str, Any]:
+        return {key: runtime.state[key] for key in ("iteration",) if key in runtime.state}
+
+    def load_state(self, runtime: Runtime, state: Mapping[str, Any]) -> None:
+        runtime.state.pop("iteration", None)
+        if not state:
+            return
+        count = state.get("iteration")
+        if type(count) is not int:
+            raise FieldError("iteration of the saved state", count, "a whole number")
+        runtime.state["iteration"] = count
 
     def _lambda(self, runtime: Runtime) -> float:
         count = int(runtime.state.get("iteration", self.iteration)) + 1

@@ -11,7 +11,7 @@ of the next forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, LayerError, ShapeError
 from adaption.layers.base import Layer, Lowering, Runtime, Shape
+from adaption.layers.state import tensors_from_state, tensors_to_state
 
 __all__ = ["Recurrent", "lower_lstm_unit", "lstm_unit"]
 
@@ -134,6 +135,12 @@ class Recurrent(Layer):
             return self.forward(*tensors)
         tops, runtime.state["hidden"] = self._pass(runtime.state.get("hidden"), *tensors)
         return tops
+
+    def save_state(self, runtime: Runtime) -> dict[str, Any]:
+        return tensors_to_state("hidden", runtime.state.get("hidden"))
+
+    def load_state(self, runtime: Runtime, state: Mapping[str, Any]) -> None:
+        runtime.state["hidden"] = tensors_from_state("hidden", state)
 
     def _pass(self, carried: Sequence[Tensor] | None, *tensors: Tensor) -> tuple[Any, Any]:
         count = len(self.spec.bottoms)

@@ -7,13 +7,16 @@ go on from pass to pass.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Runtime, Shape, layer
+from adaption.layers.state import tensors_from_state, tensors_to_state
 
 
 @layer(
@@ -44,6 +47,14 @@ class SegAccuracy(Layer):
             seen = seen + before
         runtime.state["seen"] = seen
         return _measures(seen).to(x).view(1, 1, 1, 3)
+
+    def save_state(self, runtime: Runtime) -> dict[str, Any]:
+        seen = runtime.state.get("seen")
+        return tensors_to_state("seen", None if seen is None else [seen])
+
+    def load_state(self, runtime: Runtime, state: Mapping[str, Any]) -> None:
+        seen = tensors_from_state("seen", state)
+        runtime.state["seen"] = seen[0] if seen else None
 
     def _count(self, x: Tensor, label: Tensor) -> Tensor:
         """Pixels by label (row) and predicted class (column)."""
