@@ -1,30 +1,31 @@
-"""Inference passes: a convolution and the layers that run in place behind it, in one operation.
+"""Inference passes: a layer and what runs in place behind it, in one operation.
 
-Where nobody looks at the values in between, a convolution takes batch norm and scale into its
-filters and bias (in float64, rounded once), and ReLU into the same pass over memory; the filters
-are packed once for oneDNN. Results differ from the layers run one by one as float32 sums in
-another order do, so only float nets are run like this.
+Where nobody looks at the values in between, a convolution of a float net takes batch norm and scale
+into its filters and bias (in float64, rounded once), and ReLU into the same pass over memory; the
+filters are packed once for oneDNN. Results differ from the layers run one by one as float32 sums in
+another order do. In a net that rounds they do not differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from adaption.layers.batch_norm import BatchNorm
 from adaption.layers.convolution import Convolution
 from adaption.layers.relu import ReLU
 from adaption.layers.scale import Scale
-from adaption.net import winograd
+from adaption.net.convolver import Convolver
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
+from adaption.numerics import quantize_
 
-__all__ = ["Chain", "find_chains"]
+__all__ = ["Chain", "RoundedChain", "find_chains"]
 
 
 @dataclass
@@ -32,10 +33,9 @@ class Chain:
     """A convolution, then at most one batch norm, one scale and one ReLU, all in place."""
 
     nodes: list[Node]
-    _key: object = None
-    _weight: Tensor | None = None
-    _bias: Tensor | None = None
-    _is_winograd: bool = False
+    convolver: Convolver
+
+    rounds: ClassVar[bool] = False
 
     @property
     def bottom(self) -> str:
@@ -51,7 +51,7 @@ class Chain:
 
     def can_run(self, x: Tensor) -> bool:
         """False where a numpy view of a parameter is out, so that it may change unseen."""
-        if x.dim() != 4 or x.dtype != torch.float32 or x.device.type != "cpu":
+        if not self.convolver.takes(x):
             return False
         return not any(blob.is_exposed for node in self.nodes for blob in node.blobs)
 
@@ -62,49 +62,12 @@ class Chain:
 
     def run(self, x: Tensor, *, relu: bool = True) -> Tensor:
         """The top of the last layer, given the bottom of the first; `relu` False: before ReLU."""
-        relu = relu and self.has_relu
-        conv = self.nodes[0].layer
-        assert isinstance(conv, Convolution)
-        form = conv.geometry(4)
-        groups = conv.groups(x.shape[1])
-        key = (tuple(x.shape), [blob.stamp() for node in self.nodes for blob in node.masters])
-        if key != self._key:
-            weight, bias = self._folded([blob.tensor for blob in self.nodes[0].masters])
-            self._is_winograd = _is_plain_3x3(form, groups) and winograd.pays(
-                weight, *conv.top_shape(tuple(x.shape))[2:]
-            )
-            if self._is_winograd:
-                weight = winograd.transform_filters(weight)
-            elif _ONEDNN is not None:
-                weight = _ONEDNN._reorder_convolution_weight(
-                    weight, form.pad, form.stride, form.dilation, groups, list(x.shape)
-                )
-            else:
-                weight = weight.contiguous(memory_format=torch.channels_last)
-            self._weight, self._bias, self._key = weight, bias, key
-        assert self._weight is not None
-        if self._is_winograd:
-            pad = form.pad[0]
-            return winograd.convolve(x, self._weight, self._bias, pad, relu=relu)
-        if _ONEDNN is not None:
-            y: Tensor = _ONEDNN._convolution_pointwise(
-                x,
-                self._weight,
-                self._bias,
-                form.pad,
-                form.stride,
-                form.dilation,
-                groups,
-                "relu" if relu else "none",
-                [],
-                "",
-            )
-            return y
-        y = F.conv2d(x, self._weight, self._bias, form.stride, form.pad, form.dilation, groups)
-        return y.relu_() if relu else y
+        stamps = [blob.stamp() for node in self.nodes for blob in node.masters]
+        return self.convolver.run(x, stamps, self._folded, relu=relu and self.has_relu)
 
-    def _folded(self, blobs: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    def _folded(self) -> tuple[Tensor, Tensor | None]:
         """Filters and bias of the convolution with batch norm and scale folded in."""
+        blobs = [blob.tensor for blob in self.nodes[0].masters]
         weight, bias = blobs[0].detach(), blobs[1].detach() if len(blobs) > 1 else None
         affine = [n for n in self.nodes[1:] if isinstance(n.layer, BatchNorm | Scale)]
         if not affine:
@@ -126,15 +89,57 @@ class Chain:
         return folded.float(), shift.float()
 
 
-def find_chains(nodes: Sequence[Node]) -> dict[int, Chain]:
-    """The chains of a float net, by the index of their convolution.
+@dataclass
+class RoundedChain:
+    """A layer whose top is its own, then rounding and ReLU in that memory: the same bits as one by
+    one, in fewer passes over it."""
 
-    A net in which anything is rounded has none: where a sum in another order meets a rounding tie
-    a code flips, and whether somebody looks at the values in between must not decide that.
+    nodes: list[Node]
+
+    rounds: ClassVar[bool] = True
+
+    @property
+    def bottom(self) -> str:
+        return self.nodes[0].spec.bottoms[0]
+
+    @property
+    def top(self) -> str:
+        return self.nodes[0].spec.tops[0]
+
+    def can_run(self, x: Tensor) -> bool:
+        return True
+
+    def run(self, x: Tensor) -> Tensor:
+        """The top of the last layer, given the bottom of the first."""
+        (top,) = self.nodes[0].forward([x], record=False)
+        is_positive = False
+        for node, follower in zip_longest(self.nodes[1:], self.nodes[2:]):
+            if not node.layer.is_identity and not is_positive:
+                top.relu_()
+            fmt = node.formats.activation
+            is_positive = (
+                node.layer.is_identity and follower is not None and not follower.layer.is_identity
+            )
+            if fmt is not None:
+                quantize_(top, fmt, node.runtime.generator, then_relu=is_positive)
+            elif is_positive:
+                top.relu_()
+        return top
+
+
+def find_chains(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
+    """The chains of a net, by the index of their first layer.
+
+    Where a sum in another order meets a rounding tie a code flips, and whether somebody looks at
+    the values in between must not decide that. So in a net in which anything is rounded nothing is
+    folded, every convolution has one algorithm for all passes, and chains are of rounding and ReLU.
     """
     if any(node.formats != LayerFormats() for node in nodes):
-        return {}
-    found = {}
+        for node in nodes:
+            if isinstance(node.layer, Convolution) and _can_start(node):
+                node.convolver = Convolver(node.layer)
+        return _find_rounded(nodes)
+    found: dict[int, Chain | RoundedChain] = {}
     for i, node in enumerate(nodes):
         if not _can_start(node):
             continue
@@ -145,17 +150,33 @@ def find_chains(nodes: Sequence[Node]) -> dict[int, Chain]:
             chain.append(follower)
             if isinstance(follower.layer, ReLU):
                 break
-        found[i] = Chain(chain)
+        assert isinstance(node.layer, Convolution)
+        found[i] = Chain(chain, Convolver(node.layer))
     return found
 
 
-def _is_plain_3x3(form: Any, groups: int) -> bool:
-    return (
-        form.kernel == (3, 3)
-        and form.stride == form.dilation == (1, 1)
-        and form.pad in ((0, 0), (1, 1))
-        and groups == 1
-    )
+def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
+    found: dict[int, Chain | RoundedChain] = {}
+    for i, node in enumerate(nodes):
+        if not node.layer.top_is_free or len(node.spec.bottoms) != 1 or len(node.spec.tops) != 1:
+            continue
+        chain = [node]
+        for follower in nodes[i + 1 :]:
+            if not _is_in_place_on(follower, node.spec.tops[0]) or not _is_in_memory(follower):
+                break
+            chain.append(follower)
+        if len(chain) > 1:
+            found[i] = RoundedChain(chain)
+    return found
+
+
+def _is_in_memory(node: Node) -> bool:
+    return node.layer.is_identity or _is_plain_relu(node)
+
+
+def _is_plain_relu(node: Node) -> bool:
+    layer = node.layer
+    return isinstance(layer, ReLU) and not layer.negative_slope and not layer.relu6
 
 
 def _can_start(node: Node) -> bool:
@@ -179,7 +200,7 @@ def _fits(node: Node, chain: list[Node]) -> bool:
     if any(isinstance(n.layer, type(layer)) for n in chain):
         return False
     if isinstance(layer, ReLU):
-        return not layer.negative_slope and not layer.relu6
+        return _is_plain_relu(node)
     channels = chain[0].masters[0].shape[0]
     if isinstance(layer, BatchNorm):
         training = node.runtime.training if layer.use_global_stats is None else False
@@ -187,15 +208,3 @@ def _fits(node: Node, chain: list[Node]) -> bool:
     if isinstance(layer, Scale):
         return layer.axis == 1 and node.masters[0].shape == (channels,)
     return False
-
-
-def _onednn() -> Any:
-    """torch's oneDNN operators, None where this build has none of them."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return None
-    operators = torch.ops.mkldnn
-    names = ("_convolution_pointwise", "_reorder_convolution_weight")
-    return operators if all(hasattr(operators, name) for name in names) else None
-
-
-_ONEDNN = _onednn()

@@ -33,7 +33,7 @@ from adaption.net.build import (
 )
 from adaption.net.debug_info import show_backward, show_forward, show_params
 from adaption.net.device import as_device, true_float32
-from adaption.net.fuse import Chain, find_chains
+from adaption.net.fuse import Chain, RoundedChain, find_chains
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
@@ -230,7 +230,7 @@ class Net(nn.Module):
                 free: set[str] | None = None if observer or self.debug_info else set()
                 while index <= last:
                     alone = self.debug_info or (observer is not None and not fused)
-                    chain = None if alone else self._chain_at(index, last)
+                    chain = None if alone else self._chain_at(index, last, observer)
                     if chain is not None:
                         self._run_chain(chain, observer)
                         index += len(chain.nodes)
@@ -261,18 +261,22 @@ class Net(nn.Module):
                 ).at(file=self.spec.file)
             blob.set(tensor)
 
-    def _chain_at(self, index: int, last: int) -> Chain | None:
+    def _chain_at(
+        self, index: int, last: int, observer: Observer | None
+    ) -> Chain | RoundedChain | None:
         """The layers from `index` on that run as one; None where each runs on its own."""
         chain = self._chains.get(index)
         if chain is None or index + len(chain.nodes) - 1 > last:
+            return None
+        if chain.rounds and observer is not None:
             return None
         if torch.is_grad_enabled() and any(node.needs_backward for node in chain.nodes):
             return None
         return chain if chain.can_run(self.blobs[chain.bottom].tensor) else None
 
-    def _run_chain(self, chain: Chain, observer: Observer | None) -> None:
+    def _run_chain(self, chain: Chain | RoundedChain, observer: Observer | None) -> None:
         bottom = self.blobs[chain.bottom].tensor
-        if observer is None:
+        if observer is None or isinstance(chain, RoundedChain):
             top = chain.run(bottom)
         else:
             top = chain.run(bottom, relu=False)

@@ -13,6 +13,7 @@ from adaption.errors import AdaptionError, LayerError
 from adaption.graph import LayerSpec
 from adaption.layers.base import Layer, Runtime
 from adaption.net.blob import Blob
+from adaption.net.convolver import Convolver
 from adaption.net.plan import LayerFormats, is_low_precision
 from adaption.numerics import Format, quantize_, quantize_ste
 
@@ -59,6 +60,7 @@ class Node:
     learns: list[bool] = field(default_factory=list)  # per blob of `blobs`
     loss_weights: list[float] = field(default_factory=list)
     tape: Tape | None = None
+    convolver: Convolver | None = None  # runs this convolution where no gradient is wanted
     _rounded_from: dict[int, _Rounded] = field(default_factory=dict)  # by index of the master
     _packs: dict[int, tuple[object, Tensor]] = field(default_factory=dict)  # likewise
 
@@ -148,6 +150,8 @@ class Node:
             if not self.layer.takes_channels_last:
                 bottoms = [x.contiguous() for x in bottoms]
             with torch.no_grad():
+                if self.convolver is not None and self.convolver.takes(bottoms[0]):
+                    return [self._convolve(self.convolver, bottoms[0], blobs)]
                 return self._call(list(bottoms), self._packed(blobs), may_overwrite)
         leaves = [
             x.detach().requires_grad_(down)
@@ -163,6 +167,16 @@ class Node:
             tops = self._call(given, weights, may_overwrite)
         self.tape = Tape(leaves, weights, tops)
         return [t.detach() for t in tops]
+
+    def _convolve(self, convolver: Convolver, x: Tensor, blobs: list[Tensor]) -> Tensor:
+        made_of = [self._rounded_from.get(i) or (b, b.stamp()) for i, b in enumerate(self.masters)]
+        weight, bias = blobs[0].detach(), blobs[1].detach() if len(blobs) > 1 else None
+        # One memory layout, since the order of a sum may depend on it.
+        x = x.contiguous(memory_format=torch.channels_last)
+        y = convolver.run(x, made_of, lambda: (weight, bias))
+        if self.formats.activation is not None:
+            quantize_(y, self.formats.activation, self.runtime.generator)
+        return y
 
     def _packed(self, blobs: list[Tensor]) -> list[Tensor]:
         """The blobs in the layout the layer likes best, packed anew only when they changed."""

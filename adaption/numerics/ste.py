@@ -25,16 +25,25 @@ class _Quantize(torch.autograd.Function):
 
 
 @torch.no_grad()
-def quantize_(x: Tensor, fmt: Format, generator: torch.Generator | None = None) -> None:
-    """Round `x` in its own memory. Its graph stays as it is, so the gradient is the identity.
+def quantize_(
+    x: Tensor,
+    fmt: Format,
+    generator: torch.Generator | None = None,
+    *,
+    then_relu: bool = False,
+) -> None:
+    """Round `x` in its own memory, and take its ReLU `then`. Its graph stays as it is, so the
+    gradient of rounding is the identity.
 
     Only where no backward pass reads the values that were there.
     """
     memory = x.detach()
     if isinstance(fmt, FixedPoint):
-        fmt.quantize_(memory, generator)
-    else:
-        memory.copy_(fmt.quantize(memory, generator))
+        fmt.quantize_(memory, generator, then_relu=then_relu)
+        return
+    memory.copy_(fmt.quantize(memory, generator))
+    if then_relu:
+        memory.relu_()
 
 
 def quantize_ste(x: Tensor, fmt: Format, generator: torch.Generator | None = None) -> Tensor:

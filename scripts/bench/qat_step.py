@@ -36,7 +36,7 @@ from adaption.graph import NetState, build_spec
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document
 from adaption.net import Net
-from adaption.precision.measure import measure
+from adaption.precision import measure_net
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
 
@@ -153,7 +153,7 @@ def our_variant(name: str, file: NetFile, batch: Batch) -> Variant:
 def our_variants(batch: Batch, text: str) -> list[Variant]:
     file = from_document(prototxt.parse(text))
     net = Net(build_spec(file.message, NetState()), seed=1)
-    measured = measure(net, [batch])
+    measured = measure_net(net, [batch])
     variants = [our_variant("float", file, batch)]
     for name, rounding in (("deterministic", "half_away"), ("stochastic", "stochastic")):
         plan = propose(net.spec, measured, bits=BITS, rounding=rounding)

@@ -10,7 +10,7 @@ import torch
 from adaption.graph import NetState, build_spec
 from adaption.io import prototxt
 from adaption.io.netfile import from_document
-from adaption.net import Net, fuse
+from adaption.net import Net, convolver
 from adaption.net.node import Node
 
 DATA = """layer { name: "x" type: "Input" top: "x"
@@ -68,7 +68,7 @@ def test_equals_the_layers(
     text: str, length: int, with_onednn: bool, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not with_onednn:
-        monkeypatch.setattr(fuse, "_ONEDNN", None)
+        monkeypatch.setattr(convolver, "_ONEDNN", None)
     net = net_of(text)
     (chain,) = net._chains.values()
     assert len(chain.nodes) == length

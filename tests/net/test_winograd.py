@@ -42,6 +42,6 @@ def test_a_net_that_uses_it() -> None:
     x = torch.randn(1, 256, 21, 20, generator=torch.Generator().manual_seed(1))
     want = net.forward({"x": x}, observer=lambda *_: None)["c"].clone()
     found = net.forward({"x": x})["c"]
-    assert net._chains[1]._is_winograd
+    assert net._chains[1].convolver.is_winograd
     # Order of float32 sums over 2304 terms.
     torch.testing.assert_close(found, want, rtol=1e-4, atol=2e-5)
