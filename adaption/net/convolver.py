@@ -28,6 +28,8 @@ class Convolver:
         self.layer = layer
         self.is_winograd = False
         self._key: object = None
+        self._form = layer.geometry(4)
+        self._groups = 1
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
 
@@ -48,12 +50,12 @@ class Convolver:
             filters: (K, C / groups, H, W) and (K,); called to pack them.
             relu: apply ReLU in the same pass.
         """
-        form = self.layer.geometry(4)
-        groups = self.layer.groups(x.shape[1])
-        key = (tuple(x.shape), made_of)
+        key = (x.shape, made_of)
         if key != self._key:
-            self._pack(*filters(), tuple(x.shape))
+            self._groups = self.layer.groups(x.shape[1])
+            self._pack(*filters(), x.shape)
             self._key = key
+        form = self._form
         assert self._weight is not None
         if self.is_winograd:
             return winograd.convolve(x, self._weight, self._bias, form.pad[0], relu=relu)
@@ -65,19 +67,20 @@ class Convolver:
                 form.pad,
                 form.stride,
                 form.dilation,
-                groups,
+                self._groups,
                 "relu" if relu else "none",
                 [],
                 "",
             )
             return y
-        y = F.conv2d(x, self._weight, self._bias, form.stride, form.pad, form.dilation, groups)
+        y = F.conv2d(
+            x, self._weight, self._bias, form.stride, form.pad, form.dilation, self._groups
+        )
         return y.relu_() if relu else y
 
     def _pack(self, weight: Tensor, bias: Tensor | None, size: tuple[int, ...]) -> None:
-        form = self.layer.geometry(4)
-        groups = self.layer.groups(size[1])
-        top = self.layer.top_shape(size)
+        form, groups = self._form, self._groups
+        top = self.layer.top_shape(tuple(size))
         self.is_winograd = _is_plain_3x3(form, groups) and winograd.pays(weight, *top[2:])
         if self.is_winograd:
             weight = winograd.transform_filters(weight)

@@ -38,16 +38,17 @@ def round_half_away_(
             saves a pass.
     """
     half = BELOW_HALF[torch.float32] * step
-    signed = torch.tensor(half, dtype=x.dtype, device=x.device)
-    room = x.new_empty(min(SIZE, x.numel()))
-    flat = _flat(x)
-    for piece in torch.split(flat, SIZE):
-        if then_relu:
-            piece.add_(half).div_(step, rounding_mode="trunc").clamp_(max(0, least), most)
-        else:
-            piece.add_(torch.copysign(signed, piece, out=room[: piece.numel()]))
-            piece.div_(step, rounding_mode="trunc").clamp_(least, most)
-        piece.mul_(step)
+    by = _constant(step, x.device)
+    if then_relu:
+        x.add_(_constant(half, x.device)).div_(by, rounding_mode="trunc")
+        x.clamp_(max(0, least), most).mul_(by)
+        return
+    flat = x if x.numel() <= SIZE else _flat(x)
+    for piece in torch.split(flat, SIZE) if flat is not x else (x,):
+        # Half a step of the value's sign; below half a step the value itself does as well, since
+        # twice that is less than a step.
+        piece.add_(piece.clamp(-half, half)).div_(by, rounding_mode="trunc")
+        piece.clamp_(least, most).mul_(by)
     _write_back(flat, x)
 
 
@@ -102,6 +103,12 @@ def _table(device: torch.device) -> Tensor:
     table = torch.empty(SIZE, dtype=torch.int32)
     table.random_(-(2**31), 2**31, generator=torch.Generator().manual_seed(20))
     return table.to(device)
+
+
+@cache
+def _constant(value: float, device: torch.device) -> Tensor:
+    """A float32 scalar: torch would make one from a Python number at every use."""
+    return torch.tensor(value, dtype=torch.float32, device=device)
 
 
 def _flat(x: Tensor) -> Tensor:

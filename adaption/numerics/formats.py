@@ -124,19 +124,21 @@ class FixedPoint:
         """`x` on the grid: rounded, then saturated. Same shape and dtype, no gradient."""
         return self.quantize_(x.detach().clone(), generator)
 
-    @torch.no_grad()
     def quantize_(
         self, x: Tensor, generator: torch.Generator | None = None, *, then_relu: bool = False
     ) -> Tensor:
         """As `quantize`, in x's own memory; returns `x`. With `then_relu`, ReLU of that."""
+        memory = x.detach()
         if not can_round(x, self.frac_length, self.rounding):
-            x.copy_(self.codes(x, generator).mul_(self.lsb))
+            memory.copy_(self.codes(memory, generator).mul_(self.lsb))
         elif self.rounding == "half_away":
-            round_half_away_(x, self.lsb, self.min_code, self.max_code, then_relu=then_relu)
+            round_half_away_(memory, self.lsb, self.min_code, self.max_code, then_relu=then_relu)
             return x
         else:
-            round_stochastic_(x, self.lsb, self.min_code, self.max_code, generator)
-        return x.relu_() if then_relu else x
+            round_stochastic_(memory, self.lsb, self.min_code, self.max_code, generator)
+        if then_relu:
+            memory.relu_()
+        return x
 
     def __str__(self) -> str:
         sign = "" if self.is_signed else "u"

@@ -24,7 +24,6 @@ class _Quantize(torch.autograd.Function):
         return grad[0], None, None
 
 
-@torch.no_grad()
 def quantize_(
     x: Tensor,
     fmt: Format,
@@ -37,10 +36,10 @@ def quantize_(
 
     Only where no backward pass reads the values that were there.
     """
-    memory = x.detach()
     if isinstance(fmt, FixedPoint):
-        fmt.quantize_(memory, generator, then_relu=then_relu)
+        fmt.quantize_(x, generator, then_relu=then_relu)
         return
+    memory = x.detach()
     memory.copy_(fmt.quantize(memory, generator))
     if then_relu:
         memory.relu_()
