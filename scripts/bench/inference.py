@@ -1,22 +1,21 @@
 """How long is a forward pass at batch 1, against eager torch in NCHW on the same layers?
 
     python scripts/bench/inference.py net.prototxt [more.prototxt ...] [--threads 2] [--rounds 10]
+                                      [--cpu]
 
 Weights are random. "eager" calls torch's own operators layer by layer on contiguous NCHW tensors;
 "float" is our net; "low precision" is our net with 8-bit weights and activations, weights rounded
-once. The three run in turn, round by round, so that a drifting machine meets all of them.
+once. The three run in turn, round by round; ratios are medians of the rounds' ratios.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+import turns
 
 from adaption.graph import NetState, build_spec, input_shapes, with_inputs
 from adaption.io.netfile import read_net
@@ -39,18 +38,15 @@ def main() -> None:
     """Print one table, a row per net."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("nets", nargs="+", type=Path)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=10)
+    turns.add_options(parser, rounds=10)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    print(f"{platform.machine()}, {args.threads} threads, torch {torch.__version__}, median of")
-    print(f"{args.rounds} rounds; ratios are of medians")
+    print(turns.start(args))
     print("net                    eager ms  float ms  low ms  float/eager  low/float")
     for path in args.nets:
-        print(row(path, args.rounds), flush=True)
+        print(row(path, args), flush=True)
 
 
-def row(path: Path, rounds: int) -> str:
+def row(path: Path, args: argparse.Namespace) -> str:
     """The figures of one net."""
     file = read_net(path)
     spec = build_spec(file.message, NetState(), file=file.file)
@@ -60,18 +56,18 @@ def row(path: Path, rounds: int) -> str:
     proposal = propose(net.spec, measure_net(net, [batch]), bits=8)
     low_spec = build_spec(rewrite(file, proposal).message, NetState())
     low = Net(with_inputs(low_spec, one), seed=0)
-    medians = compare(
+    seconds = turns.take_turns(
         [
             lambda: eager(net, batch),
             lambda: net.forward(batch.blobs),
             lambda: low.forward(batch.blobs),
         ],
-        rounds,
+        args,
     )
-    plain, full, rounded = medians
+    plain, full, rounded = (statistics.median(each) * 1e3 for each in seconds)
     return (
-        f"{path.stem[:22]:22} {plain * 1e3:8.1f} {full * 1e3:9.1f} {rounded * 1e3:7.1f}"
-        f" {full / plain:12.2f} {rounded / full:10.2f}"
+        f"{path.stem[:22]:22} {plain:8.1f} {full:9.1f} {rounded:7.1f}"
+        f" {turns.ratio(seconds[1], seconds[0]):12.2f} {turns.ratio(seconds[2], seconds[1]):10.2f}"
     )
 
 
@@ -90,18 +86,6 @@ def eager(net: Net, batch: OneBatch) -> None:
             made = node.layer.run(node.runtime, *bottoms, *blobs)
             tops = list(made) if isinstance(made, tuple | list) else [made]
         values.update(zip(node.spec.tops, tops, strict=True))
-
-
-def compare(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Median seconds of each call; the calls take turns."""
-    times: list[list[float]] = [[] for _ in calls]
-    for turn in range(rounds + 2):
-        for call, found in zip(calls, times, strict=True):
-            start = time.perf_counter()
-            call()
-            if turn >= 2:  # the first two warm up
-                found.append(time.perf_counter() - start)
-    return [statistics.median(found) for found in times]
 
 
 if __name__ == "__main__":

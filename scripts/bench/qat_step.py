@@ -1,14 +1,13 @@
 """How long is a training step in low precision, and what does it keep, against the same float step?
 
-    python scripts/bench/qat_step.py [--rounds 15] [--batch 32] [--width 64] [--threads 2] [--cpu]
+    python scripts/bench/qat_step.py [--rounds 15] [--batch 32] [--width 64] [--threads 2]
+                                     [--cpu]
 
 The net is VGG-like, for CIFAR: 3 x 3 convolutions of 64, 128, 256 and 512 channels, two each, a
 pool behind each pair, two inner products. A step is forward, backward and an SGD update. All
-variants run in turn, round by round, so that a drifting machine meets all of them; each ratio is
-the median of the rounds' ratios. "eager torch" is the same net in plain torch, as are those below
-it. --cpu counts the process' CPU time, which other programs disturb less (with more than one thread
-it counts waiting, too). 8 bits for weights and activations everywhere; the activation point is
-before each ReLU. Brevitas runs where it is installed.
+variants run in turn, round by round; ratios are medians of the rounds' ratios. "eager torch" is the
+same net in plain torch, as are those below it. Weights and activations have 8 bits everywhere; the
+activation point is before each ReLU. Brevitas runs where it is installed.
 
 "kept" is what lives between forward and backward: every storage that the graph of the pass (and in
 our nets any blob) holds. Parameters are left out, and with them the rounded weights of
@@ -20,16 +19,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import platform
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+import turns
 from torch import Tensor, nn
 
 from adaption.graph import NetState, build_spec
@@ -246,58 +243,31 @@ def torch_variants(batch: Batch, width: int) -> list[Variant]:
 # -- the table -------------------------------------------------------------------------------------
 
 
-def machine() -> str:
-    """Name of the CPU."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def main() -> None:
     """Print one table, a row per variant."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cpu", action="store_true", help="CPU time instead of wall time")
+    parser.add_argument("--width", type=int, default=64, help="channels of the first stage")
+    turns.add_options(parser, rounds=15)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    print(turns.start(args))
     generator = torch.Generator().manual_seed(0)
     data = torch.randn(args.batch, 3, 32, 32, generator=generator)
     label = torch.randint(10, (args.batch,), generator=generator).float()
     batch = Batch({"data": data, "label": label}, [str(i) for i in range(args.batch)])
     variants = our_variants(batch, vgg_like(args.batch, args.width))
     variants += torch_variants(batch, args.width)
-    print(f"{machine()}, {args.threads} threads, torch {torch.__version__}, batch {args.batch},")
-    print(f"median of {args.rounds} rounds, {'CPU' if args.cpu else 'wall'} time")
-    print("variant           step ms   against        time   kept MB   kept")
-    clock = time.process_time if args.cpu else time.perf_counter
-    seconds = interleave(variants, args.rounds, clock)
+    steps = turns.take_turns([v.step for v in variants], args)
+    seconds = {v.name: found for v, found in zip(variants, steps, strict=True)}
     kept = {v.name: v.kept_bytes() for v in variants}
+    print("variant           step ms   against        time   kept MB   kept")
     for v in variants:
         for base in dict.fromkeys((v.base, "eager torch")):
-            ratios = [a / b for a, b in zip(seconds[v.name], seconds[base], strict=True)]
             print(
                 f"{v.name:15} {statistics.median(seconds[v.name]) * 1e3:9.1f}   {base:12}"
-                f" {statistics.median(ratios):6.3f} {kept[v.name] / 1e6:9.1f}"
+                f" {turns.ratio(seconds[v.name], seconds[base]):6.3f} {kept[v.name] / 1e6:9.1f}"
                 f" {kept[v.name] / kept[base]:6.2f}"
             )
-
-
-def interleave(
-    variants: list[Variant], rounds: int, clock: Callable[[], float]
-) -> dict[str, list[float]]:
-    """Seconds of each step; the variants take turns."""
-    found: dict[str, list[float]] = {v.name: [] for v in variants}
-    for turn in range(rounds + 2):
-        for v in variants:
-            start = clock()
-            v.step()
-            if turn >= 2:  # the first two warm up
-                found[v.name].append(clock() - start)
-    return found
 
 
 if __name__ == "__main__":
