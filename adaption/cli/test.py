@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 
 from adaption.cli.options import (
     add_caffe_flag,
@@ -48,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         log=log,
         **net_options(args),
     )
+    for notice in scores.notices:
+        print(f"warning: {notice}", file=sys.stderr)
     print(json.dumps(scores.to_dict(), indent=2) if args.json else scores.table())
     if not (args.json or args.quiet):
         print(f"next: {shlex.join(['adaption', 'quantize', model, weights, '-o', 'out'])}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 
 from adaption.cli.options import (
     add_caffe_flag,
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         log=log,
         **net_options(args),
     )
+    for notice in timing.notices:
+        print(f"warning: {notice}", file=sys.stderr)
     print(json.dumps(timing.to_dict(), indent=2) if args.json else timing.table())
     if not (args.json or args.quiet):
         print(f"next: {shlex.join(['adaption', 'inspect', model])}")

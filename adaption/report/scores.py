@@ -43,6 +43,7 @@ class Scores:
     iterations: int
     loss: float
     scores: tuple[Score, ...]
+    notices: tuple[str, ...] = ()  # what is unknown in the prototxt, and what was taken for it
 
     def __getitem__(self, output: str) -> float:
         """Mean of the first value of an output blob. Raises: KeyError."""
@@ -119,7 +120,7 @@ def test(
         Score(output, index, total / iterations, weight_of.get(output, 0.0))
         for (output, index, _), total in zip(values, sums, strict=True)
     )
-    result = Scores(made.name, iterations, loss / iterations, scores)
+    result = Scores(made.name, iterations, loss / iterations, scores, tuple(made.notices))
     log("caffe.cpp:313", f"Loss: {result.loss:g}")
     for score in scores:
         log("caffe.cpp:325", f"{score.output} = {score.mean:g}{_loss_text(score)}")

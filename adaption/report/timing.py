@@ -46,6 +46,7 @@ class Timing:
     forward_ms: float
     backward_ms: float
     total_ms: float
+    notices: tuple[str, ...] = ()  # what is unknown in the prototxt, and what was taken for it
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -151,7 +152,10 @@ class _Watch:
             )
         )
         forward, backward = (x / count for x in self.whole)
-        return Timing(self.net.name, phase, count, initial_loss, layers, forward, backward, total)
+        return Timing(
+            *(self.net.name, phase, count, initial_loss, layers, forward, backward, total),
+            notices=tuple(self.net.notices),
+        )
 
 
 def _clock(device: str) -> Callable[[], float]:

@@ -138,6 +138,17 @@ def test_a_net_without_data_is_not_scored(net: Path, weights: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("verb", ["test", "time"])
+def test_unknown_fields_are_told(
+    verb: str, net: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net.write_text(NET.replace("num_output: 2", "num_output: 2 bias_trm: false"))
+    assert main([verb, str(net), str(weights), "--iterations=1", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"warning: {net}:7:") and "bias_trm" in shown.err
+    assert "bias_trm" in json.loads(shown.out)["notices"][0]
+
+
 def test_times(net: Path) -> None:
     timing = adaption.time(net, iterations=3)
     assert [(x.name, x.type) for x in timing.layers] == [
