@@ -39,6 +39,7 @@ def measure(
     backward: bool = False,
     legacy_rule: bool = False,
     every_layer: bool = False,
+    every_value: bool = False,
     transform: Transform | None = None,
     root: PathLike | None = None,
     batch_size: int | None = None,
@@ -62,7 +63,7 @@ def measure(
         resume: go on where the measurement in `out` was stopped.
         backward: also measure the diffs of weights, biases and tops; the net needs a loss.
         legacy_rule: also count what the rule adaption-legacy looks at with a threshold.
-        every_layer: run each layer on its own; see measure_net.
+        every_layer, every_value: run each layer on its own; count all values; see measure_net.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
         batch_size: samples per forward pass; None chooses by memory.
@@ -73,7 +74,7 @@ def measure(
         quiet: show no progress.
     Raises: AdaptionError on bad input; DataError when the measurement to resume is another's.
     """
-    kinds = _Kinds(backward, legacy_rule, every_layer)
+    kinds = _Kinds(backward, legacy_rule, every_layer, every_value)
     if isinstance(net, Net):
         made = _go_on(net, weights, None, kinds, _Saving(out, save_every))  # type: ignore[arg-type]
         return made
@@ -135,6 +136,7 @@ class _Kinds:
     backward: bool
     legacy_rule: bool
     every_layer: bool
+    every_value: bool
 
 
 @dataclass
@@ -184,6 +186,7 @@ def _go_on(
         legacy_rule=kinds.legacy_rule,
         backward=kinds.backward,
         every_layer=kinds.every_layer,
+        every_value=kinds.every_value,
         into=begun,
         after_batch=saving,
     )

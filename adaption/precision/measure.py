@@ -161,6 +161,7 @@ def measure_net(
     legacy_rule: bool = False,
     backward: bool = False,
     every_layer: bool = False,
+    every_value: bool = False,
     preprocessing: Mapping[str, Any] | None = None,
     into: Measurement | None = None,
     after_batch: Callable[[Measurement], None] | None = None,
@@ -177,6 +178,9 @@ def measure_net(
         legacy_rule: also count what the rule `adaption-legacy` looks at with a threshold.
         backward: also run backward, and measure the diffs of weights, biases and tops.
         every_layer: run each layer on its own.
+        every_value: look at all values; otherwise only count, min and max of tensors of more than
+            65536 values per batch are of all of them, and the rest of a sample of about 32768, of
+            other values each batch.
         into: a measurement of this net to go on with.
         after_batch: called with the measurement after each batch.
     Raises: DataError when there is no batch; UsageError with `backward` for a net without a loss.
@@ -189,7 +193,7 @@ def measure_net(
     if made is None:
         made = measure_weights(net, legacy_rule=legacy_rule)
         made.preprocessing = preprocessing
-    observe = activation_observer(made, legacy_rule=legacy_rule)
+    observe = activation_observer(made, legacy_rule=legacy_rule, every_value=every_value)
     with torch.set_grad_enabled(backward):
         for batch in batches:
             if backward:
@@ -206,7 +210,9 @@ def measure_net(
     return made
 
 
-def activation_observer(made: Measurement, *, legacy_rule: bool = False) -> Observer:
+def activation_observer(
+    made: Measurement, *, legacy_rule: bool = False, every_value: bool = True
+) -> Observer:
     """An observer for Net.forward that gathers the statistics of every layer's tops."""
     latest: dict[str, TensorStats] = {}  # of this batch, by blob, as it is now
 
@@ -214,12 +220,14 @@ def activation_observer(made: Measurement, *, legacy_rule: bool = False) -> Obse
         spec = node.spec
         of_bottoms = [latest[b] for b in spec.bottoms if b in latest]
         is_known = len(of_bottoms) == len(spec.bottoms) > 0
-        if is_known and _is_plain_relu(node):
-            found = [of_bottoms[0].rectified(tops[0])]
+        rectified = of_bottoms[0].rectified() if is_known and _is_plain_relu(node) else None
+        if rectified is not None:
+            found = [rectified]
         elif is_known and spec.type in REARRANGING:
             found = [_together(of_bottoms)] * len(tops)
         else:
-            found = [TensorStats.of(top, legacy_rule=legacy_rule) for top in tops]
+            turn = None if every_value else made.batches
+            found = [TensorStats.of(top, legacy_rule=legacy_rule, turn=turn) for top in tops]
         latest.update(zip(spec.tops, found, strict=True))
         if spec.type == "Split" or not found:
             return

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Self
 
@@ -23,7 +22,8 @@ _OCTAVES = 256  # values of float32's exponent field
 _BINS = _OCTAVES * STEPS
 _BIAS = 127
 _TO_FIELDS = 20  # a float32's sign, exponent and first three mantissa bits are its upper twelve
-_LARGE = 1 << 18  # values; from here on the histogram is counted in two halves at a time
+SAMPLE = 1 << 15  # values: what is told of a larger tensor may be told from about so many
+_PIECE = 1 << 20  # values that are summed in float32 before float64 goes on
 LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 
@@ -43,9 +43,12 @@ class TensorStats:
 
     `bins[s, 8 (e + 127) + k]` counts the values of sign s (0 positive, 1 negative) with
     2^e (1 + k/8) <= |x| < 2^e (1 + (k+1)/8), k = 0..7; the first eight bins hold zeros and
-    denormals, the last eight infinities and NaN. Every value is counted, none is sampled. Powers
-    of two are edges, so counts beyond them are exact; within a bin values are taken to be spread
-    evenly, which places a percentile within 1/8 of its octave.
+    denormals, the last eight infinities and NaN. Powers of two are edges, so counts beyond them are
+    exact; within a bin values are taken to be spread evenly, which places a percentile within 1/8
+    of its octave.
+
+    With a `stride` above 1 all but count, min and max was taken of every stride-th value and scaled
+    up: a share p of the values is then off by about sqrt(p (1 - p) / 32768) per batch.
     """
 
     count: int = 0
@@ -54,9 +57,13 @@ class TensorStats:
     maximum: float = -math.inf
     total: float = 0.0
     squares: float = 0.0
+    # Sums of |x| and of x |x|: from them follow the sums of max(x, 0).
+    magnitudes: float = 0.0
+    signed_squares: float = 0.0
     bins: Counts = field(default_factory=lambda: np.zeros((2, _BINS), np.int64))
     # Values above 2^m - 1 for m = 0..31: what the original's rule looks at. None: not counted.
     above: Counts | None = None
+    stride: int = 1
 
     @classmethod
     def counting_above(cls) -> Self:
@@ -64,36 +71,75 @@ class TensorStats:
         return cls(above=np.zeros(len(LEGACY_EDGES), np.int64))
 
     @classmethod
-    def of(cls, x: Tensor, *, legacy_rule: bool = False) -> Self:
-        """Statistics of all values of `x`, any shape; `above` only with `legacy_rule`."""
+    def of(cls, x: Tensor, *, legacy_rule: bool = False, turn: int | None = None) -> Self:
+        """Statistics of all values of `x`, any shape.
+
+        Args:
+            legacy_rule: also count `above`.
+            turn: take all but count, min and max of a large tensor from a sample; the sample of
+                each turn (of each batch) starts at another value. None: from all values.
+        """
         made = cls.counting_above() if legacy_rule else cls()
         flat = in_memory_order(x.detach()).float().contiguous()
         if not flat.numel():
             return made
-        low, high = torch.aminmax(flat)
         made.count = flat.numel()
+        low, high = torch.aminmax(flat)
         made.minimum, made.maximum = float(low), float(high)
-        made.total, made.squares = _sums(flat)
-        made.bins = _histogram(flat)
-        if made.bins[:, 0].any():  # zeros, or denormals below 2^-129
-            made.zeros = flat.numel() - int(np.count_nonzero(flat.cpu().numpy()))
+        made.stride = 1 if turn is None else stride_for(made.count)
+        made._take_in(flat[(turn or 0) % made.stride :: made.stride].contiguous())
         if made.above is not None:
             places = torch.bucketize(flat, LEGACY_EDGES)  # edges[i-1] < x <= edges[i]
             counts = torch.bincount(places, minlength=len(LEGACY_EDGES) + 1).numpy()
             made.above = counts[::-1].cumsum()[::-1][1:].copy()
         return made
 
-    def rectified(self, top: Tensor) -> TensorStats:
-        """Statistics of `top` = max(x, 0), given these of x; only the sums are computed anew."""
-        if not self.is_finite or int(self.bins[:, 0].sum()) != self.zeros:
-            return TensorStats.of(top, legacy_rule=self.above is not None)
-        flat = in_memory_order(top.detach()).float().contiguous()
-        bins = np.zeros_like(self.bins)
-        bins[0, 1:] = self.bins[0, 1:]
-        zeros = self.count - int(bins.sum())
-        bins[0, 0] = zeros
-        low, high = max(self.minimum, 0.0), max(self.maximum, 0.0)
-        return TensorStats(self.count, zeros, low, high, *_sums(flat), bins, self.above)
+    def _take_in(self, sample: Tensor) -> None:
+        """Zeros, sums and histogram, from values that stand for all."""
+        share = self.count / sample.numel()
+        for start in range(0, sample.numel(), _PIECE):  # float32 inside, float64 over them
+            piece = sample[start : start + _PIECE]
+            magnitudes = piece.abs()
+            self.total += float(piece.sum()) * share
+            self.squares += float(torch.dot(piece, piece)) * share
+            self.magnitudes += float(magnitudes.sum()) * share
+            self.signed_squares += float(torch.dot(piece, magnitudes)) * share
+        self.bins = _counts(sample)
+        if self.bins[:, 0].any():  # zeros, or denormals below 2^-129
+            self.zeros = sample.numel() - int(np.count_nonzero(sample.cpu().numpy()))
+        if self.stride > 1:
+            self._scale_up(sample.numel())
+
+    def _scale_up(self, seen: int) -> None:
+        """Make a sample's counts those of all values; the outermost values are known."""
+        tiny = int(self.bins[:, 0].sum()) - self.zeros
+        self.bins[:, 0] = tiny, 0
+        self.bins = self.bins * self.count // seen
+        for value in (self.minimum, self.maximum):
+            if value:
+                place = (int(value < 0), _bin_of(value))
+                self.bins[place] = max(1, self.bins[place])
+        rest = self.count - int(self.bins.sum())
+        if self.zeros:
+            self.zeros = rest
+            self.bins[0, 0] += rest
+        else:
+            self.bins.flat[self.bins.argmax()] += rest
+
+    def rectified(self) -> TensorStats | None:
+        """Statistics of max(x, 0), given these of x; None where they do not follow (NaN)."""
+        tiny = int(self.bins[:, 0].sum()) - self.zeros  # denormals of either sign
+        if tiny or math.isnan(self.total):
+            return None
+        made = TensorStats(count=self.count, stride=self.stride)
+        made.zeros = self.count - int(self.bins[0, 1:].sum())
+        made.minimum, made.maximum = max(self.minimum, 0.0), max(self.maximum, 0.0)
+        made.total = made.magnitudes = (self.total + self.magnitudes) / 2
+        made.squares = made.signed_squares = (self.squares + self.signed_squares) / 2
+        made.bins[0] = self.bins[0]
+        made.bins[0, 0] = made.zeros
+        made.above = self.above
+        return made
 
     def update(self, x: Tensor) -> None:
         """Take in all values of `x`, any shape."""
@@ -107,7 +153,10 @@ class TensorStats:
         self.maximum = max(self.maximum, other.maximum)
         self.total += other.total
         self.squares += other.squares
+        self.magnitudes += other.magnitudes
+        self.signed_squares += other.signed_squares
         self.bins += other.bins
+        self.stride = max(self.stride, other.stride)
         both = self.above is not None and other.above is not None
         self.above = self.above + other.above if both else None  # type: ignore[operator]
 
@@ -119,10 +168,8 @@ class TensorStats:
 
     def copy(self) -> TensorStats:
         """Statistics of the same values, to be changed apart."""
-        made = TensorStats(**vars(self))
-        made.bins = self.bins.copy()
-        made.above = None if self.above is None else self.above.copy()
-        return made
+        above = None if self.above is None else self.above.copy()
+        return replace(self, bins=self.bins.copy(), above=above)
 
     @property
     def max_abs(self) -> float:
@@ -220,6 +267,9 @@ class TensorStats:
             "percentiles": {f"{p:g}": self.percentile(p) for p in PERCENTILES},
             "saturation": self.saturation(),
             "squares": self.squares,
+            "magnitudes": self.magnitudes,
+            "signed_squares": self.signed_squares,
+            "stride": self.stride,
             "histogram": self._trimmed(),
         }
         if self.above is not None:
@@ -246,7 +296,10 @@ class TensorStats:
         Raises: FieldError when they do not fit together.
         """
         count = int(values["count"])
-        made = cls(count=count, zeros=int(values["zeros"]), squares=float(values["squares"]))
+        made = cls(count, int(values["zeros"]))
+        for name in ("squares", "magnitudes", "signed_squares"):
+            setattr(made, name, float(values[name]))
+        made.stride = int(values["stride"])
         if count:
             made.minimum, made.maximum = float(values["min"]), float(values["max"])
             made.total = float(values["mean"]) * count
@@ -280,34 +333,29 @@ def bin_edges() -> NDArray[np.float64]:
     return edges
 
 
-def _sums(flat: Tensor) -> tuple[float, float]:
-    """Sum and sum of squares; float32 within pieces of 1024 values, float64 over the pieces."""
-    whole = flat.numel() // 1024 * 1024
-    pieces = flat[:whole].view(-1, 1024).sum(1)
-    total = pieces.sum(dtype=torch.float64) + flat[whole:].sum(dtype=torch.float64)
-    return float(total), float(torch.linalg.vector_norm(flat)) ** 2
+def stride_for(count: int) -> int:
+    """The step at which a large tensor is sampled for about `SAMPLE` values; 1 takes all of them.
+
+    A prime that does not divide the count, so that no axis of the tensor is passed over unevenly.
+    """
+    stride = count // SAMPLE
+    if stride < 2:
+        return 1
+    while count % stride == 0 or any(stride % n == 0 for n in range(2, math.isqrt(stride) + 1)):
+        stride += 1
+    return stride
 
 
-def _histogram(flat: Tensor) -> Counts:
-    """Counts of all values by their upper twelve bits, (2, 2048)."""
-    if flat.numel() < _LARGE or torch.get_num_threads() < 2:
-        counts = _count(flat)
-    else:  # torch counts in one thread
-        half = flat.numel() // 2
-        other = _helper().submit(_count, flat[half:])
-        counts = _count(flat[:half]) + other.result()
-    made: Counts = counts.view(2, _BINS).cpu().numpy()
+def _counts(values: Tensor) -> Counts:
+    """How often each pattern of upper twelve bits occurs, (2, 2048)."""
+    fields = (values.view(torch.int32) >> _TO_FIELDS).bitwise_and_(2 * _BINS - 1)
+    made: Counts = torch.bincount(fields, minlength=2 * _BINS).view(2, _BINS).cpu().numpy()
     return made
 
 
-def _count(flat: Tensor) -> Tensor:
-    fields = (flat.view(torch.int32) >> _TO_FIELDS).bitwise_and_(2 * _BINS - 1)
-    return torch.bincount(fields, minlength=2 * _BINS)
-
-
-@cache
-def _helper() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "histogram")
+def _bin_of(value: float) -> int:
+    """The bin of a finite value's magnitude."""
+    return int(np.float32(value).view(np.uint32)) >> _TO_FIELDS & (_BINS - 1)
 
 
 def _exponent_of(value: float) -> int:
