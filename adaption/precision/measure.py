@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -98,7 +98,11 @@ class Measurement:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file, one line per tensor."""
-        head = {
+        save_rows(path, self.head(), "tensors", self.rows())
+
+    def head(self) -> dict[str, Any]:
+        """What the file says before its tensors."""
+        return {
             "format": FORMAT,
             "net": self.net,
             "samples": self.samples,
@@ -108,8 +112,22 @@ class Measurement:
             "data": dict(self.data),
             "preprocessing": None if self.preprocessing is None else dict(self.preprocessing),
         }
-        rows = ({"layer": p.layer, "kind": p.kind, **s.to_dict()} for p, s in self.points.items())
-        save_rows(path, head, "tensors", rows)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One entry per tensor."""
+        for point, stats in self.points.items():
+            yield {"layer": point.layer, "kind": point.kind, **stats.to_dict()}
+
+    def facts(self) -> list[str]:
+        """What was measured on what, in words."""
+        facts = [f"{self.samples} samples in {self.batches} batches"]
+        facts += [f"data {source}" for source in _sources(self)]
+        known = self.preprocessing or {}
+        facts += [f"{name} {value}" for name, value in known.items() if value is not None]
+        sampled = max((s.stride for s in self.points.values()), default=1)
+        if sampled > 1:
+            facts.append("of large tensors, only count, min and max are of all values")
+        return facts
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -48,7 +48,11 @@ class Proposal:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write plan.json: one line per point, to be edited by hand if wanted."""
-        head: dict[str, Any] = {
+        save_rows(path, self.head(), "points", self.rows())
+
+    def head(self) -> dict[str, Any]:
+        """What the file says before its points."""
+        return {
             "format": FORMAT,
             "convention": "Qm.f: m counts the sign bit, f the fractional bits; uQm.f has no sign",
             "net": self.net,
@@ -63,7 +67,6 @@ class Proposal:
             "preprocessing": None if self.preprocessing is None else dict(self.preprocessing),
             "left_float": self.left_float,
         }
-        save_rows(path, head, "points", self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
         """One entry per point: layer, kind, q, reason, and what was measured of it."""

@@ -277,16 +277,17 @@ class TensorStats:
         return made
 
     def _trimmed(self) -> dict[str, Any]:
-        """The bins of all octaves from the first to the last that occur."""
-        used = np.flatnonzero(self.octaves.any(axis=0))
+        """The bins of the non-zero values, of all octaves from the first to the last that occur."""
+        bins = self.bins.copy()
+        bins[:, 0] = bins[:, 0].sum() - self.zeros, 0  # denormals, whatever their sign
+        used = np.flatnonzero(bins.reshape(2, _OCTAVES, STEPS).any(axis=(0, 2)))
         first, end = (int(used[0]), int(used[-1]) + 1) if len(used) else (_BIAS, _BIAS)
         window = slice(first * STEPS, end * STEPS)
-        is_signed = bool(self.bins[1].any())
         return {
             "exponent_low": first - _BIAS,
             "steps": STEPS,
-            "negative": self.bins[1, window].tolist() if is_signed else [],
-            "positive": self.bins[0, window].tolist(),
+            "negative": bins[1, window].tolist() if bins[1].any() else [],
+            "positive": bins[0, window].tolist() if bins[0].any() else [],
         }
 
     @classmethod
@@ -312,6 +313,7 @@ class TensorStats:
             if not 0 <= first <= first + len(bins) <= _BINS:
                 raise FieldError(f"histogram.{name}", len(bins), f"at most {_BINS - first} counts")
             made.bins[sign, first : first + len(bins)] = bins
+        made.bins[0, 0] += made.zeros
         found = int(made.bins.sum())
         if found != count:
             raise FieldError(

@@ -40,7 +40,7 @@ from adaption.report.summary import (
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["environment", "render_report", "write_report"]
 
 Summary = Mapping[str, Any]
 
@@ -64,12 +64,12 @@ def write_report(summary: Summary, path: str | os.PathLike[str]) -> None:
 def render_report(summary: Summary) -> str:
     """The text of the report; see `write_report`."""
     checked(summary)
-    environment = _environment()
-    script = environment.get_template("report.js.j2").render()
+    templates = environment()
+    script = templates.get_template("report.js.j2").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     rounding = str(summary.get("rounding") or "half_away")
     layers = summary["layers"]
-    return environment.get_template("report.html.j2").render(
+    return templates.get_template("report.html.j2").render(
         summary=summary,
         script=script,
         script_hash=digest,
@@ -94,20 +94,21 @@ def render_report(summary: Summary) -> str:
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of this room, everything escaped."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     folder = resources.files("adaption.report")
-    environment = Environment(
+    made = Environment(
         loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["typeset"] = typeset
-    environment.filters["one_line"] = one_line
-    return environment
+    made.filters["typeset"] = typeset
+    made.filters["one_line"] = one_line
+    return made
 
 
 def _facts(summary: Summary) -> list[str]:

@@ -86,6 +86,15 @@ class Grid:
             lines.append("  ".join(cells).rstrip())
         return "\n".join([*lines, self.note] if self.note else lines)
 
+    def print(self, stream: TextIO) -> None:
+        """The table on `stream`: rich on a terminal, plain elsewhere."""
+        if not stream.isatty():
+            stream.write(f"{self.plain()}\n")
+            return
+        from rich.console import Console
+
+        Console(file=stream).print(self.rich())
+
 
 def results_grid(summary: Summary) -> Grid:
     """What quantization did to the whole net, float beside quantized."""

@@ -1,0 +1,127 @@
+"""Measure the dynamic range of every tensor of a net: weights, biases, each layer's result, and
+with --backward their gradients. Writes a JSON file with one line per tensor (min, max, mean, std,
+zeros, percentiles, what saturates at each m, a fine histogram), which `adaption propose` chooses
+formats from and which may be edited by hand. --merge puts together what several machines measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+
+from adaption.cli.options import (
+    add_net_flags,
+    add_output_flags,
+    add_preprocessing_flags,
+    transform_of,
+)
+
+HELP = "measure the ranges of weights, activations and gradients"
+EXAMPLE = (
+    "  adaption measure deploy.prototxt net.caffemodel --data val_lmdb --crop 227 \\\n"
+    "      --mean-value 104,117,123 --limit 1000 -o measured.json --report measured.html\n"
+    "  adaption measure --merge part1.json part2.json -o measured.json"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net", nargs="?", help="prototxt of the float net")
+    parser.add_argument("weights", nargs="?", help="its caffemodel, binary or HDF5")
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help="folder of images, list file, LMDB, LevelDB, HDF5 or npz; without it the net's own"
+        " data layer is read",
+    )
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="FILE", help="file for the measurement (JSON)"
+    )
+    parser.add_argument("--report", metavar="FILE", help="also draw the histograms, as HTML")
+    parser.add_argument(
+        "--merge", nargs="+", metavar="FILE", help="put these measurements of one net together"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on where FILE was stopped")
+    parser.add_argument(
+        "--save-every",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="how often FILE is brought up to date (default 30)",
+    )
+    parser.add_argument(
+        "--backward", action="store_true", help="gradients, too; the net needs a loss and labels"
+    )
+    parser.add_argument(
+        "--legacy",
+        action="store_true",
+        help="also count what the rule adaption-legacy looks at with a threshold",
+    )
+    parser.add_argument(
+        "--every-layer",
+        action="store_true",
+        help="also between a convolution and the batch norm and scale in place behind it",
+    )
+    parser.add_argument(
+        "--every-value",
+        action="store_true",
+        help="look at all values; otherwise, of tensors of more than 65536 values per batch, only"
+        " count, min and max are of all values and the rest is of a sample",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="use N samples at most")
+    parser.add_argument(
+        "--skip", type=int, default=0, metavar="N", help="leave out the first N samples"
+    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
+    parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
+    add_net_flags(parser)
+    add_preprocessing_flags(parser)
+    add_output_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from adaption.errors import UsageError
+    from adaption.job import measure, merge_measurements
+    from adaption.report.measurement import measurement_grid, write_measurement_report
+
+    if args.merge:
+        made = merge_measurements(args.merge, args.out)
+    elif args.net is None or args.weights is None:
+        raise UsageError("net and weights are missing", "give a prototxt and a caffemodel")
+    else:
+        made = measure(
+            args.net,
+            args.weights,
+            args.data,
+            out=args.out,
+            resume=args.resume,
+            save_every=args.save_every,
+            backward=args.backward,
+            legacy_rule=args.legacy,
+            every_layer=args.every_layer,
+            every_value=args.every_value,
+            transform=transform_of(args),
+            root=args.root,
+            batch_size=args.batch_size,
+            limit=args.limit,
+            skip=args.skip,
+            seed=args.seed,
+            level=args.level,
+            stages=[s for s in args.stage.split(",") if s],
+            dialect=args.dialect,
+            end=args.end,
+            python_modules=args.allow_python,
+            quiet=args.quiet or args.json,
+        )
+    rows = list(made.rows())
+    if args.report:
+        write_measurement_report(args.report, made.net, made.facts(), rows)
+    if args.json:
+        print(json.dumps({**made.head(), "tensors": rows}, indent=2))
+        return 0
+    measurement_grid(made.net, made.samples, rows).print(sys.stdout)
+    if not args.quiet:
+        net = args.net or "NET"
+        print(f"next: adaption propose {shlex.join([net, args.out])} --bits 8 -o plan.json")
+    return 0
