@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from adaption.precision import extract as extract
     from adaption.precision import fold_batch_norm as fold_batch_norm
     from adaption.precision import propose as propose
+    from adaption.precision import rescale as rescale
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
@@ -73,6 +74,7 @@ _MODULE_OF = {
     "read_log": "adaption.report.training_log",
     "read_net": "adaption.io.netfile",
     "read_weights": "adaption.io.caffemodel",
+    "rescale": "adaption.precision",
     "rewrite": "adaption.precision",
     "rewrite_files": "adaption.precision",
     "test": "adaption.report.scores",

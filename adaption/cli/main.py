@@ -30,6 +30,7 @@ VERBS = (
     "plot-log",
     "propose",
     "quantize",
+    "rescale",
     "rewrite",
     "test",
     "time",

@@ -7,6 +7,7 @@ from adaption.precision.edit import edit, edit_file
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import Measurement, measure_net
 from adaption.precision.propose import Proposal, propose
+from adaption.precision.rescale import rescale
 from adaption.precision.rewrite import rewrite
 from adaption.precision.rewrite_files import rewrite_files
 
@@ -22,6 +23,7 @@ __all__ = [
     "fold_batch_norm",
     "measure_net",
     "propose",
+    "rescale",
     "rewrite",
     "rewrite_files",
 ]
