@@ -42,7 +42,13 @@ class LogPlot:
         """What each log's training loss and test outputs came to."""
         rows = [row for log in self.logs for row in _summary(log)]
         columns = ("log", "curve", "points", "last iteration", "first", "last", "best", "at")
-        return Grid(columns, rows, text_columns=2).plain()
+        notes = [
+            f"{log.name}: done again from iteration {', '.join(map(str, log.restarts))} on;"
+            " the later part counts."
+            for log in self.logs
+            if log.restarts
+        ]
+        return Grid(columns, rows, note="\n".join(notes), text_columns=2).plain()
 
 
 def plot_log(

@@ -106,6 +106,9 @@ def test_several_logs_and_nets(tmp_path: Path) -> None:
         "one.log.test1",
     ]
     assert [row.loss for row in joined.logs[0].train] == [3.0, 1.5]
+    assert joined.table().splitlines()[-1] == (
+        "one.log: done again from iteration 0 on; the later part counts."
+    )
 
 
 def test_curves_are_interrupted_where_there_is_no_number() -> None:
