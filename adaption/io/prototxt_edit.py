@@ -325,11 +325,13 @@ def _unit(node: Block | Entry) -> str:
     """The indentation of one depth in the file: the most frequent one, two spaces when unknown."""
     steps: Counter[str] = Counter()
     blocks = [_root(node)]
-    while blocks and steps.total() < 200:
+    while blocks and steps.total() < 40:
         block = blocks.pop()
         for field in block.fields:
             if not isinstance(field.value, Block) or not field.value.entries:
                 continue
+            if steps.total() >= 40:  # enough to tell
+                break
             blocks.append(field.value)
             outer, child = _line_indent(field), field.value.entries[0]
             if _starts_line(child) and _indent_of(child).startswith(outer):

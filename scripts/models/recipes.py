@@ -1,0 +1,217 @@
+"""What else the files of a net need: data, solver settings, and fixed-point formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["RECIPES", "Formats", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Qm.f of weights and results: one for all, or one per layer, "" where it stays float."""
+
+    weight: str | tuple[str, ...]
+    activation: str | tuple[str, ...]
+    stochastic: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Data as LMDBs of Datum; transform as written in transform_param, crop and mirror apart."""
+
+    title: str
+    shape: tuple[int, int, int]
+    batch: tuple[int, int]  # TRAIN, TEST
+    transform: str
+    solver: Mapping[str, object]
+    low: Mapping[str, Formats]  # by what the files' names end in: "lp" for net_lp.prototxt
+    source: str = "data/ilsvrc12_{}_lmdb"
+    top5: bool = True
+    losses: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})  # prefix -> weight
+
+
+IMAGENET_MEAN = "mean_value: 104 mean_value: 117 mean_value: 123"  # BGR
+START = {"lp": Formats("2.14", "14.2")}  # global, as ADaPTION's LP_VGG16_2_14_14_2
+
+_SGD = {"momentum": 0.9, "weight_decay": 0.0005, "snapshot": 10000, "display": 20}
+# Krizhevsky 2012: 0.01, divided by 10 where accuracy stands still; about 90 epochs of batch 256.
+_ALEXNET_SOLVER = {
+    "test_iter": 1000, "test_interval": 1000, "base_lr": 0.01, "lr_policy": "step", "gamma": 0.1,
+    "stepsize": 100000, "max_iter": 450000, **_SGD,
+}  # fmt: skip
+# Simonyan and Zisserman 2014: batch 256, 0.01 divided by 10 three times, 74 epochs.
+_VGG_SOLVER = {
+    "test_iter": 1000, "test_interval": 1000, "base_lr": 0.01, "lr_policy": "step", "gamma": 0.1,
+    "stepsize": 100000, "max_iter": 370000, "iter_size": 8, **_SGD,
+}  # fmt: skip
+
+# The tables of ADaPTION's own files: specs of the re-creation, section 7.
+_VGG16_RESULTS = (
+    "7.9 9.7 10.6 10.6 11.5 11.5 11.5 10.6 9.7 8.8 8.8 7.9 5.11 4.12 3.13".split()
+)  # LP_VGG16_16_bit_train: pixels 0..255
+_VGG16_RESULTS_SCALED = (
+    "3.13 6.10 7.9 8.8 8.8 9.7 9.7 8.8 8.8 7.9 6.10 5.11 5.11 5.11 4.12".split()
+)  # LP_VGG16_16_bit_deploy: pixels times 1/255
+_VGG19_RESULTS = (
+    "3.13 6.10 6.10 7.9 8.8 8.8 8.8 9.7 9.7 9.7 9.7 8.8 7.9 6.10 5.11 5.11 4.12 4.12".split()
+)
+_ALEXNET_RESULTS = "8.8 6.10 6.10 6.10 5.11 4.12 2.14".split()
+
+_CIFAR = {
+    "source": "data/cifar10_{}_lmdb",
+    "top5": False,
+}
+_CIFAR_MEAN = 'mean_file: "data/cifar10_mean.binaryproto"'
+
+RECIPES = {
+    "lenet": Recipe(
+        "LeNet",
+        (1, 28, 28),
+        (64, 100),
+        "scale: 0.00390625",
+        {
+            "test_iter": 100, "test_interval": 500, "base_lr": 0.01, "lr_policy": "inv",
+            "gamma": 0.0001, "power": 0.75, "momentum": 0.9, "weight_decay": 0.0005,
+            "display": 100, "max_iter": 10000, "snapshot": 5000,
+        },
+        {"lp": Formats("2.2", "2.2")},  # as ADaPTION's MNIST example has it
+        source="data/mnist_{}_lmdb",
+        top5=False,
+    ),
+    "cifar10_quick": Recipe(
+        "CIFAR10_quick",
+        (3, 32, 32),
+        (100, 100),
+        _CIFAR_MEAN,
+        {
+            "test_iter": 100, "test_interval": 500, "base_lr": 0.001, "lr_policy": "fixed",
+            "momentum": 0.9, "weight_decay": 0.004, "display": 100, "max_iter": 4000,
+            "snapshot": 4000,
+        },
+        {"lp": Formats("2.14", "10.6")},
+        **_CIFAR,
+    ),
+    "cifar10_full": Recipe(
+        "CIFAR10_full",
+        (3, 32, 32),
+        (100, 100),
+        _CIFAR_MEAN,
+        {
+            "test_iter": 100, "test_interval": 1000, "base_lr": 0.001, "lr_policy": "multistep",
+            "gamma": 0.1, "stepvalue": (60000, 65000), "momentum": 0.9, "weight_decay": 0.004,
+            "display": 200, "max_iter": 70000, "snapshot": 10000,
+        },
+        {"lp": Formats("2.14", "10.6")},
+        **_CIFAR,
+    ),
+    "cifar10_resnet20": Recipe(
+        "ResNet-20",
+        (3, 32, 32),
+        (128, 100),
+        _CIFAR_MEAN,
+        {  # He et al. 2015, section 4.2
+            "test_iter": 100, "test_interval": 1000, "base_lr": 0.1, "lr_policy": "multistep",
+            "gamma": 0.1, "stepvalue": (32000, 48000), "momentum": 0.9, "weight_decay": 0.0001,
+            "display": 100, "max_iter": 64000, "snapshot": 16000,
+        },
+        {"lp": Formats("2.14", "8.8")},
+        **_CIFAR,
+    ),
+    "alexnet": Recipe(
+        "AlexNet",
+        (3, 227, 227),
+        (256, 50),
+        IMAGENET_MEAN,
+        _ALEXNET_SOLVER,
+        {
+            "lp": Formats(
+                ("1.15", "1.15", "1.15", "1.15", "2.14", "1.15", "1.15", "1.15"),
+                (*_ALEXNET_RESULTS, ""),
+                stochastic=True,
+            )
+        },
+    ),
+    "caffenet": Recipe(
+        "CaffeNet", (3, 227, 227), (256, 50), IMAGENET_MEAN, _ALEXNET_SOLVER, START
+    ),
+    "vgg16": Recipe(
+        "VGG16",
+        (3, 224, 224),
+        (32, 50),
+        IMAGENET_MEAN,
+        _VGG_SOLVER,
+        {
+            "lp": Formats(
+                ("3.13", *["1.15"] * 11, "5.11", "1.15", "2.14", "1.15"),
+                (*_VGG16_RESULTS, ""),
+                stochastic=True,
+            ),
+            "lp_scaled": Formats("2.14", (*_VGG16_RESULTS_SCALED, "")),
+        },
+    ),
+    "vgg19": Recipe(
+        "VGG19",
+        (3, 224, 224),
+        (32, 50),
+        IMAGENET_MEAN,
+        _VGG_SOLVER,
+        {
+            "lp": Formats(
+                ("2.14", *["1.15"] * 13, "2.14", "5.11", "1.15", "2.14", "1.15"),
+                (*_VGG19_RESULTS, ""),
+                stochastic=True,
+            )
+        },
+    ),
+    "googlenet": Recipe(
+        "GoogLeNet",
+        (3, 224, 224),
+        (32, 50),
+        IMAGENET_MEAN,
+        {
+            "test_iter": 1000, "test_interval": 4000, "base_lr": 0.01, "lr_policy": "poly",
+            "power": 0.5, "momentum": 0.9, "weight_decay": 0.0002, "max_iter": 2400000,
+            "display": 40, "snapshot": 40000,
+        },
+        START,
+        losses={"loss1/": 0.3, "loss2/": 0.3, "loss3/": 1.0},  # section 5 of the paper
+    ),
+    "resnet50": Recipe(
+        "ResNet-50",
+        (3, 224, 224),
+        (32, 25),
+        IMAGENET_MEAN,
+        {  # He et al. 2015, section 3.4: batch 256
+            "test_iter": 2000, "test_interval": 5000, "base_lr": 0.1, "lr_policy": "step",
+            "gamma": 0.1, "stepsize": 200000, "momentum": 0.9, "weight_decay": 0.0001,
+            "max_iter": 600000, "iter_size": 8, "display": 20, "snapshot": 10000,
+        },
+        START,
+    ),
+    "squeezenet": Recipe(
+        "SqueezeNet-1.1",
+        (3, 227, 227),
+        (32, 25),
+        IMAGENET_MEAN,
+        {
+            "test_iter": 2000, "test_interval": 1000, "base_lr": 0.04, "lr_policy": "poly",
+            "power": 1.0, "momentum": 0.9, "weight_decay": 0.0002, "max_iter": 170000,
+            "iter_size": 16, "display": 40, "snapshot": 1000,
+        },
+        START,
+    ),
+    "mobilenet": Recipe(
+        "MobileNet",
+        (3, 224, 224),
+        (32, 50),
+        "scale: 0.017 mean_value: 103.94 mean_value: 116.78 mean_value: 123.68",
+        {
+            "test_iter": 1000, "test_interval": 5000, "base_lr": 0.1, "lr_policy": "poly",
+            "power": 1.0, "momentum": 0.9, "weight_decay": 0.00004, "max_iter": 500000,
+            "iter_size": 8, "display": 100, "snapshot": 10000,
+        },
+        {"lp": Formats("4.12", "6.10")},
+    ),
+}  # fmt: skip
