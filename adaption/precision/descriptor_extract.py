@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from adaption.errors import AdaptionError, LayerError, UsageError
-from adaption.graph import LayerSpec, NetSpec, NetState, build_spec
+from adaption.graph import LayerSpec, NetSpec
 from adaption.io.netfile import NetFile, read_net
 from adaption.precision.descriptor import DEFAULTS, Conv, Dropout, Fc, Pool, Size, Token, Word
+from adaption.precision.rewrite import file_specs
 from adaption.precision.sites import TWINS, quantization_sites
 from adaption.proto import caffe_pb2
 
@@ -48,9 +49,9 @@ def extract(
         net = read_net(net)
     if original_semantics:
         return list(_original(net.message, mode))
-    spec = build_spec(net.message, NetState("TEST"), file=net.file, lines=net.lines)
-    if not any(item.type in (*TWINS, *PLAIN) for item in spec.layers):
-        spec = build_spec(net.message, NetState("TRAIN"), file=net.file, lines=net.lines)
+    specs = file_specs(net)
+    weighty = [s for s in specs if any(item.type in (*TWINS, *PLAIN) for item in s.layers)]
+    spec = (weighty or specs)[0]
     return [str(token) for token in _chain(spec, mode)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from difflib import unified_diff
 
 from adaption.errors import AdaptionError, FieldError, LayerError
-from adaption.graph import NetState, build_spec, wrong_roi_scales
+from adaption.graph import wrong_roi_scales
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.prototxt import Document, Field
@@ -19,7 +19,7 @@ from adaption.numerics import FixedPoint
 from adaption.numerics.rounding import ROUNDINGS
 from adaption.precision.format_text import formats_of, lp_act, make_float, set_formats, text_of
 from adaption.precision.proposal import Proposal
-from adaption.precision.rewrite import file_sites, fresh_document, matches, unused_name
+from adaption.precision.rewrite import file_sites, file_specs, fresh_document, matches, unused_name
 from adaption.precision.sites import (
     ACTIVATION_TYPES,
     AFFINE_TYPES,
@@ -186,8 +186,8 @@ class _Editor:
     def mend_roi_scale(self) -> None:
         now = from_document(prototxt.parse(self.document.text(), self.file))
         wrong: dict[str, tuple[float, float]] = {}
-        for phase in ("TEST", "TRAIN"):
-            wrong |= wrong_roi_scales(build_spec(now.message, NetState(phase), file=self.file))
+        for spec in file_specs(now):
+            wrong |= wrong_roi_scales(spec)
         for item in self.layers:
             name = text_of(item.block, "name")
             if name not in wrong or text_of(item.block, "type") != "ROIPooling":
@@ -279,8 +279,7 @@ class _Editor:
 
 def _act_behind(net: NetFile, name: str) -> str | None:
     """The first LPAct that follows a weight layer alone, in any phase."""
-    for phase in ("TEST", "TRAIN"):
-        spec = build_spec(net.message, NetState(phase), file=net.file, lines=net.lines)
+    for spec in file_specs(net):
         for i, item in enumerate(spec.layers):
             if item.name == name:
                 behind = following_alone(spec, i, ON_THE_WAY)

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.errors import LayerError, WeightsError
-from adaption.graph import LayerSpec, NetSpec, NetState, build_spec
+from adaption.graph import LayerSpec, NetSpec
 from adaption.io import prototxt
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.io.prototxt import Block
 from adaption.precision.format_text import text_of
-from adaption.precision.rewrite import fresh_document
+from adaption.precision.rewrite import file_specs, fresh_document
 from adaption.precision.sites import TWINS, WEIGHT_TYPES, following_alone
 from adaption.precision.splice import splice_out
 
@@ -57,11 +57,7 @@ def fold_batch_norm(net: NetFile | PathLike, weights: Weights | PathLike) -> Fol
         net = read_net(net)
     if not isinstance(weights, Weights):
         weights = read_weights(weights)
-    specs = [
-        build_spec(net.message, NetState(phase), file=net.file, lines=net.lines)
-        for phase in ("TEST", "TRAIN")
-    ]
-    chains, left = _chains(specs)
+    chains, left = _chains(file_specs(net))
     made = {}
     for name, chain in chains.items():
         _refuse_low_precision(chain[0], net.file)

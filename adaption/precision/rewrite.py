@@ -25,7 +25,15 @@ from adaption.precision.rules import Choice
 from adaption.precision.sites import Site, quantization_sites
 from adaption.precision.splice import splice_out
 
-__all__ = ["file_sites", "fresh_document", "matches", "rewrite", "uniform_plan", "unused_name"]
+__all__ = [
+    "file_sites",
+    "file_specs",
+    "fresh_document",
+    "matches",
+    "rewrite",
+    "uniform_plan",
+    "unused_name",
+]
 
 PathLike = str | os.PathLike[str]
 
@@ -152,15 +160,27 @@ def uniform_plan(
 def file_sites(net: NetFile, lpact: str = "before-relu") -> list[Site]:
     """The sites of a file in order: those of the TEST net, then those only the TRAIN net has."""
     found: dict[str, Site] = {}
-    for phase in ("TEST", "TRAIN"):
-        for site in quantization_sites(_spec(net, phase), lpact):
+    for spec in file_specs(net):
+        for site in quantization_sites(spec, lpact):
             found.setdefault(site.weight.name, site)
     order = {message.name: i for i, message in reversed(list(enumerate(net.message.layer)))}
     return sorted(found.values(), key=lambda site: order[site.weight.name])
 
 
-def _spec(net: NetFile, phase: str) -> NetSpec:
-    return build_spec(net.message, NetState(phase), file=net.file, lines=net.lines)
+def file_specs(net: NetFile) -> list[NetSpec]:
+    """The nets of a file for TEST and TRAIN, as far as it has them.
+
+    A training net often lacks the data layer of TEST. Raises: LayerError when neither can be built.
+    """
+    made, errors = [], []
+    for phase in ("TEST", "TRAIN"):
+        try:
+            made.append(build_spec(net.message, NetState(phase), file=net.file, lines=net.lines))
+        except LayerError as error:
+            errors.append(error)
+    if not made:
+        raise errors[0]
+    return made
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from adaption.errors import FieldError, UsageError
 from adaption.io import prototxt
-from adaption.io.netfile import NetFile, from_document
+from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
 from adaption.precision.rewrite import rewrite, uniform_plan
@@ -191,3 +193,32 @@ def test_companion_net_gets_the_same_formats() -> None:
     plan.choices.pop(Point("gone", "weight"))
     formats = {m.name: str(m.lpfp_param) for m in rewrite(deploy, plan).message.layer}
     assert formats == {m.name: str(m.lpfp_param) for m in low.message.layer if m.name in formats}
+
+
+ZOO = Path(__file__).resolve().parents[3] / "shared/zoo"
+# A template with placeholders; nets of the original; solvers.
+LEFT_OUT = ("deeplab_largefov_train", "adaption_", "solver")
+PUBLISHED = [
+    p.name for p in sorted(ZOO.glob("*.prototxt")) if not any(x in p.name for x in LEFT_OUT)
+]
+QUICK = ("googlenet", "mnist_autoencoder", "mobilenet_ssd", "v1_alexnet", "yolo_v1")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n.startswith(QUICK) else pytest.param(n, marks=pytest.mark.slow)
+        for n in PUBLISHED or ["none"]
+    ],
+)
+def test_published_nets_there_and_back(name: str, shared: Path) -> None:
+    """Branches, groups, dilation, legacy forms, missing phases: any graph, and every byte back."""
+    if not PUBLISHED:
+        pytest.skip(f"no published nets at {ZOO}")
+    net = read_net(shared / "zoo" / name)
+    want = prototxt.format_message(net.message) if net.document.root.all("layers") else net.text()
+    for lpact in ("before-relu", "after-relu", "after-pooling"):
+        low = rewrite(net, uniform_plan(net, weight=Q8, activation=Q16, lpact=lpact))
+        assert "LPAct" in low.text()
+        # A file that does not end its last line may get the end of it.
+        assert rewrite(low).text().rstrip("\n") == want.rstrip("\n")
