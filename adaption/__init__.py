@@ -13,8 +13,11 @@ from adaption._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from adaption.errors import AdaptionError as AdaptionError
+    from adaption.export import ExactNet as ExactNet
+    from adaption.export import ExactOptions as ExactOptions
     from adaption.export import export_onnx as export_onnx
     from adaption.export import verify as verify
+    from adaption.export import verify_between as verify_between
     from adaption.export.package import export_integer as export_integer
     from adaption.export.targets import export_net as export_net
     from adaption.io.caffemodel import read_weights as read_weights
@@ -81,7 +84,10 @@ _MODULE_OF = {
     "time": "adaption.report.timing",
     "train": "adaption.solver",
     "upgrade": "adaption.io.upgrade_file",
+    "ExactNet": "adaption.export",
+    "ExactOptions": "adaption.export",
     "verify": "adaption.export",
+    "verify_between": "adaption.export",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",
 }

@@ -15,10 +15,11 @@ from adaption.cli.options import (
     add_net_flags,
     add_output_flags,
     add_preprocessing_flags,
+    input_format_of,
     shape_of,
     transform_of,
 )
-from adaption.errors import FieldError, UsageError
+from adaption.errors import UsageError
 
 HELP = "write a net as ONNX, plain caffemodel, integer codes, a C program"
 EXAMPLE = (
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", metavar="OUT", help="what to write (default: named after NET)"
     )
     onnx = parser.add_argument_group("onnx")
-    onnx.add_argument("--style", metavar="NAME", help="float (default), qdq, qonnx")
+    onnx.add_argument("--style", metavar="NAME", help="float (default), qdq, integer, qonnx")
     onnx.add_argument("--batch", type=int, metavar="N", help="fix the batch size")
     onnx.add_argument("--opset", type=int, metavar="N", help="default: the oldest that will do")
     parser.add_argument(
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         batch=args.batch,
         opset=args.opset,
         images=_images(args),
-        input_formats=dict(map(_input_format, args.input_format)) or None,
+        input_formats=dict(map(input_format_of, args.input_format)) or None,
         pixels=None if args.pixels is None else _image(args.pixels),
         original_semantics=args.original_semantics or None,
     )
@@ -135,12 +136,3 @@ def _image(path: str) -> Any:
         raise FileFormatError(f"is no .npy file: {error}", "save the image with numpy.save").at(
             file=path
         ) from None
-
-
-def _input_format(text: str) -> tuple[str, Any]:
-    from adaption.numerics import FixedPoint
-
-    name, separator, form = text.rpartition("=")
-    if not separator or not name:
-        raise FieldError("--input-format", text, "BLOB=Qm.f", "write --input-format data=Q9.-1")
-    return name, FixedPoint.q(form)

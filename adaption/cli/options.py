@@ -10,6 +10,7 @@ from adaption.glog import Log, info, silent
 
 if TYPE_CHECKING:
     from adaption.data import Transform
+    from adaption.numerics import FixedPoint
 
 __all__ = [
     "add_caffe_flag",
@@ -22,6 +23,7 @@ __all__ = [
     "add_preprocessing_flags",
     "device_of",
     "file_of",
+    "input_format_of",
     "log_of",
     "net_options",
     "shape_of",
@@ -229,3 +231,13 @@ def _values(text: str) -> tuple[float, ...]:
         raise FieldError(
             "--mean-value", text, "numbers with commas between", "write --mean-value 104,117,123"
         ) from None
+
+
+def input_format_of(text: str) -> tuple[str, FixedPoint]:
+    """`data=Q9.7` as ("data", that format)."""
+    from adaption.numerics import FixedPoint
+
+    name, separator, form = text.rpartition("=")
+    if not separator or not name:
+        raise FieldError("--input-format", text, "BLOB=Qm.f", "write --input-format data=Q9.-1")
+    return name, FixedPoint.q(form)

@@ -1,9 +1,12 @@
-"""Check that something else computes what the net computes.
+"""Check that two ways to compute the net agree, layer by layer.
 
-With an ONNX file: onnxruntime against the net, blob by blob; which layer first differs and by how
-much. With an npz of recorded blobs (keyed by blob name, as Caffe, OpenCV or a device gave them):
-the net against the recording. Exit code 1 when a difference is not explained by the order of
-float32 sums, or a recorded blob is beyond the tolerance.
+A and B are an ONNX file (run by onnxruntime), an npz of recorded blobs (keyed by blob name, as
+Caffe, OpenCV or a device gave them), or one of: lp (the low-precision net in float32), lp64 (in
+float64), exact (integer codes), exact-half-even, float, baked, opencv. With A alone it is held
+against what it should equal: a recording and an ONNX file of style float against lp, of style
+integer against exact, of style qdq against exact-half-even. Exit code 1 when a difference is not
+explained by the order of float32 sums, where equality is promised and does not hold, or beyond the
+tolerance.
 """
 
 from __future__ import annotations
@@ -11,25 +14,36 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from adaption.cli.options import (
     add_input_flag,
     add_net_flags,
     add_output_flags,
+    input_format_of,
     shape_of,
 )
 
-HELP = "compare a net with its ONNX file, or with recorded blobs"
+if TYPE_CHECKING:
+    from adaption.numerics import FixedPoint
+
+HELP = "compare a net with its ONNX file, exact arithmetic, recorded blobs, ..."
 EXAMPLE = (
     "  adaption verify out/net_lp.prototxt out/net_lp.caffemodel out/net_lp.onnx\n"
-    "  adaption verify deploy.prototxt net.caffemodel reference.npz --data input.npy"
+    "  adaption verify deploy.prototxt net.caffemodel reference.npz --data input.npy\n"
+    "  adaption verify net_lp.prototxt net_lp.caffemodel lp64 exact --data input.npy \\\n"
+    "      --input-format auto"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", help="prototxt")
     parser.add_argument("weights", help="caffemodel")
-    parser.add_argument("other", help="ONNX file made from them, or npz of recorded blobs")
+    parser.add_argument(
+        "a", metavar="A", help="ONNX file made from them, npz of recorded blobs, NAME"
+    )
+    parser.add_argument("b", metavar="B", nargs="?", help="the same; hold A against this")
     parser.add_argument(
         "--data",
         metavar="FILE",
@@ -42,7 +56,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance",
         type=float,
-        help="of recorded blobs, relative to a blob's greatest magnitude (default 2e-4)",
+        help="of recorded blobs against lp, relative to a blob's greatest magnitude (default 2e-4);"
+        " of anything else, in LSBs at quantization points (default 0 where equality is promised)",
+    )
+    parser.add_argument(
+        "--input-format",
+        action="append",
+        default=[],
+        metavar="BLOB=Qm.f",
+        help="round an input first, for both sides; auto: to the shortest word that holds the data,"
+        " 16 bits at most",
     )
     add_input_flag(parser)
     add_net_flags(parser)
@@ -51,8 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from adaption.errors import UsageError
-    from adaption.export import verify
+    from adaption.export import verify, verify_between
     from adaption.export.recorded import TOLERANCE, read_arrays, verify_recorded
+    from adaption.export.sessions import ModelFile
     from adaption.net import Net
 
     net = Net(
@@ -67,18 +91,52 @@ def run(args: argparse.Namespace) -> int:
     )
     for notice in net.notices:
         print(f"warning: {notice}", file=sys.stderr)
-    is_onnx = args.other.endswith(".onnx")
+    is_onnx = args.a.endswith(".onnx")
+    is_recording = args.b is None and args.a.endswith((".npz", ".npy"))
     inputs = None
     if args.data is not None:
         arrays = read_arrays(args.data, only=net.inputs[0] if net.inputs else "")
-        samples = args.samples or (4 if is_onnx else None)
+        samples = args.samples or (None if is_recording else 4)
         inputs = {name: arrays[name][:samples] for name in net.inputs if name in arrays}
-    if is_onnx:
-        report: object = verify(net, args.other, inputs)
-    elif inputs is None:
-        raise UsageError("recorded blobs need their inputs", "give --data with an npz or npy file")
-    else:
+    report: Any
+    if is_recording:
+        if inputs is None:
+            raise UsageError(
+                "recorded blobs need their inputs", "give --data with an npz or npy file"
+            )
         tolerance = TOLERANCE if args.tolerance is None else args.tolerance
-        report = verify_recorded(net, args.other, inputs, tolerance=tolerance)
-    print(json.dumps(report.to_dict(), indent=2) if args.json else report)  # type: ignore[attr-defined]
-    return 0 if report.ok else 1  # type: ignore[attr-defined]
+        report = verify_recorded(net, args.a, inputs, tolerance=tolerance)
+    elif is_onnx and args.b is None and ModelFile(args.a).style == "float":
+        report = verify(net, args.a, inputs)
+    else:
+        report = verify_between(
+            net,
+            args.a if args.b is not None else _counterpart(args.a),
+            args.b or args.a,
+            inputs,
+            input_formats=_input_formats(args.input_format, inputs),
+            tolerance=args.tolerance,
+        )
+    print(json.dumps(report.to_dict(), indent=2) if args.json else report)
+    return 0 if report.ok else 1
+
+
+def _counterpart(given: str) -> str:
+    """What `given` should equal."""
+    from adaption.export.sessions import ModelFile
+
+    if given.endswith(".onnx"):
+        return {"integer": "exact", "qdq": "exact-half-even"}.get(ModelFile(given).style, "lp")
+    return {"exact": "lp64", "opencv": "baked"}.get(given, "lp")
+
+
+def _input_formats(given: Sequence[str], inputs: Mapping[str, Any] | None) -> dict[str, FixedPoint]:
+    from adaption.errors import UsageError
+    from adaption.export.exact.inputs import format_of_data
+
+    if "auto" not in given:
+        return dict(map(input_format_of, given))
+    if inputs is None:
+        raise UsageError("--input-format auto needs data", "give --data with an npz or npy file")
+    found = {name: format_of_data(x) for name, x in inputs.items()}
+    return {**found, **dict(input_format_of(text) for text in given if text != "auto")}

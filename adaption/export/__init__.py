@@ -3,7 +3,18 @@
 `verify` runs onnxruntime, and imports it when called.
 """
 
+from adaption.export.between import BetweenReport, verify_between
+from adaption.export.exact import ExactNet, ExactOptions
 from adaption.export.onnx import ExportReport, export_onnx
 from adaption.export.verify import VerifyReport, verify
 
-__all__ = ["ExportReport", "VerifyReport", "export_onnx", "verify"]
+__all__ = [
+    "BetweenReport",
+    "ExactNet",
+    "ExactOptions",
+    "ExportReport",
+    "VerifyReport",
+    "export_onnx",
+    "verify",
+    "verify_between",
+]

@@ -17,7 +17,7 @@ from adaption.numerics import FixedPoint, Format
 if TYPE_CHECKING:
     from adaption.export.styles import Style
 
-__all__ = ["LayerLowered", "LayerValues", "Lowered", "Scale"]
+__all__ = ["LayerLowered", "LayerValues", "Lowered", "Scale", "format_dict"]
 
 Shape = tuple[int, ...]
 Scale = tuple[int, int]
@@ -44,7 +44,7 @@ class LayerValues:
     def to_dict(self) -> dict[str, Any]:
         """The layer as plain values, for JSON."""
         points = ("weight", "bias", "activation")
-        formats = {p: _format_dict(getattr(self.formats, p)) for p in points}
+        formats = {p: format_dict(getattr(self.formats, p)) for p in points}
         return {
             "name": self.name,
             "type": self.type,
@@ -195,7 +195,8 @@ class LayerLowered(Lowered):
         self.layers = [replace(x, tops=now(x.tops), before=now(x.before)) for x in self.layers]
 
 
-def _format_dict(fmt: Format | None) -> dict[str, Any] | None:
+def format_dict(fmt: Format | None) -> dict[str, Any] | None:
+    """A format as plain values, for JSON; None stays None."""
     if fmt is None:
         return None
     if not isinstance(fmt, FixedPoint):

@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from adaption._version import __version__
 from adaption.errors import AdaptionError, UsageError
-from adaption.export.lowered import LayerValues, Lowered
+from adaption.export.lowered import LayerValues, Lowered, format_dict
 from adaption.export.onnx_graph import Array, OnnxGraph
 from adaption.export.selection import Selection
 from adaption.export.style_table import STYLES
@@ -46,6 +46,7 @@ class Model:
     outputs: Mapping[str, Dims]
     values: Mapping[str, Dims]  # the tops that are neither
     types: Mapping[str, int]  # ONNX element types of values that are not float32
+    input_formats: Mapping[str, FixedPoint]  # of inputs that the model rounds as they come in
     notes: tuple[str, ...]
 
     def proto(self) -> ModelProto:
@@ -75,6 +76,9 @@ class Model:
                 "adaption.net": self.name,
                 "adaption.style": self.style,
                 "adaption.layers": json.dumps(layers, ensure_ascii=False),
+                "adaption.input_formats": json.dumps(
+                    {name: format_dict(fmt) for name, fmt in self.input_formats.items()}
+                ),
             },
         )
         return model
@@ -154,6 +158,7 @@ def build_model(
         outputs={name: dims[name] for name in first.outputs},
         values={name: dims[name] for name in dims if name in inner},
         types=first.types,
+        input_formats=formats,
         notes=tuple(notes),
     )
 

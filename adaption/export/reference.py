@@ -37,6 +37,7 @@ def run_layers(
     drawn: Drawn | None = None,
     *,
     in_double: bool = False,
+    as_double: bool = False,
 ) -> Iterator[LayerRun]:
     """Run the layers of `selection` as Net.forward does; the net itself is not changed.
 
@@ -44,14 +45,15 @@ def run_layers(
         inputs: float32 values of the selection's inputs.
         drawn: rounded blobs of layers whose weights are rounded at random.
         in_double: run every layer in float64, too, for `own_errors`.
+        as_double: run the whole net in float64 instead, on the same rounded blobs.
     """
-    latest = dict(inputs)
+    latest = {name: x.double() if as_double else x for name, x in inputs.items()}
     for member in selection.members:
         bottoms = [latest[b] for b in member.spec.bottoms]
         node = without_activation(member.node, (drawn or {}).get(member.spec.name))
         # Before the float32 pass, so that a layer that updates its blobs is given the same ones.
         exact = _in_double(node, bottoms) if in_double else None
-        before = node.forward(bottoms, record=False)
+        before = _in_double(node, bottoms) if as_double else node.forward(bottoms, record=False)
         fmt = member.node.formats.activation
         tops = [_rounded(x, fmt, node) for x in before]
         latest.update(zip(member.spec.tops, tops, strict=True))

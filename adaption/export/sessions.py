@@ -19,6 +19,7 @@ from adaption.export.images import without_images
 from adaption.export.lowered import Scale
 from adaption.export.onnx_graph import Array
 from adaption.io.kinds import kind_of, wrong_kind
+from adaption.numerics import FixedPoint
 
 __all__ = ["FROM_FILE", "FileLayer", "ModelFile", "Session", "SessionError"]
 
@@ -62,6 +63,8 @@ class ModelFile:
             props = {p.key: p.value for p in self.proto.metadata_props}
             layers = json.loads(props["adaption.layers"])
             self.style = props["adaption.style"]
+            formats = json.loads(props.get("adaption.input_formats", "{}"))
+            self.input_formats = {name: _format(entry) for name, entry in formats.items()}
             self.layers = [FileLayer(entry) for entry in layers]
         except DecodeError:
             raise wrong_kind(path, kind, "an ONNX model") from None
@@ -195,6 +198,11 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
+
+
+def _format(entry: Mapping[str, Any]) -> FixedPoint:
+    """What lowered.format_dict wrote."""
+    return FixedPoint(**{name: value for name, value in entry.items() if name != "q"})
 
 
 def _info(name: str, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:

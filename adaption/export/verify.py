@@ -69,11 +69,20 @@ def verify(
     if file.style != "float":
         raise UsageError(
             f"this model has style {file.style}, allowed: float",
-            'export it with style="float" for this check',
+            'hold it against exact arithmetic: verify_between(net, "exact", FILE)',
         ).at(file=file.path)
     _check_same_layers(selection, file)
-    fresh = build_model(net, selection, style=file.style, batch=file.batch, opset=file.opset)
+    fresh = build_model(
+        net,
+        selection,
+        style=file.style,
+        batch=file.batch,
+        opset=file.opset,
+        input_formats=file.input_formats,
+    )
     values = given_or_random(net, fresh, inputs, seed)
+    for name, fmt in file.input_formats.items():
+        values[name] = fmt.quantize(values[name])
     check = Comparison(file, fresh, tolerance)
     check.check_constants()
     edges = check.check_activation_points()
