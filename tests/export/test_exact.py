@@ -52,6 +52,10 @@ def test_equals_rational_numbers(text: str, seed: int) -> None:
             assert (codes * scale == wanted[top.layer, top.blob]).all(), top
             points += 1
     assert points >= 1
+    for blob, top in found.outputs.items():
+        last = next(t.layer for t in reversed(exact.program.tops) if t.blob == blob)
+        want = np.vectorize(float)(wanted[last, blob]).astype(np.float32)
+        assert np.array_equal(top.numpy(), want), blob
 
 
 def test_bias_off_the_grid_moves_no_rounding() -> None:

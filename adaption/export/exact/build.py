@@ -155,7 +155,7 @@ class _Walk:
         if isinstance(entry, FloatValue):
             return entry
         b = self.builder
-        codes = b.resolved(entry)
+        codes = b.resolved_for_output(entry)
         top = FloatValue(b.free("float"), codes.shape, "behind codes")
         b.ops.append(Dequantize(b.member.spec.name, (codes.name,), (top.name,), value=codes))
         return top

@@ -35,7 +35,7 @@ from adaption.layers.base import Shape
 from adaption.layers.pooling import Pooling
 from adaption.numerics import FixedPoint
 from adaption.numerics.accumulator import Accumulator
-from adaption.numerics.exact import FLOAT64_BITS, MOST_BITS, bits_of, round_to_odd
+from adaption.numerics.exact import FLOAT64_BITS, MOST_BITS, bits_of, grid_of, round_to_odd
 
 __all__ = ["IntegerBuilder"]
 
@@ -250,6 +250,18 @@ class IntegerBuilder:
         if entry not in self._resolved:
             self._resolved[entry] = self._computed(entry)
         return self._resolved[entry]
+
+    def resolved_for_output(self, entry: Value | Pending) -> Value:
+        """The codes of an entry that no point rounds any more: a bias off the grid of its sum gets
+        the fractional bits it needs, as far as there is room."""
+        if isinstance(entry, Pending) and entry.scale is None and self.options.biases == "odd":
+            v = entry.base
+            finer = grid_of(entry.shift * v.divisor) - v.frac_length
+            finer = min(finer, MOST_BITS - 1 - v.bits)
+            if finer > 0 and entry not in self._resolved:
+                fine = self._scaled(v, 1 << finer)
+                self._resolved[entry] = self._computed(replace(entry, base=fine))
+        return self.resolved(entry)
 
     def where_resolved(self, entry: Pending) -> Value | None:
         """The codes of a pending entry if anything computed them."""

@@ -1,0 +1,157 @@
+"""Accuracy of a low-precision net's simulation and of each of its exports, side by side.
+
+    python scripts/deploy_table.py net_lp.prototxt net_lp.caffemodel --data test.npz --samples 1000
+
+The net, exact arithmetic, and onnxruntime on each ONNX style get the same inputs, rounded to the
+format that --input-format says, or else to the shortest one of at most 16 bits that holds them.
+Preprocessing flags are those of `adaption quantize`. Exit code 1 when predictions differ in
+exports that are promised equal (exact arithmetic and style integer).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from adaption.cli.options import add_preprocessing_flags, input_format_of, transform_of
+from adaption.export import ExactNet, ExactOptions, export_onnx
+from adaption.export.exact.inputs import format_of_data
+from adaption.job.feed import BatchSize, Feed, feed_from_data
+from adaption.net import Net
+from adaption.numerics import FixedPoint
+
+Formats = Mapping[str, FixedPoint]
+Scores = Callable[[Mapping[str, np.ndarray]], np.ndarray]  # inputs to (N, classes)
+
+HEAD = ("form", "Top-1", "Top-5", "predictions unlike lp", "greatest score difference")
+STYLES = ("float", "integer")
+
+
+def simulation(net: Net, blob: str) -> Scores:
+    """The net as it is simulated, float32."""
+
+    def scores(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        with torch.no_grad():
+            return net.forward(inputs)[blob].numpy()
+
+    return scores
+
+
+def exact(net: Net, blob: str, formats: Formats) -> Scores:
+    """Integer codes."""
+    made = ExactNet(net, ExactOptions(formats))
+    return lambda inputs: made.run(inputs).outputs[blob].numpy()
+
+
+def exported(net: Net, blob: str, formats: Formats, style: str, folder: Path) -> Scores:
+    """onnxruntime on the net exported in a style."""
+    path = folder / f"{style}.onnx"
+    export_onnx(net, path, style=style, input_formats=formats)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [i.name for i in session.get_inputs()]
+    return lambda inputs: session.run([blob], {n: inputs[n] for n in names})[0]
+
+
+class Row:
+    """Counts of one form."""
+
+    def __init__(self, name: str, scores: Scores) -> None:
+        self.name, self.scores = name, scores
+        self.right = self.right5 = self.unlike = 0
+        self.gap = 0.0
+        self.predictions: list[int] = []
+
+    def add(self, found: np.ndarray, reference: np.ndarray, labels: np.ndarray | None) -> None:
+        """Count one batch."""
+        order = np.argsort(-found, 1, kind="stable")
+        self.predictions += order[:, 0].tolist()
+        self.unlike += int((order[:, 0] != reference.argmax(1)).sum())
+        self.gap = max(self.gap, float(np.abs(found - reference).max()))
+        if labels is not None:
+            self.right += int((order[:, 0] == labels).sum())
+            self.right5 += int((order[:, :5] == labels[:, None]).any(1).sum())
+
+    def same_as(self, other: Row) -> bool:
+        """Whether both predicted the same for every sample."""
+        return self.predictions == other.predictions
+
+    def cells(self, samples: int) -> list[str]:
+        """What the table says."""
+        shares = [f"{100 * n / samples:.2f} %" for n in (self.right, self.right5)]
+        return [self.name, *shares, f"{self.unlike} of {samples}", f"{self.gap:.3g}"]
+
+
+def main() -> int:
+    """Run every form on every sample, print the table. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("net", help="low-precision prototxt")
+    parser.add_argument("weights", help="its caffemodel")
+    parser.add_argument("--data", required=True, help="as of adaption quantize")
+    parser.add_argument("--samples", type=int, metavar="N", help="default: all")
+    parser.add_argument("--batch-size", type=int, default=20, metavar="N")
+    parser.add_argument("--input-format", action="append", default=[], metavar="BLOB=Qm.f")
+    add_preprocessing_flags(parser)
+    args = parser.parse_args()
+    net = Net(args.net, args.weights)
+    size = BatchSize(args.batch_size, args.samples)
+    feed = feed_from_data(net.spec, args.data, transform_of(args), size, root=args.root)
+    formats = input_formats(feed, net, dict(map(input_format_of, args.input_format)))
+    blob = net.outputs[0]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [
+            Row("lp, float32", simulation(net, blob)),
+            Row("exact", exact(net, blob, formats)),
+            *(Row(f"ONNX {s}", exported(net, blob, formats, s, Path(folder))) for s in STYLES),
+        ]
+        samples = run(rows, feed, formats)
+    by_name = {row.name: row for row in rows}
+    print(table(rows, samples, formats))
+    return 0 if by_name["exact"].same_as(by_name["ONNX integer"]) else 1
+
+
+def input_formats(feed: Feed, net: Net, stated: dict[str, FixedPoint]) -> dict[str, FixedPoint]:
+    """Formats that hold all samples, for inputs without a stated one."""
+    peaks: dict[str, np.ndarray] = {}
+    for batch in feed:
+        for name in net.inputs:
+            if name not in stated:
+                fresh = np.unique(batch.blobs[name])
+                peaks[name] = np.union1d(peaks.get(name, fresh), fresh)
+    return {**stated, **{name: format_of_data(values) for name, values in peaks.items()}}
+
+
+def run(rows: list[Row], feed: Feed, formats: Formats) -> int:
+    """Give every batch to every form; returns the number of samples."""
+    samples = 0
+    for batch in feed:
+        inputs = {
+            name: formats[name].quantize(torch.from_numpy(np.array(x, np.float32))).numpy()
+            for name, x in batch.blobs.items()
+            if name in formats
+        }
+        made = [row.scores(inputs) for row in rows]
+        flat = [x.reshape(len(x), -1) for x in made]
+        for row, found in zip(rows, flat, strict=True):
+            row.add(found, flat[0], batch.labels)
+        samples += len(flat[0])
+    return samples
+
+
+def table(rows: list[Row], samples: int, formats: Formats) -> str:
+    """A Markdown table, and what the inputs were rounded to."""
+    lines = [HEAD, ["---"] * len(HEAD), *(row.cells(samples) for row in rows)]
+    said = ", ".join(f'"{name}" rounded to {fmt}' for name, fmt in formats.items())
+    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", f"inputs: {said}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
