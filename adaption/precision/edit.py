@@ -169,6 +169,14 @@ class _Editor:
         self.document = document
         self.file = file
         self.changes: list[Change] = []
+        self._net: NetFile | None = None  # as it is now, until layers come or go
+
+    @property
+    def net(self) -> NetFile:
+        """The document as a net; the formats in it may be older."""
+        if self._net is None:
+            self._net = from_document(prototxt.parse(self.document.text(), self.file))
+        return self._net
 
     @property
     def layers(self) -> list[Field]:
@@ -184,9 +192,8 @@ class _Editor:
                     self.changes.append(Change(name, "bd", old, bd.string))
 
     def mend_roi_scale(self) -> None:
-        now = from_document(prototxt.parse(self.document.text(), self.file))
         wrong: dict[str, tuple[float, float]] = {}
-        for spec in file_specs(now):
+        for spec in file_specs(self.net):
             wrong |= wrong_roi_scales(spec)
         for item in self.layers:
             name = text_of(item.block, "name")
@@ -221,7 +228,6 @@ class _Editor:
     def _chosen(self, request: _Request) -> Iterator[Field]:
         """The layers that a request is about: for an activation, its LPAct where there is one."""
         acts = []
-        now = from_document(prototxt.parse(self.document.text(), self.file))
         for item in self.layers:
             name, kind = text_of(item.block, "name"), text_of(item.block, "type")
             is_low = kind in LP_TYPES or item.block.first("precision_param") is not None
@@ -236,22 +242,23 @@ class _Editor:
             elif kind in WEIGHT_TYPES:
                 if request.kind != "activation":
                     yield item
-                elif (act := _act_behind(now, name)) is not None:
+                elif (act := _act_behind(self.net, name)) is not None:
                     acts.append(act)
                 elif request.pattern != "all" and request.value is not None:
-                    yield from self._insert(now, name, request)
+                    yield from self._insert(name, request)
         for name in dict.fromkeys(acts):
             yield from (item for item in self.layers if text_of(item.block, "name") == name)
 
-    def _insert(self, now: NetFile, name: str, request: _Request) -> Iterator[Field]:
+    def _insert(self, name: str, request: _Request) -> Iterator[Field]:
         """Put LPAct layers behind a weight layer; nothing is left to be set then."""
-        places = {s.weight.name: s.result.name for s in file_sites(now) if s.result}
+        places = {s.weight.name: s.result.name for s in file_sites(self.net) if s.result}
         place = places.get(name, name)
         act = unused_name(f"{name}_lpact", {text_of(x.block, "name") for x in self.layers})
         assert isinstance(request.value, FixedPoint)
         for item in self.layers:
             if text_of(item.block, "name") == place:
                 self.document.root.insert_after(item, lp_act(act, item.block, request.value))
+        self._net = None
         self.changes.append(Change(act, "activation", "float", str(request.value)))
         yield from (item for item in self.layers if text_of(item.block, "name") == act)
 
@@ -270,6 +277,7 @@ class _Editor:
                 )
         if kind == "activation" and request.value is None and text_of(block, "type") == "LPAct":
             splice_out(self.document.root, item)
+            self._net = None
         elif new["weight"] is None and formats["weight"] is not None:
             make_float(block)
             set_formats(block, bias=new["bias"], activation=new["activation"])

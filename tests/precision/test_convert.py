@@ -10,8 +10,10 @@ import torch
 
 from adaption.errors import UsageError, WeightsError
 from adaption.io.caffemodel import LayerWeights, WeightBlob, read_weights, write_weights
+from adaption.io.netfile import read_net
 from adaption.numerics import FixedPoint
 from adaption.precision.convert import convert, convert_file
+from adaption.precision.edit import edit
 
 W = np.array([[0.1, -0.4, 0.0, 1.3]], np.float32)
 B = np.array([0.3], np.float32)
@@ -146,3 +148,23 @@ def test_dummy_weights_need_original_semantics(tmp_path: Path) -> None:
     weights, net = files(tmp_path)
     with pytest.raises(UsageError, match="dummy weights only count with original semantics"):
         convert_file(weights, net, tmp_path / "out.caffemodel", dummy=weights)
+
+
+def test_baked_weights_equal_published_ones(shared: Path, tmp_path: Path) -> None:
+    """An 8-bit net that others published, rounded from its float weights: every code."""
+    folder = shared / "models/cmsisnn_cifar10_m7"
+    if not folder.is_dir():
+        pytest.skip(f"no published models at {folder.parent}")
+    net = read_net(folder / "deploy.prototxt")
+    lengths = {"conv1": 7, "conv2": 8, "conv3": 9, "ip1": 11}
+    changes = [f"{name}:weight=Q{8 - f}.{f}" for name, f in lengths.items()]
+    low = edit(net, changes).net
+    published = {x.name: x.blobs for x in read_weights(folder / "quantized.caffemodel")}
+    made = {
+        layer.name: layer.blobs[0].array()
+        for layer in convert(folder / "float.caffemodel.h5", low, baked=True)
+        if layer.blobs
+    }
+    assert sorted(made) == ["conv1", "conv2", "conv3", "ip1"]
+    for name, values in made.items():
+        np.testing.assert_array_equal(values, published[name][0].array())
