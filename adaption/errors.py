@@ -17,6 +17,7 @@ __all__ = [
     "LayerError",
     "MissingExtraError",
     "ParseError",
+    "RankError",
     "ShapeError",
     "UnknownLayerError",
     "UsageError",
@@ -138,6 +139,10 @@ class WeightsError(AdaptionError):
 
 class DataError(AdaptionError):
     """A data source is empty, unreadable or does not fit the net."""
+
+
+class RankError(AdaptionError):
+    """Another process of a training run has ended, or does not answer."""
 
 
 class MissingExtraError(AdaptionError):

@@ -22,6 +22,7 @@ __all__ = [
     "add_output_flags",
     "add_preprocessing_flags",
     "device_of",
+    "devices_of",
     "file_of",
     "input_format_of",
     "log_of",
@@ -71,19 +72,26 @@ def log_of(args: argparse.Namespace) -> Log:
     return silent if args.quiet or args.json else info
 
 
-def device_of(args: argparse.Namespace, log: Log) -> str:
-    """The device of a verb that uses one: the first GPU of --gpu, or "cpu".
-
-    Raises: UsageError when there is no such GPU.
-    """
+def devices_of(args: argparse.Namespace) -> list[str]:
+    """All devices of --gpu; none where it is left out. Raises: UsageError, FieldError."""
     from adaption.report.devices import gpu_ids
 
     numbers = gpu_ids(args.gpu)
     if args.gpu and not numbers:
         raise UsageError(f"--gpu {args.gpu}: there is no GPU", "leave out --gpu to use the CPU")
-    for number in reversed(numbers[1:]):
+    return [f"cuda:{number}" for number in numbers]
+
+
+def device_of(args: argparse.Namespace, log: Log) -> str:
+    """The device of a verb that uses one: the first GPU of --gpu, or "cpu".
+
+    Raises: UsageError when there is no such GPU.
+    """
+    devices = devices_of(args)
+    for device in reversed(devices[1:]):
+        number = device.removeprefix("cuda:")
         log("caffe.cpp:265", f"Not using GPU #{number} for single-GPU function")
-    return f"cuda:{numbers[0]}" if numbers else "cpu"
+    return devices[0] if devices else "cpu"
 
 
 def stages_of(args: argparse.Namespace) -> list[str]:

@@ -17,14 +17,12 @@ from adaption.cli.options import (
     add_net_flags,
     add_original_flag,
     add_output_flags,
-    device_of,
+    devices_of,
     file_of,
     log_of,
     net_options,
     stages_of,
 )
-from adaption.errors import UsageError
-from adaption.glog import Log
 
 if TYPE_CHECKING:
     from adaption.solver import TrainResult
@@ -32,7 +30,8 @@ if TYPE_CHECKING:
 HELP = "train with a Caffe solver (caffe train)"
 EXAMPLE = (
     "  adaption train --solver=solver.prototxt --weights=float.caffemodel --log-json run.jsonl\n"
-    "  adaption train --solver=solver.prototxt --snapshot=net_iter_1000.solverstate"
+    "  adaption train --solver=solver.prototxt --snapshot=net_iter_1000.solverstate\n"
+    "  torchrun --nproc-per-node 2 -m adaption train --solver=solver.prototxt"
 )
 
 EFFECTS = ("stop", "snapshot", "none")
@@ -44,7 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, "weights", metavar="A,B", help="caffemodels to start from, loaded in turn"
     )
     add_caffe_flag(parser, "snapshot", metavar="FILE", help=".solverstate to go on from")
-    add_caffe_flag(parser, "gpu", default="", metavar="ID", help="compute on this GPU")
+    add_caffe_flag(
+        parser,
+        "gpu",
+        default="",
+        metavar="ID",
+        help="compute on this GPU; on several (0,1 or all) with a process and a share of the data"
+        " each. torchrun starts processes on several machines",
+    )
     add_caffe_flag(
         parser, "iterations", type=int, metavar="N", help="train up to N instead of max_iter"
     )
@@ -71,7 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from adaption.report.training_progress import TrainingProgress
     from adaption.solver import train
+    from adaption.solver.distributed import place
 
+    is_first = place()[0] == 0  # of the processes that torchrun started, one speaks
+    args.quiet = args.quiet or not is_first
     solver = file_of(args, "solver")
     log = log_of(args)
     progress = [] if args.quiet or args.json else [TrainingProgress()]
@@ -89,12 +98,13 @@ def run(args: argparse.Namespace) -> int:
         sighup_effect=args.sighup_effect,
         seed=args.seed,
         original_semantics=options.pop("original_semantics"),
-        net_options={**options, **_device(args, log)},
+        devices=devices_of(args),
+        net_options=options,
         log=log,
         log_json=args.log_json,
         listeners=progress,
     )
-    if args.json:
+    if args.json and is_first:
         print(json.dumps(result.to_dict(), indent=2))
     elif not args.quiet and (hint := _hint(args, solver, result)):
         print(f"next: {shlex.join(['adaption', *hint])}")
@@ -109,13 +119,3 @@ def _hint(args: argparse.Namespace, solver: str, result: TrainResult) -> list[st
     if args.log_json is not None:
         return ["plot-log", args.log_json, "-o", f"{args.log_json}.svg"]
     return ["inspect", state.replace(".solverstate", ".caffemodel")] if state else []
-
-
-def _device(args: argparse.Namespace, log: Log) -> dict[str, str]:
-    """The keyword of Net for --gpu. Raises: UsageError when it names several."""
-    from adaption.report.devices import gpu_ids
-
-    if len(gpu_ids(args.gpu)) > 1:
-        raise UsageError(f"--gpu {args.gpu}: a process trains on one GPU", "give one number")
-    name = device_of(args, log)
-    return {} if name == "cpu" else {"device": name}

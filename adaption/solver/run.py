@@ -15,9 +15,11 @@ from adaption import glog
 from adaption.errors import UsageError
 from adaption.net.device import as_device
 from adaption.proto import caffe_pb2
+from adaption.solver.distributed import place, processes
 from adaption.solver.interrupt import Requests
 from adaption.solver.listener import Listener, Output
 from adaption.solver.log import CaffeLog, JsonLog
+from adaption.solver.ranks import Ranks
 from adaption.solver.settings import SolverFile, read_solver
 from adaption.solver.solver import Solver
 
@@ -83,6 +85,7 @@ def train(
     sighup_effect: str = "snapshot",
     seed: int | None = None,
     original_semantics: bool = False,
+    devices: Sequence[str] = (),
     net_options: dict[str, Any] | None = None,
     log: glog.Log = glog.silent,
     log_json: PathLike | None = None,
@@ -99,8 +102,11 @@ def train(
         sigint_effect, sighup_effect: "stop" (with a snapshot), "snapshot" or "none".
         seed: of all random numbers; default: the solver's random_seed.
         original_semantics: reproduce the original ADaPTION where its behaviour is a defect.
-        net_options: further keywords of Net (dialect, python_modules, device). Without a device
-            the solver's solver_mode and device_id count, where torch finds a GPU.
+        devices: "cpu" or GPUs ("cuda:0"); without any, the solver's solver_mode and device_id
+            count, where torch finds a GPU. Of several, each trains on its share of the data in a
+            process of its own, and gradients are averaged; batch sizes are per process. Under
+            torchrun they are those of one machine, and each process takes its own.
+        net_options: further keywords of Net (dialect, python_modules).
         log: takes Caffe's log lines, e.g. adaption.glog.info.
         log_json: file that gets one JSON object per event; appended to when resuming.
         listeners: further listeners.
@@ -119,52 +125,81 @@ def train(
     if level is not None:
         definition.message.train_state.level = level
     definition.message.train_state.stage.extend(stages)
-    requests = Requests(sigint_effect, sighup_effect)
     options = dict(net_options or {})
-    options["device"] = _device(definition.message, options.get("device"), log)
+    given = [*devices] or ([options.pop("device")] if "device" in options else [])
+    devices = _devices(definition.message, given, log)
     last = _Last()
+    arguments = {
+        "solver": definition,
+        "weights": weights,
+        "snapshot": snapshot,
+        "sigint_effect": sigint_effect,
+        "sighup_effect": sighup_effect,
+        "seed": seed,
+        "original_semantics": original_semantics,
+        "net_options": options,
+    }
+    Requests(sigint_effect, sighup_effect)  # checked before anything is started
     with ExitStack() as stack:
+        ranks, device = stack.enter_context(processes(devices, _solve, arguments))
+        log = log if ranks.is_first else glog.silent
+        _show_devices(devices, log)
         told = [CaffeLog(log, estimate=definition.message.estimate), last, *listeners]
-        if log_json is not None:
+        if log_json is not None and ranks.is_first:
             told.append(
                 JsonLog(stack.enter_context(_opened(log_json, append=snapshot is not None)))
             )
-        run = Solver(
-            definition,
-            weights,
-            original_semantics=original_semantics,
-            seed=seed,
-            net_options=options,
-            listeners=told,
-            action=requests.take,
-        )
-        stack.enter_context(requests.listening())
+        run = _solve(ranks, device, arguments, told, log)
+    tests = tuple(last.tests[i] for i in sorted(last.tests))
+    return TrainResult(run.iter, run.stops, last.loss, tests, last.state)
+
+
+def _solve(
+    ranks: Ranks,
+    device: str,
+    arguments: dict[str, Any],
+    listeners: Sequence[Listener] = (),
+    log: glog.Log = glog.silent,
+) -> Solver:
+    """One process's part of the run."""
+    settings = dict(arguments)
+    snapshot = settings.pop("snapshot")
+    requests = Requests(settings.pop("sigint_effect"), settings.pop("sighup_effect"))
+    settings["net_options"] = {**settings["net_options"], "device": device}
+    run = Solver(**settings, listeners=listeners, action=requests.take, ranks=ranks)
+    with requests.listening():
         if snapshot is not None:
             run.restore(snapshot)
         log("caffe.cpp:251", "Starting Optimization")
         run.solve()
         if not run.stops:
             log("caffe.cpp:254", "Optimization Done.")
-    tests = tuple(last.tests[i] for i in sorted(last.tests))
-    return TrainResult(run.iter, run.stops, last.loss, tests, last.state)
+    return run
 
 
-def _device(
-    p: caffe_pb2.SolverParameter, given: str | torch.device | None, log: glog.Log
-) -> torch.device:
-    """The device that the caller gives, else the one that solver_mode and device_id ask for."""
-    if given is None and p.solver_mode == caffe_pb2.SolverParameter.GPU:
+def _devices(
+    p: caffe_pb2.SolverParameter, given: Sequence[str | torch.device], log: glog.Log
+) -> list[str]:
+    """The devices that the caller gives, else those that solver_mode and device_id ask for."""
+    if not given and p.solver_mode == caffe_pb2.SolverParameter.GPU:
         if torch.cuda.is_available():
-            given = f"cuda:{p.device_id}"
+            are_many = place()[1] > 1
+            numbers = range(torch.cuda.device_count()) if are_many else [p.device_id]
+            given = [f"cuda:{number}" for number in numbers]
         elif p.HasField("solver_mode"):
             log("caffe.cpp:203", "solver_mode is GPU, but torch finds no CUDA device.")
-    device = as_device("cpu" if given is None else given)
-    if device.type == "cpu":
+    return [str(as_device(device)) for device in given or ["cpu"]]
+
+
+def _show_devices(devices: Sequence[str], log: glog.Log) -> None:
+    numbers = [device.removeprefix("cuda:") for device in devices if device != "cpu"]
+    if not numbers:
         log("caffe.cpp:210", "Use CPU.")
-    else:
-        log("caffe.cpp:218", f"Using GPUs {device.index}")
-        log("caffe.cpp:223", f"GPU {device.index}: {torch.cuda.get_device_name(device)}")
-    return device
+        return
+    log("caffe.cpp:218", f"Using GPUs {', '.join(numbers)}")
+    for number in numbers:
+        name = torch.cuda.get_device_name(f"cuda:{number}")
+        log("caffe.cpp:223", f"GPU {number}: {name}")
 
 
 def _opened(path: PathLike, *, append: bool) -> TextIO:

@@ -68,6 +68,7 @@ def sidecar_of(state: Path) -> Path:
 def save(solver: Solver) -> Files:
     """Write a snapshot of a solver; see the head of this file for the order.
 
+    Of several processes the first writes, what all of them tell of their random numbers.
     Raises: UsageError when the folder of snapshot_prefix is missing.
     """
     p = solver.param
@@ -75,6 +76,9 @@ def save(solver: Solver) -> Files:
     stem = f"{p.snapshot_prefix}_iter_{solver.iter}"
     end = ".h5" if hdf5 else ""
     files = Files(Path(f"{stem}.caffemodel{end}"), Path(f"{stem}.solverstate{end}"))
+    draws = solver.ranks.from_each(_draws(solver.net))
+    if not solver.ranks.is_first:
+        return files
     file_format = "HDF5" if hdf5 else "binary proto"
     for listener in solver.listeners:
         listener.snapshotting(os.fspath(files.weights), "weights", file_format)
@@ -87,7 +91,7 @@ def save(solver: Solver) -> Files:
         listener.snapshotting(os.fspath(files.state), "state", file_format)
     history = [WeightBlob.of(h.cpu().numpy()) for h in solver.history]
     with atomic_write(files.sidecar, "w") as out:
-        out.write(json.dumps(_running_state(solver, history), indent=1) + "\n")
+        out.write(json.dumps(_running_state(solver, history, draws), indent=1) + "\n")
     state = SolverState(solver.iter, os.fspath(files.weights), history, solver.current_step)
     write_state(files.state, state)
     return files
@@ -103,9 +107,22 @@ def _definition(net: Net) -> caffe_pb2.NetParameter:
 def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
     """Bring a solver to where a snapshot stands; returns whether it had a sidecar.
 
+    Of several processes the first reads the files, and the others follow it.
     Raises: FileFormatError, WeightsError.
     """
     path = Path(path)
+    found = _read(solver, path) if solver.ranks.is_first else None
+    solver.iter, solver.current_step, sidecar = solver.ranks.from_first(found)
+    solver.ranks.copy_first([*(p.blob.tensor.detach() for p in solver.params), *solver.history])
+    solver.saved = None
+    if sidecar is not None:
+        _tell_changes(solver, sidecar.get("solver", {}))
+        _restore_running_state(solver, sidecar, path)
+    return sidecar is not None
+
+
+def _read(solver: Solver, path: Path) -> tuple[int, int, dict[str, Any] | None]:
+    """Load weights and history; returns iteration, step of the learning rate, and sidecar."""
     state = read_state(path)
     own = [tuple(h.shape) for h in solver.history]
     found = [_shape_for(blob, shape) for blob, shape in zip(state.history, own, strict=False)]
@@ -116,12 +133,7 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
         _load(solver, _learned_net(solver, state, path))
     for target, blob in zip(solver.history, state.history, strict=True):
         target.copy_(torch.from_numpy(blob.copy().reshape(target.shape)))
-    solver.iter, solver.current_step = state.iter, state.current_step
-    solver.saved = None
-    if sidecar is not None:
-        _tell_changes(solver, sidecar.get("solver", {}))
-        _restore_running_state(solver, sidecar, path)
-    return sidecar is not None
+    return state.iter, state.current_step, sidecar
 
 
 def _load(solver: Solver, path: Path) -> None:
@@ -176,7 +188,9 @@ def _learned_net(solver: Solver, state: SolverState, path: Path) -> Path:
 # -- the sidecar -------------------------------------------------------------------------------
 
 
-def _running_state(solver: Solver, history: Sequence[WeightBlob]) -> dict[str, Any]:
+def _running_state(
+    solver: Solver, history: Sequence[WeightBlob], draws: Sequence[dict[str, str]]
+) -> dict[str, Any]:
     loss = solver.loss
     return {
         "adaption_solver_state": VERSION,
@@ -185,6 +199,7 @@ def _running_state(solver: Solver, history: Sequence[WeightBlob]) -> dict[str, A
         "solver": {name: _plain(getattr(solver.param, name)) for name in WATCHED},
         "loss": {"start": loss.start, "losses": loss.losses, "value": loss.value},
         "nets": [_net_state(net) for net in _nets(solver)],
+        "ranks": list(draws[1:]),  # random numbers of the train nets of further processes
     }
 
 
@@ -195,12 +210,23 @@ def _nets(solver: Solver) -> Iterator[Net]:
 
 def _net_state(net: Net) -> dict[str, Any]:
     return {
-        "generator": base64.b64encode(net.generator.get_state().numpy().tobytes()).decode(),
+        **_draws(net),
         "layers": {
             node.spec.name: state
             for node in net.nodes
             if (state := node.layer.save_state(node.runtime))
         },
+    }
+
+
+def _draws(net: Net) -> dict[str, str]:
+    """The net's random numbers: those on its device and, where that is another, on the host."""
+    generators = {"generator": net.generator, "host_generator": net.host_generator}
+    if net.generator is net.host_generator:
+        del generators["host_generator"]
+    return {
+        name: base64.b64encode(bytes(generator.get_state().tolist())).decode()
+        for name, generator in generators.items()
     }
 
 
@@ -255,8 +281,14 @@ def _restore_running_state(solver: Solver, sidecar: dict[str, Any], path: Path) 
         loss = sidecar["loss"]
         solver.loss.start, solver.loss.value = int(loss["start"]), float(loss["value"])
         solver.loss.losses = [float(v) for v in loss["losses"]][: solver.loss.window]
-        for net, state in zip(_nets(solver), sidecar["nets"], strict=True):
-            _restore_net(net, state)
+        rank = solver.ranks.rank
+        others = sidecar.get("ranks", [])
+        for i, (net, state) in enumerate(zip(_nets(solver), sidecar["nets"], strict=False)):
+            draws = state if i or not rank else others[rank - 1] if rank <= len(others) else None
+            _restore_net(net, state, draws)
+        for text in _told_by_place(solver, sidecar, len(others) + 1):
+            for listener in solver.listeners:
+                listener.notice(text)
     except AdaptionError:
         raise
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
@@ -267,11 +299,41 @@ def _restore_running_state(solver: Solver, sidecar: dict[str, Any], path: Path) 
         ) from None
 
 
-def _restore_net(net: Net, state: dict[str, Any]) -> None:
-    net.generator.set_state(_bytes(state["generator"]))
+def _told_by_place(solver: Solver, sidecar: dict[str, Any], count: int) -> Iterator[str]:
+    """Why a run does not go on as it would have where the snapshot was made."""
+    if count != solver.ranks.count:
+        yield (
+            f"the snapshot is of a run in {count} process{'es' * (count > 1)}, this one has"
+            f" {solver.ranks.count}: batches and random numbers are others"
+        )
+    was_on_gpu, is_on_gpu = (
+        "host_generator" in sidecar["nets"][0],
+        solver.net.generator is not solver.net.host_generator,
+    )
+    if was_on_gpu != is_on_gpu:
+        yield (
+            f"the snapshot was made on {'a GPU' if was_on_gpu else 'the CPU'}: here, dropout and"
+            " stochastic rounding draw other numbers"
+        )
+
+
+def _restore_net(net: Net, state: dict[str, Any], draws: dict[str, str] | None) -> None:
+    if draws is not None:
+        _restore_draws(net, draws)
     layers = state["layers"]
     for node in net.nodes:
         node.layer.load_state(node.runtime, layers.get(node.spec.name, {}))
+
+
+def _restore_draws(net: Net, draws: dict[str, str]) -> None:
+    """Set the generators; what another kind of device drew cannot go on here."""
+    net.host_generator.set_state(_bytes(draws.get("host_generator", draws["generator"])))
+    if net.generator is net.host_generator:
+        return
+    if "host_generator" not in draws:
+        net.generator.manual_seed(net.host_generator.initial_seed())
+    else:
+        net.generator.set_state(_bytes(draws["generator"]))
 
 
 def _bytes(text: str) -> Tensor:

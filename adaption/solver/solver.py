@@ -16,6 +16,7 @@ from adaption.net import Net
 from adaption.proto import caffe_pb2
 from adaption.solver.listener import Listener, Output
 from adaption.solver.params import Param, learnable
+from adaption.solver.ranks import ALONE, Ranks
 from adaption.solver.rates import learning_rate
 from adaption.solver.settings import (
     NetPlan,
@@ -46,6 +47,9 @@ class Solver:
         net_options: further keywords of Net (dialect, python_modules, device).
         listeners: what hears of progress; see Listener. Without one nothing is printed.
         action: asked after every iteration and test batch for "stop", "snapshot" or None.
+        ranks: the processes that train together; each has a solver of its own, and calls its
+            methods as the others do. All but the first hear nothing, test nothing and write
+            nothing.
 
     `net` is the train net, `test_nets` the others, `iter` the iterations done. Master weights are
     the nets' full precision blobs; rounding happens at use, gradients pass straight through.
@@ -65,11 +69,14 @@ class Solver:
         net_options: dict[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
         action: Callable[[], str | None] = lambda: None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.definition = read_solver(solver)
         self.param = self.definition.message
-        self.listeners = list(listeners)
+        self.ranks = ranks
+        self.listeners = list(listeners) if ranks.is_first else []
         self.action = action
+        self._asked: str | None = None  # by `action`, for after the iteration
         self.iter = 0
         self.current_step = 0
         self.loss = SmoothedLoss(self.param.average_loss)
@@ -78,6 +85,8 @@ class Solver:
         self._resumes = False
         if seed is None and self.param.random_seed >= 0:
             seed = self.param.random_seed
+        if seed is not None:
+            seed += ranks.rank  # Caffe: Solver::Init
         options = {"original_semantics": original_semantics, **(net_options or {})}
         with self._at_file():
             self.update = make_update(self.param)
@@ -90,6 +99,7 @@ class Solver:
         self.test_nets = [
             self._build(plan, i, None if seed is None else seed + 1 + i, options)
             for i, plan in enumerate(plan_test_nets(self.definition))
+            if ranks.is_first
         ]
         self.params: list[Param] = learnable(self.net.nodes)
         count = self.update.slots * len(self.params)
@@ -99,6 +109,7 @@ class Solver:
         ]
         for listener in self.listeners:
             listener.ready()
+        ranks.copy_first(self._weights())
         given = self.param.weights if weights is None else weights
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self.load(one)
@@ -135,6 +146,14 @@ class Solver:
 
         Raises: WeightsError listing what does not fit, FileFormatError when the file is bad.
         """
+        if self.ranks.is_first:
+            self._load(weights)
+        self.ranks.copy_first(self._weights())
+
+    def _weights(self) -> list[Tensor]:
+        return [param.blob.tensor.detach() for param in self.params]
+
+    def _load(self, weights: PathLike | Weights) -> None:
         report = self.net.load(weights)
         for net in self.test_nets:
             net.load(weights)
@@ -233,7 +252,8 @@ class Solver:
                 if self._stops:
                     return
             self._iterate()
-            request = self.action()
+            request = self.ranks.most_urgent(self.action() or self._asked)
+            self._asked = None
             if request == "snapshot" or (p.snapshot and self.iter % p.snapshot == 0):
                 self.snapshot()
             if request == "stop":
@@ -256,6 +276,7 @@ class Solver:
             outputs = list(_outputs(net))
             for listener in self.listeners:
                 listener.trained(self.iter, smoothed, outputs)
+        self.ranks.average([param.blob.grad for param in self.params if not param.is_copy])
         self.apply_update()
         self.iter += 1
         for listener in self.listeners:
@@ -301,6 +322,7 @@ class Solver:
             diff.add_(data if is_l2 else data.sign(), alpha=decay)
         self.update(diff, history, rate * param.lr_mult, self.iter)
         data.sub_(diff)
+        param.blob.sync()  # an array that somebody holds of it shows the update
 
     # -- testing -----------------------------------------------------------------------------
 
@@ -309,6 +331,7 @@ class Solver:
         for number in range(len(self.test_nets)):
             if not self._stops:
                 self._test(number)
+        self._stops = self.ranks.most_urgent("stop" if self._stops else None) == "stop"
 
     def _test(self, number: int) -> None:
         net = self.test_nets[number]
@@ -321,7 +344,9 @@ class Solver:
         outputs: list[Output] = []
         for _ in range(count):
             request = self.action()
-            if request == "snapshot":
+            if request == "snapshot" and self.ranks.count > 1:
+                self._asked = request  # all have to take part
+            elif request == "snapshot":
                 self.snapshot()
             elif request == "stop":
                 self._stops = True

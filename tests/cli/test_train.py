@@ -19,6 +19,7 @@ from adaption.cli.main import main
 from adaption.glog import info
 from adaption.report.training_log import read_log
 from adaption.report.training_progress import TrainingProgress
+from adaption.solver import TrainResult
 from tests.golden_logs import masked, messages
 from tests.pretended_cuda import pretended_cuda
 
@@ -270,13 +271,19 @@ def test_events_of_a_run_that_diverges_are_json(folder: Path) -> None:
             assert (event["loss"] is None) == (event["iter"] > 0)
 
 
-def test_several_gpus_are_not_reduced_to_one(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_several_gpus_get_a_process_each(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def train(solver: str, **settings: Any) -> TrainResult:
+        given.update(settings)
+        return TrainResult(1, False, None, (), None)
+
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert main(["train", "solver.prototxt", "--gpu", "0,1", "--quiet"]) == 2
-    assert "--gpu 0,1: a process trains on one GPU" in capsys.readouterr().err
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr("adaption.solver.train", train)
+    for flag, want in (("0,2", ["cuda:0", "cuda:2"]), ("all", ["cuda:0", "cuda:1", "cuda:2"])):
+        assert main(["train", "solver.prototxt", "--gpu", flag, "--quiet"]) == 0
+        assert given["devices"] == want
 
 
 class Terminal(io.StringIO):

@@ -34,8 +34,13 @@ class Heard(Listener):
         self.rates.append(rate)
 
 
-def start(case: Case, *listeners: Listener) -> Solver:
-    return Solver(f"{case.name}.solver.prototxt", original_semantics=True, listeners=listeners)
+def start(case: Case, *listeners: Listener, device: str = "cpu") -> Solver:
+    return Solver(
+        f"{case.name}.solver.prototxt",
+        original_semantics=True,
+        listeners=listeners,
+        net_options={"device": device},
+    )
 
 
 def feed(solver: Solver, case: Case, iteration: int) -> None:
@@ -51,13 +56,16 @@ def check(solver: Solver, want: Mapping[str, Any], what: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_trajectory(name: str, suite: Copy) -> None:
-    case = Case(suite("solvers") / f"{name}.prototxt")
+    check_trajectory(Case(suite("solvers") / f"{name}.prototxt"))
+
+
+def check_trajectory(case: Case, device: str = "cpu") -> None:
     heard = Heard()
-    solver = start(case, heard)
+    solver = start(case, heard, device=device)
     for blob, values in case.group("param").items():
         layer, _, index = blob.rpartition(".")
         solver.net.params[layer][int(index)].data[...] = values
-    if name == "sgd_average_loss":  # recorded in one go, so that the mean runs over iterations
+    if case.name == "sgd_average_loss":  # recorded in one go, so that the mean runs over iterations
         solver.step(10)
         check(solver, case.group("param_after.9"), "after 9")
     else:
