@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adaption.io.upgrade_file import upgrade as upgrade
     from adaption.job import measure as measure
     from adaption.job import quantize as quantize
+    from adaption.job import sparsity as sparsity
     from adaption.net import Net as Net
     from adaption.numerics import FixedPoint as FixedPoint
     from adaption.precision import convert as convert
@@ -80,6 +81,7 @@ _MODULE_OF = {
     "rescale": "adaption.precision",
     "rewrite": "adaption.precision",
     "rewrite_files": "adaption.precision",
+    "sparsity": "adaption.job",
     "test": "adaption.report.scores",
     "time": "adaption.report.timing",
     "train": "adaption.solver",

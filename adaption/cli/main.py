@@ -32,6 +32,7 @@ VERBS = (
     "quantize",
     "rescale",
     "rewrite",
+    "sparsity",
     "test",
     "time",
     "train",

@@ -4,5 +4,6 @@ report out), and its parts that need data.
 
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
+from adaption.job.sparsity import Sparsity, sparsity
 
-__all__ = ["QuantizeResult", "measure", "merge_measurements", "quantize"]
+__all__ = ["QuantizeResult", "Sparsity", "measure", "merge_measurements", "quantize", "sparsity"]

@@ -1,12 +1,62 @@
-"""Weights for a whole net, or an error that says which layers stay without."""
+"""What jobs over files begin with: the net, its weights, and what it is fed with."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+
+from adaption.data import Transform
 from adaption.errors import WeightsError
-from adaption.io.caffemodel import Weights
+from adaption.io.caffemodel import Weights, read_weights
+from adaption.io.netfile import NetFile, read_net
+from adaption.job.feed import BatchSize, Feed, feed_from_data, feed_from_layers
+from adaption.job.part import Part
+from adaption.layers.base import unknown_layers
 from adaption.net import Net
 
-__all__ = ["load_all"]
+__all__ = ["Opened", "load_all", "open_net"]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A net that holds its weights, and its feed."""
+
+    file: NetFile
+    weights: Weights
+    feed: Feed
+    net: Net
+    part: Part
+
+
+def open_net(
+    net: PathLike,
+    weights: PathLike,
+    data: PathLike | None,
+    part: Part,
+    size: BatchSize,
+    *,
+    transform: Transform | None = None,
+    root: PathLike | None = None,
+) -> Opened:
+    """Open a net, its weights and its data; without `data` the net's own data layer is read.
+
+    Raises: AdaptionError on anything that does not fit together.
+    """
+    file = read_net(net)
+    trained = read_weights(weights)
+    spec = part.of(file)
+    unknown = unknown_layers(spec.layers)
+    if unknown is not None:
+        raise unknown.at(file=spec.file)
+    if data is None:
+        feed = feed_from_layers(spec, transform, size)
+    else:
+        feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
+    made = Net(feed.spec, seed=size.seed)
+    load_all(made, trained)
+    return Opened(file, trained, feed, made, part)
 
 
 def load_all(net: Net, trained: Weights) -> None:

@@ -13,12 +13,9 @@ from typing import Any
 from adaption.data import Transform
 from adaption.errors import DataError, UsageError
 from adaption.graph import NetState
-from adaption.io.caffemodel import read_weights
-from adaption.io.netfile import read_net
-from adaption.job.feed import BatchSize, Feed, feed_from_data, feed_from_layers
-from adaption.job.load import load_all
+from adaption.job.feed import BatchSize, Feed
+from adaption.job.load import open_net
 from adaption.job.part import Part
-from adaption.layers.base import unknown_layers
 from adaption.net import Net
 from adaption.precision.measure import Measurement, differences, measure_net, measure_weights
 from adaption.report import track
@@ -83,20 +80,10 @@ def measure(
     begun = Measurement.load(out) if resume and out is not None and Path(out).exists() else None
     if begun is not None:
         batch_size = begun.batch_size
-    net_file = read_net(net)
-    trained = read_weights(weights)  # type: ignore[arg-type]
-    state = NetState("TEST", level, tuple(stages))
-    spec = Part(state, dialect, end, python_modules).of(net_file)
-    unknown = unknown_layers(spec.layers)
-    if unknown is not None:
-        raise unknown.at(file=spec.file)
+    part = Part(NetState("TEST", level, tuple(stages)), dialect, end, python_modules)
     size = BatchSize(batch_size, limit, seed, skip)
-    if data is None:
-        feed = feed_from_layers(spec, transform, size)
-    else:
-        feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
-    running = Net(feed.spec, seed=seed)
-    load_all(running, trained)
+    opened = open_net(net, weights, data, part, size, transform=transform, root=root)  # type: ignore[arg-type]
+    running, feed = opened.net, opened.feed
     wanted = _new(running, feed, size, kinds)
     if begun is None:
         begun = wanted
