@@ -31,6 +31,7 @@ from adaption.layers.base import unknown_layers
 from adaption.net import Net
 from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
 from adaption.precision.measure import Measurement, activation_observer, measure_weights
+from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
 from adaption.precision.word_lengths import Bits, WordLengths
@@ -335,6 +336,7 @@ def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurem
     if not any(p.kind == "bias" for p in proposal.choices):
         notes.append("Biases stay in float, as ADaPTION's round_bias: false.")
     notes += [f"{note}." if not note.endswith(".") else note for note in net_file.upgrades]
+    notes += preprocessing_notes(measured.preprocessing, net_file)
     notes += feed.batches.notes + feed.batches.source.notes
     skipped = feed.batches.source.skipped
     if skipped:

@@ -19,6 +19,7 @@ from adaption.numerics import FixedPoint
 from adaption.precision.convert import convert
 from adaption.precision.fold import Folding, fold_batch_norm
 from adaption.precision.original_style import original_style
+from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal
 from adaption.precision.rewrite import file_sites, matches, rewrite, uniform_plan
 
@@ -111,6 +112,8 @@ def rewrite_files(
             low = rewrite(one)
         results.append((low, file))
     if chosen is not None:
+        for one, _ in nets:
+            made.notes += preprocessing_notes(chosen.preprocessing, one)
         for point, fmt in chosen.plan.items():
             if not matches(point.layer, left):
                 made.layers.setdefault(point.layer, {})[point.kind] = str(fmt)
