@@ -196,12 +196,13 @@ def _layer(
         made["weights"]["after"] = rounded.zero_share
     for key, layer in (("result", result), ("activation", activation)):
         made[key] = _pair(before.tops[layer], None if after is None else after.tops[layer])
-    reads = [before.inputs[name], None if after is None else after.inputs[name]]
-    made["input"] = _pair(*reads)
-    for when, count in zip(("before", "after"), reads, strict=True):
+    reads = before.inputs[name]
+    reads_after = None if after is None else after.inputs[name]
+    made["input"] = _pair(reads, reads_after)
+    for when, count in (("before", reads), ("after", reads_after)):
         made[f"skippable_macs_{when}"] = None if count is None else round(macs * count.zero_share)
         made[f"map_words_{when}"] = None if count is None else count.words // before.samples
-    made["map_words_dense"] = before.inputs[name].dense // before.samples
+    made["map_words_dense"] = reads.dense // before.samples
     return made
 
 

@@ -25,7 +25,7 @@ _COMPARED = ("scale", "mean_value", "mean_file")
 def net_preprocessing(net: NetFile) -> dict[str, Mapping[str, Any]]:
     """Preprocessing of a net's data layers in phase TEST, by name of the layer, as far as known."""
     spec = build_spec(net.message, NetState("TEST"), file=net.file, lines=net.lines)
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for item in spec.layers:
         if item.type in _TYPES:
             try:
