@@ -109,7 +109,7 @@ def _train_val(name: str, recipe: Recipe) -> caffe_pb2.NetParameter:
 
 def _data(recipe: Recipe, phase: str, part: str, batch: int) -> str:
     is_cropped = recipe.shape[1] > 200
-    mirror = "mirror: true" if phase == "TRAIN" and recipe.shape[0] == 3 else ""
+    mirror = "mirror: true" if phase == "TRAIN" and recipe.mirror else ""
     crop = f"crop_size: {recipe.shape[1]}" if is_cropped else ""
     part = part if is_cropped or part == "train" else "test"
     return (

@@ -20,10 +20,14 @@ class Body:
     """Layers between the blob `data` and the class scores.
 
     train: with fillers, `param` specs, dropout and auxiliary losses.
+    bias_decay: decay_mult of biases; Caffe's small examples leave it at 1, its large nets write 0.
     """
 
-    def __init__(self, train: bool, filler: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, train: bool, filler: dict[str, Any] | None = None, *, bias_decay: int = 0
+    ) -> None:
         self.train = train
+        self.bias_decay = bias_decay
         self.filler = filler or XAVIER
         self.net = NetSpec()
         self.net["data"] = self.top = layers.Input()
@@ -74,7 +78,7 @@ class Body:
             settings["weight_filler"] = filler or self.filler
             settings["param"] = [{"lr_mult": 1, "decay_mult": 1}]
             if bias is not None:
-                settings["param"].append({"lr_mult": 2, "decay_mult": 0})
+                settings["param"].append({"lr_mult": 2, "decay_mult": self.bias_decay})
                 settings["bias_filler"] = {"type": "constant", **({"value": bias} if bias else {})}
         return self.add(name, kind, *([] if bottom is None else [bottom]), **settings)
 

@@ -8,7 +8,7 @@ __all__ = ["BODIES"]
 
 
 def lenet(train: bool) -> Body:
-    b = Body(train)
+    b = Body(train, bias_decay=1)
     b.conv("conv1", 20, 5)
     b.pool("pool1", 2, 2)
     b.conv("conv2", 50, 5)
@@ -20,7 +20,7 @@ def lenet(train: bool) -> Body:
 
 
 def cifar10_quick(train: bool) -> Body:
-    b = Body(train, gaussian(0.01))
+    b = Body(train, gaussian(0.01), bias_decay=1)
     b.conv("conv1", 32, 5, pad=2, filler=gaussian(0.0001))
     b.pool("pool1", 3, 2)
     b.relu("relu1")

@@ -29,6 +29,7 @@ class Recipe:
     low: Mapping[str, Formats]  # by what the files' names end in: "lp" for net_lp.prototxt
     source: str = "data/ilsvrc12_{}_lmdb"
     top5: bool = True
+    mirror: bool = True  # training images
     losses: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})  # prefix -> weight
 
 
@@ -79,6 +80,7 @@ RECIPES = {
         {"lp": Formats("2.2", "2.2")},  # as ADaPTION's MNIST example has it
         source="data/mnist_{}_lmdb",
         top5=False,
+        mirror=False,
     ),
     "cifar10_quick": Recipe(
         "CIFAR10_quick",
@@ -86,11 +88,12 @@ RECIPES = {
         (100, 100),
         _CIFAR_MEAN,
         {
-            "test_iter": 100, "test_interval": 500, "base_lr": 0.001, "lr_policy": "fixed",
-            "momentum": 0.9, "weight_decay": 0.004, "display": 100, "max_iter": 4000,
-            "snapshot": 4000,
+            "test_iter": 100, "test_interval": 500, "base_lr": 0.001, "lr_policy": "multistep",
+            "gamma": 0.1, "stepvalue": (4000,), "momentum": 0.9, "weight_decay": 0.004,
+            "display": 100, "max_iter": 5000, "snapshot": 1000,
         },
         {"lp": Formats("2.14", "10.6")},
+        mirror=False,
         **_CIFAR,
     ),
     "cifar10_full": Recipe(

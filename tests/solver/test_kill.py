@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import signal
@@ -18,47 +19,51 @@ from tests.golden_cases import CHECKOUT
 from tests.solver.runs import write_run
 
 KILLS = 20
-LAST = 1500  # iterations
+EVERY = 5  # iterations from snapshot to snapshot
+LAST = 400  # iterations
 
 
 def trainer(folder: Path, snapshot: Path | None) -> subprocess.Popen[bytes]:
     code = (
-        "import sys; from adaption.solver import train;"
+        "import sys; from pathlib import Path; from adaption.solver import train;"
+        " Path('started').touch();"
         " train('solver.prototxt', snapshot=sys.argv[1] if len(sys.argv) > 1 else None)"
     )
     command = [sys.executable, "-c", code, *([snapshot.name] if snapshot else [])]
-    return subprocess.Popen(command, cwd=folder, env={"PYTHONPATH": str(CHECKOUT)})
+    return subprocess.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(CHECKOUT)})
+
+
+def count(state: Path | None) -> int:
+    """Iterations done in a state; 0 without one."""
+    return 0 if state is None else int(re.findall(r"\d+", state.name)[0])
 
 
 def newest(folder: Path) -> Path | None:
     states = folder.glob("run_iter_*.solverstate")
-    return max(states, key=lambda p: int(re.findall(r"\d+", p.name)[0]), default=None)
+    return max(states, key=count, default=None)
 
 
 @pytest.mark.slow
 def test_killed_twenty_times(tmp_path: Path) -> None:
     """With dropout, shuffled data and stochastic rounding, bit for bit."""
-    settings = f"max_iter: {LAST} snapshot: 10 test_interval: 200 display: 500"
+    settings = f"max_iter: {LAST} snapshot: {EVERY} test_interval: 100 display: 500"
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
         write_run(folder, rounding="STOCHASTIC", solver=settings)
-    process, began = trainer(whole, None), time.monotonic()
-    while not (whole / "run_iter_10.solverstate").exists():  # python and torch take their time
-        assert process.poll() is None
-        time.sleep(0.05)
-    start, trains = time.monotonic() - began, time.monotonic()
-    assert process.wait() == 0
-    length = time.monotonic() - trains
+    assert trainer(whole, None).wait() == 0
     rng = random.Random(0)
     for kill in range(KILLS):
+        # Up to four of eighty snapshots further, and a moment at random within an iteration.
+        goal = count(newest(killed)) + EVERY * rng.randrange(4)
         process = trainer(killed, newest(killed))
-        try:
-            # Twenty of these add up to less than the whole run.
-            process.wait(timeout=start + rng.uniform(0, length / KILLS))
-        except subprocess.TimeoutExpired:
-            process.kill()
+        while count(newest(killed)) < goal or not (killed / "started").exists():
+            assert process.poll() is None, f"over after {kill} kills"
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.1))
+        process.kill()
         assert process.wait() == -signal.SIGKILL, f"over after {kill} kills"
+        (killed / "started").unlink()
     assert newest(killed), "no run came as far as its first snapshot"
     assert trainer(killed, newest(killed)).wait() == 0
     ends = [read_weights(folder / f"run_iter_{LAST}.caffemodel") for folder in (whole, killed)]
