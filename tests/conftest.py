@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        default="cpu",
+        help="where the tests of layers compute: cpu, cuda:0, or pretended (tests/pretended_cuda)",
+    )
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with golden vectors and published models: $ADAPTION_SHARED or ../shared."""

@@ -54,7 +54,7 @@ class SegAccuracy(Layer):
 
     def load_state(self, runtime: Runtime, state: Mapping[str, Any]) -> None:
         seen = tensors_from_state("seen", state)
-        runtime.state["seen"] = seen[0] if seen else None
+        runtime.state["seen"] = seen[0].to(runtime.device) if seen else None
 
     def _count(self, x: Tensor, label: Tensor) -> Tensor:
         """Pixels by label (row) and predicted class (column)."""

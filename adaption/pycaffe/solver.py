@@ -48,7 +48,10 @@ class Solver:
             definition,
             original_semantics=settings.original_semantics,
             seed=seed,
-            net_options={"python_modules": tuple(settings.python_modules)},
+            net_options={
+                "python_modules": tuple(settings.python_modules),
+                "device": settings.device,
+            },
             listeners=[CaffeLog(glog.info, estimate=definition.message.estimate)],
         )
         self.net = Net.around(self._solver.net)

@@ -16,6 +16,8 @@ from adaption.layers.base import Layer, build_layer
 from adaption.net import Net
 from adaption.proto import caffe_pb2
 
+DEVICE = "cpu"  # of the layers that `forward` runs; see conftest.py
+
 
 def layer_of(
     snippet: str, bottoms: int = 1, tops: int = 1, phase: str = "TEST", dialect: str = ""
@@ -50,11 +52,13 @@ def forward(snippet: str, *bottoms: Any, tops: int = 1) -> Any:
 
     Shapes are inferred first, as in a net, and must be those of the result.
     """
-    arrays = [torch.as_tensor(np.asarray(b, np.float32)) for b in bottoms]
+    arrays = [torch.as_tensor(np.asarray(b, np.float32)).to(DEVICE) for b in bottoms]
     layer = layer_of(snippet, len(arrays), tops)
     shapes = layer.top_shapes(*(tuple(a.shape) for a in arrays))
     made = layer.forward(*arrays)
-    found = [t.numpy() for t in (made if isinstance(made, tuple) else (made,))]
+    results = made if isinstance(made, tuple) else (made,)
+    assert {t.device for t in results} == {a.device for a in arrays}
+    found = [t.cpu().numpy() for t in results]
     assert [f.shape for f in found] == [tuple(s) for s in shapes]
     return found[0] if tops == 1 else found
 

@@ -62,7 +62,7 @@ def test_all_that_come_through(shared: bool, background: int, threshold: float, 
         f" nms_param {{ nms_threshold: {threshold} top_k: {top_k} }}"
     )
     net = net_of(snippet(param), dict(zip(("loc", "conf", "prior"), bottoms, strict=True)))
-    found = net.forward()["y"][0, 0].numpy()
+    found = net.forward()["y"][0, 0].cpu().numpy()
     want = by_hand(bottoms, shared, background, threshold, top_k)
     np.testing.assert_allclose(found, np.array(want), rtol=1e-6, atol=1e-6)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,3 +58,17 @@ def test_goldens_on_the_device(case: Case) -> None:
 def test_rounding_on_the_device(case: Case) -> None:
     with pretended_cuda():
         check(case, device="cuda:0", exact=True)
+
+
+@pytest.mark.slow
+def test_all_tests_of_layers_on_the_device() -> None:
+    """Settings and types beyond the rows, too."""
+    folder = Path(__file__).parent
+    # Rows and their gradients have tests of their own above; ONNX is lowered on the CPU.
+    without = ["test_device.py", "test_gradcheck.py", "test_lowering.py", "test_goldens.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "--device=pretended", "-p", "no:cacheprovider"]
+    command += [f"--ignore={folder / name}" for name in without]
+    ran = subprocess.run(
+        [*command, str(folder)], capture_output=True, text=True, cwd=folder.parents[1]
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]

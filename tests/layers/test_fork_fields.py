@@ -17,7 +17,7 @@ def pooled(fields: str) -> np.ndarray:
     text = (
         f'layer {{ name: "L" type: "Pooling" bottom: "x" top: "y" pooling_param {{ {fields} }} }}'
     )
-    return net_of(text, {"x": X}).forward()["y"].numpy()
+    return net_of(text, {"x": X}).forward()["y"].cpu().numpy()
 
 
 def test_each_side_padded_on_its_own() -> None:
@@ -28,8 +28,8 @@ def test_each_side_padded_on_its_own() -> None:
         f" convolution_param {{ {fields} {filler} }} }}",
         {"x": X},
     )
-    found = net.forward()["y"]
-    weight, bias = (b.tensor for b in net.params["L"])
+    found = net.forward()["y"].cpu()
+    weight, bias = (b.tensor.cpu() for b in net.params["L"])
     want = F.conv2d(F.pad(torch.from_numpy(X), (0, 1, 2, 1)), weight, bias, stride=2)
     assert found.shape == (2, 4, 4, 3)
     torch.testing.assert_close(found, want)
@@ -76,8 +76,8 @@ def test_relu6_flag() -> None:
 def test_dropout_that_scales_down_in_test() -> None:
     fields = "dropout_param { dropout_ratio: 0.25 scale_train: false }"
     text = f'layer {{ name: "L" type: "Dropout" bottom: "x" top: "y" {fields} }}'
-    np.testing.assert_array_equal(net_of(text, {"x": X}).forward()["y"].numpy(), X * 0.75)
-    kept = net_of(text, {"x": X}, phase="TRAIN").forward()["y"].numpy()
+    np.testing.assert_array_equal(net_of(text, {"x": X}).forward()["y"].cpu().numpy(), X * 0.75)
+    kept = net_of(text, {"x": X}, phase="TRAIN").forward()["y"].cpu().numpy()
     assert set(np.unique(kept != 0)) == {False, True}
     np.testing.assert_array_equal(kept[kept != 0], X[kept != 0])
 

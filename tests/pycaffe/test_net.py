@@ -335,6 +335,21 @@ def test_no_gpu(call: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
+def solver_of(folder: Path) -> Path:
+    """A solver of a small net, in files of `folder`."""
+    net, solver = folder / "train.prototxt", folder / "solver.prototxt"
+    more = "inner_product_param { num_output: 1 }"
+    net.write_text(
+        'layer { name: "x" type: "DummyData" top: "x" top: "y"'
+        " dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 1 }"
+        " data_filler { value: 1 } } }\n"
+        + layer("InnerProduct", "ip", "x", more=more)
+        + euclidean("loss", "ip y")
+    )
+    solver.write_text(f'net: "{net}" base_lr: 0.1 lr_policy: "fixed" max_iter: 2 random_seed: 1')
+    return solver
+
+
 def test_modes(tmp_path: Path) -> None:
     file = tmp_path / "net.prototxt"
     file.write_text(data(2) + layer("ReLU", "y", "data"))
@@ -345,6 +360,9 @@ def test_modes(tmp_path: Path) -> None:
         net = caffe.Net(file, caffe.TEST)
         assert net.blobs["y"].device == CUDA
         assert net.forward(data=np.array([-1, 2]))["y"].tolist() == [0, 2]
+        solver = caffe.SGDSolver(solver_of(tmp_path))
+        solver.step(2)
+        assert {blob.device for blob in solver.net.params["ip"]} == {CUDA}
         caffe.set_mode_cpu()
         assert caffe.Net(file, caffe.TEST).blobs["y"].device.type == "cpu"
 
