@@ -17,6 +17,7 @@ import torch
 from adaption.io import prototxt
 from adaption.io.netfile import from_document, read_net
 from adaption.net import Net
+from adaption.proto import caffe_pb2
 from adaption.report.inspect import inspect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,8 @@ NETS = sorted(
     if path.parent.name != "lenet_digits"
 )
 SMALL = ("lenet", "cifar10_quick", "cifar10_full", "cifar10_resnet20")
+SOLVERS = sorted(ROOT.glob("models/*/*solver.prototxt"))
+SOLVER_NAMES = [path.relative_to(ROOT / "models").as_posix() for path in SOLVERS]
 FASTER = ROOT / "models/faster_rcnn_vgg16"
 
 
@@ -91,6 +94,14 @@ def _formats(path: Path) -> dict[str, str]:
     return {
         m.name: str(m.lpfp_param) for m in read_net(path).message.layer if m.HasField("lpfp_param")
     }
+
+
+@pytest.mark.parametrize("path", SOLVERS, ids=SOLVER_NAMES)
+def test_solvers_read_and_name_their_nets(path: Path) -> None:
+    solver, notices = prototxt.read(path).message(caffe_pb2.SolverParameter)
+    assert not notices
+    assert (ROOT / solver.net).parent == path.parent and (ROOT / solver.net).exists()
+    assert solver.base_lr > 0 and solver.lr_policy
 
 
 def test_tables_of_the_original() -> None:

@@ -9,12 +9,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from adaption.errors import ShapeError
 from adaption.layers.base import Shape
 
-__all__ = ["base_anchors", "cells_first", "check_bottoms", "move", "place", "sides"]
+__all__ = [
+    "base_anchors",
+    "cells_first",
+    "check_bottoms",
+    "draw",
+    "move",
+    "moves",
+    "place",
+    "sides",
+]
 
 Array = NDArray[np.float32]
 
@@ -58,6 +68,28 @@ def move(boxes: Array, deltas: Array, height: float, width: float) -> Array:
     last = np.array([width - 1, height - 1] * 2, np.float32)
     cut: Array = np.maximum(np.minimum(made, last), 0)
     return cut
+
+
+def moves(boxes: Array, true: Array) -> Array:
+    """What `move` is to be given for each box to become its true box, (n, 4).
+
+    Source: lib/fast_rcnn/bbox_transform.py.
+    """
+    side, true_side = sides(boxes), sides(true)
+    middle = boxes[:, :2] + 0.5 * side
+    shift = (true[:, :2] + 0.5 * true_side - middle) / side
+    made: Array = np.concatenate([shift, np.log(true_side / side)], 1).astype(np.float32)
+    return made
+
+
+def draw(
+    items: NDArray[np.intp], count: int, generator: torch.Generator | None
+) -> NDArray[np.intp]:
+    """At most so many of the items, each as likely as any other."""
+    if len(items) <= count:
+        return items
+    order: NDArray[np.intp] = torch.randperm(len(items), generator=generator).numpy()
+    return np.asarray(items[order[:count]])
 
 
 def sides(boxes: Array) -> Array:

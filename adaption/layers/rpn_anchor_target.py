@@ -20,7 +20,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
 from adaption.graph import LayerSpec
-from adaption.layers.anchors import base_anchors, place, sides
+from adaption.layers.anchors import base_anchors, draw, moves, place
 from adaption.layers.base import Layer, Runtime, Shape
 from adaption.layers.boxes import pixel_overlap, to_array
 from adaption.layers.python_registry import parse_param_str, replaces
@@ -97,7 +97,7 @@ class RpnAnchorTarget(Layer):
             own = _labels(overlaps, settings)
             _subsample(own, settings, runtime.generator)
             labels[inside] = own
-            targets[inside] = _deltas(anchors[inside], true[overlaps.argmax(1), :4])
+            targets[inside] = moves(anchors[inside], true[overlaps.argmax(1), :4])
             inner[labels == 1] = 1
             outer[labels >= 0] = 1 / max(1, (labels >= 0).sum())
         count = len(base)
@@ -127,21 +127,9 @@ def _labels(overlaps: Array, settings: dict[str, Any]) -> Array:
 def _subsample(labels: Array, settings: dict[str, Any], generator: torch.Generator | None) -> None:
     """Drop labels at random until at most so many are left, objects and background."""
     total = int(settings["RPN_BATCHSIZE"])
-    _drop(labels, 1, int(settings["RPN_FG_FRACTION"] * total), generator)
-    _drop(labels, 0, total - int((labels == 1).sum()), generator)
-
-
-def _drop(labels: Array, label: int, keep: int, generator: torch.Generator | None) -> None:
-    have = np.flatnonzero(labels == label)
-    if len(have) > keep:
-        order = torch.randperm(len(have), generator=generator).numpy()
-        labels[have[order[keep:]]] = -1
-
-
-def _deltas(boxes: Array, true: Array) -> Array:
-    """What moves each box to its true box. Source: lib/fast_rcnn/bbox_transform.py."""
-    side, true_side = sides(boxes), sides(true)
-    middle = boxes[:, :2] + 0.5 * side
-    shift = (true[:, :2] + 0.5 * true_side - middle) / side
-    made: Array = np.concatenate([shift, np.log(true_side / side)], 1).astype(np.float32)
-    return made
+    left = int(settings["RPN_FG_FRACTION"] * total)
+    for label in (1, 0):
+        have = np.flatnonzero(labels == label)
+        labels[have] = -1
+        labels[draw(have, left, generator)] = label
+        left = total - int((labels == 1).sum())
