@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from adaption.export.model import Model
+from adaption.export.onnx_file import same_bits
 from adaption.export.onnx_graph import Array
 from adaption.export.probe import edge_values
 from adaption.export.reference import LayerRun, run_layers
@@ -122,7 +123,7 @@ class Comparison:
             elif master is not None and isinstance(fmt, FixedPoint) and fmt.is_random:
                 if not _is_draw(theirs, master, fmt):
                     self._problem(layer, f"constant {name!r} is not its blob, rounded to {fmt}")
-            elif theirs.tobytes() != ours.tobytes():
+            elif not same_bits(theirs, ours):
                 self._problem(layer, _difference(name, theirs, ours, fmt))
         for values in self.fresh.layers:
             formats = [blobs[p][1] for p in values.parameters]

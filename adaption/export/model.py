@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from adaption._version import __version__
 from adaption.errors import AdaptionError, UsageError
 from adaption.export.lowered import LayerValues, Lowered, format_dict
+from adaption.export.onnx_file import same_bits
 from adaption.export.onnx_graph import Array, OnnxGraph
 from adaption.export.selection import Selection
 from adaption.export.style_table import STYLES
@@ -180,7 +181,7 @@ def _difference(a: OnnxGraph, b: OnnxGraph) -> str:
 def _same(a: Array, b: Array) -> bool:
     if a.ctypes.data == b.ctypes.data and a.size:  # both show the net's own memory
         return a.shape == b.shape
-    return a.shape == b.shape and a.tobytes() == b.tobytes()
+    return a.shape == b.shape and same_bits(a, b)
 
 
 def _dims(shapes: Mapping[str, Shape], others: Mapping[str, Shape], size: int) -> dict[str, Dims]:

@@ -6,7 +6,9 @@ message with the constants streamed behind it; what reads it sees one ordinary m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from math import prod
 from typing import IO
 
 import numpy as np
@@ -15,13 +17,16 @@ from onnx import ModelProto, TensorProto, helper
 
 from adaption.errors import UsageError
 from adaption.export.onnx_graph import Array
+from adaption.io.wire import LENGTH, encode_tag, encode_varint, map_file, walk
 
-__all__ = ["check_model", "write_model"]
+__all__ = ["check_model", "is_held", "read_model", "same_bits", "write_model"]
 
 MOST_BYTES = 2**31 - 1  # protobuf's limit for one message
 SMALL = 1 << 12  # bytes of constants that shapes are inferred from
 
-GRAPH, INITIALIZER, RAW_DATA = 0x3A, 0x2A, 0x4A  # keys: fields 7, 5 and 9 of onnx.proto, bytes
+GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9  # fields of onnx.proto
+HELD = "held in memory"  # location of constants that `read_model` gives beside the model
+PIECE = 1 << 24  # bytes compared at once
 
 
 def check_model(model: ModelProto, constants: Mapping[str, Array]) -> None:
@@ -51,7 +56,11 @@ def write_model(model: ModelProto, constants: Mapping[str, Array], out: IO[bytes
     graph = model.graph.SerializeToString(deterministic=True)
     tensors = [_framed(name, array) for name, array in constants.items()]
     length = len(graph) + sum(len(frame) + a.nbytes for frame, a in tensors)
-    opening = head.SerializeToString(deterministic=True) + bytes([GRAPH]) + _varint(length)
+    opening = (
+        head.SerializeToString(deterministic=True)
+        + encode_tag(GRAPH, LENGTH)
+        + encode_varint(length)
+    )
     size = len(opening) + length
     if size > MOST_BYTES:
         raise UsageError(
@@ -72,14 +81,57 @@ def _framed(name: str, array: Array) -> tuple[bytes, Array]:
     tensor = TensorProto(
         name=name, dims=array.shape, data_type=helper.np_dtype_to_tensor_dtype(array.dtype)
     )
-    head = tensor.SerializeToString(deterministic=True) + bytes([RAW_DATA]) + _varint(array.nbytes)
-    return bytes([INITIALIZER]) + _varint(len(head) + array.nbytes) + head, array
+    head = tensor.SerializeToString(deterministic=True)
+    head += encode_tag(RAW_DATA, LENGTH) + encode_varint(array.nbytes)
+    length = encode_varint(len(head) + array.nbytes)
+    return encode_tag(INITIALIZER, LENGTH) + length + head, array
 
 
-def _varint(value: int) -> bytes:
-    made = bytearray()
-    while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
-        value >>= 7
-    made.append(value)
-    return bytes(made)
+def read_model(path: str | os.PathLike[str]) -> tuple[ModelProto, dict[str, Array]]:
+    """A model, and its large constants as arrays that show the mapped file.
+
+    In the model they stand as external data, see `is_held`.
+
+    Raises: FileFormatError when the file is missing, empty or no message.
+    """
+    mapped = map_file(path)
+    model, held = ModelProto(), {}
+    for field in walk(mapped):
+        if (field.number, field.wire) != (GRAPH, LENGTH):
+            model.MergeFromString(mapped[field.at : field.end])
+            continue
+        for part in walk(mapped, field.start, field.end):
+            if (part.number, part.wire) != (INITIALIZER, LENGTH) or part.end - part.start <= SMALL:
+                model.graph.MergeFromString(mapped[part.at : part.end])
+                continue
+            tensor = TensorProto()
+            values = None
+            for item in walk(mapped, part.start, part.end):
+                if (item.number, item.wire) == (RAW_DATA, LENGTH):
+                    values = item
+                else:
+                    tensor.MergeFromString(mapped[item.at : item.end])
+            if values is None or tensor.data_location == TensorProto.EXTERNAL:
+                model.graph.MergeFromString(mapped[part.at : part.end])
+                continue
+            dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).newbyteorder("<")
+            count = prod(tensor.dims)
+            flat = np.frombuffer(mapped, dtype, count, values.start)
+            held[tensor.name] = flat.reshape(tuple(tensor.dims))
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value=HELD)
+            model.graph.initializer.append(tensor)
+    return model, held
+
+
+def is_held(tensor: TensorProto) -> bool:
+    """Whether `read_model` gave the values of this initializer as an array."""
+    return any(e.key == "location" and e.value == HELD for e in tensor.external_data)
+
+
+def same_bits(a: Array, b: Array) -> bool:
+    """Whether two arrays of one type hold the same bytes; neither is copied."""
+    x, y = (np.ascontiguousarray(z).reshape(-1).view(np.uint8) for z in (a, b))
+    return x.size == y.size and all(
+        np.array_equal(x[i : i + PIECE], y[i : i + PIECE]) for i in range(0, x.size, PIECE)
+    )

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,15 @@ from onnx import TensorProto, helper, numpy_helper
 from adaption.errors import FileFormatError
 from adaption.export.images import without_images
 from adaption.export.lowered import Scale
+from adaption.export.onnx_file import is_held, read_model
 from adaption.export.onnx_graph import Array
 from adaption.io.kinds import kind_of, wrong_kind
+from adaption.io.wire import WireError
 from adaption.numerics import FixedPoint
 
 __all__ = ["FROM_FILE", "FileLayer", "ModelFile", "Session", "SessionError"]
+
+LARGE = 64 << 20  # bytes of constants
 
 FROM_FILE = "file:"  # prefix of what a layer of the file computed, in a cut model
 
@@ -57,7 +62,7 @@ class ModelFile:
         if kind not in ("binary protobuf", "binary"):
             raise wrong_kind(path, kind, "an ONNX model")
         try:
-            self.proto = onnx.load(path)
+            self.proto, self._held = read_model(path)
             without_images(self.proto)
             self.size_bytes = self.path.stat().st_size
             props = {p.key: p.value for p in self.proto.metadata_props}
@@ -66,7 +71,7 @@ class ModelFile:
             formats = json.loads(props.get("adaption.input_formats", "{}"))
             self.input_formats = {name: _format(entry) for name, entry in formats.items()}
             self.layers = [FileLayer(entry) for entry in layers]
-        except DecodeError:
+        except (DecodeError, WireError):
             raise wrong_kind(path, kind, "an ONNX model") from None
         except (KeyError, TypeError, ValueError):
             raise FileFormatError(
@@ -92,6 +97,8 @@ class ModelFile:
 
     def constant(self, name: str) -> Array | None:
         """Values of a constant, None when the file has none of that name."""
+        if name in self._held:
+            return self._held[name]
         tensor = self.constants.get(name)
         return None if tensor is None else np.asarray(numpy_helper.to_array(tensor))
 
@@ -102,14 +109,14 @@ class ModelFile:
 
     def plain(self) -> Session:
         """The file as it is."""
-        return Session(_copy(self.proto), self.outputs)
+        return Session(_copy(self.proto), self.outputs, self._held)
 
     def whole(self) -> Session:
         """The file with every layer's tops as outputs, too."""
         names = self.values()
         model = _copy(self.proto)
         _add_outputs(model, [n for n in names if n not in self.outputs], self.types)
-        return Session(model, names)
+        return Session(model, names, self._held)
 
     def cut(self, values: Sequence[str]) -> Session:
         """The file cut apart behind `values`.
@@ -127,7 +134,7 @@ class ModelFile:
         model.graph.input.extend(_info(n) for n in values if n in read)
         outputs = [FROM_FILE + n for n in values]
         _add_outputs(model, outputs)
-        return Session(model, outputs)
+        return Session(model, outputs, self._held)
 
     def activation_point(self, before: str, top: str) -> Session:
         """The operators between a value and its rounded form, from an input "x" to `top`."""
@@ -152,23 +159,35 @@ class ModelFile:
             opset_imports=self.proto.opset_import,
             ir_version=self.proto.ir_version,
         )
-        return Session(model, [top])
+        return Session(model, [top], self._held)
 
 
 class Session:
     """A model loaded into onnxruntime, on the CPU, with as many threads as torch uses.
 
-    The model given is used up: it is empty afterwards.
+    The model given is used up: it is empty afterwards. `held` are constants that it lacks.
     """
 
-    def __init__(self, model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        outputs: Sequence[str],
+        held: Mapping[str, Array] = MappingProxyType({}),
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = torch.get_num_threads()
         self._outputs = list(outputs)
+        names = [t.name for t in model.graph.initializer if is_held(t)]
+        self._held = [onnxruntime.OrtValue.ortvalue_from_numpy(held[name]) for name in names]
+        if sum(held[name].nbytes for name in names) > LARGE:
+            # Packed copies of all weights would double what the session holds.
+            options.add_session_config_entry("session.disable_prepacking", "1")
         try:
+            if names:
+                options.add_external_initializers(names, self._held)
             content = model.SerializeToString()
             model.Clear()  # onnxruntime makes a copy of its own while it loads
             self._session = onnxruntime.InferenceSession(
