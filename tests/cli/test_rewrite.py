@@ -65,6 +65,36 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(points == {"weight": "Q2.6"} for points in made["layers"].values())
 
 
+def test_original_style_with_its_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names, file name and weights by order; both nets give the same scores at 16 bits."""
+    weights = tmp_path / "HP_LeNetDigits_v2.caffemodel"
+    arguments = ["rewrite", str(DEPLOY), "-o", str(tmp_path), "--style", "original"]
+    arguments += ["--weight", "Q3.13", "--activation", "Q9.7"]
+    arguments += ["--weights", str(WEIGHTS), "--weights-out", str(weights), "--json"]
+    assert main(arguments) == 0
+    made = tmp_path / "LP_LeNetDigits_16_bit_deploy.prototxt"
+    assert json.loads(capsys.readouterr().out)["files"] == [str(made), str(weights)]
+    low, full = Net(made, weights), Net(DEPLOY, WEIGHTS)
+    assert [n.spec.name for n in low.nodes][1:4] == ["conv_lp_1", "act_lp_2", "relu_3"]
+    image = np.random.default_rng(0).random((1, 1, 8, 8)).astype(np.float32)
+    for net in (low, full):
+        net.forward({"data": image})
+    # 16 bits: the results of each layer are off by 2^-8 at most before the softmax
+    np.testing.assert_allclose(low.blobs["prob"].data, full.blobs["prob"].data, atol=0.02)
+
+
+def test_original_style_of_branches_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    squeezenet = DEPLOY.parents[1] / "squeezenet/deploy.prototxt"
+    flags = ["--style", "original", "--weight", "Q3.13", "--activation", "Q9.7"]
+    assert main(["rewrite", str(squeezenet), "-o", str(tmp_path), *flags]) == 2
+    assert "allowed: a chain" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
