@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from adaption.errors import AdaptionError, UsageError
-from adaption.graph import NetSpec, NetState, build_spec, insert_splits, with_inputs
+from adaption.graph import (
+    NetSpec,
+    NetState,
+    build_spec,
+    insert_splits,
+    roi_scale_notices,
+    with_inputs,
+)
 from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.kinds import kind_of
 from adaption.io.netfile import NetFile, read_net
@@ -199,6 +206,7 @@ def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
     }
     made = Inspection(spec.name, {}, list(views.values()), spec.phase)
     made.warnings = [str(n) for n in net.notices] + unknown_notices(spec)
+    made.warnings += roi_scale_notices(spec)
     made.upgrades = list(net.upgrades)
     known = [s for s in spec.layers if is_known(s.type)]
     said = [choose_class(s, spec.dialect, spec.layers)[1] for s in known]

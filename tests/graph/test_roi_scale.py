@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from adaption.graph import NetState, build_spec, wrong_roi_scales
@@ -10,6 +12,7 @@ from adaption.io.netfile import from_document
 from adaption.net import Net
 from adaption.precision.edit import edit
 from adaption.proto import caffe_pb2
+from adaption.report.inspect import inspect
 
 NET = """
 layer { name: "in" type: "Input" top: "data" top: "rois"
@@ -38,13 +41,16 @@ def test_found(scale: str, wrong: dict[str, tuple[float, float]]) -> None:
     assert wrong_roi_scales(build_spec(message, NetState())) == wrong
 
 
-def test_said_and_mended() -> None:
+def test_said_and_mended(tmp_path: Path) -> None:
     net = from_document(prototxt.parse(NET.replace("SCALE", "1.25"), "n.prototxt"))
     assert Net(net).notices == [
         'layer "roi" (ROIPooling): spatial_scale is 1.25, ten times the 0.125 that a map of stride'
         " 8 asks for, as in ADaPTION's training nets; adaption edit NET --mend-roi-scale sets it"
         " right"
     ]
+    path = tmp_path / "n.prototxt"
+    path.write_text(net.text())
+    assert inspect(path).warnings == Net(net).notices
     made = edit(net, mend_roi_scale=True)
     assert [str(change) for change in made.changes] == ["roi: spatial_scale 1.25 -> 0.125"]
     assert made.net.text() == NET.replace("SCALE", "0.125")
