@@ -54,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="round an input as it comes in, so that the first layer gets codes",
     )
     onnx.add_argument(
+        "--free-size",
+        action="store_true",
+        default=None,
+        help="take images of any height and width, where every layer allows it",
+    )
+    onnx.add_argument(
         "--embed-preprocessing",
         action="store_true",
         help="take images; channel order, mean and scale (flags below) become part of the model",
@@ -94,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         batch=args.batch,
         opset=args.opset,
         images=_images(args),
+        free_size=args.free_size,
         input_formats=dict(map(input_format_of, args.input_format)) or None,
         pixels=None if args.pixels is None else _image(args.pixels),
         original_semantics=args.original_semantics or None,

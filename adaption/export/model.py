@@ -10,6 +10,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from adaption._version import __version__
 from adaption.errors import AdaptionError, UsageError
+from adaption.export.free_size import check_free_size, enlarged, free_dims
 from adaption.export.lowered import LayerValues, Lowered, format_dict
 from adaption.export.onnx_file import same_bits
 from adaption.export.onnx_graph import Array, OnnxGraph
@@ -93,10 +94,12 @@ def build_model(
     batch: int | None,
     opset: int | None = None,
     input_formats: Mapping[str, FixedPoint] | None = None,
+    free_size: bool = False,
 ) -> Model:
     """Lower the layers of `selection`; without `opset`, for the oldest that the style can do with.
 
-    `input_formats` are of inputs that are to be rounded before the first layer.
+    `input_formats` are of inputs that are to be rounded before the first layer; with `free_size`
+    images may have any height and width.
 
     With `batch` None the layers are lowered at two batch sizes: where both give the same
     operators and constants, the model takes any.
@@ -122,8 +125,10 @@ def build_model(
     batched = [name for name, shape in own.items() if shape and shape[0] == size]
     rounded = [m.node.quantized_blobs() for m in selection.members]  # once, also at random
 
-    def lowered_at(n: int) -> Lowered:
+    def lowered_at(n: int, more: tuple[int, int] = (0, 0)) -> Lowered:
         shapes = {k: (n, *s[1:]) if k in batched else s for k, s in own.items()}
+        if any(more):
+            shapes = {k: enlarged(s, more) for k, s in shapes.items()}
         return writer.lowered(selection, rounded, shapes, formats)
 
     try:
@@ -142,6 +147,9 @@ def build_model(
             second = None
             notes.append(f'the batch size is fixed at {size}: layer "{why}" depends on it')
     dims = _dims(first.graph.shapes, (second or first).graph.shapes, batch or size)
+    if free_size:
+        check_free_size(first, lambda more: lowered_at(batch or size, more), _difference)
+        dims = free_dims(dims, lowered_at(batch or size, (1, 1)).graph.shapes, own)
     inner = {value for layer in first.layers for value in (*layer.tops, *layer.before)}
     inner.discard(None)
     inner -= {*selection.inputs, *first.outputs, *first.graph.constants}

@@ -85,6 +85,7 @@ def export_onnx(
     opset: int | None = None,
     images: ImageInput | None = None,
     input_formats: Mapping[str, FixedPoint] | None = None,
+    free_size: bool = False,
 ) -> ExportReport:
     """Write `net` as an ONNX model that computes the same.
 
@@ -109,6 +110,8 @@ def export_onnx(
         images: let the model take images and preprocess them; for nets of one input.
         input_formats: round inputs of these names, as an LPAct behind them would, so that the
             first layer gets codes.
+        free_size: take images of any height and width; LayerError names the first layer that
+            depends on them (InnerProduct, pooling that rounds up).
     Raises: LayerError naming a layer that has no ONNX form (random rounding of activations, a
         layer type without one); UsageError on a bad argument, or when the model exceeds 2 GiB.
     """
@@ -119,7 +122,13 @@ def export_onnx(
     if batch is not None and batch < 1:
         raise UsageError(f"batch is {batch}, allowed: 1 or more")
     built = build_model(
-        net, select(net), style=style, batch=batch, opset=opset, input_formats=input_formats
+        net,
+        select(net),
+        style=style,
+        batch=batch,
+        opset=opset,
+        input_formats=input_formats,
+        free_size=free_size,
     )
     model = built.proto()
     if images is not None:

@@ -6,15 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from adaption.export.selection import Member, Selection
+from adaption.layers.base import canonical_axis
+from adaption.layers.inner_product import InnerProduct
 from adaption.net.blob import Blob
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 from adaption.numerics import Format
 
 __all__ = ["LayerRun", "run_layers", "without_activation"]
+
+PIECE = 1 << 22  # weights that are held in float64 at once
 
 Drawn = Mapping[str, Sequence[Tensor]]  # layer -> its blobs, where rounding drew them at random
 
@@ -82,6 +87,8 @@ def without_activation(node: Node, drawn: Sequence[Tensor] | None) -> Node:
 
 def _in_double(node: Node, bottoms: Sequence[Tensor]) -> list[Tensor]:
     layer = node.layer
+    if isinstance(layer, InnerProduct) and not layer.transpose:
+        return [_product_in_double(layer, bottoms[0], node.quantized_blobs())]
     blobs = [b.detach().double() for b in node.quantized_blobs()]
     wide = [x.double() for x in bottoms]
     with torch.no_grad():
@@ -89,6 +96,20 @@ def _in_double(node: Node, bottoms: Sequence[Tensor]) -> list[Tensor]:
             return [layer.run(node.runtime, x, *blobs) for x in wide]
         made = layer.run(node.runtime, *wide, *blobs)
     return list(made) if isinstance(made, tuple | list) else [made]
+
+
+def _product_in_double(layer: InnerProduct, x: Tensor, blobs: Sequence[Tensor]) -> Tensor:
+    """Some outputs at a time: a large weight is never held in float64 as a whole."""
+    weight, *bias = (b.detach() for b in blobs)
+    step = max(1, PIECE // weight.shape[1])
+    axis = canonical_axis(layer.axis, x.dim())
+    rows = x.double().flatten(axis)
+    with torch.no_grad():
+        parts = [
+            F.linear(rows, weight[i : i + step].double(), *(b[i : i + step].double() for b in bias))
+            for i in range(0, len(weight), step)
+        ]
+    return torch.cat(parts, dim=-1)
 
 
 def _greatest(difference: Tensor) -> float:
