@@ -2,11 +2,11 @@
 
 A and B are an ONNX file (run by onnxruntime), an npz of recorded blobs (keyed by blob name, as
 Caffe, OpenCV or a device gave them), or one of: lp (the low-precision net in float32), lp64 (in
-float64), exact (integer codes), exact-half-even, float, baked, opencv. With A alone it is held
-against what it should equal: a recording and an ONNX file of style float against lp, of style
-integer against exact, of style qdq against exact-half-even. Exit code 1 when a difference is not
-explained by the order of float32 sums, where equality is promised and does not hold, or beyond the
-tolerance.
+float64), exact (integer codes), exact-half-even, c (the exported C program), float, baked, opencv.
+With A alone it is held against what it should equal: a recording and an ONNX file of style float
+against lp, of style integer against exact, of style qdq against exact-half-even. Exit code 1 when a
+difference is not explained by the order of float32 sums, where equality is promised and does not
+hold, or beyond the tolerance.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _counterpart(given: str) -> str:
 
     if given.endswith(".onnx"):
         return {"integer": "exact", "qdq": "exact-half-even"}.get(ModelFile(given).style, "lp")
-    return {"exact": "lp64", "opencv": "baked"}.get(given, "lp")
+    return {"exact": "lp64", "c": "exact", "opencv": "baked"}.get(given, "lp")
 
 
 def _input_formats(given: Sequence[str], inputs: Mapping[str, Any] | None) -> dict[str, FixedPoint]:

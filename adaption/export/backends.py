@@ -221,6 +221,12 @@ def _opencv(net: Net, formats: Formats) -> Backend:
     return OpenCv(net)
 
 
+def _c_program(net: Net, formats: Formats) -> Backend:
+    from adaption.export.c_backend import CProgram
+
+    return CProgram(net, formats)
+
+
 Factory = Callable[[Net, Formats], Backend]
 
 BACKENDS: MappingProxyType[str, Factory] = MappingProxyType(
@@ -235,6 +241,7 @@ BACKENDS: MappingProxyType[str, Factory] = MappingProxyType(
         "exact-half-even": lambda net, formats: Exact(
             "exact-half-even", net, ExactOptions(formats, "product", "half_even")
         ),
+        "c": _c_program,
         "opencv": _opencv,
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,6 +73,21 @@ def test_first_differing_layer_is_named() -> None:
     assert tolerant.ok
     strict = verify_between(net, OneLsbOff(net), "exact", INPUT, tolerance=0.5)
     assert strict.problems == ('layer "b" (LPAct): "c" differs by up to 1 LSB, allowed 0.5',)
+
+
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler is installed"
+)
+def test_c_program_is_promised_equal() -> None:
+    report = verify_between(net_of(TEXT), "exact", "c", INPUT)
+    assert report.ok, report.detail
+    assert sum(t.is_promised for t in report.tops) == len(report.tops) >= 8
+
+
+def test_c_program_without_a_compiler_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "false")
+    with pytest.raises(UsageError, match=r"^false -std=c99 .* failed"):
+        verify_between(net_of(TEXT), "exact", "c", INPUT)
 
 
 def test_float_and_baked_round_less_than_lp() -> None:

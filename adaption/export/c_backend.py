@@ -1,0 +1,80 @@
+"""Backend c: the C99 program of a net, compiled by the system's compiler and run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaption.errors import UsageError
+from adaption.export.backends import Arithmetic, Key, Trace
+from adaption.export.exact import ExactNet, ExactOptions
+from adaption.export.package import export_integer
+from adaption.net import Net
+from adaption.numerics import FixedPoint
+
+__all__ = ["CProgram"]
+
+Array = npt.NDArray[Any]
+COMPILERS = ("cc", "gcc", "clang")
+
+
+class CProgram:
+    """What `export_integer(form="c")` writes, with every value printed.
+
+    Raises: UsageError without a compiler, or when it refuses the program.
+    """
+
+    name = "c"
+
+    def __init__(self, net: Net, formats: Mapping[str, FixedPoint]) -> None:
+        exact = ExactNet(net, ExactOptions(formats))
+        self._net, self._formats, self._program = net, formats, exact.program
+        self.arithmetic = Arithmetic("exact", is_lossless=exact.program.is_lossless)
+        compiler = os.environ.get("CC") or next(filter(shutil.which, COMPILERS), None)
+        if compiler is None:
+            raise UsageError(
+                f"no C compiler is installed ({', '.join(COMPILERS)})", "install one, or set CC"
+            )
+        self._compiler = compiler
+
+    def run(self, inputs: Mapping[str, Array]) -> Trace:
+        """Write, compile and run the program, once for all samples."""
+        order = list(self._program.inputs)
+        samples = len(inputs[order[0]])
+        rows = [np.reshape(inputs[name], (samples, -1)) for name in order]
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            export_integer(self._net, folder, form="c", input_formats=self._formats)
+            sources = ["main.c", "net.c", "ops.c"]
+            _run([self._compiler, "-std=c99", "-O2", "-o", "net", *sources], folder)
+            np.concatenate(rows, 1).astype("<f4").tofile(folder / "samples.bin")
+            lines = _run([str(folder / "net"), "-t", "samples.bin"], folder).splitlines()
+        printed: dict[str, list[Array]] = {}
+        for line in lines:
+            value_name, *codes = line.split(" ")
+            printed.setdefault(value_name, []).append(np.array(codes, np.float64))
+        values: dict[Key, Array] = {}
+        for top in self._program.tops:
+            value = None if top.is_float else self._program.values.get(top.value or "")
+            if value is not None and value.name in printed:
+                whole = np.stack(printed[value.name]).reshape(-1, *value.shape[1:])
+                values[top.layer, top.blob] = whole * value.scale
+        return Trace(values, frozenset(values))
+
+
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().partition("\n")[0]
+        raise UsageError(
+            f"{' '.join(command)} failed: {said}", "check the compiler (CC), or compare another way"
+        )
+    return done.stdout
