@@ -88,7 +88,7 @@ class Row:
         return [self.name, *shares, f"{self.unlike} of {samples}", f"{self.gap:.3g}"]
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run every form on every sample, print the table. Returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -100,7 +100,7 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=20, metavar="N")
     parser.add_argument("--input-format", action="append", default=[], metavar="BLOB=Qm.f")
     add_preprocessing_flags(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     net = Net(args.net, args.weights)
     size = BatchSize(args.batch_size, args.samples)
     feed = feed_from_data(net.spec, args.data, transform_of(args), size, root=args.root)

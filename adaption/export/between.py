@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 
 from adaption.errors import UsageError
-from adaption.export.backends import Arithmetic, Backend, Onnxruntime, backend_of
+from adaption.export.backends import Arithmetic, Backend, Exact, Onnxruntime, backend_of
+from adaption.export.exact import ExactReport
 from adaption.export.selection import Member, Selection, select
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
@@ -61,6 +62,7 @@ class BetweenReport:
     promise: str  # why which tops must be equal, or why none
     tolerance: float | None
     input_formats: Mapping[str, FixedPoint]
+    exact: ExactReport | None = None  # of exact arithmetic, where it is one of the two
 
     @property
     def first_difference(self) -> TopCheck | None:
@@ -131,6 +133,7 @@ class BetweenReport:
             "first_difference": None if first is None else first.to_dict(),
             "problems": list(self.problems),
             "tops": [t.to_dict() for t in self.tops],
+            "exact": None if self.exact is None else self.exact.to_dict(),
         }
 
     def __str__(self) -> str:
@@ -159,6 +162,9 @@ class BetweenReport:
         inputs = [f"  input {name!r} rounded to {fmt}" for name, fmt in self.input_formats.items()]
         verdict = "agree" if self.ok else "do NOT agree"
         said = [*self.problems] or [self.detail]
+        wide = self.exact.wider_than(32) if self.exact else ()
+        if wide:
+            said.append(f"sums may need more than 32 bits in: {', '.join(wide)}")
         return "\n".join(
             [*table, "", f"{self.a} and {self.b} {verdict}", *(f"  {p}" for p in said), *inputs]
         )
@@ -216,7 +222,17 @@ def verify_between(
             f"the net's outputs: {', '.join(selection.outputs)}",
         )
     samples = max((len(x) for x in given.values()), default=0)
-    return BetweenReport(one.name, other.name, samples, tuple(tops), promise, tolerance, formats)
+    reports = [x.net.report() for x in (one, other) if isinstance(x, Exact)]
+    return BetweenReport(
+        a=one.name,
+        b=other.name,
+        samples=samples,
+        tops=tuple(tops),
+        promise=promise,
+        tolerance=tolerance,
+        input_formats=formats,
+        exact=reports[0] if reports else None,
+    )
 
 
 def _opened(given: str | os.PathLike[str] | Backend) -> str | os.PathLike[str] | Backend:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from adaption.errors import AdaptionError
 from adaption.export.exact import ExactOptions, build_program
-from adaption.export.exact.program import Op, TopValue, Value
+from adaption.export.exact.program import Op, Product, Program, TopValue, Value
 from adaption.export.integer_ops import EMITTERS, Codes
 from adaption.export.lowered import LayerValues, Lowered, Scale
 from adaption.export.selection import Selection
@@ -50,7 +50,7 @@ class IntegerLowered(Lowered):
     ) -> None:
         super().__init__(selection, shapes)
         self.program = build_program(selection, shapes, options)
-        self.notes = self.program.notes
+        self.notes = (*self.program.notes, *_wide(self.program))
         self.codes = Codes(self.graph, self.program.values)
         self._names = {name: name for name in shapes}  # value of the program -> of the graph
         for op in self.program.ops:
@@ -93,6 +93,12 @@ class IntegerLowered(Lowered):
                     scales=tuple(_scale(self.program.values.get(t.value or "")) for t in found),
                 )
             )
+
+
+def _wide(program: Program) -> list[str]:
+    sums = [(op.layer, program.values[op.outputs[0]].bits) for op in program.of_kind(Product)]
+    wide = [f'"{layer}" ({bits})' for layer, bits in sums if bits > 32]
+    return [f"sums may need more than 32 bits, and are int64, in: {', '.join(wide)}"] * bool(wide)
 
 
 def _scale(value: Value | None) -> Scale | None:

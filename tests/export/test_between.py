@@ -16,7 +16,7 @@ from adaption.export.backends import BACKENDS, Arithmetic, Array, Key, Trace
 from adaption.export.exact.inputs import format_of_data
 from adaption.net import Net
 from adaption.numerics import FixedPoint
-from tests.export.exact_nets import CONV, DATA, ENTRY, NETS, act
+from tests.export.exact_nets import CONV, DATA, ENTRY, NETS, act, lp
 from tests.export.nets import layer, net_of
 
 TEXT = DATA + NETS["residual sum of two scales"] + layer("prob", "d", "prob", 'type: "Softmax"')
@@ -121,6 +121,19 @@ def test_recorded_blobs_and_random_inputs(tmp_path: Path) -> None:
     report = verify_between(net, "exact", recorded, INPUT, tolerance=0)
     assert report.ok and [t.blob for t in report.tops] == ["conv", "d"]
     assert verify_between(net, "exact", "lp64").ok
+
+
+def test_accumulators_are_reported_and_wide_ones_named(tmp_path: Path) -> None:
+    wide = "lpfp_param { bd: 2 ad: 19 }"
+    text = layer("in", "data", "data", 'type: "LPAct" lpfp_param { bd: 3 ad: 13 }')
+    net = net_of(DATA + text + lp("w", "data", "w", "num_output: 2 kernel_size: 3", wide))
+    report = verify_between(net, "lp64", "exact", INPUT)
+    (row,) = report.to_dict()["exact"]["accumulators"]
+    assert row["bits"] >= row["measured_bits"] > 25
+    assert "sums may need more than 32 bits in: w" in str(report)
+    made = export_onnx(net, tmp_path / "m.onnx", style="integer")
+    note = f'sums may need more than 32 bits, and are int64, in: "w" ({row["bits"]})'
+    assert note in made.notes
 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""The table of a net and its exports, on the embedded example."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adaption.io.netfile import read_net, write_net
+from adaption.net import Net
+from adaption.numerics import FixedPoint
+from adaption.precision.rewrite import rewrite, uniform_plan
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "models/lenet_digits"
+
+
+def test_exports_predict_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = read_net(EXAMPLE / "deploy.prototxt")
+    plan = uniform_plan(file, weight=FixedPoint(8, 7), activation=FixedPoint(8, 3))
+    definition, weights = tmp_path / "lp.prototxt", tmp_path / "lp.caffemodel"
+    write_net(rewrite(file, plan), definition)
+    Net(definition, EXAMPLE / "lenet_digits.caffemodel").save(weights)
+    main: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/deploy_table.py"))["main"]
+    data = str(EXAMPLE / "digits_test_lmdb")
+    code = main([str(definition), str(weights), "--data", data, "--scale=0.0625", "--samples=40"])
+    assert code == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:6]]
+    assert [row[0].strip("| ") for row in rows] == [
+        "lp, float32", "exact", "ONNX float", "ONNX integer",
+    ]  # fmt: skip
+    assert {row[3] for row in rows} == {"0 of 40"}
+    assert len({row[1] for row in rows}) == 1
