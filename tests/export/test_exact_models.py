@@ -83,11 +83,12 @@ def check(net: Net, inputs: Inputs, tmp_path: Path) -> None:
         assert points and all(t.is_promised for t in points)
         assert simulated.ok, simulated.detail
     else:
-        # Rounded factors of batch norm, or slopes: the first codes to differ do so at ties, by one
-        # LSB; what follows from them is told, not judged.
+        # Rounded factors of batch norm, or slopes: the first codes to differ do so near ties, by
+        # one LSB; what follows from them is told, not judged. Codes of 24 bits behind a slope have
+        # 8 bits below an LSB of 16, so that about one value in 2^8 lies near enough.
         first = simulated.first_difference
         if first is not None and first.format is not None:
-            assert first.differing <= 1e-3 * first.count + 2, simulated.detail
+            assert first.differing <= first.count / 128 + 2, simulated.detail
             assert first.max_error_lsb == 1.0, simulated.detail
 
     export_onnx(net, path, style="float", input_formats=formats)
