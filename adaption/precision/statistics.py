@@ -89,8 +89,9 @@ class TensorStats:
         made.stride = 1 if turn is None else stride_for(made.count)
         made._take_in(flat[(turn or 0) % made.stride :: made.stride].contiguous())
         if made.above is not None:
-            places = torch.bucketize(flat, LEGACY_EDGES)  # edges[i-1] < x <= edges[i]
-            counts = torch.bincount(places, minlength=len(LEGACY_EDGES) + 1).numpy()
+            edges = LEGACY_EDGES.to(flat.device)
+            places = torch.bucketize(flat, edges)  # edges[i-1] < x <= edges[i]
+            counts = torch.bincount(places, minlength=len(edges) + 1).cpu().numpy()
             made.above = counts[::-1].cumsum()[::-1][1:].copy()
         return made
 

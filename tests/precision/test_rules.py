@@ -70,6 +70,7 @@ def test_legacy_rule_equals_the_recorded_helper(shared: Path) -> None:
         pytest.param([0.9999999], 0, "Q1.15", id="less than one LSB beyond the top code is within"),
         pytest.param([9.4], 0, "Q5.11", id="as the original where it is right"),
         pytest.param([-8.1, 0.3], 0, "Q5.11", id="max-abs, not max"),
+        pytest.param([-8.0, 0.3], 0, "Q5.11", id="acceptance 10.4: Q4.12 or wider"),
         pytest.param(DIGITS, 0.5, "Q7.9", id="36 % lie beyond 64, 68 % beyond 32"),
         pytest.param(DIGITS, 0.2, "Q8.8", id="the promised share is honoured"),
         pytest.param(SPARSE, 0.1, "Q8.8", id="zeros do not dilute the share"),
