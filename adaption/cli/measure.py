@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every-value",
         action="store_true",
-        help="look at all values; otherwise, of tensors of more than 65536 values per batch, only"
+        help="look at all values; otherwise, of tensors of more than 16384 values per batch, only"
         " count, min and max are of all values and the rest is of a sample",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="use N samples at most")

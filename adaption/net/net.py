@@ -206,9 +206,9 @@ class Net(nn.Module):
             observer: called after each layer with its node, its bottoms and its tops. It makes
                 every layer run on its own, where without it a convolution and the layers in place
                 behind it may run as one.
-            fused: let them run as one in spite of an observer. Of such a chain it is called for
-                the last layer before ReLU, with the convolution's bottoms, and for ReLU, whose
-                bottom is overwritten by then: with none.
+            fused: let them run as one in spite of an observer, and layers overwrite bottoms that
+                nothing else needs, before the observer sees them. Of such a chain it is called for
+                the last layer before ReLU, with the convolution's bottoms, and for ReLU, with none.
         Returns: the output blobs as tensors; with `end`, the tops of that layer.
         Raises: ShapeError when an input does not fit; UsageError on an unknown name.
         """
@@ -227,9 +227,9 @@ class Net(nn.Module):
                     self.reshape()
                 index = first
                 # Blobs whose memory only their reader needs from now on; None: somebody looks.
-                free: set[str] | None = None if observer or self.debug_info else set()
+                alone = self.debug_info or (observer is not None and not fused)
+                free: set[str] | None = None if alone else set()
                 while index <= last:
-                    alone = self.debug_info or (observer is not None and not fused)
                     chain = None if alone else self._chain_at(index, last, observer)
                     if chain is not None:
                         self._run_chain(chain, observer)

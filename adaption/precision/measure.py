@@ -197,7 +197,7 @@ def measure_net(
         backward: also run backward, and measure the diffs of weights, biases and tops.
         every_layer: run each layer on its own.
         every_value: look at all values; otherwise only count, min and max of tensors of more than
-            65536 values per batch are of all of them, and the rest of a sample of about 32768, of
+            16384 values per batch are of all of them, and the rest of a sample of as many, of
             other values each batch.
         into: a measurement of this net to go on with.
         after_batch: called with the measurement after each batch.

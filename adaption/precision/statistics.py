@@ -22,7 +22,9 @@ _OCTAVES = 256  # values of float32's exponent field
 _BINS = _OCTAVES * STEPS
 _BIAS = 127
 _TO_FIELDS = 20  # a float32's sign, exponent and first three mantissa bits are its upper twelve
-SAMPLE = 1 << 15  # values: what is told of a larger tensor may be told from about so many
+# Values: what is told of a larger tensor may be told from at most so many. Torch works on them in
+# one thread, and waits for no other.
+SAMPLE = 1 << 14
 _PIECE = 1 << 20  # values that are summed in float32 before float64 goes on
 LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
@@ -48,7 +50,7 @@ class TensorStats:
     of its octave.
 
     With a `stride` above 1 all but count, min and max was taken of every stride-th value and scaled
-    up: a share p of the values is then off by about sqrt(p (1 - p) / 32768) per batch.
+    up: a share p of the values is then off by about sqrt(p (1 - p) / 16384) per batch.
     """
 
     count: int = 0
@@ -115,7 +117,8 @@ class TensorStats:
         """Make a sample's counts those of all values; the outermost values are known."""
         tiny = int(self.bins[:, 0].sum()) - self.zeros
         self.bins[:, 0] = tiny, 0
-        self.bins = self.bins * self.count // seen
+        used = np.flatnonzero(self.bins)
+        self.bins.flat[used] = self.bins.flat[used] * self.count // seen
         for value in (self.minimum, self.maximum):
             if value:
                 place = (int(value < 0), _bin_of(value))
@@ -337,11 +340,11 @@ def bin_edges() -> NDArray[np.float64]:
 
 
 def stride_for(count: int) -> int:
-    """The step at which a large tensor is sampled for about `SAMPLE` values; 1 takes all of them.
+    """The step at which a large tensor is sampled for `SAMPLE` values at most; 1 takes them all.
 
     A prime that does not divide the count, so that no axis of the tensor is passed over unevenly.
     """
-    stride = count // SAMPLE
+    stride = -(-count // SAMPLE)
     if stride < 2:
         return 1
     while count % stride == 0 or any(stride % n == 0 for n in range(2, math.isqrt(stride) + 1)):

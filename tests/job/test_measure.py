@@ -55,7 +55,9 @@ def same(one: Measurement, other: Measurement) -> bool:
 
 @pytest.fixture(scope="module")
 def whole() -> Measurement:
-    return adaption.measure(*FILES, LMDB, transform=SCALED, batch_size=50, quiet=True)
+    return adaption.measure(
+        *FILES, LMDB, transform=SCALED, batch_size=50, every_value=True, quiet=True
+    )
 
 
 def test_every_tensor_is_measured(whole: Measurement) -> None:
@@ -71,7 +73,7 @@ def test_parts_merged_equal_the_whole(whole: Measurement, tmp_path: Path) -> Non
     for i, (skip, limit) in enumerate([(0, 100), (100, 200), (300, None)]):
         measure(
             *FILES, LMDB, transform=SCALED, batch_size=50, skip=skip, limit=limit,
-            out=tmp_path / f"{i}.json", quiet=True,
+            every_value=True, out=tmp_path / f"{i}.json", quiet=True,
         )  # fmt: skip
     merged = merge_measurements([tmp_path / f"{i}.json" for i in range(3)], tmp_path / "all.json")
     assert merged.samples == 360 and same(merged, whole)
@@ -97,8 +99,9 @@ def test_a_stopped_measurement_goes_on_where_it_was(
 
     def run(**more: Any) -> Measurement:
         return measure(
-            *FILES, LMDB, transform=SCALED, batch_size=50, out=out, save_every=0, quiet=True, **more
-        )
+            *FILES, LMDB, transform=SCALED, batch_size=50, every_value=True, out=out, save_every=0,
+            quiet=True, **more,
+        )  # fmt: skip
 
     monkeypatch.setattr(Net, "forward", stopping)
     with pytest.raises(Stopped):

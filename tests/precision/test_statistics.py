@@ -117,9 +117,9 @@ def test_sampled_histograms(shape: tuple[int, ...]) -> None:
     assert sampled.bins[:, 0].sum() == sampled.zeros
     assert (sampled.minimum, sampled.maximum) == (whole.minimum, whole.maximum)
     assert sampled.std == pytest.approx(whole.std, rel=0.02)
-    for percent in (10, 50, 90, 99):
-        # A sample of some 100,000 values.
-        assert sampled.percentile(percent) == pytest.approx(whole.percentile(percent), rel=0.03)
+    for percent in (25, 50, 90, 99):
+        # A sample of some 40,000 values.
+        assert sampled.percentile(percent) == pytest.approx(whole.percentile(percent), rel=0.06)
     again = TensorStats.from_dict(json.loads(json.dumps(sampled.to_dict())))
     assert again.to_dict() == sampled.to_dict() and again.stride == sampled.stride
 
