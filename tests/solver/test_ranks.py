@@ -57,7 +57,7 @@ RANDOM = {
 }
 SOLVER = """
 net: "{name}.prototxt" test_iter: 2 test_interval: 3
-base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.01 clip_gradients: 0.5 iter_size: 2
+base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.01 clip_gradients: 4 iter_size: 2
 max_iter: 6 display: 1 snapshot: 3 snapshot_prefix: "{name}" random_seed: 4
 """
 
@@ -127,6 +127,8 @@ def all_runs(ranks: Ranks, device: str, arguments: dict[str, Any]) -> dict[str, 
 
 def test_two_processes(here: Path) -> None:
     one = Losses()
+    limits: list[float] = []
+    one.clipped = lambda norm, limit, factor: limits.append(factor)  # type: ignore[method-assign]
     whole = Solver("whole_solver.prototxt", listeners=[one])
     whole.solve()
     with processes(["cpu", "cpu"], all_runs, {}) as (ranks, device):
@@ -138,6 +140,7 @@ def test_two_processes(here: Path) -> None:
         np.testing.assert_allclose(mine, want, rtol=1e-4, atol=1e-6)
     for mine, want in zip(seen["halves"].history, whole.history, strict=True):
         np.testing.assert_allclose(mine.numpy(), want.numpy(), rtol=1e-4, atol=1e-6)
+    assert 0 < len(limits) < 6  # some gradients are clipped, some not
     moved = max(float(np.abs(w).max()) for w in (h.numpy() for h in whole.history))
     assert moved > 1e-3  # there was something to compare
     # All processes hold the same weights, to the bit.
