@@ -134,9 +134,9 @@ class Layer:
         """How far the layer has read its data; None where that means nothing."""
         return None
 
-    def overwrite(self, runtime: Runtime, x: Tensor) -> Any:
+    def overwrite(self, runtime: Runtime, x: Tensor, *blobs: Tensor) -> Any:
         """As `run`, where the bottom is needed no more: the top may take its memory."""
-        return self.run(runtime, x)
+        return self.run(runtime, x, *blobs)
 
     def lower(self, g: Lowering, *names: str) -> Any:
         """Write the TEST-phase layer as ONNX operators; returns the name(s) of the tops."""

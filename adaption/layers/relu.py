@@ -20,7 +20,7 @@ class ReLU(Layer):
         y = F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
         return y.clamp_max(6) if self.relu6 else y
 
-    def overwrite(self, runtime: Runtime, x: Tensor) -> Tensor:
+    def overwrite(self, runtime: Runtime, x: Tensor, *blobs: Tensor) -> Tensor:
         return self.forward(x) if self.negative_slope or self.relu6 else F.relu_(x)
 
     def lower_integer(self, g: IntegerLowering, *names: str) -> str:

@@ -9,10 +9,19 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
-from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
+from adaption.layers.base import (
+    IntegerLowering,
+    Layer,
+    Lowering,
+    Runtime,
+    Shape,
+    canonical_axis,
+    layer,
+)
 
 
 def _blob_shape(x: Shape, axis: int, num_axes: int) -> Shape:
@@ -83,7 +92,13 @@ class Scale(Layer):
 
     def forward(self, x: Tensor, scale: Tensor, *bias: Tensor) -> Tensor:
         y = x * _spread(scale, x, self.axis)
-        return y + _spread(bias[0], x, self.axis) if bias else y
+        return y.add_(_spread(bias[0], x, self.axis)) if bias else y
+
+    def overwrite(self, runtime: Runtime, x: Tensor, *blobs: Tensor) -> Tensor:
+        if torch.is_grad_enabled():  # the gradient of the scale is made of the bottom
+            return self.forward(x, *blobs)
+        y = x.mul_(_spread(blobs[0], x, self.axis))
+        return y.add_(_spread(blobs[1], x, self.axis)) if len(blobs) > 1 else y
 
     def lower_integer(self, g: IntegerLowering, *names: str) -> str:
         x, *blobs = names

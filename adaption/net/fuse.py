@@ -91,8 +91,8 @@ class Chain:
 
 @dataclass
 class RoundedChain:
-    """A layer whose top is its own, then rounding and ReLU in that memory: the same bits as one by
-    one, in fewer passes over it."""
+    """A layer whose top is its own, then what runs in place on that: the same bits as one by one,
+    in fewer passes over memory."""
 
     nodes: list[Node]
 
@@ -114,11 +114,14 @@ class RoundedChain:
         (top,) = self.nodes[0].forward([x], record=False)
         is_positive = False
         for node, follower in zip_longest(self.nodes[1:], self.nodes[2:]):
+            if node.layer.top_is_free:  # batch norm, scale
+                (top,) = node.forward([top], record=False, may_overwrite=True)
+                continue
             if not node.layer.is_identity and not is_positive:
                 top.relu_()
             fmt = node.formats.activation
             is_positive = (
-                node.layer.is_identity and follower is not None and not follower.layer.is_identity
+                node.layer.is_identity and follower is not None and _is_plain_relu(follower)
             )
             if fmt is not None:
                 quantize_(top, fmt, node.runtime.generator, then_relu=is_positive)
@@ -157,8 +160,11 @@ def find_chains(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
 
 def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
     found: dict[int, Chain | RoundedChain] = {}
+    behind = 0  # index of the first layer behind the last chain
     for i, node in enumerate(nodes):
-        if not node.layer.top_is_free or len(node.spec.bottoms) != 1 or len(node.spec.tops) != 1:
+        if i < behind or not node.layer.top_is_free:
+            continue
+        if len(node.spec.bottoms) != 1 or len(node.spec.tops) != 1:
             continue
         chain = [node]
         for follower in nodes[i + 1 :]:
@@ -167,11 +173,12 @@ def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
             chain.append(follower)
         if len(chain) > 1:
             found[i] = RoundedChain(chain)
+            behind = i + len(chain)
     return found
 
 
 def _is_in_memory(node: Node) -> bool:
-    return node.layer.is_identity or _is_plain_relu(node)
+    return node.layer.is_identity or node.layer.top_is_free or _is_plain_relu(node)
 
 
 def _is_plain_relu(node: Node) -> bool:

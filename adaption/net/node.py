@@ -203,8 +203,8 @@ class Node:
     ) -> list[Tensor]:
         layer = self.layer
         try:
-            if may_overwrite and not blobs:
-                tops = [layer.overwrite(self.runtime, bottoms[0])]
+            if may_overwrite:
+                tops = [layer.overwrite(self.runtime, bottoms[0], *blobs)]
             elif layer.same_tops_as_bottoms:
                 tops = [layer.run(self.runtime, x, *blobs) for x in bottoms]
             else:

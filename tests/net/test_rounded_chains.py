@@ -157,6 +157,27 @@ def test_weights_that_change_are_packed_anew() -> None:
     assert_same(found, blobs_of(net))
 
 
+def test_a_chain_takes_batch_norm_and_scale_along() -> None:
+    text = data(2, 3, 8, 8, name="x") + convolution(random.Random(1), "c", "x", 4, odd=False)
+    for kind, more in [
+        ("BatchNorm", ""),
+        ("Scale", "scale_param { bias_term: true filler { value: 0.7 } }"),
+        ("LPAct", "lpfp_param { bd: 2 ad: 5 }"),
+        ("ReLU", ""),
+    ]:
+        text += layer(kind, kind, "c", "c", more)
+    net = net_of(text)
+    (chain,) = net._chains.values()
+    assert [node.spec.name for node in chain.nodes] == ["c", "BatchNorm", "Scale", "LPAct", "ReLU"]
+    with torch.no_grad():
+        net.params["BatchNorm"][2].tensor.fill_(1)
+        net.params["BatchNorm"][1].tensor.fill_(2)
+    x = normal(2, 3, 8, 8)
+    found = net.forward(x=x)["c"].clone()
+    seen = net.forward(x=x, observer=lambda node, bottoms, tops: None)["c"]
+    assert torch.equal(found, seen) and len(found.unique()) > 3
+
+
 def test_an_observer_of_chains_still_sees_every_layer_of_a_rounded_net() -> None:
     net = net_of(random_net(1))
     seen: list[str] = []
