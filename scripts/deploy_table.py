@@ -4,8 +4,10 @@
 
 The net, exact arithmetic, and onnxruntime on each ONNX style get the same inputs, rounded to the
 format that --input-format says, or else to the shortest one of at most 16 bits that holds them.
-Preprocessing flags are those of `adaption quantize`. Exit code 1 when predictions differ in
-exports that are promised equal (exact arithmetic and style integer).
+Style qdq rounds half to even and biases to the grid of the products; the row of exact arithmetic
+that does so, too, is what its 8-bit files equal. Preprocessing flags are those of `adaption
+quantize`. Exit code 1 when predictions differ in exports that are promised equal (exact arithmetic
+and style integer).
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ Formats = Mapping[str, FixedPoint]
 Scores = Callable[[Mapping[str, np.ndarray]], np.ndarray]  # inputs to (N, classes)
 
 HEAD = ("form", "Top-1", "Top-5", "predictions unlike lp", "greatest score difference")
-STYLES = ("float", "integer")
+STYLES = ("float", "integer", "qdq")
+HALF_EVEN = "exact, as qdq rounds"
 
 
 def simulation(net: Net, blob: str) -> Scores:
@@ -44,9 +47,9 @@ def simulation(net: Net, blob: str) -> Scores:
     return scores
 
 
-def exact(net: Net, blob: str, formats: Formats) -> Scores:
+def exact(net: Net, blob: str, formats: Formats, **options: str) -> Scores:
     """Integer codes."""
-    made = ExactNet(net, ExactOptions(formats))
+    made = ExactNet(net, ExactOptions(formats, **options))
     return lambda inputs: made.run(inputs).outputs[blob].numpy()
 
 
@@ -110,6 +113,7 @@ def main(argv: list[str] | None = None) -> int:
         rows = [
             Row("lp, float32", simulation(net, blob)),
             Row("exact", exact(net, blob, formats)),
+            Row(HALF_EVEN, exact(net, blob, formats, biases="product", rounding="half_even")),
             *(Row(f"ONNX {s}", exported(net, blob, formats, s, Path(folder))) for s in STYLES),
         ]
         samples = run(rows, feed, formats)
