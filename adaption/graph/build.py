@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from adaption.errors import AdaptionError, LayerError
 from adaption.graph.filter import PHASES, NetState, is_kept
+from adaption.graph.lp_params import read_lp_params
 from adaption.graph.spec import LayerSpec, NetSpec
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def _layer_spec(param: caffe_pb2.LayerParameter, state: NetState, line: int | No
     own.CopyFrom(param)
     if not own.HasField("phase"):
         own.phase = PHASES.index(state.phase)
+    read_lp_params(own)
     return LayerSpec(own.name, own.type, tuple(own.bottom), tuple(own.top), own, line)
 
 
