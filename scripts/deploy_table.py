@@ -24,6 +24,7 @@ import torch
 
 from adaption.cli.options import add_preprocessing_flags, input_format_of, transform_of
 from adaption.export import ExactNet, ExactOptions, export_onnx
+from adaption.export.backends import backend_of
 from adaption.export.exact.inputs import format_of_data
 from adaption.job.feed import BatchSize, Feed, feed_from_data
 from adaption.net import Net
@@ -45,6 +46,13 @@ def simulation(net: Net, blob: str) -> Scores:
             return net.forward(inputs)[blob].numpy()
 
     return scores
+
+
+def in_float64(net: Net, blob: str, formats: Formats) -> Scores:
+    """The same with sums that do not round; at quantization points exact arithmetic's equal."""
+    backend = backend_of("lp64", net, formats)
+    last = next(n.spec.name for n in reversed(net.nodes) if blob in n.spec.tops)
+    return lambda inputs: backend.run(inputs).values[last, blob]
 
 
 def exact(net: Net, blob: str, formats: Formats, **options: str) -> Scores:
@@ -112,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         rows = [
             Row("lp, float32", simulation(net, blob)),
+            Row("lp64, float64", in_float64(net, blob, formats)),
             Row("exact", exact(net, blob, formats)),
             Row(HALF_EVEN, exact(net, blob, formats, biases="product", rounding="half_even")),
             *(Row(f"ONNX {s}", exported(net, blob, formats, s, Path(folder))) for s in STYLES),

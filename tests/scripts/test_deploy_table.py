@@ -27,9 +27,9 @@ def test_exports_predict_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str
     data = str(EXAMPLE / "digits_test_lmdb")
     code = main([str(definition), str(weights), "--data", data, "--scale=0.0625", "--samples=40"])
     assert code == 0
-    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:8]]
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:9]]
     by_name = {row[0].strip("| "): row[1:] for row in rows}
-    as_it_is = ["lp, float32", "exact", "ONNX float", "ONNX integer"]
+    as_it_is = ["lp, float32", "lp64, float64", "exact", "ONNX float", "ONNX integer"]
     half_even = ["exact, as qdq rounds", "ONNX qdq"]
     assert set(by_name) == {*as_it_is, *half_even}
     assert {by_name[name][2] for name in as_it_is} == {"0 of 40"}
