@@ -24,7 +24,7 @@ from adaption.io.netfile import read_net
 from adaption.job.feed import BatchSize, fed_by, feed_from_data
 from adaption.net import Net
 from adaption.precision.evaluate import run_net, score_blob
-from adaption.precision.measure import activation_observer, measure_weights
+from adaption.precision.measure import ActivationObserver, measure_weights
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
 from adaption.precision.rules import RULES
@@ -52,7 +52,7 @@ def main() -> int:
     full = Net(feed.spec, full_weights)
     scores = score_blob(feed.spec, full)
     measured = measure_weights(full, legacy_rule=True)
-    watch = activation_observer(measured, legacy_rule=True)
+    watch = ActivationObserver(measured, legacy_rule=True)
 
     def show(name: str, net: Net, observers: tuple[object, ...] = ()) -> None:
         run = run_net(net, feed, scores=scores, observers=observers)  # type: ignore[arg-type]

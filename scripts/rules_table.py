@@ -22,7 +22,7 @@ from adaption.io.netfile import read_net
 from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data
 from adaption.net import Net
 from adaption.precision.evaluate import Run, run_net, score_blob
-from adaption.precision.measure import activation_observer, measure_weights
+from adaption.precision.measure import ActivationObserver, measure_weights
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
 from adaption.precision.rules import RULES
@@ -57,7 +57,7 @@ def main() -> int:
     full = Net(feed.spec, trained)
     scores = score_blob(feed.spec, full)
     measured = measure_weights(full, legacy_rule=True)
-    watch = activation_observer(measured, legacy_rule=True)
+    watch = ActivationObserver(measured, legacy_rule=True)
     before = run_net(full, feed, scores=scores, observers=[watch])
     runs: dict[tuple[str, int], Run] = {}
     for rule in rules:

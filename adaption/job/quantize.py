@@ -30,7 +30,7 @@ from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry,
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
 from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
-from adaption.precision.measure import Measurement, activation_observer, measure_weights
+from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
@@ -217,7 +217,7 @@ def _float_pass(
         return kept.measured, kept.run
     measured = measure_weights(full, legacy_rule=legacy_rule)
     measured.preprocessing = preprocessing
-    observer = activation_observer(measured, legacy_rule=legacy_rule)
+    observer = ActivationObserver(measured, legacy_rule=legacy_rule)
     run = run_net(full, batches, scores=scores, observers=[observer])
     measured.samples = run.samples
     if folder is not None:

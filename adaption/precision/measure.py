@@ -14,18 +14,17 @@ from adaption.errors import DataError, FieldError, UsageError
 from adaption.layers.relu import ReLU
 from adaption.net import Net, Point
 from adaption.net.node import Node
+from adaption.precision.sample import Sample, together
 from adaption.precision.sidecar import load_rows, save_rows
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["Measurement", "measure_net", "measure_weights"]
+__all__ = ["ActivationObserver", "Measurement", "measure_net", "measure_weights"]
 
 FORMAT = "adaption.measurement/2"
 OF_WEIGHTS = ("weight", "bias")  # kinds that do not depend on the data
 
 # Tops hold the values of the bottoms in another order, so that nothing has to be counted again.
 REARRANGING = ("Split", "Flatten", "Reshape", "Permute", "Transpose", "Squeeze", "Concat")
-
-Observer = Callable[[Node, Sequence[Tensor], Sequence[Tensor]], None]
 
 
 @dataclass
@@ -197,8 +196,8 @@ def measure_net(
         backward: also run backward, and measure the diffs of weights, biases and tops.
         every_layer: run each layer on its own.
         every_value: look at all values; otherwise only count, min and max of tensors of more than
-            16384 values per batch are of all of them, and the rest of a sample of as many, of
-            other values each batch.
+            16384 values per batch are of all of them, and the rest of a sample of other values each
+            batch: 16384 of the first, 8192 of the second, 4096 of each behind them.
         into: a measurement of this net to go on with.
         after_batch: called with the measurement after each batch.
     Raises: DataError when there is no batch; UsageError with `backward` for a net without a loss.
@@ -211,12 +210,13 @@ def measure_net(
     if made is None:
         made = measure_weights(net, legacy_rule=legacy_rule)
         made.preprocessing = preprocessing
-    observe = activation_observer(made, legacy_rule=legacy_rule, every_value=every_value)
+    observe = ActivationObserver(made, legacy_rule=legacy_rule, every_value=every_value)
     with torch.set_grad_enabled(backward):
         for batch in batches:
             if backward:
                 net.clear_param_diffs()
             net.forward(batch.blobs, observer=observe, fused=not (every_layer or backward))
+            observe.finish()
             if backward:
                 _measure_backward(net, made)
             made.samples += len(batch.names)
@@ -228,30 +228,67 @@ def measure_net(
     return made
 
 
-def activation_observer(
-    made: Measurement, *, legacy_rule: bool = False, every_value: bool = True
-) -> Observer:
-    """An observer for Net.forward that gathers the statistics of every layer's tops."""
-    latest: dict[str, TensorStats] = {}  # of this batch, by blob, as it is now
+class ActivationObserver:
+    """Gathers the statistics of every layer's tops: an observer for Net.forward.
 
-    def observe(node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
+    Samples of large tensors are counted together by `finish`, which is to be called behind each
+    pass; with `every_value` or `legacy_rule`, which look at all values, there is nothing to finish.
+    """
+
+    def __init__(
+        self, made: Measurement, *, legacy_rule: bool = False, every_value: bool = True
+    ) -> None:
+        self.made = made
+        self.legacy_rule = legacy_rule
+        self.every_value = every_value
+        # Of this pass: parts by blob, as it is now, and what is still to be counted by point.
+        self._latest: dict[str, list[Sample]] = {}
+        self._waiting: list[tuple[Point, list[Sample]]] = []
+
+    def __call__(self, node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
         spec = node.spec
-        of_bottoms = [latest[b] for b in spec.bottoms if b in latest]
-        is_known = len(of_bottoms) == len(spec.bottoms) > 0
-        rectified = of_bottoms[0].rectified() if is_known and _is_plain_relu(node) else None
-        if rectified is not None:
-            found = [rectified]
-        elif is_known and spec.type in REARRANGING:
-            found = [_together(of_bottoms)] * len(tops)
+        known = [self._latest[b] for b in spec.bottoms if b in self._latest]
+        parts = self._derived(node, known) if len(known) == len(spec.bottoms) > 0 else None
+        if parts is None:
+            found = [[self._look_at(top)] for top in tops]
+            parts = [part for of_top in found for part in of_top]
         else:
-            turn = None if every_value else made.batches
-            found = [TensorStats.of(top, legacy_rule=legacy_rule, turn=turn) for top in tops]
-        latest.update(zip(spec.tops, found, strict=True))
-        if spec.type == "Split" or not found:
+            found = [parts] * len(tops)
+            parts = parts * len(tops)
+        self._latest.update(zip(spec.tops, found, strict=True))
+        if spec.type == "Split" or not parts:
             return
-        _add(made, Point(spec.name, "activation"), found)
+        self._waiting.append((Point(spec.name, "activation"), parts))
+        if self.every_value or self.legacy_rule:
+            self.finish()
 
-    return observe
+    def finish(self) -> None:
+        """Count what was kept of this pass."""
+        for point, parts in self._waiting:
+            held = self.made.points.get(point)
+            if held is None:
+                self.made.points[point] = together(parts)
+                continue
+            for part in parts:
+                held.add(part.stats)
+        self._waiting.clear()
+
+    def _look_at(self, top: Tensor) -> Sample:
+        turn = None if self.every_value else self.made.batches
+        if turn is not None and not self.legacy_rule:
+            return Sample.of(top, turn)
+        return Sample.finished(TensorStats.of(top, legacy_rule=self.legacy_rule, turn=turn))
+
+    @staticmethod
+    def _derived(node: Node, of_bottoms: list[list[Sample]]) -> list[Sample] | None:
+        """What each top holds, where that follows from the bottoms."""
+        parts = [part for of_bottom in of_bottoms for part in of_bottom]
+        if node.spec.type in REARRANGING:
+            return parts
+        if not _is_plain_relu(node):
+            return None
+        rectified = [part.rectified() for part in parts]
+        return None if None in rectified else rectified  # type: ignore[return-value]
 
 
 def measure_weights(net: Net, *, legacy_rule: bool = False) -> Measurement:
@@ -292,13 +329,6 @@ def _add(made: Measurement, point: Point, found: Iterable[TensorStats]) -> None:
 def _is_plain_relu(node: Node) -> bool:
     layer = node.layer
     return isinstance(layer, ReLU) and not layer.negative_slope and not layer.relu6
-
-
-def _together(parts: list[TensorStats]) -> TensorStats:
-    made = parts[0].copy()
-    for part in parts[1:]:
-        made.add(part)
-    return made
 
 
 def _sources(made: Measurement) -> list[Any]:

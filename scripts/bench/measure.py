@@ -22,9 +22,10 @@ from adaption.graph import NetState, build_spec, input_shapes, with_inputs
 from adaption.io.netfile import read_net
 from adaption.job.feed import suitable_batch
 from adaption.net import Net
-from adaption.precision.measure import Measurement, activation_observer, measure_weights
+from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 
 TARGET = 1.25
+WARM_UP = 2  # batches; those behind them take samples of the final size
 CLOCKS = {False: time.perf_counter, True: time.process_time}
 
 
@@ -58,19 +59,21 @@ def row(path: Path, batch: int | None, rounds: int, clock: Callable[[], float]) 
     start = clock()
     made = measure_weights(net)
     weights = clock() - start
-    observer = activation_observer(made, every_value=False)
+    observer = ActivationObserver(made, every_value=False)
     plain, measured = [], []
-    for turn in range(rounds + 2):
+    for turn in range(rounds + WARM_UP):
         start = clock()
         net.forward(inputs)
         between = clock()
         net.forward(inputs, observer=observer, fused=True)
+        observer.finish()
         end = clock()
-        if turn >= 2:  # the first two warm up
+        made.batches += 1  # later batches take smaller samples
+        if turn >= WARM_UP:
             plain.append(between - start)
             measured.append(end - between)
     ratio = statistics.median(m / p for p, m in zip(plain, measured, strict=True))
-    values = count(made) // (rounds + 2)
+    values = count(made) // (rounds + WARM_UP)
     return (
         f"{name_of(path)[:22]:22} {batch:5} {statistics.median(plain) * 1e3:8.1f}"
         f" {statistics.median(measured) * 1e3:12.1f} {ratio:6.2f} {values:10,}"

@@ -107,13 +107,13 @@ def test_sampled_histograms(shape: tuple[int, ...]) -> None:
     x.view(-1)[7] = 9.0
     whole = TensorStats.of(x)
     sampled = TensorStats()
-    for turn in range(3):
+    for turn in range(8):
         one = TensorStats.of(x, turn=turn)
         assert one.stride > 1 and math.gcd(one.stride, x.numel()) == 1
         assert one.bins.sum() == x.numel() and one.reaching(3) >= 1  # the greatest is known
         sampled.add(one)
-    assert sampled.count == 3 * whole.count
-    assert sampled.zero_share == pytest.approx(whole.zero_share, abs=0.005)
+    assert sampled.count == 8 * whole.count
+    assert sampled.zero_share == pytest.approx(whole.zero_share, abs=0.01)
     assert sampled.bins[:, 0].sum() == sampled.zeros
     assert (sampled.minimum, sampled.maximum) == (whole.minimum, whole.maximum)
     assert sampled.std == pytest.approx(whole.std, rel=0.02)
