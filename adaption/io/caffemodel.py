@@ -107,7 +107,13 @@ def _read_binary(path: str | os.PathLike[str]) -> Weights:
             layers.append(_read_layer(buffer, field, len(layers)))
     if not layers:
         raise _not_weights(buffer)
-    return Weights(layers, name, path, definition=lambda: _without(buffer, _BLOB_FIELDS))
+    return Weights(
+        layers,
+        name,
+        path,
+        definition=lambda: _without(buffer, _BLOB_FIELDS),
+        forget=lambda: wire.forget(buffer),
+    )
 
 
 def _read_layer(buffer: wire.Buffer, layer: wire.Field, index: int) -> LayerWeights:

@@ -127,11 +127,13 @@ class Weights:
         file: str | os.PathLike[str] | None = None,
         *,
         definition: Callable[[], bytes] | None = None,
+        forget: Callable[[], None] | None = None,
     ) -> None:
         self.layers = list(layers)
         self.name = name
         self.file = None if file is None else os.fspath(file)
         self._definition = definition
+        self._forget = forget
         # as Caffe copies layer after layer, the last of equal names wins
         self._by_name = {layer.name: layer for layer in self.layers}
 
@@ -143,6 +145,11 @@ class Weights:
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
+
+    def forget(self) -> None:
+        """Give back the memory that values read from a mapped file take; they can be read again."""
+        if self._forget is not None:
+            self._forget()
 
     def __repr__(self) -> str:
         return f"Weights({self.name!r}, {len(self.layers)} layers, file={self.file!r})"

@@ -94,6 +94,12 @@ def map_file(path: str | os.PathLike[str]) -> mmap.mmap:
         ) from None
 
 
+def forget(buffer: mmap.mmap) -> None:
+    """Give back the memory of a mapped file's pages; the next access reads them again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        buffer.madvise(mmap.MADV_DONTNEED)
+
+
 def walk(buffer: Buffer, start: int = 0, end: int | None = None) -> Iterator[Field]:
     """The fields of the message in buffer[start:end], in file order.
 

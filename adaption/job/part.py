@@ -47,6 +47,5 @@ class Part:
         """The weights of `net`, then those of the layers behind it as the whole net holds them."""
         names = {spec.name for spec in net.spec.layers}
         yield from net.weights()
-        for layer in convert(trained, self.whole(net_file)):
-            if layer.name not in names:
-                yield layer
+        behind = [layer for layer in trained if layer.name not in names]
+        yield from convert(Weights(behind, file=trained.file), self.whole(net_file))

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from adaption._version import __version__
 from adaption.data import Transform
 from adaption.errors import AdaptionError, UsageError
 from adaption.export import export_onnx, verify
-from adaption.graph import NetState
+from adaption.graph import NetSpec, NetState
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net, write_net
@@ -29,6 +30,7 @@ from adaption.job.reference import Reference, load_reference, origin_of, save_re
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
+from adaption.net.weights import keep_rounded_only
 from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
@@ -153,6 +155,7 @@ def quantize(
         folder=None if reference is None else Path(reference),
         origin=origin or {},
     )
+    full.release()  # a large net would be held twice
     proposal = propose(
         feed.spec,
         measured,
@@ -169,14 +172,14 @@ def quantize(
     low = Net(fed_by(part.of(low_file), feed), trained, seed=seed)
     batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
-    summary = _summary(full, low, feed, measured, proposal, before, after)
+    summary = _summary(full.spec, low, feed, measured, proposal, before, after)
     notices = [*map(str, net_file.notices), *full.notices]
-    full.release()
 
     with _staging(folder) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
         held = part.weights(low, trained, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
+        trained.forget()
         proposal.save(stage / "plan.json")
         summary["verification"] = _prove(low, feed, stage, part, seed)
         summary["files"] = _files(net, weights, folder, stage)
@@ -212,8 +215,6 @@ def _float_pass(
     """The float net over all batches, or what `folder` keeps of it."""
     kept = None if folder is None else load_reference(folder, origin)
     if kept is not None:
-        with torch.no_grad():
-            full.forward(next(iter(batches)).blobs)  # for the shapes that MACs are counted by
         return kept.measured, kept.run
     measured = measure_weights(full, legacy_rule=legacy_rule)
     measured.preprocessing = preprocessing
@@ -230,10 +231,14 @@ def _prove(low: Net, feed: Feed, stage: Path, part: Part, seed: int) -> list[dic
     batch = next(iter(feed))
     inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
     count = len(batch.names[:PROOF_SAMPLES])
+    ran = _blobs_of(low, inputs, seed)
+    low.release()  # large nets are held once: what is read back goes on in its place
     again_spec = part.of(read_net(stage / "net_lp.prototxt"))
-    again = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
-    differing = _differing_blobs(low, again, inputs, seed)
-    again.release()
+    low = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
+    read = _blobs_of(low, inputs, seed)
+    differing = [name for name, values in ran.items() if not torch.equal(values, read[name])]
+    del ran, read
+    keep_rounded_only(low.nodes)
     proof: list[dict[str, Any]] = [
         {
             "what": "net_lp.prototxt and net_lp.caffemodel, read back",
@@ -252,20 +257,15 @@ def _prove(low: Net, feed: Feed, stage: Path, part: Part, seed: int) -> list[dic
     return proof
 
 
-def _differing_blobs(low: Net, again: Net, inputs: dict[str, Any], seed: int) -> list[str]:
+def _blobs_of(net: Net, inputs: dict[str, Any], seed: int) -> dict[str, Tensor]:
     with torch.no_grad():
-        for net in (low, again):
-            net.manual_seed(seed)
-            net.forward(inputs)
-    return [
-        name
-        for name, blob in low.blobs.items()
-        if not torch.equal(blob.tensor, again.blobs[name].tensor)
-    ]
+        net.manual_seed(seed)
+        net.forward(inputs)
+    return {name: blob.tensor for name, blob in net.blobs.items()}
 
 
 def _summary(
-    full: Net,
+    spec: NetSpec,
     low: Net,
     feed: Feed,
     measured: Measurement,
@@ -273,7 +273,7 @@ def _summary(
     before: Run,
     after: Run,
 ) -> dict[str, Any]:
-    layers = layer_entries(full, low, measured, proposal, before, after)
+    layers = layer_entries(spec, low, measured, proposal, before, after)
     accuracy = None
     if before.labelled:
         accuracy = {
@@ -284,7 +284,7 @@ def _summary(
     return {
         "format": FORMAT,
         "adaption_version": __version__,
-        "net": full.name or Path(full.spec.file or "net").stem,
+        "net": spec.name or Path(spec.file or "net").stem,
         "bits": proposal.bits,
         "lengths": proposal.lengths,
         "rule": proposal.rule,

@@ -20,25 +20,27 @@ from adaption.precision.statistics import TensorStats
 __all__ = ["FORMAT", "layer_entries", "macs_entry", "sparsity_entry"]
 
 FORMAT = "adaption.summary/1"
+PIECE = 1 << 22  # values of a weight looked at together
 
 
 def layer_entries(
-    net: Net, low: Net, measured: Measurement, proposal: Proposal, before: Run, after: Run
+    spec: NetSpec, low: Net, measured: Measurement, proposal: Proposal, before: Run, after: Run
 ) -> list[dict[str, Any]]:
     """One entry per weight layer: formats, ranges, what rounding did, MACs.
 
     Args:
-        net, low: the float and the low-precision net.
-        before, after: their runs over the data.
+        spec: the float net.
+        low: the low-precision net; its masters are the float net's weights.
+        before, after: the runs of both over the data.
     """
-    nodes = {node.spec.name: node for node in net.nodes}
+    nodes = {node.spec.name: node for node in low.nodes}
     entries = []
     for name in dict.fromkeys(point.layer for point in proposal.choices):
         node = nodes[name]
-        macs = _macs(node, net)
+        macs = _macs(node, low)
         entry: dict[str, Any] = {
             "name": name,
-            "type": node.spec.type,
+            "type": spec.layer(name).type,
             "macs": macs,
             "zero_skippable_macs": round(macs * after.zero_input_share(name)),
             "zero_skippable_macs_before": round(macs * before.zero_input_share(name)),
@@ -69,8 +71,10 @@ def _parameter(
         return entry | {"q": None, "reason": "left in float"}
     error = PointError()
     generator = torch.Generator().manual_seed(0)  # of stochastic rounding: one draw, repeatable
-    rounded = choice.format.quantize(values.detach(), generator)
-    error.update(values.detach(), rounded, choice.format)
+    for piece in torch.split(
+        values.detach().flatten(), PIECE
+    ):  # a large weight takes several copies
+        error.update(piece, choice.format.quantize(piece, generator), choice.format)
     return _format(choice.format) | entry | error.to_dict() | {"reason": choice.reason}
 
 

@@ -10,7 +10,9 @@ from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights
 from adaption.net.blob import Blob
 from adaption.net.node import Node
 
-__all__ = ["LoadReport", "layer_weights", "load_weights", "share_weights"]
+__all__ = ["LoadReport", "keep_rounded_only", "layer_weights", "load_weights", "share_weights"]
+
+LARGE = 1 << 22  # values of a blob whose pages are given back at once
 
 
 @dataclass
@@ -75,6 +77,9 @@ def load_weights(
         ).at(file=weights.file)
     for blob, value in copies:
         blob.write(value.array())
+        if value.count > LARGE:
+            weights.forget()  # or the file would lie in memory beside the net
+    weights.forget()
     return report
 
 
@@ -149,6 +154,22 @@ def share_weights(nodes: Sequence[Node], sources: Sequence[Node]) -> None:
         )
     for blob, owner in pairs:
         blob.share_data(owner)
+
+
+def keep_rounded_only(nodes: Sequence[Node]) -> None:
+    """Let rounded weights stand for their masters, which gives back the memory of these.
+
+    The net computes the same; only where rounding is deterministic, since rounding again changes
+    nothing then. It cannot be trained or saved any more.
+    """
+    for node in nodes:
+        if not node.is_paired:
+            continue
+        node.quantized_blobs()  # fresh
+        for i, master in enumerate(node.masters):
+            fmt = node.format_of(i)
+            if fmt is not None and not fmt.is_random:
+                master.share_data(node.blobs[2 * i + 1])
 
 
 def layer_weights(nodes: Sequence[Node], *, with_diff: bool = False) -> Iterator[LayerWeights]:
