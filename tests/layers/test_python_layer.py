@@ -66,7 +66,8 @@ def test_other_code_is_not_run() -> None:
         " model file is not run unless the module is named (--allow-python os,"
         ' python_modules=("os",))\n'
         "  fix: cut the net before that layer, or feed its tops as inputs; built in:"
-        " rpn.anchor_target_layer.AnchorTargetLayer, rpn.proposal_layer.ProposalLayer"
+        " rpn.anchor_target_layer.AnchorTargetLayer, rpn.proposal_layer.ProposalLayer,"
+        " rpn.proposal_target_layer.ProposalTargetLayer"
     )
 
 
