@@ -197,7 +197,7 @@ def measure_net(
         every_layer: run each layer on its own.
         every_value: look at all values; otherwise only count, min and max of tensors of more than
             16384 values per batch are of all of them, and the rest of a sample of other values each
-            batch: 16384 of the first, 8192 of the second, 4096 of each behind them.
+            batch: 16384 of the first, half as many of each behind it, no less than 2048.
         into: a measurement of this net to go on with.
         after_batch: called with the measurement after each batch.
     Raises: DataError when there is no batch; UsageError with `backward` for a net without a loss.

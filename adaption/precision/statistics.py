@@ -26,7 +26,7 @@ _TO_FIELDS = 20  # a float32's sign, exponent and first three mantissa bits are 
 # one costs a line of the cache, more than min and max of all values in between; so with each batch
 # the sample halves, down to the small one.
 SAMPLE = 1 << 14
-SMALL_SAMPLE = 1 << 12
+SMALL_SAMPLE = 1 << 11
 _PIECE = 1 << 20  # values that are summed in float32 before float64 goes on
 LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
@@ -54,7 +54,7 @@ class TensorStats:
 
     With a `stride` above 1 all but count, min and max was taken of every stride-th value and scaled
     up: a share p of the values is then off by about sqrt(p (1 - p) / n) for n values looked at,
-    16384 of the first batch, 8192 of the second, 4096 of each behind them.
+    16384 of the first batch, half as many of each behind it, but no less than 2048.
     """
 
     count: int = 0
@@ -119,23 +119,24 @@ class TensorStats:
             self.magnitudes += float(magnitudes.sum()) * share
             self.signed_squares += float(torch.dot(piece, magnitudes)) * share
         self.bins = _counts(sample)
-        if self.bins[:, 0].any():  # zeros, or denormals below 2^-129
+        if self.bins[0, 0] or self.bins[1, 0]:  # zeros, or denormals below 2^-129
             self.zeros = sample.numel() - int(np.count_nonzero(sample.cpu().numpy()))
         if self.stride > 1:
             self._scale_up(sample.numel())
 
     def _scale_up(self, seen: int) -> None:
         """Make a sample's counts those of all values; the outermost values are known."""
-        tiny = int(self.bins[:, 0].sum()) - self.zeros
-        self.bins[:, 0] = tiny, 0
+        self.bins[:, 0] = self.bins[0, 0] + self.bins[1, 0] - self.zeros, 0  # denormals
         flat = self.bins.reshape(-1)
         used = (flat != 0).nonzero()
-        flat[used] = flat[used] * self.count // seen
+        scaled = flat[used] * self.count // seen
+        flat[used] = scaled
+        rest = self.count - int(scaled.sum())
         for value in (self.minimum, self.maximum):
-            if value:
-                place = (int(value < 0), _bin_of(value))
-                self.bins[place] = max(1, self.bins[place])
-        rest = self.count - int(self.bins.sum())
+            place = (int(value < 0), _bin_of(value))
+            if value and not self.bins[place]:
+                self.bins[place] = 1
+                rest -= 1
         if self.zeros:
             self.zeros = rest
             self.bins[0, 0] += rest

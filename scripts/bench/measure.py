@@ -25,7 +25,7 @@ from adaption.net import Net
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 
 TARGET = 1.25
-WARM_UP = 2  # batches; those behind them take samples of the final size
+WARM_UP = 3  # batches; those behind them take samples of the final size
 CLOCKS = {False: time.perf_counter, True: time.process_time}
 
 
