@@ -246,7 +246,9 @@ def _checksum(history: Sequence[WeightBlob]) -> int:
 def _read_sidecar(solver: Solver, state: SolverState, path: Path) -> dict[str, Any] | None:
     """The sidecar of a state, None (and a notice) where there is none that belongs to it."""
     sidecar = sidecar_of(path)
-    if kind_of(sidecar) != "text":
+    if solver.original_semantics:
+        why = "is resumed with the original's semantics"
+    elif kind_of(sidecar) != "text":
         why = "has no sidecar"
     else:
         try:

@@ -87,6 +87,7 @@ class Solver:
             seed = self.param.random_seed
         if seed is not None:
             seed += ranks.rank  # Caffe: Solver::Init
+        self.original_semantics = original_semantics
         options = {"original_semantics": original_semantics, **(net_options or {})}
         with self._at_file():
             self.update = make_update(self.param)
@@ -181,7 +182,8 @@ class Solver:
         """Go on from a .solverstate (binary or HDF5), ours or Caffe's, and its caffemodel.
 
         With the sidecar that `snapshot` writes, data order and random numbers go on, too, and the
-        continuation is bit-equal; without it, as with Caffe's own files, data start anew.
+        continuation is bit-equal; without it, as with Caffe's own files, and with the original's
+        semantics, data start anew.
         Raises: FileFormatError or WeightsError when the files are bad or of another net or type.
         """
         self._resumes = restore(self, path)

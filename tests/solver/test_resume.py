@@ -86,6 +86,20 @@ def test_without_sidecar_data_start_anew(here: Path) -> None:
     ]
 
 
+def test_original_starts_its_data_anew(here: Path) -> None:
+    """The recorded continuation of sgd_iter_size2, where our own snapshot lies beside it."""
+    path = write_run(here)
+    Solver(path, original_semantics=True).solve()
+    first = Solver(path, original_semantics=True)
+    told = Told()
+    resumed = Solver(path, original_semantics=True, listeners=[told])
+    resumed.restore("run_iter_5.solverstate")
+    assert "is resumed with the original's semantics" in told.notices[0]
+    first.step(1)
+    resumed.step(1)
+    np.testing.assert_array_equal(resumed.net.blobs["data"].data, first.net.blobs["data"].data)
+
+
 def test_foreign_sidecar_is_not_used(here: Path) -> None:
     path = write_run(here)
     Solver(path).solve()
