@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from adaption.cli.options import add_input_flag, add_output_flags, shape_of
+from adaption.cli.options import add_input_flag, add_output_flags, shape_of, stages_of
 
 HELP = "draw a net as SVG, PNG, PDF, DOT or Mermaid"
 EXAMPLE = "  adaption draw deploy.prototxt net.svg --rankdir TB"
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         phase=None if args.phase == "ALL" else args.phase,
         level=args.level,
-        stages=[s for s in args.stage.split(",") if s],
+        stages=stages_of(args),
         inputs=dict(shape_of(text) for text in args.input),
         rankdir=args.rankdir,
     )

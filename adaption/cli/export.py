@@ -17,6 +17,7 @@ from adaption.cli.options import (
     add_preprocessing_flags,
     input_format_of,
     shape_of,
+    stages_of,
     transform_of,
 )
 from adaption.errors import UsageError
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         net_options={
             "level": args.level,
-            "stages": [s for s in args.stage.split(",") if s],
+            "stages": stages_of(args),
             "dialect": args.dialect,
             "end": args.end,
             "python_modules": args.allow_python,

@@ -8,7 +8,13 @@ import argparse
 import json
 import sys
 
-from adaption.cli.options import add_input_flag, add_net_flags, add_output_flags, shape_of
+from adaption.cli.options import (
+    add_input_flag,
+    add_net_flags,
+    add_output_flags,
+    shape_of,
+    stages_of,
+)
 
 HELP = "show what is in these files: layers, shapes, parameters, MACs"
 EXAMPLE = "  adaption inspect deploy.prototxt net.caffemodel"
@@ -31,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         *args.files,
         phase=args.phase,
         level=args.level,
-        stages=[s for s in args.stage.split(",") if s],
+        stages=stages_of(args),
         dialect=args.dialect,
         inputs=dict(shape_of(text) for text in args.input),
         end=args.end,

@@ -15,7 +15,7 @@ from adaption.cli.options import (
     add_net_flags,
     add_output_flags,
     add_preprocessing_flags,
-    transform_of,
+    data_settings,
 )
 
 HELP = "measure the ranges of weights, activations and gradients"
@@ -101,18 +101,8 @@ def run(args: argparse.Namespace) -> int:
             legacy_rule=args.legacy,
             every_layer=args.every_layer,
             every_value=args.every_value,
-            transform=transform_of(args),
-            root=args.root,
-            batch_size=args.batch_size,
-            limit=args.limit,
             skip=args.skip,
-            seed=args.seed,
-            level=args.level,
-            stages=[s for s in args.stage.split(",") if s],
-            dialect=args.dialect,
-            end=args.end,
-            python_modules=args.allow_python,
-            quiet=args.quiet or args.json,
+            **data_settings(args),
         )
     rows = list(made.rows())
     if args.report:

@@ -21,6 +21,7 @@ __all__ = [
     "add_original_flag",
     "add_output_flags",
     "add_preprocessing_flags",
+    "data_settings",
     "device_of",
     "devices_of",
     "file_of",
@@ -97,6 +98,23 @@ def device_of(args: argparse.Namespace, log: Log) -> str:
 def stages_of(args: argparse.Namespace) -> list[str]:
     """The stages of the flag --stage."""
     return [stage for stage in args.stage.split(",") if stage]
+
+
+def data_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Keywords of calls that run a net over data: how it is cut and prepared, which layers run."""
+    return {
+        "transform": transform_of(args),
+        "root": args.root,
+        "batch_size": args.batch_size,
+        "limit": args.limit,
+        "seed": args.seed,
+        "level": args.level,
+        "stages": stages_of(args),
+        "dialect": args.dialect,
+        "end": args.end,
+        "python_modules": args.allow_python,
+        "quiet": args.quiet or args.json,
+    }
 
 
 def net_options(args: argparse.Namespace) -> dict[str, Any]:

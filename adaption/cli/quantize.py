@@ -16,7 +16,7 @@ from adaption.cli.options import (
     add_net_flags,
     add_output_flags,
     add_preprocessing_flags,
-    transform_of,
+    data_settings,
 )
 from adaption.cli.rule_flags import add_rule_flags, rule_settings
 
@@ -63,18 +63,8 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         out=args.out,
         **rule_settings(args),
-        transform=transform_of(args),
-        root=args.root,
-        batch_size=args.batch_size,
-        limit=args.limit,
-        seed=args.seed,
-        level=args.level,
-        stages=[s for s in args.stage.split(",") if s],
-        dialect=args.dialect,
-        end=args.end,
-        python_modules=args.allow_python,
         reference=args.reference,
-        quiet=args.quiet or args.json,
+        **data_settings(args),
     )
     for notice in result.notices:
         print(f"warning: {notice}", file=sys.stderr)

@@ -15,8 +15,7 @@ from adaption.cli.options import (
     add_net_flags,
     add_output_flags,
     add_preprocessing_flags,
-    stages_of,
-    transform_of,
+    data_settings,
 )
 
 HELP = "zeros per layer, before and after quantization, and what they save"
@@ -50,17 +49,7 @@ def run(args: argparse.Namespace) -> int:
         args.weights,
         args.data,
         plan=args.plan,
-        transform=transform_of(args),
-        root=args.root,
-        batch_size=args.batch_size,
-        limit=args.limit,
-        seed=args.seed,
-        level=args.level,
-        stages=stages_of(args),
-        dialect=args.dialect,
-        end=args.end,
-        python_modules=args.allow_python,
-        quiet=args.quiet or args.json,
+        **data_settings(args),
     ).to_dict()
     text = json.dumps(found, indent=2)
     if args.out:

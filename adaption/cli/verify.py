@@ -23,6 +23,7 @@ from adaption.cli.options import (
     add_output_flags,
     input_format_of,
     shape_of,
+    stages_of,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         args.net,
         args.weights,
         level=args.level,
-        stages=[s for s in args.stage.split(",") if s],
+        stages=stages_of(args),
         dialect=args.dialect,
         end=args.end,
         python_modules=args.allow_python,
