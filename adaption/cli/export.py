@@ -61,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take images of any height and width, where every layer allows it",
     )
     onnx.add_argument(
+        "--processor",
+        choices=("any", "vnni"),
+        help="of style qdq: exact on any processor (default), or int8 weights throughout: faster,"
+        " and exact on x86 with AVX-512 VNNI, AVX-VNNI or AMX and on ARM; elsewhere onnxruntime"
+        " needs the session option session.x64quantprecision=1",
+    )
+    onnx.add_argument(
         "--embed-preprocessing",
         action="store_true",
         help="take images; channel order, mean and scale (flags below) become part of the model",
@@ -102,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
         opset=args.opset,
         images=_images(args),
         free_size=args.free_size,
+        processor=args.processor,
         input_formats=dict(map(input_format_of, args.input_format)) or None,
         pixels=None if args.pixels is None else _image(args.pixels),
         original_semantics=args.original_semantics or None,

@@ -15,7 +15,7 @@ from adaption.export.lowered import LayerValues, Lowered, format_dict
 from adaption.export.onnx_file import same_bits
 from adaption.export.onnx_graph import Array, OnnxGraph
 from adaption.export.selection import Selection
-from adaption.export.style_table import STYLES
+from adaption.export.style_table import new_style
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
 
@@ -49,6 +49,7 @@ class Model:
     values: Mapping[str, Dims]  # the tops that are neither
     types: Mapping[str, int]  # ONNX element types of values that are not float32
     input_formats: Mapping[str, FixedPoint]  # of inputs that the model rounds as they come in
+    processor: str
     notes: tuple[str, ...]
 
     def proto(self) -> ModelProto:
@@ -77,6 +78,7 @@ class Model:
             {
                 "adaption.net": self.name,
                 "adaption.style": self.style,
+                "adaption.processor": self.processor,
                 "adaption.layers": json.dumps(layers, ensure_ascii=False),
                 "adaption.input_formats": json.dumps(
                     {name: format_dict(fmt) for name, fmt in self.input_formats.items()}
@@ -95,18 +97,20 @@ def build_model(
     opset: int | None = None,
     input_formats: Mapping[str, FixedPoint] | None = None,
     free_size: bool = False,
+    processor: str = "any",
 ) -> Model:
     """Lower the layers of `selection`; without `opset`, for the oldest that the style can do with.
 
     `input_formats` are of inputs that are to be rounded before the first layer; with `free_size`
-    images may have any height and width.
+    images may have any height and width. `processor` is one of style_table.PROCESSORS.
 
     With `batch` None the layers are lowered at two batch sizes: where both give the same
     operators and constants, the model takes any.
 
-    Raises: AdaptionError naming file and layer when a layer cannot be lowered.
+    Raises: AdaptionError naming file and layer when a layer cannot be lowered; UsageError on a bad
+        argument.
     """
-    writer = STYLES[style]()
+    writer = new_style(style, processor)
     formats = input_formats or {}
     needed = writer.opset([*_formats(selection), *formats.values()])
     if opset is not None and opset < needed:
@@ -168,6 +172,7 @@ def build_model(
         values={name: dims[name] for name in dims if name in inner},
         types=first.types,
         input_formats=formats,
+        processor=processor,
         notes=tuple(notes),
     )
 

@@ -15,7 +15,6 @@ from adaption.export.images import ImageInput, embed_images
 from adaption.export.model import OPSETS, build_model
 from adaption.export.onnx_file import check_model, write_model
 from adaption.export.selection import select
-from adaption.export.style_table import STYLES
 from adaption.io.atomic import atomic_write
 from adaption.net import Net
 from adaption.numerics import FixedPoint
@@ -40,6 +39,7 @@ class ExportReport:
     inputs: Mapping[str, tuple[int | str | None, ...]]
     outputs: Mapping[str, tuple[int | str | None, ...]]
     values: Mapping[str, tuple[str, ...]]
+    processor: str = "any"
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
@@ -48,6 +48,7 @@ class ExportReport:
         return {
             "path": os.fspath(self.path),
             "style": self.style,
+            "processor": self.processor,
             "opset": self.opset,
             "size_bytes": self.size_bytes,
             "batch": self.batch,
@@ -86,6 +87,7 @@ def export_onnx(
     images: ImageInput | None = None,
     input_formats: Mapping[str, FixedPoint] | None = None,
     free_size: bool = False,
+    processor: str = "any",
 ) -> ExportReport:
     """Write `net` as an ONNX model that computes the same.
 
@@ -112,11 +114,14 @@ def export_onnx(
             first layer gets codes.
         free_size: take images of any height and width; LayerError names the first layer that
             depends on them (InnerProduct, pooling that rounds up).
+        processor: of style qdq. "any": weights are uint8 wherever int8 ones could overflow 16-bit
+            sums, so that the file is exact on every processor. "vnni": int8 throughout, which is
+            faster, and exact on processors that add 8-bit products in 32 bits (x86 with AVX-512
+            VNNI, AVX-VNNI or AMX; ARM); elsewhere onnxruntime needs the session option
+            session.x64quantprecision=1.
     Raises: LayerError naming a layer that has no ONNX form (random rounding of activations, a
         layer type without one); UsageError on a bad argument, or when the model exceeds 2 GiB.
     """
-    if style not in STYLES:
-        raise UsageError(f"style is {style!r}, allowed: {', '.join(STYLES)}")
     if opset is not None and opset not in OPSETS:
         raise UsageError(f"opset is {opset}, allowed: {OPSETS[0]}..{OPSETS[-1]}")
     if batch is not None and batch < 1:
@@ -129,6 +134,7 @@ def export_onnx(
         opset=opset,
         input_formats=input_formats,
         free_size=free_size,
+        processor=processor,
     )
     model = built.proto()
     if images is not None:
@@ -155,6 +161,7 @@ def export_onnx(
         inputs=_shapes(model.graph.input),
         outputs=built.outputs,
         values={x.name: tuple(t for t in x.tops if t) for x in built.layers},
+        processor=built.processor,
         left_out=built.selection.left_out,
         notes=(*built.notes, *(images.notes() if images else ())),
     )

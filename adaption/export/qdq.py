@@ -14,14 +14,22 @@ from adaption.numerics import FixedPoint, Format
 
 __all__ = ["QdqStyle"]
 
+INT8_ONLY = (
+    "for processor vnni, weights are int8 throughout: exact where 8-bit products are added in 32"
+    " bits (x86 with AVX-512 VNNI, AVX-VNNI or AMX; ARM), on other x86 processors only with"
+    " onnxruntime's session option session.x64quantprecision=1"
+)
+
 
 class QdqStyle(FloatStyle):
     """Words of up to 16 bits in QuantizeLinear and DequantizeLinear; longer ones as FloatStyle has
-    them. QuantizeLinear rounds half to even, whatever the net does."""
+    them. QuantizeLinear rounds half to even, whatever the net does. `processor` is one of
+    style_table.PROCESSORS."""
 
     name = "qdq"
 
-    def __init__(self) -> None:
+    def __init__(self, processor: str = "any") -> None:
+        self._adds_in_32_bits = processor == "vnni"
         self._points: dict[str, FixedPoint] = {}
         self._on_grid: dict[str, FixedPoint] = {}  # rounded by other operators
         self._weights: dict[str, FixedPoint] = {}
@@ -53,13 +61,21 @@ class QdqStyle(FloatStyle):
 
     def finish(self, g: OnnxGraph) -> Mapping[str, str | None]:
         """Write the marks as QuantizeLinear and DequantizeLinear, and weights as integers."""
-        work = QdqPass(g, self._points, self._on_grid, self._weights, self._kept)
+        work = QdqPass(
+            g,
+            self._points,
+            self._on_grid,
+            self._weights,
+            self._kept,
+            adds_in_32_bits=self._adds_in_32_bits,
+        )
         work.run()
         self._notes = work.notes
         return work.moved
 
     def notes(self, g: OnnxGraph) -> Iterable[str]:
-        """Points that round otherwise than the net, and sums that run in float."""
+        """Points that round otherwise than the net, sums that run in float, and where int8 weights
+        are exact."""
         away = sum(f.rounding == "half_away" for f in self._points.values())
         if away:
             yield (
@@ -68,3 +84,5 @@ class QdqStyle(FloatStyle):
                 " differ where a sum lies on a tie"
             )
         yield from self._notes
+        if self._adds_in_32_bits:
+            yield INT8_ONLY

@@ -68,6 +68,9 @@ class ModelFile:
             props = {p.key: p.value for p in self.proto.metadata_props}
             layers = json.loads(props["adaption.layers"])
             self.style = props["adaption.style"]
+            # int8 weights throughout are exact on every x86 processor with this option only.
+            is_for_vnni = props.get("adaption.processor") == "vnni"
+            self.session_config = {"session.x64quantprecision": "1"} if is_for_vnni else {}
             formats = json.loads(props.get("adaption.input_formats", "{}"))
             self.input_formats = {name: _format(entry) for name, entry in formats.items()}
             self.layers = [FileLayer(entry) for entry in layers]
@@ -109,14 +112,14 @@ class ModelFile:
 
     def plain(self) -> Session:
         """The file as it is."""
-        return Session(_copy(self.proto), self.outputs, self._held)
+        return Session(_copy(self.proto), self.outputs, self._held, self.session_config)
 
     def whole(self) -> Session:
         """The file with every layer's tops as outputs, too."""
         names = self.values()
         model = _copy(self.proto)
         _add_outputs(model, [n for n in names if n not in self.outputs], self.types)
-        return Session(model, names, self._held)
+        return Session(model, names, self._held, self.session_config)
 
     def cut(self, values: Sequence[str]) -> Session:
         """The file cut apart behind `values`.
@@ -134,7 +137,7 @@ class ModelFile:
         model.graph.input.extend(_info(n) for n in values if n in read)
         outputs = [FROM_FILE + n for n in values]
         _add_outputs(model, outputs)
-        return Session(model, outputs, self._held)
+        return Session(model, outputs, self._held, self.session_config)
 
     def activation_point(self, before: str, top: str) -> Session:
         """The operators between a value and its rounded form, from an input "x" to `top`."""
@@ -159,13 +162,14 @@ class ModelFile:
             opset_imports=self.proto.opset_import,
             ir_version=self.proto.ir_version,
         )
-        return Session(model, [top], self._held)
+        return Session(model, [top], self._held, self.session_config)
 
 
 class Session:
     """A model loaded into onnxruntime, on the CPU, with as many threads as torch uses.
 
-    The model given is used up: it is empty afterwards. `held` are constants that it lacks.
+    The model given is used up: it is empty afterwards. `held` are constants that it lacks, `config`
+    entries of onnxruntime's session options.
     """
 
     def __init__(
@@ -173,12 +177,15 @@ class Session:
         model: onnx.ModelProto,
         outputs: Sequence[str],
         held: Mapping[str, Array] = MappingProxyType({}),
+        config: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = torch.get_num_threads()
+        for key, value in config.items():
+            options.add_session_config_entry(key, value)
         self._outputs = list(outputs)
         names = [t.name for t in model.graph.initializer if is_held(t)]
         self._held = [onnxruntime.OrtValue.ortvalue_from_numpy(held[name]) for name in names]

@@ -47,9 +47,11 @@ def test_embedded_preprocessing(tmp_path: Path) -> None:
 
 def test_input_format_gives_the_first_layer_codes(tmp_path: Path) -> None:
     out = tmp_path / "net.onnx"
-    flags = ["--style", "qdq", "--input-format", "data=Q1.7", "--quiet"]
+    flags = ["--style", "qdq", "--processor", "vnni", "--input-format", "data=Q1.7", "--quiet"]
     assert main(["export", *FILES, "--to", "onnx", "-o", str(out), *flags]) == 0
-    assert "QuantizeLinear" in {n.op_type for n in onnx.load(out).graph.node}
+    made = onnx.load(out)
+    assert "QuantizeLinear" in {n.op_type for n in made.graph.node}
+    assert {p.key: p.value for p in made.metadata_props}["adaption.processor"] == "vnni"
 
 
 def test_c_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +71,7 @@ def test_c_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("flags", "message"),
     [
         (["--to", "caffemodel", "--style", "qdq"], "target caffemodel takes no style"),
+        (["--to", "onnx", "--processor", "vnni"], "style float is the same for every processor"),
         (["--to", "onnx", "--scale", "2"], "preprocessing is given, and is not to be part"),
         (["--to", "onnx", "--input-format", "Q1.7"], "--input-format is 'Q1.7'"),
         (["--to", "onnx", "--input-format", "x=Q1.7"], "input formats are given for 'x'"),

@@ -17,7 +17,9 @@ import torch
 from onnx import helper, numpy_helper
 
 from adaption.errors import UsageError
-from adaption.export import export_onnx, verify
+from adaption.export import export_onnx, verify, verify_between
+from adaption.export.qdq import INT8_ONLY
+from adaption.export.sessions import ModelFile
 from adaption.net import Net
 from tests.export.nets import input_layer, layer, net_of, run_model, samples
 
@@ -144,9 +146,7 @@ def test_short_words_saturate_at_their_own_ends(bits: int, tmp_path: Path) -> No
     assert_equal_blobs(net, tmp_path / "net.onnx", inputs)
 
 
-@pytest.mark.parametrize("code", [127, -128])
-@pytest.mark.parametrize("extra", ["", "range: FULL", "is_signed: false"])
-def test_extreme_codes_do_not_saturate_a_kernel(extra: str, code: int, tmp_path: Path) -> None:
+def net_of_extreme_codes(extra: str, code: int) -> Net:
     """Pairs of products that 16 bits do not hold; some kernels for AVX2 would saturate them."""
     net = net_of(
         input_layer("data", 1, 32, 9, 9)
@@ -160,11 +160,55 @@ def test_extreme_codes_do_not_saturate_a_kernel(extra: str, code: int, tmp_path:
         if node.masters:
             node.masters[0].write(np.full(node.masters[0].shape, code, np.float32))
             node.masters[1].write(np.zeros(node.masters[1].shape, np.float32))
+    return net
+
+
+def extreme_codes() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {"data": rng.choice(np.float32([-300, 0, 120, 127, 255]), (4, 32, 9, 9))}
+
+
+@pytest.mark.parametrize("code", [127, -128])
+@pytest.mark.parametrize("extra", ["", "range: FULL", "is_signed: false"])
+def test_extreme_codes_do_not_saturate_a_kernel(extra: str, code: int, tmp_path: Path) -> None:
+    net = net_of_extreme_codes(extra, code)
     export_onnx(net, tmp_path / "net.onnx", style="qdq")
     assert fused(tmp_path / "net.onnx")["QLinearConv"] == 1
-    rng = np.random.default_rng(0)
-    codes = rng.choice(np.float32([-300, 0, 120, 127, 255]), (4, 32, 9, 9))
-    assert_equal_blobs(net, tmp_path / "net.onnx", {"data": codes})
+    assert_equal_blobs(net, tmp_path / "net.onnx", extreme_codes())
+
+
+def test_processor_vnni_has_int8_weights_and_says_where_they_are_exact(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    report = export_onnx(net_of(chain()), path, style="qdq", processor="vnni")
+    stored = [numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer]
+    assert [a.dtype.name for a in stored if a.ndim > 1] == ["int8"] * 4
+    assert fused(path)["QLinearConv"] == 2
+    assert report.to_dict()["processor"] == "vnni"
+    assert report.notes == (INT8_ONLY,)
+
+
+def test_verify_opens_files_for_vnni_so_that_they_are_exact_everywhere(tmp_path: Path) -> None:
+    """Without its session option, this fails on x86 processors that lack VNNI."""
+    net, path = net_of_extreme_codes("is_signed: false", 127), tmp_path / "net.onnx"
+    export_onnx(net, path, style="qdq", processor="vnni")
+    report = verify_between(net, "exact-half-even", path, extreme_codes(), tolerance=0)
+    assert report.ok, report.problems
+    assert ModelFile(path).session_config == {"session.x64quantprecision": "1"}
+    export_onnx(net, path, style="qdq")
+    assert ModelFile(path).session_config == {}
+
+
+@pytest.mark.parametrize(
+    ("style", "processor", "message"),
+    [
+        ("qdq", "amx", "processor is 'amx', allowed: any, vnni"),
+        ("float", "vnni", "style float is the same for every processor, processor is 'vnni'"),
+    ],
+)
+def test_bad_processor(style: str, processor: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        export_onnx(net_of(chain()), tmp_path / "net.onnx", style=style, processor=processor)
+    assert not list(tmp_path.iterdir())
 
 
 def test_branches_of_different_grids_join_exactly(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from adaption.export.targets.base import Export, Request, target
     "onnx",
     suffix=".onnx",
     help="an ONNX model in the style given (float, qdq, integer, qonnx)",
-    settings=("style", "batch", "opset", "images", "input_formats", "free_size"),
+    settings=("style", "batch", "opset", "images", "input_formats", "free_size", "processor"),
 )
 def write_onnx(request: Request) -> Export:
     """Write the ONNX file."""
