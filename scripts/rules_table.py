@@ -22,6 +22,7 @@ from adaption.io.netfile import read_net
 from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data
 from adaption.net import Net
 from adaption.precision.evaluate import Run, run_net, score_blob
+from adaption.precision.joined import JOINS
 from adaption.precision.measure import ActivationObserver, measure_weights
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
@@ -40,6 +41,7 @@ def main() -> int:
     parser.add_argument("--data", required=True)
     parser.add_argument("--bits", default=BITS, help=f"default {BITS}")
     parser.add_argument("--rules", default=",".join(RULES), help="default: all")
+    parser.add_argument("--same-format", choices=JOINS, help="as of adaption propose")
     parser.add_argument("--sparsity-rule", default="adaption")
     parser.add_argument("--limit", type=int, help="samples")
     parser.add_argument("--batch-size", type=int)
@@ -62,7 +64,7 @@ def main() -> int:
     runs: dict[tuple[str, int], Run] = {}
     for rule in rules:
         for bits in lengths:
-            plan = propose(feed.spec, measured, rule=rule, bits=bits)
+            plan = propose(feed.spec, measured, rule=rule, bits=bits, same_format=args.same_format)
             low = build_spec(rewrite(file, plan).message, NetState("TEST"))
             runs[rule, bits] = run_low(Net(fed_by(low, feed), trained), feed, scores)
             print(f"{rule} {bits}: {share(top1(runs[rule, bits]))}", file=sys.stderr)

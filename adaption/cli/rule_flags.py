@@ -10,6 +10,7 @@ __all__ = ["add_rule_flags", "rule_settings"]
 # Said here and not taken from their modules, which import torch; a test compares.
 RULES = ("adaption", "adaption-legacy", "max", "percentile", "sqnr")
 ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
+JOINS = ("concat",)
 PLACES = ("before-relu", "after-relu", "after-pooling")
 
 
@@ -67,6 +68,12 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
         choices=PLACES,
         help="where results are rounded (default before the activation function, as the original)",
     )
+    group.add_argument(
+        "--same-format",
+        choices=JOINS,
+        help="concat: results that meet in a Concat get one format, the widest chosen, as most"
+        " accelerators need it",
+    )
 
 
 def rule_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -80,4 +87,5 @@ def rule_settings(args: argparse.Namespace) -> dict[str, Any]:
         "round_bias": args.round_bias,
         "unsigned": args.unsigned,
         "lpact": args.lpact,
+        "same_format": args.same_format,
     }

@@ -75,6 +75,7 @@ def quantize(
     round_bias: bool = False,
     unsigned: bool = False,
     lpact: str = "before-relu",
+    same_format: str | None = None,
     transform: Transform | None = None,
     root: PathLike | None = None,
     batch_size: int | None = None,
@@ -95,7 +96,8 @@ def quantize(
         data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
-        bits, rule, threshold, percentile, rounding, round_bias, unsigned, lpact: see `propose`.
+        bits, rule, threshold, percentile, rounding, round_bias, unsigned, lpact, same_format: see
+            `propose`.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
         batch_size: samples per forward pass; None chooses by memory.
@@ -167,6 +169,7 @@ def quantize(
         round_bias=round_bias,
         unsigned=unsigned,
         lpact=lpact,
+        same_format=same_format,
     )
     low_file = rewrite(net_file, proposal)
     low = Net(fed_by(part.of(low_file), feed), trained, seed=seed)

@@ -38,6 +38,7 @@ class Proposal:
     lengths: str = ""  # all word lengths in words, when there are several
     percentile: float | None = None
     lpact: str = "before-relu"
+    same_format: str | None = None  # what all bottoms of a Concat have, on request
     preprocessing: Mapping[str, Any] | None = None  # of the measurement; None: not known
     samples: int = 0  # that were measured
 
@@ -63,6 +64,7 @@ class Proposal:
             "percentile": self.percentile,
             "rounding": self.rounding,
             "lpact": self.lpact,
+            "same_format": self.same_format,
             "samples": self.samples,
             "preprocessing": None if self.preprocessing is None else dict(self.preprocessing),
             "left_float": self.left_float,
@@ -108,6 +110,7 @@ class Proposal:
             lengths=values.get("lengths", ""),
             percentile=values.get("percentile"),
             lpact=values.get("lpact", cls.lpact),
+            same_format=values.get("same_format"),
             preprocessing=values.get("preprocessing"),
             samples=values.get("samples", 0),
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from adaption.errors import AdaptionError, FieldError
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.netfile import NetFile, read_net
 from adaption.net import Point
+from adaption.precision.effects import effect_of
+from adaption.precision.joined import JOINS, common_format, joined_results
 from adaption.precision.measure import Measurement
 from adaption.precision.proposal import Proposal
 from adaption.precision.rules import RULES, Choice, Settings, choose
@@ -31,6 +34,7 @@ def propose(
     round_bias: bool = False,
     unsigned: bool = False,
     lpact: str = "before-relu",
+    same_format: str | None = None,
     original_semantics: bool = False,
 ) -> Proposal:
     """Choose a format for every weight layer's weight and result.
@@ -51,6 +55,8 @@ def propose(
         unsigned: drop the sign bit of tensors that are never negative.
         lpact: where results are rounded: "before-relu" (as the original), "after-relu" or
             "after-pooling"; see precision.sites.PLACES.
+        same_format: "concat": results that meet in a Concat, through layers that keep formats in
+            between, all get the widest range chosen for one of them (and the longest word).
         original_semantics: with adaption-legacy, look at the bias for the weights' format, and at
             the activation blob as it is after all layers in place, as the original's helper does.
     Raises: FieldError on bits, rule, threshold or percentile out of range, on a tensor that was not
@@ -66,8 +72,10 @@ def propose(
         raise FieldError("threshold", threshold, "0 or more, below 1")
     if not 0 < percentile <= 100:
         raise FieldError("percentile", percentile, "above 0, up to 100")
+    if same_format not in (None, *JOINS):
+        raise FieldError("same_format", same_format, ", ".join(JOINS))
     made = Proposal(spec.name, lengths.bits, rule, threshold, rounding)
-    made.lengths, made.lpact = str(lengths), lpact
+    made.lengths, made.lpact, made.same_format = str(lengths), lpact, same_format
     made.percentile = percentile if rule == "percentile" else None
     made.preprocessing, made.samples = measurement.preprocessing, measurement.samples
 
@@ -79,6 +87,7 @@ def propose(
             raise error.at(file=spec.file, layer=f"{measured.layer}:{measured.kind}") from None
 
     sites = quantization_sites(spec, lpact)
+    seen: dict[str, Point] = {}  # what was measured of each result
     for site in sites:
         name = site.weight.name
         weight, bias = Point(name, "weight"), Point(name, "bias")
@@ -94,15 +103,29 @@ def propose(
         if site.result is None:
             made.left_float[name] = site.why
             continue
-        seen = _last_in_place(spec, site) if original_semantics else site.result.name
+        measured = _last_in_place(spec, site) if original_semantics else site.result.name
+        seen[name] = Point(measured, "activation")
         result = Point(name, "activation")
-        made.choices[result] = chosen(result, Point(seen, "activation"))
+        made.choices[result] = chosen(result, seen[name])
         made.places[name] = site.result.name
     if not made.choices:
         raise FieldError(
             "net", spec.name, "a net with Convolution, InnerProduct or Deconvolution layers"
         ).at(file=spec.file)
     lengths.check_used(made.choices)
+    if same_format is not None:
+        for group, concat in joined_results(spec, sites).items():
+            points = [Point(name, "activation") for name in group]
+            fmt = common_format([made.choices[point].format for point in points])
+            for point in points:
+                choice = made.choices[point]
+                if choice.format != fmt:
+                    made.choices[point] = replace(
+                        choice,
+                        format=fmt,
+                        reason=f'{choice.reason}; one format for all that meet in "{concat}"',
+                        effect=effect_of(measurement[seen[point.layer]], fmt),
+                    )
     return made
 
 

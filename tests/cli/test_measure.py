@@ -11,6 +11,7 @@ from adaption.cli import rule_flags
 from adaption.cli.main import main
 from adaption.net import Point
 from adaption.numerics.rounding import ROUNDINGS
+from adaption.precision.joined import JOINS
 from adaption.precision.measure import Measurement
 from adaption.precision.propose import Proposal
 from adaption.precision.rules import RULES
@@ -24,6 +25,7 @@ DATA = ["--data", str(EXAMPLE / "digits_test_lmdb"), "--scale", "0.0625"]
 def test_flags_know_what_there_is() -> None:
     assert rule_flags.RULES == tuple(RULES)
     assert rule_flags.PLACES == tuple(PLACES)
+    assert rule_flags.JOINS == JOINS
     assert set(rule_flags.ROUNDINGS.values()) <= set(ROUNDINGS)
 
 

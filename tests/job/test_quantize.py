@@ -14,7 +14,7 @@ import pytest
 import adaption
 from adaption.cli.main import main
 from adaption.data import Transform
-from adaption.errors import DataError
+from adaption.errors import DataError, FieldError
 from adaption.io.caffemodel import read_weights
 from adaption.net import Net
 from adaption.numerics import FixedPoint
@@ -176,6 +176,20 @@ def test_stochastic_rounding_repeats_itself_from_its_seed(tmp_path: Path) -> Non
     readback, exported = first["verification"]
     assert readback["ok"]
     assert not exported["ok"] and "not written" in exported["detail"]
+
+
+def test_a_bad_same_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FieldError, match="same_format is 'all', allowed: concat"):
+        adaption.quantize(
+            EXAMPLE / "deploy.prototxt",
+            WEIGHTS,
+            EXAMPLE / "digits_test.h5",
+            out=tmp_path / "o",
+            limit=2,
+            same_format="all",
+            quiet=True,
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_legacy_rule_and_threshold(tmp_path: Path) -> None:
