@@ -68,6 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " needs the session option session.x64quantprecision=1",
     )
     onnx.add_argument(
+        "--data",
+        metavar="FILE",
+        help="of style qdq: npz with one array per input blob, or npy, on which exact arithmetic"
+        " counts where rounding half to even gives other codes than half away from zero; with"
+        " --embed-preprocessing images as the model takes them",
+    )
+    onnx.add_argument("--samples", type=int, metavar="N", help="of the data (default: all)")
+    onnx.add_argument(
         "--embed-preprocessing",
         action="store_true",
         help="take images; channel order, mean and scale (flags below) become part of the model",
@@ -110,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
         images=_images(args),
         free_size=args.free_size,
         processor=args.processor,
+        data=args.data,
+        samples=args.samples,
         input_formats=dict(map(input_format_of, args.input_format)) or None,
         pixels=None if args.pixels is None else _image(args.pixels),
         original_semantics=args.original_semantics or None,

@@ -6,9 +6,10 @@ mean and scale, in Transform's order and in float32, so bit-equal to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -17,12 +18,14 @@ from adaption.data import Transform
 from adaption.errors import FieldError, ShapeError, UsageError
 from adaption.export.onnx_graph import Array
 
-__all__ = ["ImageInput", "embed_images", "without_images"]
+__all__ = ["MEAN_IMAGE", "METADATA", "ImageInput", "embed_images", "without_images"]
 
 PREFIX = "preprocessing/"  # of the operators that make a net's input from an image
 LAYOUTS = ("NCHW", "NHWC")
 DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 ORDERS = ("BGR", "RGB")
+METADATA = "adaption.images"  # what the model says of its preprocessing
+MEAN_IMAGE = "image"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,69 @@ class ImageInput:
         for name, allowed in (("layout", LAYOUTS), ("dtype", tuple(DTYPES)), ("order", ORDERS)):
             if getattr(self, name) not in allowed:
                 raise FieldError(name, getattr(self, name), ", ".join(allowed))
+
+    def prepared(self, images: Array) -> Array:
+        """The net's input for images in this layout and order, and of any size that the transform
+        resizes or crops to the net's.
+
+        Returns: float32 (N, C, H, W).
+        Raises: ShapeError when they have not four axes.
+        """
+        return self.transform.apply_to_batch(self._as_decoded(images))
+
+    def outside(self, images: Array) -> Array:
+        """The images as the model takes them: resized and cropped, in their own layout and order.
+
+        Raises: ShapeError when they have not four axes; UsageError when their values do not fit.
+        """
+        x = self._as_decoded(images)
+        t = self.transform
+        if t.resize is not None or t.crop:
+            cut = Transform(resize=t.resize, crop_size=t.crop_size)
+            x = cut.apply_to_batch(x)
+        if self.order == "RGB" and x.shape[1] == 3:
+            x = x[:, ::-1]
+        made = x.astype(self.dtype)
+        if (made != x).any():
+            raise UsageError(
+                f"the model takes images of type {self.dtype}, which does not hold their values",
+                "give pixels, 0..255",
+            )
+        return np.ascontiguousarray(made.transpose(0, 2, 3, 1) if self.layout == "NHWC" else made)
+
+    def _as_decoded(self, images: Array) -> Array:
+        """(N, C, H, W), colours in the order BGR."""
+        if images.ndim != 4:
+            raise ShapeError(f"images have shape {images.shape}, allowed: {self.layout}")
+        x = images.transpose(0, 3, 1, 2) if self.layout == "NHWC" else images
+        return x[:, ::-1] if self.order == "RGB" and x.shape[1] == 3 else x
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; a mean image is only named."""
+        mean = self.transform.mean
+        return {
+            "layout": self.layout,
+            "dtype": self.dtype,
+            "order": self.order,
+            "channel_order": self.transform.channel_order,
+            "mean": None
+            if mean is None
+            else [float(v) for v in mean.flat]
+            if mean.shape[1:] == (1, 1)
+            else MEAN_IMAGE,
+            "scale": self.transform.scale,
+        }
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """What `to_dict` wrote; without the mean where that is an image."""
+        mean = entry["mean"]
+        transform = Transform(
+            mean_value=() if mean in (None, MEAN_IMAGE) else tuple(mean),
+            scale=entry["scale"],
+            channel_order=entry["channel_order"],
+        )
+        return cls(transform, entry["layout"], entry["dtype"], entry["order"])
 
     def notes(self) -> list[str]:
         """What stays outside the model, one sentence each."""
@@ -88,6 +154,8 @@ def embed_images(model: ModelProto, blob: str, images: ImageInput) -> None:
         writer.op("Mul", np.float32(images.transform.scale))
     writer.close(blob)
     given.CopyFrom(helper.make_tensor_value_info(name, DTYPES[images.dtype], dims))
+    stated = json.dumps({"blob": blob, **images.to_dict()})
+    model.metadata_props.add(key=METADATA, value=stated)
 
 
 def without_images(model: ModelProto) -> None:

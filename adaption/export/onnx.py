@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
 from adaption.errors import UsageError
+from adaption.export.exact.ties import TieReport, count_ties
 from adaption.export.images import ImageInput, embed_images
 from adaption.export.model import OPSETS, build_model
 from adaption.export.onnx_file import check_model, write_model
@@ -42,6 +45,7 @@ class ExportReport:
     processor: str = "any"
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    ties: TieReport | None = None  # counted on data, where that was given
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -57,6 +61,7 @@ class ExportReport:
             "values": {name: list(tops) for name, tops in self.values.items()},
             "left_out": list(self.left_out),
             "notes": list(self.notes),
+            "ties": None if self.ties is None else self.ties.to_dict(),
         }
 
     def __str__(self) -> str:
@@ -88,6 +93,7 @@ def export_onnx(
     input_formats: Mapping[str, FixedPoint] | None = None,
     free_size: bool = False,
     processor: str = "any",
+    inputs: Mapping[str, npt.ArrayLike] | None = None,
 ) -> ExportReport:
     """Write `net` as an ONNX model that computes the same.
 
@@ -119,6 +125,9 @@ def export_onnx(
             faster, and exact on processors that add 8-bit products in 32 bits (x86 with AVX-512
             VNNI, AVX-VNNI or AMX; ARM); elsewhere onnxruntime needs the session option
             session.x64quantprecision=1.
+        inputs: of style qdq: values by input blob, first axis the samples, on which exact
+            arithmetic counts where rounding half to even gives other codes; where `images` is
+            given, images as the model takes them.
     Raises: LayerError naming a layer that has no ONNX form (random rounding of activations, a
         layer type without one); UsageError on a bad argument, or when the model exceeds 2 GiB.
     """
@@ -145,6 +154,17 @@ def export_onnx(
                 "preprocess outside the model",
             )
         embed_images(model, next(iter(built.inputs)), images)
+    ties = None
+    if inputs is not None:
+        if style != "qdq":
+            raise UsageError(
+                f"style {style} rounds as the net does, ties are counted of style qdq",
+                "leave the data out",
+            )
+        given = dict(inputs)
+        if images is not None:
+            given |= {n: images.prepared(np.asarray(x)) for n, x in inputs.items()}
+        ties = count_ties(net, given, input_formats)
     constants = built.graph.read_constants()
     check_model(model, constants)
     try:
@@ -163,7 +183,12 @@ def export_onnx(
         values={x.name: tuple(t for t in x.tops if t) for x in built.layers},
         processor=built.processor,
         left_out=built.selection.left_out,
-        notes=(*built.notes, *(images.notes() if images else ())),
+        notes=(
+            *built.notes,
+            *(images.notes() if images else ()),
+            *([ties.detail] if ties else []),
+        ),
+        ties=ties,
     )
 
 

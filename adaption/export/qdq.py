@@ -81,7 +81,8 @@ class QdqStyle(FloatStyle):
             yield (
                 "QuantizeLinear rounds ties to even (half_even), the net away from zero (half_away)"
                 f" at {away} of {len(self._points) + len(self._on_grid)} activation points: codes"
-                " differ where a sum lies on a tie"
+                " differ where a sum lies on a tie; given data (--data, inputs=), the export counts"
+                " them"
             )
         yield from self._notes
         if self._adds_in_32_bits:

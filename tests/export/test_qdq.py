@@ -304,7 +304,8 @@ def test_half_away_and_biases_off_the_grid_are_named(tmp_path: Path) -> None:
     away, bias = export_onnx(net, tmp_path / "net.onnx", style="qdq").notes
     assert away == (
         "QuantizeLinear rounds ties to even (half_even), the net away from zero (half_away) at 4 of"
-        " 4 activation points: codes differ where a sum lies on a tie"
+        " 4 activation points: codes differ where a sum lies on a tie; given data (--data,"
+        " inputs=), the export counts them"
     )
     assert bias == (
         "biases that are no multiples of their products' LSB were rounded to it (half_away), and"

@@ -28,12 +28,14 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Export:
-    """What an export wrote. `details` are plain values, `next` is a command to go on with."""
+    """What an export wrote. `details` are plain values, `table` is for people, `next` is a command
+    to go on with."""
 
     to: str
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    table: str = ""
     next: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,7 +45,8 @@ class Export:
 
     def __str__(self) -> str:
         lines = [f"written: {p} ({p.stat().st_size} bytes)" for p in self.files]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join([*lines, self.table] if self.table else lines)
 
 
 @dataclass(frozen=True)
