@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
     add_rule_flags(parser)
+    parser.add_argument(
+        "--fold-batch-norm",
+        action="store_true",
+        help="first fold BatchNorm, Scale and Bias into the weight layer before them",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N samples only")
     parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
     parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
@@ -63,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         out=args.out,
         **rule_settings(args),
+        fold=args.fold_batch_norm,
         reference=args.reference,
         **data_settings(args),
     )

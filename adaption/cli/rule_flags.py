@@ -9,7 +9,11 @@ __all__ = ["add_rule_flags", "rule_settings"]
 
 # Said here and not taken from their modules, which import torch; a test compares.
 RULES = ("adaption", "adaption-legacy", "max", "percentile", "sqnr")
-ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
+ROUNDINGS = {
+    "deterministic": "half_away",
+    "stochastic": "stochastic",
+    "half-even": "half_even",
+}
 JOINS = ("concat",)
 PLACES = ("before-relu", "after-relu", "after-pooling")
 
@@ -17,6 +21,13 @@ PLACES = ("before-relu", "after-relu", "after-pooling")
 def add_rule_flags(parser: argparse.ArgumentParser) -> None:
     """The settings of `propose`, one flag each."""
     group = parser.add_argument_group("formats")
+    group.add_argument(
+        "--int8",
+        action="store_true",
+        help="formats for integer hardware and ONNX int8, which computes the same in every form:"
+        " --bits 8 --rounding half-even --product-bias --every-bottom --same-format concat, unless"
+        " said otherwise",
+    )
     group.add_argument(
         "--bits",
         action="append",
@@ -48,14 +59,25 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--rounding",
-        default="deterministic",
         choices=tuple(ROUNDINGS),
-        help="default deterministic",
+        help="deterministic (the default): ties away from zero; half-even: results with ties to"
+        " even, as ONNX's QuantizeLinear rounds",
     )
     group.add_argument(
         "--round-bias",
         action="store_true",
         help="round biases, too, in the weights' format; --bits bias=N gives them their own",
+    )
+    group.add_argument(
+        "--product-bias",
+        action="store_true",
+        help="round biases to the grid of their layer's products, in 32 bits, as integer hardware"
+        " holds them",
+    )
+    group.add_argument(
+        "--every-bottom",
+        action="store_true",
+        help="also round what else weight layers read: sums of branches, averages, ...",
     )
     group.add_argument(
         "--unsigned",
@@ -78,14 +100,20 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
 
 def rule_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The keywords of `propose` that the flags stand for."""
+    rounding = args.rounding or ("half-even" if args.int8 else "deterministic")
+    bits = args.bits or []
+    if args.int8 or not bits:
+        bits = [8 if args.int8 else 16, *bits]
     return {
-        "bits": args.bits or 16,
+        "bits": bits,
         "rule": args.rule,
         "threshold": args.threshold,
         "percentile": args.percentile,
-        "rounding": ROUNDINGS[args.rounding],
+        "rounding": ROUNDINGS[rounding],
         "round_bias": args.round_bias,
+        "product_bias": args.product_bias or (args.int8 and not args.round_bias),
+        "every_bottom": args.every_bottom or args.int8,
         "unsigned": args.unsigned,
         "lpact": args.lpact,
-        "same_format": args.same_format,
+        "same_format": args.same_format or ("concat" if args.int8 else None),
     }

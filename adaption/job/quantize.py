@@ -32,6 +32,7 @@ from adaption.layers.base import unknown_layers
 from adaption.net import Net
 from adaption.net.weights import keep_rounded_only
 from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
+from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
@@ -73,9 +74,12 @@ def quantize(
     percentile: float = 99.9,
     rounding: str = "half_away",
     round_bias: bool = False,
+    product_bias: bool = False,
+    every_bottom: bool = False,
     unsigned: bool = False,
     lpact: str = "before-relu",
     same_format: str | None = None,
+    fold: bool = False,
     transform: Transform | None = None,
     root: PathLike | None = None,
     batch_size: int | None = None,
@@ -96,8 +100,9 @@ def quantize(
         data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
-        bits, rule, threshold, percentile, rounding, round_bias, unsigned, lpact, same_format: see
-            `propose`.
+        bits, rule, threshold, percentile, rounding, round_bias, product_bias, every_bottom,
+            unsigned, lpact, same_format: see `propose`.
+        fold: first fold batch norm, scale and bias into the weight layer before them.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
         batch_size: samples per forward pass; None chooses by memory.
@@ -121,6 +126,9 @@ def quantize(
 
     net_file = read_net(net)
     trained = read_weights(weights)
+    folding = fold_batch_norm(net_file, trained) if fold else None
+    if folding is not None:
+        net_file, trained = folding.net, folding.weights
     state = NetState("TEST", level, tuple(stages))
     part = Part(state, dialect, end, python_modules)
     spec = part.of(net_file)
@@ -145,6 +153,7 @@ def quantize(
             limit=limit,
             state=[state.phase, state.level, list(state.stages)],
             end=end,
+            fold=fold,
             batch_size=feed.batches.batch_size,
         )
     measured, before = _float_pass(
@@ -167,6 +176,8 @@ def quantize(
         percentile=percentile,
         rounding=rounding,
         round_bias=round_bias,
+        product_bias=product_bias,
+        every_bottom=every_bottom,
         unsigned=unsigned,
         lpact=lpact,
         same_format=same_format,
@@ -187,6 +198,9 @@ def quantize(
         summary["verification"] = _prove(low, feed, stage, part, seed)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
+        if folding is not None:
+            taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
+            summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
         for check in summary["verification"]:
             if "file" in check:  # where it will lie, not where it was checked
                 check["file"] = os.fspath(folder / Path(check["file"]).name)

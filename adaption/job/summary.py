@@ -33,22 +33,25 @@ def layer_entries(
         low: the low-precision net; its masters are the float net's weights.
         before, after: the runs of both over the data.
     """
-    nodes = {node.spec.name: node for node in low.nodes}
+    # An input that is rounded goes by its blob.
+    nodes = {node.spec.tops[0]: node for node in low.nodes if not node.spec.bottoms}
+    nodes |= {node.spec.name: node for node in low.nodes}
     entries = []
     for name in dict.fromkeys(point.layer for point in proposal.choices):
         node = nodes[name]
         macs = _macs(node, low)
         entry: dict[str, Any] = {
             "name": name,
-            "type": spec.layer(name).type,
+            "type": spec.layer(node.spec.name).type,
             "macs": macs,
             "zero_skippable_macs": round(macs * after.zero_input_share(name)),
             "zero_skippable_macs_before": round(macs * before.zero_input_share(name)),
         }
         for kind, blob in zip(("weight", "bias"), node.masters, strict=False):
             entry[kind] = _parameter(Point(name, kind), blob.tensor, measured, proposal)
-        entry.setdefault("bias", None)
-        entry["activation"] = _activation(name, low.spec, measured, proposal, after)
+        for kind in ("weight", "bias"):
+            entry.setdefault(kind, None)
+        entry["activation"] = _activation(name, node, low.spec, measured, proposal, after)
         entries.append(entry)
     return entries
 
@@ -79,21 +82,27 @@ def _parameter(
 
 
 def _activation(
-    name: str, low: NetSpec, measured: Measurement, proposal: Proposal, after: Run
+    name: str, node: Node, low: NetSpec, measured: Measurement, proposal: Proposal, after: Run
 ) -> dict[str, Any] | None:
     choice = proposal.choices.get(Point(name, "activation"))
     if choice is None:
         return None
     place = proposal.places[name]
     error = after.points[lp_act_behind(low, place)]
-    entry = _format(choice.format) | _range(measured[Point(place, "activation")])
+    source = place if node.spec.bottoms else node.spec.name
+    entry = _format(choice.format) | _range(measured[Point(source, "activation")])
     return entry | error.to_dict() | {"place": place, "reason": choice.reason}
 
 
 def lp_act_behind(low: NetSpec, place: str) -> str:
-    """Name of the LPAct that stands right behind layer `place`."""
-    index = [s.name for s in low.layers].index(place)
-    act = low.layers[index + 1]
+    """Name of the LPAct that rounds the top of layer `place`, or the input blob of that name."""
+    layers = iter(low.layers)
+    blob = next(
+        place if not s.bottoms and place in s.tops else s.tops[0]
+        for s in layers
+        if s.name == place or (not s.bottoms and place in s.tops)
+    )
+    act = next(s for s in layers if blob in s.bottoms)
     assert act.type == "LPAct", f"rewrite put no LPAct behind {place}"
     return act.name
 

@@ -257,7 +257,9 @@ class _Editor:
         assert isinstance(request.value, FixedPoint)
         for item in self.layers:
             if text_of(item.block, "name") == place:
-                self.document.root.insert_after(item, lp_act(act, item.block, request.value))
+                self.document.root.insert_after(
+                    item, lp_act(act, text_of(item.block, "top"), request.value, item.block)
+                )
         self._net = None
         self.changes.append(Change(act, "activation", "float", str(request.value)))
         yield from (item for item in self.layers if text_of(item.block, "name") == act)

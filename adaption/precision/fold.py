@@ -44,6 +44,11 @@ class Folding:
     folded: Mapping[str, tuple[str, ...]]
     left: Mapping[str, str]
 
+    @property
+    def notes(self) -> list[str]:
+        """What stays, one sentence each."""
+        return [f'Layer "{name}" is not folded: it {why}.' for name, why in self.left.items()]
+
 
 def fold_batch_norm(net: NetFile | PathLike, weights: Weights | PathLike) -> Folding:
     """Fold every BatchNorm, Scale and Bias that follows a weight layer alone.

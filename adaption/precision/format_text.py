@@ -99,14 +99,15 @@ def make_float(block: Block) -> None:
     _set_precision(block, {})
 
 
-def lp_act(name: str, place: Block, fmt: FixedPoint) -> str:
-    """The text of an in-place LPAct on the first top of `place`, kept in the same net states."""
-    top = prototxt.quote(text_of(place, "top"))
+def lp_act(name: str, blob: str, fmt: FixedPoint, like: Block | None = None) -> str:
+    """The text of an in-place LPAct on a blob, kept in the net states that `like` is kept in."""
+    top = prototxt.quote(blob)
     if fits_lpfp(fmt):
         own = _lpfp(fmt, None)
     else:
         own = f"precision_param {{\n{_number('activation', fmt)}}}"
-    rules = "".join(f.text + "\n" for f in place.fields if f.name in ("include", "exclude"))
+    fields = () if like is None else like.fields
+    rules = "".join(f.text + "\n" for f in fields if f.name in ("include", "exclude"))
     body = f'name: {prototxt.quote(name)}\ntype: "LPAct"\nbottom: {top}\ntop: {top}\n{rules}{own}'
     return "layer {\n" + "".join(f"  {line}\n" for line in body.splitlines()) + "}"
 

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adaption.graph import LayerSpec, NetSpec
-from adaption.layers.base import choose_class, is_known
+from adaption.graph import NetSpec
 from adaption.numerics import FixedPoint
-from adaption.precision.sites import Site
+from adaption.precision.sites import Site, keeps_codes
 
 __all__ = ["JOINS", "common_format", "joined_results"]
 
 JOINS = ("concat",)
-MAX = 0  # of PoolMethod in caffe.proto
 
 
 def joined_results(spec: NetSpec, sites: Sequence[Site]) -> dict[frozenset[str], str]:
-    """Weight layers whose rounded results meet, with the last Concat where they do.
+    """Names of points whose rounded results meet, with the last Concat where they do.
 
     Results are followed through layers that keep their format: those that move or pick values,
     ReLU, max pooling. A result in two Concats joins the groups of both.
     """
-    made_by = {site.result.name: site.weight.name for site in sites if site.result is not None}
-    held: dict[str, frozenset[str]] = {}  # blob -> the weight layers whose results it holds
+    made_by = {site.result.name: site.point for site in sites if site.result is not None}
+    held: dict[str, frozenset[str]] = {}  # blob -> the points whose results it holds
     groups: dict[frozenset[str], str] = {}
     for item in spec.layers:
         below = [held.get(blob, frozenset()) for blob in item.bottoms]
@@ -38,7 +36,7 @@ def joined_results(spec: NetSpec, sites: Sequence[Site]) -> dict[frozenset[str],
                 met |= group
                 del groups[group]
             groups[met] = item.name
-        elif below and _keeps_format(spec, item):
+        elif below and keeps_codes(spec, item):
             found = below[0]
         if item.name in made_by:
             found = frozenset({made_by[item.name]})
@@ -53,16 +51,3 @@ def common_format(formats: Sequence[FixedPoint]) -> FixedPoint:
     integer_bits = max(f.word_length - f.is_signed - f.frac_length for f in formats)
     frac_length = word_length - is_signed - integer_bits
     return FixedPoint(word_length, frac_length, formats[0].rounding, is_signed)
-
-
-def _keeps_format(spec: NetSpec, item: LayerSpec) -> bool:
-    """Whether a layer's tops hold values of its first bottom only, zeros aside."""
-    if item.type == "ReLU":
-        return not item.message.relu_param.negative_slope
-    if item.type == "Pooling":
-        return bool(item.message.pooling_param.pool == MAX)
-    if item.type == "Dropout":
-        return True
-    if not is_known(item.type):
-        return False
-    return choose_class(item, spec.dialect, spec.layers)[0].works_on_codes

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Callable
 
-from adaption.errors import AdaptionError, FieldError
+from adaption.errors import AdaptionError, FieldError, UsageError
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.netfile import NetFile, read_net
 from adaption.net import Point
-from adaption.precision.effects import effect_of
+from adaption.net.plan import KINDS
+from adaption.numerics import FixedPoint
 from adaption.precision.joined import JOINS, common_format, joined_results
 from adaption.precision.measure import Measurement
+from adaption.precision.product_grids import BIAS_BITS, bottom_grids
 from adaption.precision.proposal import Proposal
-from adaption.precision.rules import RULES, Choice, Settings, choose
-from adaption.precision.sites import Site, quantization_sites
+from adaption.precision.rules import RULES, Choice, Settings, choose, judged
+from adaption.precision.sites import Site, bottom_sites, quantization_sites
 from adaption.precision.word_lengths import Bits, WordLengths, check_bits
 
 __all__ = ["Proposal", "check_bits", "propose"]
@@ -32,6 +34,8 @@ def propose(
     percentile: float = 99.9,
     rounding: str = "half_away",
     round_bias: bool = False,
+    product_bias: bool = False,
+    every_bottom: bool = False,
     unsigned: bool = False,
     lpact: str = "before-relu",
     same_format: str | None = None,
@@ -50,8 +54,13 @@ def propose(
         threshold: of the rules adaption and adaption-legacy: share of the non-zero values that may
             lie beyond the range, 0..1.
         percentile: of the rule percentile: share of the non-zero magnitudes within the range, in %.
-        rounding: "half_away" (deterministic) or "stochastic".
+        rounding: "half_away" (deterministic), "stochastic", or "half_even": results as ONNX's
+            QuantizeLinear rounds them, weights half_away.
         round_bias: also round biases, with the weights' format as ADaPTION does.
+        product_bias: round biases to the grid of the products, in 32 bits, as integer hardware and
+            ONNX's QDQ form hold them.
+        every_bottom: also round what else weight layers read: sums of branches, averages, results
+            of other layers; see precision.sites.bottom_sites.
         unsigned: drop the sign bit of tensors that are never negative.
         lpact: where results are rounded: "before-relu" (as the original), "after-relu" or
             "after-pooling"; see precision.sites.PLACES.
@@ -70,6 +79,11 @@ def propose(
         raise FieldError("rule", rule, ", ".join(RULES))
     if not 0 <= threshold < 1:
         raise FieldError("threshold", threshold, "0 or more, below 1")
+    if round_bias and product_bias:
+        raise UsageError(
+            "biases are to be rounded in the weights' format and on the grid of the products",
+            "ask for one of round_bias and product_bias",
+        )
     if not 0 < percentile <= 100:
         raise FieldError("percentile", percentile, "above 0, up to 100")
     if same_format not in (None, *JOINS):
@@ -80,14 +94,15 @@ def propose(
     made.preprocessing, made.samples = measurement.preprocessing, measurement.samples
 
     def chosen(point: Point, measured: Point) -> Choice:
-        settings = Settings(lengths.of(point), threshold, percentile, rounding, unsigned)
+        is_result = point.kind == "activation"
+        way = "half_away" if rounding == "half_even" and not is_result else rounding
+        settings = Settings(lengths.of(point), threshold, percentile, way, unsigned)
         try:
             return choose(rule, measurement[measured], settings)
         except AdaptionError as error:
             raise error.at(file=spec.file, layer=f"{measured.layer}:{measured.kind}") from None
 
     sites = quantization_sites(spec, lpact)
-    seen: dict[str, Point] = {}  # what was measured of each result
     for site in sites:
         name = site.weight.name
         weight, bias = Point(name, "weight"), Point(name, "bias")
@@ -100,19 +115,22 @@ def propose(
             made.choices[bias] = Choice(
                 made.choices[weight].format, "the weights' format, as ADaPTION rounds biases"
             )
+    if every_bottom:
+        sites += bottom_sites(spec, lpact)
+    seen: dict[str, Point] = {}  # by the name of a result's point: where it was measured
+    for site in sites:
         if site.result is None:
-            made.left_float[name] = site.why
+            made.left_float[site.weight.name] = site.why
             continue
         measured = _last_in_place(spec, site) if original_semantics else site.result.name
-        seen[name] = Point(measured, "activation")
-        result = Point(name, "activation")
-        made.choices[result] = chosen(result, seen[name])
-        made.places[name] = site.result.name
+        result = Point(site.point, "activation")
+        seen[site.point] = Point(measured, "activation")
+        made.choices[result] = chosen(result, seen[site.point])
+        made.places[site.point] = site.place
     if not made.choices:
         raise FieldError(
             "net", spec.name, "a net with Convolution, InnerProduct or Deconvolution layers"
         ).at(file=spec.file)
-    lengths.check_used(made.choices)
     if same_format is not None:
         for group, concat in joined_results(spec, sites).items():
             points = [Point(name, "activation") for name in group]
@@ -120,13 +138,40 @@ def propose(
             for point in points:
                 choice = made.choices[point]
                 if choice.format != fmt:
-                    made.choices[point] = replace(
-                        choice,
-                        format=fmt,
-                        reason=f'{choice.reason}; one format for all that meet in "{concat}"',
-                        effect=effect_of(measurement[seen[point.layer]], fmt),
-                    )
+                    why = f'{choice.reason}; one format for all that meet in "{concat}"'
+                    made.choices[point] = judged(measurement[seen[point.layer]], fmt, why)
+    if product_bias:
+        made.choices |= _product_biases(spec, made, measurement, chosen)
+    keys = [s.name if s.bottoms else s.tops[0] for s in spec.layers if s.tops]
+    order = sorted(made.choices, key=lambda p: (keys.index(p.layer), KINDS.index(p.kind)))
+    made.choices = {point: made.choices[point] for point in order}
+    lengths.check_used(made.choices)
     return made
+
+
+def _product_biases(
+    spec: NetSpec, made: Proposal, measured: Measurement, chosen: Callable[[Point, Point], Choice]
+) -> dict[Point, Choice]:
+    """Biases without a format of their own on the grids of their products.
+
+    Where no format rounds a layer's bottom, as at the net's input, the one that the rule gives its
+    values counts.
+    """
+    choices = made.choices
+    names = [p.layer for p in choices if p.kind == "weight"]
+    results = {made.places[p.layer]: c.format for p, c in choices.items() if p.kind == "activation"}
+    found: dict[Point, Choice] = {}
+    for name, grid in bottom_grids(spec, results, names).items():
+        bias, weight = Point(name, "bias"), choices[Point(name, "weight")].format
+        if bias in choices or bias not in measured.points:
+            continue
+        if isinstance(grid, str):
+            of_bottom = Point(grid, "activation")
+            grid = chosen(of_bottom, of_bottom).format.frac_length
+        fmt = FixedPoint(BIAS_BITS, weight.frac_length + grid, weight.rounding)
+        reason = f"the grid of the products, {weight.frac_length} + {grid} fractional bits"
+        found[bias] = judged(measured[bias], fmt, reason)
+    return found
 
 
 def _as_spec(net: NetSpec | NetFile | PathLike) -> NetSpec:

@@ -10,7 +10,7 @@ from adaption.errors import LayerError, UsageError
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document, read_net
-from adaption.io.prototxt import Field
+from adaption.io.prototxt import Block, Field
 from adaption.net import Point
 from adaption.net.plan import LP_TYPES
 from adaption.numerics import FixedPoint
@@ -75,14 +75,16 @@ def rewrite(
     taken = set(by_name)
     # Later layers first: an insertion then never stands between a field and its neighbour.
     for name in dict.fromkeys(point.layer for point in reversed(list(formats))):
-        if matches(name, exclude) or (partly and name not in by_name):
+        place = places.get(name, name)
+        behind = _behind(document.root, place)
+        is_known = name in by_name or (name == place and bool(behind))
+        if matches(name, exclude) or (partly and not is_known):
             continue
-        for named in (name, places.get(name, name)):
-            if named not in by_name:
-                raise LayerError(
-                    f'the plan names layer "{named}", which the net lacks',
-                    "use a plan that was made for this net",
-                ).at(file=net.file)
+        if not is_known or not behind:
+            raise LayerError(
+                f'the plan names layer "{place if is_known else name}", which the net lacks',
+                "use a plan that was made for this net",
+            ).at(file=net.file)
         weight = formats.get(Point(name, "weight"))
         if weight is not None:
             for item in by_name[name]:
@@ -90,12 +92,15 @@ def rewrite(
         result = formats.get(Point(name, "activation"))
         if result is not None:
             act = unused_name(f"{name}_lpact", taken)
-            for item in by_name[places[name]]:
-                present = _lp_act_behind(fields, item)
-                if present is None:
-                    document.root.insert_after(item, lp_act(act, item.block, result))
-                else:
+            for blob, maker in behind:
+                present = _lp_act_behind(fields, blob, maker)
+                if present is not None:
                     set_formats(present.block, activation=result)
+                elif maker is None:
+                    document.root.insert_before(fields[0], lp_act(act, blob, result))
+                else:
+                    text = lp_act(act, blob, result, maker.block)
+                    document.root.insert_after(maker, text)
     return from_document(prototxt.parse(document.text(), net.file))
 
 
@@ -195,11 +200,27 @@ def fresh_document(net: NetFile) -> prototxt.Document:
     return prototxt.parse(net.document.text(), net.file)
 
 
-def _lp_act_behind(fields: list[Field], place: Field) -> Field | None:
-    """The LPAct that already rounds the top of `place`, in a net that is low precision already."""
-    rest = fields[fields.index(place) + 1 :]
+def _behind(root: Block, place: str) -> list[tuple[str, Field | None]]:
+    """What to round at a place: a blob, and the layer behind which; None: an `input` of the net.
+
+    A place is the name of a layer, whose first top it is, or of a blob that comes from outside.
+    """
+    layers = root.all("layer")
+    found = [item for item in layers if text_of(item.block, "name") == place]
+    if found:
+        return [(text_of(item.block, "top"), item) for item in found]
+    sources = [item for item in layers if item.block.first("bottom") is None]
+    brought = [s for s in sources if place in [top.string for top in s.block.all("top")]]
+    if brought:
+        return [(place, item) for item in brought]
+    return [(place, None)] if place in [blob.string for blob in root.all("input")] else []
+
+
+def _lp_act_behind(fields: list[Field], blob: str, maker: Field | None) -> Field | None:
+    """The LPAct that already rounds a blob, in a net that is low precision already."""
+    rest = fields if maker is None else fields[fields.index(maker) + 1 :]
     if rest and text_of(rest[0].block, "type") == "LPAct":
-        if text_of(rest[0].block, "bottom") == text_of(place.block, "top"):
+        if text_of(rest[0].block, "bottom") == blob:
             return rest[0]
     return None
 

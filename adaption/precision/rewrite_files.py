@@ -195,8 +195,7 @@ def _note_folding(made: Rewritten, foldings: Sequence[Folding]) -> None:
                     f"takes in {', '.join(taken)}, in the first net {', '.join(made.folded[name])}",
                     "give nets over the same layers",
                 ).at(file=other.net.file, layer=name)
-    for name, why in foldings[0].left.items():
-        made.notes.append(f'Layer "{name}" is not folded: it {why}.')
+    made.notes += foldings[0].notes
 
 
 def _note_differences(

@@ -17,7 +17,7 @@ from adaption.numerics import FixedPoint
 from adaption.precision.effects import Effect, effect_of
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["RULES", "Choice", "Settings", "choose", "rule"]
+__all__ = ["RULES", "Choice", "Settings", "choose", "judged", "rule"]
 
 _LEAST = -100  # integer bits: all frac_lengths up to 24 bits wide stay within float32's exponents
 
@@ -85,6 +85,11 @@ def choose(name: str, stats: TensorStats, settings: Settings) -> Choice:
         is_signed = not settings.unsigned
         reason += ", never negative: " + ("the sign bit is unused" if is_signed else "unsigned")
     fmt = settings.format(max(integer_bits, _LEAST), is_signed)
+    return judged(stats, fmt, reason)
+
+
+def judged(stats: TensorStats, fmt: FixedPoint, reason: str) -> Choice:
+    """A format chosen otherwise than by a rule, with what it does to the values measured."""
     spread = (stats.minimum, stats.maximum) if stats.count else None
     return Choice(fmt, reason, effect_of(stats, fmt), spread)
 

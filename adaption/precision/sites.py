@@ -13,8 +13,17 @@ from dataclasses import dataclass
 
 from adaption.errors import FieldError
 from adaption.graph import LayerSpec, NetSpec
+from adaption.layers.base import choose_class, is_known
 
-__all__ = ["PLACES", "Site", "following_alone", "quantization_sites", "reaches_weights"]
+__all__ = [
+    "PLACES",
+    "Site",
+    "bottom_sites",
+    "following_alone",
+    "keeps_codes",
+    "quantization_sites",
+    "reaches_weights",
+]
 
 # Types with a low-precision twin of the original; other weight layers say it by precision_param.
 TWINS = {"Convolution": "LPConvolution", "InnerProduct": "LPInnerProduct"}
@@ -32,11 +41,23 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Site:
-    """One weight layer, and the layer whose top is the result to be rounded; None: left float."""
+    """A layer, and the one behind which its result is rounded; None: left float."""
 
-    weight: LayerSpec
+    weight: LayerSpec  # a weight layer, but for bottom_sites
     result: LayerSpec | None
     why: str  # in words, for the report
+
+    @property
+    def point(self) -> str:
+        """What the result's point is called: as the layer; an input as its blob, since in other
+        files of the same net another layer brings it."""
+        return self.weight.name if self.weight.bottoms else self.weight.tops[0]
+
+    @property
+    def place(self) -> str:
+        """Where it is rounded: the layer's name whose top it is, or the input's."""
+        assert self.result is not None
+        return self.point if self.result is self.weight else self.result.name
 
 
 def quantization_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
@@ -68,6 +89,50 @@ def quantization_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
         where = f", {PLACES['before-relu']}" if lpact == "before-relu" else ""
         sites.append(Site(item, result, f"rounded{behind}{where}"))
     return sites
+
+
+def bottom_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
+    """Where else to round, so that every weight layer of a float net reads short codes: behind
+    sums of branches, averages, other layers whose tops are no codes of their bottoms, and inputs.
+    """
+    readers = _readers(spec)
+    results = [s.result.name for s in quantization_sites(spec, lpact) if s.result is not None]
+    # Per blob the layers that made what it holds, movers of codes left out.
+    origins: dict[str, tuple[int, ...]] = {}
+    wanted: set[int] = set()
+    for i, item in enumerate(spec.layers):
+        before = [origins.get(name, ()) for name in item.bottoms]
+        if item.type in WEIGHT_TYPES:
+            wanted.update(before[0])
+        made: tuple[int, ...] = (i,)
+        if item.name in results:
+            made = ()
+        elif keeps_codes(spec, item):
+            made = tuple(dict.fromkeys(index for of_one in before for index in of_one))
+        origins.update(dict.fromkeys(item.tops, made))
+    found = []
+    for i in sorted(wanted):
+        item, last = spec.layers[i], i
+        if not item.bottoms and len(item.tops) > 1:  # labels are measured with it
+            found.append(Site(item, None, "several blobs from one layer, measured as one"))
+            continue
+        if lpact != "before-relu":
+            last = _end_of(spec, readers, i, ACTIVATION_TYPES)
+        found.append(Site(item, spec.layers[last], "read by weight layers"))
+    return found
+
+
+def keeps_codes(spec: NetSpec, item: LayerSpec) -> bool:
+    """Whether every value of a layer's tops is one of its bottoms', or 0."""
+    message = item.message
+    if item.type == "ReLU":
+        return not message.relu_param.negative_slope and not message.relu_param.relu6
+    if item.type == "Pooling":
+        return bool(message.pooling_param.pool == type(message.pooling_param).MAX)
+    if item.type == "Dropout":
+        return True
+    known = is_known(item.type)
+    return known and choose_class(item, spec.dialect, spec.layers)[0].works_on_codes
 
 
 Readers = dict[int, list[int]]

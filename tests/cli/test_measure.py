@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -54,6 +55,26 @@ def test_measure_propose_and_the_next_commands(
     assert (lengths["conv1:weight"], lengths["conv1:activation"]) == (6, 8)
     assert (lengths["ip1:weight"], lengths["ip2:weight"]) == (4, 4)
     assert made.preprocessing is not None and made.preprocessing["scale"] == 0.0625
+
+
+@pytest.mark.parametrize(
+    ("flags", "want"),
+    [
+        pytest.param([], ([16], "half_away", False, False, None), id="as ADaPTION"),
+        pytest.param(["--int8"], ([8], "half_even", True, True, "concat"), id="int8"),
+        pytest.param(
+            ["--int8", "--bits", "ip1=6", "--rounding", "deterministic", "--round-bias"],
+            ([8, "ip1=6"], "half_away", False, True, "concat"),
+            id="int8, unless said otherwise",
+        ),
+    ],
+)
+def test_int8_stands_for_other_flags(flags: list[str], want: tuple[object, ...]) -> None:
+    parser = argparse.ArgumentParser()
+    rule_flags.add_rule_flags(parser)
+    made = rule_flags.rule_settings(parser.parse_args(flags))
+    names = ("bits", "rounding", "product_bias", "every_bottom", "same_format")
+    assert tuple(made[name] for name in names) == want
 
 
 def test_resume_and_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,9 @@ import adaption
 from adaption.cli.main import main
 from adaption.data import Transform
 from adaption.errors import DataError, FieldError
+from adaption.io import prototxt
 from adaption.io.caffemodel import read_weights
+from adaption.io.netfile import from_document
 from adaption.net import Net
 from adaption.numerics import FixedPoint
 
@@ -266,3 +268,47 @@ def test_arrays_of_another_size(tail: str, ok: bool, tmp_path: Path) -> None:
     else:
         with pytest.raises(DataError, match=r"has shape 3x20x30, input .data. takes 3x12x12"):
             run()
+
+
+def test_batch_norm_is_folded_first(tmp_path: Path) -> None:
+    text = """
+    layer { name: "in" type: "Input" top: "x"
+      input_param { shape { dim: 4 dim: 3 dim: 6 dim: 6 } } }
+    layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+      convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+    layer { name: "norm" type: "BatchNorm" bottom: "conv" top: "conv" }
+    layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+    layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
+      inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+    """
+    rng = np.random.default_rng(0)
+    net = Net(from_document(prototxt.parse(text)), seed=0)
+    net.nodes[2].masters[0].write(rng.normal(size=4).astype(np.float32))  # mean, variance, factor
+    net.nodes[2].masters[1].write(rng.uniform(0.5, 2, 4).astype(np.float32))
+    net.nodes[2].masters[2].write(np.ones(1, np.float32))
+    (tmp_path / "n.prototxt").write_text(text)
+    net.save(tmp_path / "n.caffemodel")
+    x = rng.normal(size=(8, 3, 6, 6)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", x=x, label=np.arange(8) % 5)
+    made = adaption.quantize(
+        tmp_path / "n.prototxt",
+        tmp_path / "n.caffemodel",
+        tmp_path / "d.npz",
+        out=tmp_path / "out",
+        bits=12,
+        rounding="half_even",
+        product_bias=True,
+        every_bottom=True,
+        fold=True,
+        quiet=True,
+    )
+    assert made.is_verified
+    assert "Folded: norm into conv." in made.summary["notes"]
+    assert [(e["name"], e["type"]) for e in made.summary["layers"]] == [
+        ("x", "Input"), ("conv", "Convolution"), ("ip", "InnerProduct")
+    ]  # fmt: skip
+    low = Net(made.folder / "net_lp.prototxt", made.folder / "net_lp.caffemodel")
+    assert not any(node.spec.type == "BatchNorm" for node in low.nodes)
+    want = net.forward({"x": x[:4]})["ip"]
+    found = low.forward({"x": x[:4]})["ip"]
+    assert float((found - want).abs().max()) < 0.02 * float(want.abs().max())
