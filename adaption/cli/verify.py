@@ -7,6 +7,10 @@ With A alone it is held against what it should equal: a recording and an ONNX fi
 against lp, of style integer against exact, of style qdq against exact-half-even. Exit code 1 when a
 difference is not explained by the order of float32 sums, where equality is promised and does not
 hold, or beyond the tolerance.
+
+A file that takes images and preprocesses them gets the images of --data, when they are uint8 or
+preprocessing flags are given; our net gets what the flags say (without flags: what the file says of
+itself) makes of them. Exit code 1 when the two differ in any bit.
 """
 
 from __future__ import annotations
@@ -21,12 +25,16 @@ from adaption.cli.options import (
     add_input_flag,
     add_net_flags,
     add_output_flags,
+    add_preprocessing_flags,
     input_format_of,
     shape_of,
     stages_of,
+    transform_of,
 )
 
 if TYPE_CHECKING:
+    from adaption.export import ImageCheck
+    from adaption.net import Net
     from adaption.numerics import FixedPoint
 
 HELP = "compare a net with its ONNX file, exact arithmetic, recorded blobs, ..."
@@ -34,7 +42,9 @@ EXAMPLE = (
     "  adaption verify out/net_lp.prototxt out/net_lp.caffemodel out/net_lp.onnx\n"
     "  adaption verify deploy.prototxt net.caffemodel reference.npz --data input.npy\n"
     "  adaption verify net_lp.prototxt net_lp.caffemodel lp64 exact --data input.npy \\\n"
-    "      --input-format auto"
+    "      --input-format auto\n"
+    "  adaption verify deploy.prototxt net.caffemodel net.onnx --data images.npy \\\n"
+    "      --mean-value 104,117,123"
 )
 
 
@@ -49,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="FILE",
         help="inputs: npz with one array per input blob, or npy for a net of one input; an ONNX"
-        " file is tried on random values without it",
+        " file is tried on random values without it; where it preprocesses images, images as it"
+        " takes them",
     )
     parser.add_argument(
         "--samples", type=int, metavar="N", help="of the data (default 4 with ONNX, else all)"
@@ -70,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_input_flag(parser)
     add_net_flags(parser)
+    add_preprocessing_flags(parser)
     add_output_flags(parser)
 
 
@@ -94,11 +106,16 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: {notice}", file=sys.stderr)
     is_onnx = args.a.endswith(".onnx")
     is_recording = args.b is None and args.a.endswith((".npz", ".npy"))
-    inputs = None
+    inputs: dict[str, Any] | None = None
+    checks: list[ImageCheck] = []
     if args.data is not None:
         arrays = read_arrays(args.data, only=net.inputs[0] if net.inputs else "")
         samples = args.samples or (None if is_recording else 4)
         inputs = {name: arrays[name][:samples] for name in net.inputs if name in arrays}
+    elif transform_of(args) is not None:
+        raise UsageError("preprocessing flags are for data, which is not given", "give --data")
+    if inputs is not None:
+        inputs, checks = _prepared(args, net, inputs)
     report: Any
     if is_recording:
         if inputs is None:
@@ -118,8 +135,39 @@ def run(args: argparse.Namespace) -> int:
             input_formats=_input_formats(args.input_format, inputs),
             tolerance=args.tolerance,
         )
-    print(json.dumps(report.to_dict(), indent=2) if args.json else report)
-    return 0 if report.ok else 1
+    if args.json:
+        said = {**report.to_dict(), "preprocessing": [check.to_dict() for check in checks]}
+        print(json.dumps(said, indent=2))
+    else:
+        print(report, *checks, sep="\n")
+    return 0 if report.ok and all(check.ok for check in checks) else 1
+
+
+def _prepared(
+    args: argparse.Namespace, net: Net, inputs: dict[str, Any]
+) -> tuple[dict[str, Any], list[ImageCheck]]:
+    """The net's inputs, and the checks of the files that make them of images."""
+    from adaption.export import verify_images
+    from adaption.export.sessions import ModelFile
+
+    transform = transform_of(args)
+    paths = [path for path in (args.a, args.b) if path and path.endswith(".onnx")]
+    files = [file for file in map(ModelFile, paths) if file.images is not None]
+    made, checks = dict(inputs), []
+    for file in files:
+        blob = file.images.blob if file.images is not None else ""
+        if blob in inputs and (transform is not None or inputs[blob].dtype.name == "uint8"):
+            check, made[blob] = verify_images(net, file, inputs[blob], transform)
+            checks.append(check)
+        elif not (args.quiet or args.json):
+            print(
+                f"note: {file.path} preprocesses images, and floats without preprocessing flags are"
+                " the net's input: its preprocessing is not checked",
+                file=sys.stderr,
+            )
+    if transform is not None and not files:
+        made = {n: transform.apply_to_batch(x) if x.ndim == 4 else x for n, x in inputs.items()}
+    return made, checks
 
 
 def _counterpart(given: str) -> str:

@@ -7,14 +7,17 @@ from adaption.export.between import BetweenReport, verify_between
 from adaption.export.exact import ExactNet, ExactOptions
 from adaption.export.onnx import ExportReport, export_onnx
 from adaption.export.verify import VerifyReport, verify
+from adaption.export.verify_images import ImageCheck, verify_images
 
 __all__ = [
     "BetweenReport",
     "ExactNet",
     "ExactOptions",
     "ExportReport",
+    "ImageCheck",
     "VerifyReport",
     "export_onnx",
     "verify",
     "verify_between",
+    "verify_images",
 ]

@@ -154,7 +154,7 @@ def embed_images(model: ModelProto, blob: str, images: ImageInput) -> None:
         writer.op("Mul", np.float32(images.transform.scale))
     writer.close(blob)
     given.CopyFrom(helper.make_tensor_value_info(name, DTYPES[images.dtype], dims))
-    stated = json.dumps({"blob": blob, **images.to_dict()})
+    stated = json.dumps({"input": name, "blob": blob, **images.to_dict()}, ensure_ascii=False)
     model.metadata_props.add(key=METADATA, value=stated)
 
 

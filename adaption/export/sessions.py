@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from adaption.errors import FileFormatError
-from adaption.export.images import without_images
+from adaption.export.images import METADATA, ImageInput, without_images
 from adaption.export.lowered import Scale
 from adaption.export.onnx_file import is_held, read_model
 from adaption.export.onnx_graph import Array
@@ -24,7 +24,7 @@ from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.wire import WireError
 from adaption.numerics import FixedPoint
 
-__all__ = ["FROM_FILE", "FileLayer", "ModelFile", "Session", "SessionError"]
+__all__ = ["FROM_FILE", "FileImages", "FileLayer", "ModelFile", "Session", "SessionError"]
 
 LARGE = 64 << 20  # bytes of constants
 
@@ -50,8 +50,22 @@ class FileLayer:
         self.before: tuple[str, ...] = tuple(entry["before"])
 
 
+class FileImages:
+    """What the file says of the preprocessing in it: `input` is its own input, of shape `dims`;
+    `blob` the net's, which the preprocessing makes. `stated` is all it says."""
+
+    def __init__(
+        self, stated: Mapping[str, Any], takes: Mapping[str, onnx.TensorShapeProto]
+    ) -> None:
+        self.stated = stated
+        self.form = ImageInput.from_dict(stated)
+        self.blob: str = stated["blob"]
+        self.input: str = stated["input"]
+        self.dims = tuple(d.dim_param or d.dim_value for d in takes[self.input].dim)
+
+
 class ModelFile:
-    """An ONNX file that export_onnx wrote.
+    """An ONNX file that export_onnx wrote. Preprocessing in it is left out but for `with_images`.
 
     Raises: FileFormatError when it is no ONNX model, or one from elsewhere.
     """
@@ -63,6 +77,7 @@ class ModelFile:
             raise wrong_kind(path, kind, "an ONNX model")
         try:
             self.proto, self._held = read_model(path)
+            takes = {i.name: i.type.tensor_type.shape for i in self.proto.graph.input}
             without_images(self.proto)
             self.size_bytes = self.path.stat().st_size
             props = {p.key: p.value for p in self.proto.metadata_props}
@@ -74,6 +89,8 @@ class ModelFile:
             formats = json.loads(props.get("adaption.input_formats", "{}"))
             self.input_formats = {name: _format(entry) for name, entry in formats.items()}
             self.layers = [FileLayer(entry) for entry in layers]
+            stated = json.loads(props[METADATA]) if METADATA in props else None
+            self.images = None if stated is None else FileImages(stated, takes)
         except (DecodeError, WireError):
             raise wrong_kind(path, kind, "an ONNX model") from None
         except (KeyError, TypeError, ValueError):
@@ -113,6 +130,14 @@ class ModelFile:
     def plain(self) -> Session:
         """The file as it is."""
         return Session(_copy(self.proto), self.outputs, self._held, self.session_config)
+
+    def with_images(self) -> Session:
+        """The file with its preprocessing, taking images; the net's input is an output, too."""
+        assert self.images is not None
+        model, held = read_model(self.path)
+        names = [self.images.blob, *(n for n in self.outputs if n != self.images.blob)]
+        _add_outputs(model, [n for n in names if n not in self.outputs])
+        return Session(model, names, held, self.session_config)
 
     def whole(self) -> Session:
         """The file with every layer's tops as outputs, too."""
