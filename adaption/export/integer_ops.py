@@ -18,6 +18,7 @@ from adaption.export.exact.program import (
     Clamp,
     Dequantize,
     FloatLayer,
+    Interpolate,
     MaxPool,
     Multiply,
     MultiplyAdd,
@@ -26,9 +27,12 @@ from adaption.export.exact.program import (
     Quantize,
     Round,
     Slope,
+    SquareSum,
+    Table,
     Value,
     WindowSum,
 )
+from adaption.export.integer_functions import interpolate, square_sum, table
 from adaption.export.integer_products import lower_product
 from adaption.export.integer_windows import lower_windows
 from adaption.export.onnx_graph import OnnxGraph
@@ -280,6 +284,9 @@ EMITTERS: MappingProxyType[type[Op], Emitter] = MappingProxyType(
         WindowSum: window_sum,
         Add: add,
         Multiply: multiply,
+        Table: table,
+        SquareSum: square_sum,
+        Interpolate: interpolate,
         Apply: apply,
         Dequantize: dequantize,
         FloatLayer: float_layer,

@@ -60,6 +60,7 @@ class Layer:
     top_is_free: ClassVar[bool] = False  # new memory, whose values the backward pass never reads
     is_identity: ClassVar[bool] = False  # the top is the bottom; what is to be done, the net does
     works_on_codes: ClassVar[bool] = False  # moves, picks or compares values: any scale will do
+    is_pointwise: ClassVar[bool] = False  # a function of each value alone in TEST; it has no blobs
     no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
 
     refuses: ClassVar[tuple[str, ...]] = ()  # fields that change the numbers but are not computed
@@ -147,8 +148,12 @@ class Layer:
 
     def lower_integer(self, g: IntegerLowering, *names: str) -> Any:
         """Write the TEST-phase layer as integer operations; returns the name(s) of the tops."""
+        if self.is_identity:
+            return names[0]
         if self.works_on_codes:
             return g.apply(*names)
+        if self.is_pointwise:
+            return g.function(*names)
         raise LayerError(
             f"layer type {self.spec.type} has no integer form",
             "let it be the last layer, or end the net before it (--end LAYER, end=)",

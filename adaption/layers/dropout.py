@@ -16,6 +16,7 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, laye
     param="dropout_param",
     takes_channels_last=True,
     refuses=("sample_weights_test",),
+    is_pointwise=True,
 )
 @dataclass(frozen=True)
 class Dropout(Layer):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["IntegerLowering", "Lowering", "Shape"]
 
@@ -71,3 +73,20 @@ class IntegerLowering(Protocol):
 
     def multiply(self, *names: str) -> str:
         """Product of blobs of one shape."""
+
+    def function(self, x: str) -> str:
+        """The layer's own forward, a function of each value alone, from codes of few bits."""
+
+    def normalize(
+        self,
+        x: str,
+        windows: Sequence[int | None],
+        factor: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    ) -> str:
+        """x factor(sum of squares over a window around it).
+
+        Args:
+            windows: size along each axis behind the first: odd, zeros outside; None: the whole
+                axis.
+            factor: of the sum; positive above 0, and it never grows.
+        """

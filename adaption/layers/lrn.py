@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch.nn.functional as F
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
-from adaption.layers.base import Layer, Lowering, Shape, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
 @layer("LRN", param="lrn_param")
@@ -40,6 +42,16 @@ class LRN(Layer):
         # Within a channel the original leaves k out: it builds 1 + alpha * mean.
         mean = F.avg_pool2d(x.square(), n, stride=1, padding=half)
         return x * (1 + self.alpha * mean).pow(-self.beta)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        n = self.local_size
+        across = self.norm_region == "ACROSS_CHANNELS"
+        k, count = (self.k, n) if across else (1.0, n * n)
+
+        def factor(squares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            return np.asarray((k + self.alpha / count * squares) ** -self.beta, np.float64)
+
+        return g.normalize(names[0], (n, 1, 1) if across else (1, n, n), factor)
 
     def lower(self, g: Lowering, *names: str) -> str:
         x = names[0]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from adaption.errors import ShapeError
-from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 
 
@@ -68,6 +69,17 @@ class Normalize(Layer):
 
     def _spread(self, scale: Tensor, x: Tensor) -> Tensor:
         return scale.view(-1, *[1] * (x.dim() - 2))
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        x, scale = names
+        rank = len(g.shape(x))
+        windows = [None if axis in self._axes(rank) else 1 for axis in range(1, rank)]
+
+        def factor(squares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            return np.asarray(1 / np.sqrt(squares + self.eps), np.float64)
+
+        scales = g.value(scale).reshape(-1, *[1] * (rank - 2))
+        return g.affine(g.normalize(x, windows, factor), scales)
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, scale = names

@@ -10,7 +10,7 @@ from torch import Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
 
 
-@layer("ReLU", param="relu_param", takes_channels_last=True)
+@layer("ReLU", param="relu_param", takes_channels_last=True, is_pointwise=True)
 @dataclass(frozen=True)
 class ReLU(Layer):
     negative_slope: float

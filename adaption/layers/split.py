@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from adaption.layers.base import Layer, Lowering, Shape, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
-@layer("Split", tops=(1, None), takes_channels_last=True, works_on_codes=True)
+@layer("Split", tops=(1, None), takes_channels_last=True)
 @dataclass(frozen=True)
 class Split(Layer):
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
@@ -17,6 +17,9 @@ class Split(Layer):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         return tuple(x.view_as(x) for _ in self.spec.tops)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> tuple[str, ...]:
+        return names * len(self.spec.tops)
 
     def lower(self, g: Lowering, *names: str) -> tuple[str, ...]:
         return names * len(self.spec.tops)

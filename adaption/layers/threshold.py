@@ -11,7 +11,13 @@ from adaption.layers.base import Layer, Lowering, layer
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
-@layer("Threshold", param="threshold_param", is_differentiable=False, no_gradient=(0,))
+@layer(
+    "Threshold",
+    param="threshold_param",
+    is_differentiable=False,
+    no_gradient=(0,),
+    is_pointwise=True,
+)
 @dataclass(frozen=True)
 class Threshold(Layer):
     threshold: float

@@ -24,9 +24,13 @@ __all__ = [
     "bits_of",
     "exact_product",
     "grid_of",
+    "integer_type",
+    "interpolated",
+    "node_places",
     "overflowed",
     "round_divide",
     "round_to_odd",
+    "window_sums",
 ]
 
 MOST_BITS = 61  # of a code, sign aside, that `round_divide` may double in int64
@@ -38,6 +42,14 @@ Codes = npt.NDArray[np.int64]
 def bits_of(low: int, high: int) -> int:
     """Least word length, sign bit included, of a two's complement word that holds low..high."""
     return 1 + max(high.bit_length(), (~low if low < 0 else low).bit_length())
+
+
+def integer_type(word_length: int) -> type[np.signedinteger[Any]]:
+    """The shortest of int8, int16, int32, int64 that holds such a word."""
+    for kind in (np.int8, np.int16, np.int32):
+        if word_length <= np.iinfo(kind).bits:
+            return kind
+    return np.int64
 
 
 def round_divide(x: Tensor, divisor: int, rounding: str) -> Tensor:
@@ -115,6 +127,45 @@ def overflowed(x: Tensor, word_length: int, overflow: str) -> Tensor:
     if overflow == "saturate":
         return x.clamp(-half, half - 1)
     return torch.remainder(x + half, 2 * half) - half
+
+
+def window_sums(x: Tensor, axis: int, size: int) -> Tensor:
+    """Sums over a window of odd `size` around each place of an axis, zeros outside."""
+    shape = list(x.shape)
+    shape[axis] = size // 2
+    border = x.new_zeros(shape)
+    wide = torch.cat([border, x, border], axis)
+    return wide.unfold(axis, size, 1).sum(-1)
+
+
+def node_places(greatest: int, segment_bits: int) -> Codes:
+    """Where the nodes of `interpolated` lie, for x in 0..greatest: all integers of up to
+    segment_bits + 1 bits, and from there 2^segment_bits between a power of two and the next; one
+    lies beyond `greatest`."""
+    half = 1 << segment_bits
+    octaves = max(0, greatest.bit_length() - segment_bits - 1)
+    places = [np.arange(2 * half), *(np.arange(half, 2 * half) << e for e in range(1, octaves + 1))]
+    end = np.array([2 * half << octaves])
+    whole = np.concatenate([*places, end]).astype(np.int64)
+    return whole[: int(np.searchsorted(whole, greatest, side="right")) + 1]
+
+
+def interpolated(x: Tensor, nodes: Tensor, segment_bits: int) -> Tensor:
+    """A falling function of integers x >= 0, by chords between its values at `node_places`.
+
+    With P = segment_bits: e = max(0, bit length of x - P - 1), m = floor(x / 2^e), r = x - m 2^e,
+    i = e 2^P + m; the result is nodes[i] - floor((nodes[i] - nodes[i + 1]) r / 2^e). The caller
+    has checked that the product stays below 2^63.
+    """
+    leading, shift = x, torch.zeros_like(x)
+    for step in (32, 16, 8, 4, 2, 1):
+        large = leading >= 1 << (segment_bits + step)
+        shift = shift + large * step
+        leading = torch.where(large, leading >> step, leading)
+    index = (shift << segment_bits) + leading
+    left = nodes[index]
+    fall = (left - nodes[index + 1]) * (x - (leading << shift))
+    return left - (fall >> shift)
 
 
 def as_codes(values: Any, frac_length: int) -> Codes:

@@ -48,7 +48,7 @@ def rounded(x: Array, word: int, frac: int, rounding: str = "half_away") -> Arra
 
 
 def formats(message: Any) -> tuple[int, int] | None:
-    """(word, frac) of lpfp_param or of a FIXED point in precision_param."""
+    """(word, frac) of lpfp_param."""
     if message.HasField("lpfp_param"):
         return message.lpfp_param.bd + message.lpfp_param.ad, message.lpfp_param.ad
     return None
@@ -111,6 +111,45 @@ def per_channel(values: Array, x: Array) -> Array:
     return values.reshape(1, -1, *[1] * (x.ndim - 2))
 
 
+def power(p: Any) -> Callable[[float], float]:
+    return lambda x: (p.shift + p.scale * x) ** p.power
+
+
+def exponential(p: Any) -> Callable[[float], float]:
+    return lambda x: math.exp((p.shift + p.scale * x) * (1 if p.base == -1 else math.log(p.base)))
+
+
+FUNCTIONS: dict[str, Callable[[Any], Callable[[float], float]]] = {
+    "Sigmoid": lambda m: lambda x: 1 / (1 + math.exp(-x)),
+    "TanH": lambda m: math.tanh,
+    "ELU": lambda m: lambda x: x if x > 0 else m.elu_param.alpha * math.expm1(x),
+    "Exp": lambda m: exponential(m.exp_param),
+    "Log": lambda m: (
+        lambda x: math.log(m.log_param.shift + m.log_param.scale * x) / math.log(m.log_param.base)
+    ),
+    "Power": lambda m: power(m.power_param),
+    "Swish": lambda m: lambda x: x / (1 + math.exp(-m.swish_param.beta * x)),
+    "BNLL": lambda m: lambda x: math.log1p(math.exp(x)),
+    "Threshold": lambda m: lambda x: float(x > m.threshold_param.threshold),
+    "AbsVal": lambda m: abs,
+}
+
+
+def function(kind: str, message: Any, x: Array) -> Array:
+    """float64 of every value; beyond float64, far outside every range."""
+
+    def one(v: Fraction) -> Fraction:
+        try:
+            return Fraction(FUNCTIONS[kind](message)(float(v)))
+        except OverflowError:
+            return Fraction(10) ** 99
+
+    made = np.empty(x.shape, object)
+    for index in np.ndindex(x.shape):
+        made[index] = one(x[index])
+    return made
+
+
 def run(net: Net, inputs: Mapping[str, Array]) -> dict[tuple[str, str], Array]:
     """Rational values of every top, by layer and blob."""
     blobs = {name: fractions(x) for name, x in inputs.items()}
@@ -121,6 +160,12 @@ def run(net: Net, inputs: Mapping[str, Array]) -> dict[tuple[str, str], Array]:
             continue
         xs = [blobs[b] for b in spec.bottoms]
         made = layer(spec.type, spec.message, xs, [fractions(b.data) for b in node.masters])
+        own = spec.message.precision_param
+        if own.HasField("activation"):  # of the layer itself; LPActs of these nets have lpfp_param
+            point = own.activation
+            kind = point.DESCRIPTOR.fields_by_name["rounding"].enum_type
+            rounding = kind.values_by_number[point.rounding].name.lower()
+            made = [rounded(x, point.word_length, point.frac_length, rounding) for x in made]
         for name, top in zip(spec.tops, made * len(spec.tops), strict=False):
             blobs[name] = tops[spec.name, name] = top
     return tops
@@ -128,8 +173,10 @@ def run(net: Net, inputs: Mapping[str, Array]) -> dict[tuple[str, str], Array]:
 
 def layer(kind: str, message: Any, xs: list[Array], blobs: list[Array]) -> list[Array]:
     x = xs[0]
-    if kind == "Split":
+    if kind in ("Split", "Dropout"):
         return [x]
+    if kind in FUNCTIONS:
+        return [function(kind, message, x)]
     if kind == "LPAct":
         own = formats(message)
         assert own is not None

@@ -191,9 +191,9 @@ BAD = {
     ),
     "float layer between codes": (
         ENTRY
-        + layer("tanh", "data", "t", 'type: "TanH"')
+        + layer("mvn", "data", "t", 'type: "MVN"')
         + lp("c", "t", "c", "num_output: 1 kernel_size: 1"),
-        'layer "c" (LPConvolution): multiplies floats: layer "tanh" (TanH): layer type TanH has no'
+        'layer "c" (LPConvolution): multiplies floats: layer "mvn" (MVN): layer type MVN has no'
         " integer form\n  fix: end the net before that layer (--end LAYER, end=), or use style"
         " float or qdq",
     ),

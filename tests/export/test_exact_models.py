@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
-from adaption.errors import LayerError
 from adaption.export import export_onnx, verify, verify_between
 from adaption.export.exact import ExactNet, ExactOptions
 from adaption.export.exact.inputs import format_of_data
@@ -38,10 +38,12 @@ NETS = [
     "squeezenet_v1.0",
     "vdsr",
     "waifu2x_upconv7",
+    "yufacedetectnet_v1",
 ]
 # Their inputs are cut to this size: as many layers, less time.
 CUT = {"vdsr": 48, "waifu2x_upconv7": 48, "mtcnn_det1": 48}
 BITS = (16, 8, "mixed")
+FOLDER = Path(__file__).resolve().parents[2] / "models"
 
 Inputs = dict[str, npt.NDArray[np.float32]]
 
@@ -55,6 +57,10 @@ def low_precision(folder: Path, name: str, bits: int | str) -> tuple[Net, Inputs
     size = CUT.get(name)
     x = np.load(folder / name / f"input{part}.npy")[:1, ..., :size, :size]
     inputs = {net.inputs[0]: np.ascontiguousarray(x)}
+    return quantized(file, net, inputs, bits), inputs
+
+
+def quantized(file: NetFile, net: Net, inputs: Inputs, bits: int | str) -> Net:
     measured = measure_net(net, [SimpleNamespace(blobs=inputs, names=["sample"])])
     plan = propose(net.spec, measured, bits=8 if bits == "mixed" else bits)
     if bits == "mixed":
@@ -62,9 +68,13 @@ def low_precision(folder: Path, name: str, bits: int | str) -> tuple[Net, Inputs
         layers = list(dict.fromkeys(point.layer for point in plan.choices))
         for layer in layers[1::2]:
             plan.choices |= {p: c for p, c in wide.choices.items() if p.layer == layer}
-    made = Net(rewrite(file, plan), weights)
+    made = Net(rewrite(file, plan))
+    masters = {node.spec.name: node.masters for node in net.nodes}
+    for node in made.nodes:
+        for own, blob in zip(node.masters, masters.get(node.spec.name, []), strict=True):
+            own.write(blob.data)
     made.forward(inputs)  # the sample's size becomes the net's
-    return made, inputs
+    return made
 
 
 def check(net: Net, inputs: Inputs, tmp_path: Path) -> None:
@@ -105,23 +115,29 @@ def test_exports_of_published_nets(
 
 
 @pytest.mark.slow
-def test_layer_without_integer_form_is_named(shared: Path) -> None:
-    net, inputs = low_precision(shared / "models", "yufacedetectnet_v1", 8)
-    formats = {name: format_of_data(x) for name, x in inputs.items()}
-    with pytest.raises(LayerError, match="layer type Normalize has no integer form"):
-        ExactNet(net, ExactOptions(formats))
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("name", ["alexnet", "caffenet", "googlenet"])
+def test_nets_with_lrn(name: str, bits: int, tmp_path: Path) -> None:
+    """The nets of `models/` with LRN between their convolutions, on random weights."""
+    file = read_net(FOLDER / name / "deploy.prototxt")
+    net = Net(file)
+    generator = torch.Generator().manual_seed(0)
+    for node in net.nodes:
+        for blob in node.masters:
+            fan_in = np.prod(blob.shape[1:]) if len(blob.shape) > 1 else 100
+            blob.write((torch.randn(blob.shape, generator=generator) * (2 / fan_in) ** 0.5).numpy())
+    rng = np.random.default_rng(0)
+    shape = (1, *net.blobs[net.inputs[0]].shape[1:])
+    inputs = {net.inputs[0]: np.float32(rng.integers(-128, 128, shape))}
+    check(quantized(file, net, inputs, bits), inputs, tmp_path)
 
 
 def test_embedded_example(tmp_path: Path) -> None:
     """The checkout's own net, without shared files."""
-    folder = Path(__file__).resolve().parents[2] / "models" / "lenet_digits"
+    folder = FOLDER / "lenet_digits"
     file: NetFile = read_net(folder / "deploy.prototxt")
     net = Net(file, folder / "lenet_digits.caffemodel")
     shape = net.blobs[net.inputs[0]].shape
     rng = np.random.default_rng(0)
     inputs = {net.inputs[0]: np.float32(rng.integers(0, 17, shape) / 16)}
-    measured = measure_net(net, [SimpleNamespace(blobs=inputs, names=["sample"])])
-    made = Net(
-        rewrite(file, propose(net.spec, measured, bits=8)), folder / "lenet_digits.caffemodel"
-    )
-    check(made, inputs, tmp_path)
+    check(quantized(file, net, inputs, 8), inputs, tmp_path)

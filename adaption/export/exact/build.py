@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
-from adaption.export.exact.entries import Entry, FloatValue, Pending
-from adaption.export.exact.integers import IntegerBuilder
+from adaption.export.exact.entries import Entry, FloatValue, Function, Pending
+from adaption.export.exact.functions import FunctionBuilder
 from adaption.export.exact.options import ExactOptions
 from adaption.export.exact.program import (
     Dequantize,
@@ -58,9 +58,10 @@ class _Walk:
     def __init__(self, selection: Selection, options: ExactOptions) -> None:
         self.selection = selection
         self.options = options
-        self.builder = IntegerBuilder(options)
+        self.builder = FunctionBuilder(options)
         self.builder.member = selection.members[0]  # names what belongs to the inputs
         self.latest: dict[str, Entry] = {}
+        self.floats: dict[Function, FloatValue] = {}  # functions that run in float32, too
         self.tops: list[tuple[TopValue, Entry]] = []
         unknown = [name for name in options.input_formats if name not in selection.inputs]
         if unknown:
@@ -97,7 +98,7 @@ class _Walk:
             tops = [self._point(top, fmt) for top in tops]
         for blob, top in zip(spec.tops, tops, strict=True):
             self.latest[blob] = top
-            where = TopValue(spec.name, spec.type, blob, None, isinstance(top, FloatValue), fmt)
+            where = TopValue(spec.name, spec.type, blob, None, format=fmt)
             self.tops.append((where, top))
 
     def finished(self) -> Program:
@@ -111,33 +112,44 @@ class _Walk:
             outputs=outputs,
             ops=tuple(b.ops),
             values=b.values,
-            tops=tuple(replace(top, value=self._name(entry)) for top, entry in self.tops),
+            tops=tuple(self._placed(top, entry) for top, entry in self.tops),
             is_lossless=b.is_lossless,
             notes=tuple(b.notes),
         )
 
-    def _name(self, entry: Entry) -> str | None:
+    def _placed(self, top: TopValue, entry: Entry) -> TopValue:
+        """`top` with the value that holds it, if anything computed it."""
+        found: Entry | None = entry
         if isinstance(entry, Pending):
             found = self.builder.where_resolved(entry)
-            return None if found is None else found.name
-        return entry.name
+        elif isinstance(entry, Function):
+            found = self.builder.where_tabulated(entry) or self.floats.get(entry)
+        assert not isinstance(found, Pending | Function)
+        name = None if found is None else found.name
+        return replace(top, value=name, is_float=isinstance(found, FloatValue))
 
-    def _tops(self, member: Member, bottoms: Sequence[Entry]) -> list[Entry]:
+    def _tops(self, member: Member, bottoms: Sequence[Entry]) -> Sequence[Entry]:
         """The layer's tops, before they are rounded."""
         b, layer = self.builder, member.node.layer
         if any(isinstance(x, FloatValue) for x in bottoms):
             return self._float_tops(member, bottoms, _reason(bottoms))
         names, blobs = [b.name(x) for x in bottoms], list(b.blobs)
+        if layer.is_pointwise and isinstance(bottoms[0], Function):
+            return [b.entries[b.function(*names)]]
         try:
             if layer.same_tops_as_bottoms:
                 return [b.entries[layer.lower_integer(b, x, *blobs)] for x in names]
             made = layer.lower_integer(b, *names, *blobs)
         except LayerError as error:
             reason = f'layer "{member.spec.name}" ({member.spec.type}): {error.fact}'
+            if error.layer is not None:  # one before this one
+                reason = f'layer "{error.layer}" ({error.layer_type}): {error.fact}; {error.fix}'
             return self._float_tops(member, bottoms, reason)
         return [b.entries[name] for name in (made if isinstance(made, tuple) else (made,))]
 
-    def _float_tops(self, member: Member, bottoms: Sequence[Entry], reason: str) -> list[Entry]:
+    def _float_tops(
+        self, member: Member, bottoms: Sequence[Entry], reason: str
+    ) -> Sequence[FloatValue]:
         b, node = self.builder, member.node
         floats = [self._floats(x) for x in bottoms]
         if node.formats.weight is not None:
@@ -148,19 +160,26 @@ class _Walk:
         ]
         names = tuple(x.name for x in floats), tuple(x.name for x in tops)
         b.ops.append(FloatLayer(member.spec.name, *names, node=without_activation(node, None)))
-        return list(tops)
+        return tops
 
     def _floats(self, entry: Entry) -> FloatValue:
         """float32 values of an entry."""
         if isinstance(entry, FloatValue):
             return entry
         b = self.builder
+        if isinstance(entry, Function):
+            if entry not in self.floats:
+                made = self._float_tops(entry.member, [entry.source], "behind codes")
+                self.floats[entry] = made[0]
+            return self.floats[entry]
         codes = b.resolved_for_output(entry)
         top = FloatValue(b.free("float"), codes.shape, "behind codes")
         b.ops.append(Dequantize(b.member.spec.name, (codes.name,), (top.name,), value=codes))
         return top
 
     def _point(self, entry: Entry, fmt: FixedPoint) -> Value:
+        if isinstance(entry, Function):
+            return self.builder.tabulated(entry, fmt)
         if not isinstance(entry, FloatValue):
             return self.builder.rounded(self.builder.resolved(entry), fmt)
         if entry.reason:
@@ -172,13 +191,7 @@ class _Walk:
 
     def _quantized(self, layer: str, x: FloatValue, fmt: FixedPoint) -> Value:
         b = self.builder
-        if self.options.rounding is not None:
-            fmt = replace(fmt, rounding=self.options.rounding)
-        if fmt.is_random:
-            raise UsageError(
-                f"{fmt} is rounded stochastic, which has no exact form",
-                "use rounding_scheme: DETERMINISTIC (rounding: HALF_AWAY) at this point",
-            )
+        fmt = self.options.at_point(fmt)
         if fmt.word_length > 24:
             raise FieldError("word_length", fmt.word_length, "24 or less for float32 inputs")
         top = Value(b.free("code"), x.shape, fmt.frac_length, fmt.min_code, fmt.max_code)

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.export.exact.program import Value
+from adaption.export.selection import Member
 from adaption.layers.base import Shape
 
-__all__ = ["Entry", "FloatValue", "Pending", "Real"]
+__all__ = ["Entry", "FloatValue", "Function", "Pending", "Real"]
 
 Real = npt.NDArray[np.float64]
 
@@ -34,4 +35,22 @@ class Pending:
     shift: Real
 
 
-Entry = Value | Pending | FloatValue
+@dataclass(frozen=True, eq=False)
+class Function:
+    """The layer of `member`, a function of each value of `source`, not yet computed: it becomes a
+    table together with the rounding of whatever reads it, or runs in float32."""
+
+    member: Member
+    source: Value | Function
+
+    @property
+    def shape(self) -> Shape:
+        return self.source.shape
+
+    @property
+    def base(self) -> Value:
+        """The codes that it starts from."""
+        return self.source if isinstance(self.source, Value) else self.source.base
+
+
+Entry = Value | Pending | Function | FloatValue

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaption.errors import FieldError, UsageError
+from adaption.errors import FieldError
 from adaption.export.exact.constants import bounds_of, half_away, multiplier, weight_codes
 from adaption.export.exact.entries import Entry, FloatValue, Pending, Real
 from adaption.export.exact.options import ExactOptions
@@ -235,11 +235,11 @@ class IntegerBuilder:
 
     def name(self, entry: Entry) -> str:
         """A name that stands for `entry`, for handing to a layer."""
-        if isinstance(entry, Pending):
+        if isinstance(entry, Value | FloatValue):
+            handle = entry.name
+        else:
             self._count += 1
             handle = f"pending:{self._count}"
-        else:
-            handle = entry.name
         self.entries[handle] = entry
         return handle
 
@@ -269,12 +269,7 @@ class IntegerBuilder:
 
     def rounded(self, v: Value, fmt: FixedPoint) -> Value:
         """The quantization point: codes of `fmt`."""
-        rounding = self.options.rounding or fmt.rounding
-        if rounding == "stochastic":
-            raise UsageError(
-                f"{fmt} is rounded stochastic, which has no exact form",
-                "use rounding_scheme: DETERMINISTIC (rounding: HALF_AWAY) at this point",
-            )
+        fmt = self.options.at_point(fmt)
         shift = v.frac_length - fmt.frac_length
         factor, divisor = 1 << max(0, -shift), v.divisor << max(0, shift)
         if divisor.bit_length() > MOST_BITS:
@@ -290,7 +285,7 @@ class IntegerBuilder:
         top = Value(self.free("code"), v.shape, fmt.frac_length, low, high)
         return self._add(
             Round, [v], [top],
-            factor=factor, divisor=divisor, rounding=rounding, low=low, high=high,
+            factor=factor, divisor=divisor, rounding=fmt.rounding, low=low, high=high,
         )  # fmt: skip
 
     def narrowed(self, v: Value, bits: int, why: str) -> Value:
@@ -317,7 +312,7 @@ class IntegerBuilder:
 
     def _codes(self, name: str) -> Value:
         entry = self.entries[name]
-        assert not isinstance(entry, FloatValue), "the walk hands no floats to integer layers"
+        assert isinstance(entry, Value | Pending), "the walk hands no floats to integer layers"
         return self.resolved(entry)
 
     def _add(
@@ -429,8 +424,8 @@ class IntegerBuilder:
             self.is_lossless = False
             self._note(f"its factors are rounded to {bits} bits")
 
-    def _note(self, fact: str) -> None:
-        note = f'layer "{self.member.spec.name}": {fact}'
+    def _note(self, fact: str, member: Member | None = None) -> None:
+        note = f'layer "{(member or self.member).spec.name}": {fact}'
         if note not in self.notes:
             self.notes.append(note)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from adaption.errors import FieldError
+from adaption.errors import FieldError, UsageError
 from adaption.numerics import FixedPoint
 from adaption.numerics.accumulator import Accumulator
 
@@ -41,3 +41,17 @@ class ExactOptions:
             raise FieldError("rounding", self.rounding, "half_away, half_even, floor")
         if not 8 <= self.word_length <= 32:
             raise FieldError("word_length", self.word_length, "8..32")
+
+    def at_point(self, fmt: FixedPoint) -> FixedPoint:
+        """The format of a quantization point, with the rounding asked for.
+
+        Raises: UsageError where that is random.
+        """
+        if self.rounding is not None:
+            fmt = replace(fmt, rounding=self.rounding)
+        if fmt.is_random:
+            raise UsageError(
+                f"{fmt} is rounded stochastic, which has no exact form",
+                "use rounding_scheme: DETERMINISTIC (rounding: HALF_AWAY) at this point",
+            )
+        return fmt

@@ -15,7 +15,11 @@ The operations, on codes x (all exact; nothing rounds but `Quantize` and `Round`
     Slope        x · positive where x > 0, else x · negative (leaky ReLU, PReLU)
     Clamp        min(max(x, low), high)
     MaxPool      greatest code of each window; WindowSum: sum of the codes of each window
-    Add          sum of values of one scale; Multiply: their product
+    Add          sum of values of one scale; Multiply: product, axes of size 1 are spread
+    Table        entries[x - first]: a function of one code, with the rounding of the point behind
+    SquareSum    sum of x² over a window around each value (LRN), or over whole axes (Normalize)
+    Interpolate  a falling function of x >= 0 by chords between its nodes, see
+                 `numerics.exact.interpolated`: the factor of LRN and Normalize
     Apply        the layer's own forward, where it moves, picks or compares values (Concat, Flatten,
                  ReLU, Eltwise MAX, ...); all values have one scale
     Dequantize   codes to float32: code · 2^-frac_length / divisor
@@ -43,12 +47,19 @@ from adaption.layers.base import Layer, Runtime, Shape
 from adaption.layers.pooling import Pooling
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint
-from adaption.numerics.exact import bits_of, exact_product, overflowed, round_divide
+from adaption.numerics.exact import (
+    bits_of,
+    exact_product,
+    interpolated,
+    overflowed,
+    round_divide,
+    window_sums,
+)
 
 __all__ = [
-    "Accumulate", "Add", "Apply", "Clamp", "Dequantize", "FloatLayer", "MaxPool", "Multiply",
-    "MultiplyAdd", "Op", "Product", "Program", "Quantize", "Round", "Slope", "TopValue", "Value",
-    "WindowSum",
+    "Accumulate", "Add", "Apply", "Clamp", "Dequantize", "FloatLayer", "Interpolate", "MaxPool",
+    "Multiply", "MultiplyAdd", "Op", "Product", "Program", "Quantize", "Round", "Slope",
+    "SquareSum", "Table", "TopValue", "Value", "WindowSum",
 ]  # fmt: skip
 
 Codes = npt.NDArray[np.int64]
@@ -238,6 +249,45 @@ class Add(Op):
 class Multiply(Op):
     def run(self, *xs: Tensor) -> Tensor:
         return reduce(torch.mul, xs)
+
+
+@dataclass(frozen=True)
+class Table(Op):
+    """`first` is the code that the first entry stands for."""
+
+    first: int
+    entries: Codes
+
+    def run(self, *xs: Tensor) -> Tensor:
+        return _tensor(self.entries)[xs[0] - self.first]
+
+
+@dataclass(frozen=True)
+class SquareSum(Op):
+    """`windows`: for each axis behind the first an odd size, with zeros outside, or None: the whole
+    axis, along which the top has size 1."""
+
+    windows: tuple[int | None, ...]
+
+    def run(self, *xs: Tensor) -> Tensor:
+        total = xs[0].square()
+        for axis, size in enumerate(self.windows, 1):
+            if size is None:
+                total = total.sum(axis, keepdim=True)
+            elif size > 1:
+                total = window_sums(total, axis, size)
+        return total
+
+
+@dataclass(frozen=True)
+class Interpolate(Op):
+    """`nodes` as codes; 2^segment_bits of them between a power of two and the next."""
+
+    nodes: Codes
+    segment_bits: int
+
+    def run(self, *xs: Tensor) -> Tensor:
+        return interpolated(xs[0], _tensor(self.nodes), self.segment_bits)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
-
-import numpy as np
-import torch
 
 from adaption.errors import LayerError
 from adaption.export.exact.program import (
@@ -19,6 +16,7 @@ from adaption.export.exact.program import (
     Clamp,
     Dequantize,
     FloatLayer,
+    Interpolate,
     MaxPool,
     Multiply,
     MultiplyAdd,
@@ -28,9 +26,12 @@ from adaption.export.exact.program import (
     Quantize,
     Round,
     Slope,
+    SquareSum,
+    Table,
     WindowSum,
 )
-from adaption.export.package.constants import PackedConstant, constants_of, integer_type
+from adaption.export.package.constants import PackedConstant, constants_of
+from adaption.export.package.moves import Move, moves_of
 from adaption.layers.base import Shape
 from adaption.layers.convolution import Convolution
 from adaption.layers.eltwise import Eltwise
@@ -43,9 +44,6 @@ MOST_COPIES = 64  # ranges that a layer moves; more become a table of indices
 PASSES_ON = ("LPAct", "Dropout", "Split")  # hand on their bottom, in phase TEST
 ROUNDINGS = {"half_away": "HALF_AWAY", "half_even": "HALF_EVEN", "floor": "FLOOR"}
 LOWEST, HIGHEST = "INT64_MIN", "INT64_MAX"
-
-
-Move = tuple[int, int, int, int]  # bottom, place there, place in the top, count
 
 
 @dataclass(frozen=True)
@@ -236,7 +234,7 @@ class Caller:
         if op.shift:
             raise self._refusal(op, "shifts each product", "use an accumulator without it")
         weight = self._constant(op, "weight")
-        bits = integer_type(weight.word_length)(0).itemsize * 8
+        bits = weight.bits
         name = self.identifiers[weight.name]
         bottom, top = op.inputs[0], op.outputs[0]
         x, y = self._at(bottom), self._at(top)
@@ -290,7 +288,35 @@ class Caller:
         self._fold("add", op)
 
     def multiply(self, op: Multiply) -> None:
-        self._fold("multiply", op)
+        y, shape = op.outputs[0], self._shape(op.outputs[0])
+        self._call("copy", self._at(op.inputs[0]), self._at(y), self._count(y))
+        for x in op.inputs[1:]:
+            own = self._shape(x)
+            while own and own[0] == 1:
+                own = own[1:]
+            if own != shape[len(shape) - len(own) :] or self._shape(op.inputs[0]) != shape:
+                raise self._refusal(op, "spreads a factor over axes that others enclose", "")
+            self._call("multiply", self._at(x), self._count(x), self._at(y), self._count(y))
+
+    def table(self, op: Table) -> None:
+        table = self._constant(op, "table")
+        name = self.identifiers[table.name]
+        self._elementwise(f"lookup_{table.bits}", op, f"INT64_C({op.first})", name)
+
+    def square_sum(self, op: SquareSum) -> None:
+        x, y, shape = self._at(op.inputs[0]), self._at(op.outputs[0]), self._shape(op.inputs[0])
+        whole = op.windows.count(None)
+        if whole and op.windows == (None,) * whole + (1,) * (len(shape) - whole):
+            self._call("sum_squares", x, prod(shape[:whole]), prod(shape[whole:]), y)
+            return
+        if whole or len(shape) > 3:
+            raise self._refusal(op, f"sums squares over {op.windows} of a blob of {shape}", "")
+        sizes = (*shape, 1, 1)[:3], (*op.windows, 1, 1)[:3]
+        self._call("sum_squares_around", x, *sizes[0], *sizes[1], y)
+
+    def interpolate(self, op: Interpolate) -> None:
+        nodes = self._constant(op, "nodes")
+        self._elementwise("interpolate", op, self.identifiers[nodes.name], op.segment_bits)
 
     def _fold(self, function: str, op: Op) -> None:
         y, count = self._at(op.outputs[0]), self._count(op.outputs[0])
@@ -319,7 +345,7 @@ class Caller:
         if isinstance(op.form, Eltwise):
             self._fold("maximum", op)
             return
-        for top, moved in zip(op.outputs, _moves(self.program, op), strict=True):
+        for top, moved in zip(op.outputs, moves_of(self.program, op), strict=True):
             if moved is None:
                 kind = type(op.form).__name__
                 raise self._refusal(
@@ -340,49 +366,6 @@ class Caller:
         body = "".join(f"    {row},\n" for row in rows)
         self.tables.append(f"static const int32_t {name}[{len(places)}] = {{\n{body}}};\n")
         self._call("gather", self._at(op.inputs[0]), name, self._at(top), len(places))
-
-
-def _moves(program: Program, op: Apply) -> list[list[Move] | None]:
-    """What a layer moves where, found by letting it move the places themselves; None where a top
-    is not made of its bottoms' values."""
-    shapes = [program.values[n].shape for n in op.inputs]
-    starts = np.cumsum([0, *(prod(s) for s in shapes)])
-    places = [
-        torch.arange(start, start + prod(s)).view(s)
-        for s, start in zip(shapes, starts[:-1], strict=True)
-    ]
-    generator = torch.Generator().manual_seed(0)
-    mixed = torch.randperm(int(starts[-1]), generator=generator)
-    with torch.no_grad():
-        made = _tuple(op.form.forward(*places))
-        again = _tuple(op.form.forward(*(mixed[p] for p in places)))
-    return [
-        _ranges(y[0].flatten().numpy(), starts, shapes) if torch.equal(mixed[y], z) else None
-        for y, z in zip(made, again, strict=True)
-    ]
-
-
-def _ranges(
-    places: np.ndarray[Any, Any], starts: np.ndarray[Any, Any], shapes: Sequence[Shape]
-) -> list[Move] | None:
-    """Places of one sample as ranges; None when they reach into other samples."""
-    breaks = np.flatnonzero(np.diff(places) != 1) + 1
-    moves: list[Move] = []
-    for begin, end in zip([0, *breaks], [*breaks, len(places)], strict=True):
-        while begin < end:  # a range may run on into the next bottom
-            source = int(np.searchsorted(starts, places[begin], side="right")) - 1
-            place = int(places[begin] - starts[source])
-            room = prod(shapes[source][1:]) - place
-            if room <= 0:
-                return None
-            count = min(int(end - begin), room)
-            moves.append((source, place, int(begin), count))
-            begin += count
-    return moves
-
-
-def _tuple(made: Any) -> tuple[Any, ...]:
-    return tuple(made) if isinstance(made, tuple | list) else (made,)
 
 
 def _window(shape: Shape, kernel: Shape, stride: Shape, pad: Shape, top: Shape) -> str:
@@ -416,7 +399,10 @@ CALLS: dict[type[Op], Callable[[Caller, Any], None]] = {
     MultiplyAdd: Caller.multiply_add,
     Product: Caller.product,
     Quantize: Caller.quantize,
+    Interpolate: Caller.interpolate,
     Round: Caller.rescale,
     Slope: Caller.slope,
+    SquareSum: Caller.square_sum,
+    Table: Caller.table,
     WindowSum: Caller.window_sum,
 }

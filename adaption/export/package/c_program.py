@@ -11,7 +11,7 @@ from pathlib import Path
 from adaption._version import __version__
 from adaption.export.exact.program import Program
 from adaption.export.package.c_calls import Caller, Output
-from adaption.export.package.constants import PackedConstant, describe, integer_type
+from adaption.export.package.constants import PackedConstant, describe
 from adaption.io.atomic import atomic_write
 from adaption.layers.base import Shape
 
@@ -146,11 +146,10 @@ def _copies(outputs: list[Output]) -> Iterable[str]:
 
 
 def _constant_header(constant: PackedConstant, identifier: str) -> Iterable[str]:
-    bits = integer_type(constant.word_length)(0).itemsize * 8
     about = constant.describe()
     shape = " x ".join(map(str, about["shape"])) or "1"
     yield f"/* {_plain(constant.name)}: {shape} ({constant.layout}), {about['q']} */\n"
-    kind = "int64_t" if constant.kind != "weight" else f"int{bits}_t"
+    kind = f"int{constant.bits}_t"
     yield f"static const {kind} {identifier}[{max(1, constant.codes.size)}] = {{\n"
     codes = constant.codes.ravel().tolist()
     for start in range(0, len(codes), 16):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from adaption.export.exact.program import (
     Accumulate,
     Clamp,
+    Interpolate,
     MultiplyAdd,
     Op,
     Product,
@@ -19,14 +20,16 @@ from adaption.export.exact.program import (
     Quantize,
     Round,
     Slope,
+    SquareSum,
+    Table,
     Value,
 )
 from adaption.layers.base import Layer
 from adaption.layers.convolution import Convolution
 from adaption.layers.inner_product import InnerProduct
-from adaption.numerics.exact import bits_of
+from adaption.numerics.exact import bits_of, integer_type
 
-__all__ = ["FORMAT", "PackedConstant", "constants_of", "describe", "integer_type"]
+__all__ = ["FORMAT", "PackedConstant", "constants_of", "describe"]
 
 FORMAT = "adaption.integer/1"
 
@@ -35,7 +38,8 @@ Codes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PackedConstant:
-    """Integer codes of one operation: `kind` is weight, multiplier, addend or negative (slope)."""
+    """Integer codes of one operation: `kind` is weight, multiplier, addend, negative (slope), table
+    or nodes."""
 
     name: str
     layer: str
@@ -43,6 +47,12 @@ class PackedConstant:
     codes: Codes
     frac_length: int
     layout: str
+
+    @property
+    def bits(self) -> int:
+        """Bits of the C type: weights and tables take the shortest, what is small takes 64."""
+        is_large = self.kind in ("weight", "table")
+        return integer_type(self.word_length)(0).itemsize * 8 if is_large else 64
 
     @property
     def word_length(self) -> int:
@@ -64,14 +74,6 @@ class PackedConstant:
             "frac_length": self.frac_length,
             "q": f"Q{self.word_length - self.frac_length}.{self.frac_length}",
         }
-
-
-def integer_type(word_length: int) -> type[np.signedinteger[Any]]:
-    """The shortest of int8, int16, int32, int64 that holds such a word."""
-    for kind in (np.int8, np.int16, np.int32):
-        if word_length <= np.iinfo(kind).bits:
-            return kind
-    return np.int64
 
 
 def constants_of(program: Program) -> dict[str, list[PackedConstant]]:
@@ -96,6 +98,10 @@ def _raw(op: Op, program: Program) -> Iterator[tuple[str, Codes, int, str]]:
     if isinstance(op, Product):
         yield "weight", op.weight, op.weight_frac_length, _layout(op.form)
         return
+    if isinstance(op, Table):
+        yield "table", op.entries, program.values[op.outputs[0]].frac_length, "by bottom code"
+    if isinstance(op, Interpolate):
+        yield "nodes", op.nodes, program.values[op.outputs[0]].frac_length, "by rising sum"
     if not isinstance(op, MultiplyAdd | Accumulate | Slope):
         return
     before, after = (program.values[n] for n in (op.inputs[0], op.outputs[0]))
@@ -169,5 +175,8 @@ def _settings(op: Op) -> dict[str, Any]:
         Clamp: ("low", "high"),
         Slope: ("positive",),
         Product: ("shift",),
+        Table: ("first",),
+        SquareSum: ("windows",),
+        Interpolate: ("segment_bits",),
     }
     return {name: getattr(op, name) for name in names.get(type(op), ())}

@@ -100,10 +100,10 @@ void add(const int64_t *x, int64_t *y, size_t count)
         y[i] += x[i];
 }
 
-void multiply(const int64_t *x, int64_t *y, size_t count)
+void multiply(const int64_t *x, size_t size, int64_t *y, size_t count)
 {
     for (size_t i = 0; i < count; ++i)
-        y[i] *= x[i];
+        y[i] *= x[i % size];
 }
 
 void maximum(const int64_t *x, int64_t *y, size_t count)
@@ -165,6 +165,61 @@ void window_sum(const struct window *w, const int64_t *x, int64_t *y)
 {
     pool(w, x, y, 1);
 }
+
+void sum_squares(const int64_t *x, int64_t outer, int64_t inner, int64_t *y)
+{
+    for (int64_t i = 0; i < inner; ++i) {
+        int64_t total = 0;
+        for (int64_t j = 0; j < outer; ++j)
+            total += x[j * inner + i] * x[j * inner + i];
+        y[i] = total;
+    }
+}
+
+void sum_squares_around(const int64_t *x, int64_t channels, int64_t height, int64_t width,
+                        int64_t size_c, int64_t size_h, int64_t size_w, int64_t *y)
+{
+    for (int64_t c = 0; c < channels; ++c)
+        for (int64_t row = 0; row < height; ++row)
+            for (int64_t column = 0; column < width; ++column) {
+                int64_t front, back, top, bottom, left, right, total = 0;
+                on_image(c, 1, size_c / 2, size_c, channels, &front, &back);
+                on_image(row, 1, size_h / 2, size_h, height, &top, &bottom);
+                on_image(column, 1, size_w / 2, size_w, width, &left, &right);
+                for (int64_t k = front; k < back; ++k)
+                    for (int64_t i = top; i < bottom; ++i)
+                        for (int64_t j = left; j < right; ++j) {
+                            const int64_t value = x[(k * height + i) * width + j];
+                            total += value * value;
+                        }
+                *y++ = total;
+            }
+}
+
+void interpolate(const int64_t *x, const int64_t *nodes, int bits, int64_t *y, size_t count)
+{
+    for (size_t i = 0; i < count; ++i) {
+        int64_t leading = x[i];
+        int shift = 0;
+        for (; leading >> (bits + 1); leading >>= 1)
+            ++shift;
+        const int64_t *const node = nodes + ((int64_t)shift << bits) + leading;
+        const int64_t rest = x[i] - (leading << shift);
+        y[i] = node[0] - (((node[0] - node[1]) * rest) >> shift);
+    }
+}
+
+#define DEFINE_LOOKUP(BITS)                                                                      \
+    void lookup_##BITS(const int64_t *x, int64_t first, const int##BITS##_t *table, int64_t *y,  \
+                       size_t count)                                                             \
+    {                                                                                            \
+        for (size_t i = 0; i < count; ++i)                                                       \
+            y[i] = table[x[i] - first];                                                          \
+    }
+
+DEFINE_LOOKUP(8)
+DEFINE_LOOKUP(16)
+DEFINE_LOOKUP(32)
 
 #define WEIGHT int8_t
 #define NAME(op) op##_8

@@ -46,13 +46,33 @@ void accumulate(const int64_t *x, int64_t divisor, enum rounding rounding, struc
                 int64_t half, int wraps, int64_t *y, size_t count);
 void slope(const int64_t *x, int64_t positive, struct spread negative, int64_t *y, size_t count);
 void clamp(const int64_t *x, int64_t low, int64_t high, int64_t *y, size_t count);
-void add(const int64_t *x, int64_t *y, size_t count);      /* y += x */
-void multiply(const int64_t *x, int64_t *y, size_t count); /* y *= x */
+void add(const int64_t *x, int64_t *y, size_t count); /* y += x */
+/* y *= x, x repeated. */
+void multiply(const int64_t *x, size_t size, int64_t *y, size_t count);
 void maximum(const int64_t *x, int64_t *y, size_t count);  /* y = max(x, y) */
 void copy(const int64_t *x, int64_t *y, size_t count);
 void gather(const int64_t *x, const int32_t *from, int64_t *y, size_t count);
 void max_pool(const struct window *w, const int64_t *x, int64_t *y);
 void window_sum(const struct window *w, const int64_t *x, int64_t *y);
+
+/* Sums of squares over the first axis, of `outer` values `inner` apart; and over an odd window
+ * around each value of three axes, zeros outside. */
+void sum_squares(const int64_t *x, int64_t outer, int64_t inner, int64_t *y);
+void sum_squares_around(const int64_t *x, int64_t channels, int64_t height, int64_t width,
+                        int64_t size_c, int64_t size_h, int64_t size_w, int64_t *y);
+
+/* A falling function of x >= 0, by chords between its nodes: all integers of up to bits + 1 bits,
+ * and from there 2^bits between a power of two and the next. */
+void interpolate(const int64_t *x, const int64_t *nodes, int bits, int64_t *y, size_t count);
+
+/* Functions of one code; the first entry is that of code `first`. */
+#define DECLARE_LOOKUP(BITS)                                                                     \
+    void lookup_##BITS(const int64_t *x, int64_t first, const int##BITS##_t *table, int64_t *y,  \
+                       size_t count);
+
+DECLARE_LOOKUP(8)
+DECLARE_LOOKUP(16)
+DECLARE_LOOKUP(32)
 
 /* Products with weights of each width. */
 #define DECLARE_PRODUCTS(WEIGHT, BITS)                                                           \
