@@ -14,7 +14,7 @@ from torch import Tensor
 
 from adaption.numerics.rounding import BELOW_HALF
 
-__all__ = ["can_round", "round_half_away_", "round_stochastic_"]
+__all__ = ["can_round", "round_half_away_", "round_half_even_", "round_stochastic_"]
 
 SIZE = 1 << 18  # values per piece; the random numbers depend on it, so it is the same everywhere
 
@@ -22,7 +22,7 @@ SIZE = 1 << 18  # values per piece; the random numbers depend on it, so it is th
 def can_round(x: Tensor, frac_length: int, rounding: str) -> bool:
     """Whether the functions here take `x`; scaling by up to 2^64 loses no bit."""
     return (
-        rounding in ("half_away", "stochastic")
+        rounding in ("half_away", "half_even", "stochastic")
         and x.dtype == torch.float32
         and abs(frac_length) <= 64
     )
@@ -49,6 +49,18 @@ def round_half_away_(
         # twice that is less than a step.
         piece.add_(piece.clamp(-half, half)).div_(by, rounding_mode="trunc")
         piece.clamp_(least, most).mul_(by)
+    _write_back(flat, x)
+
+
+def round_half_even_(
+    x: Tensor, step: float, least: int, most: int, *, then_relu: bool = False
+) -> None:
+    """x = clamp(round(x / step), least, most) step, ties to even; `then_relu` as above."""
+    flat = x if x.numel() <= SIZE else _flat(x)
+    least = max(0, least) if then_relu else least
+    for piece in torch.split(flat, SIZE) if flat is not x else (x,):
+        piece.mul_(_constant(1 / step, x.device)).round_().clamp_(least, most)
+        piece.mul_(_constant(step, x.device))
     _write_back(flat, x)
 
 

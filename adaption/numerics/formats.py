@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from adaption.errors import FieldError
-from adaption.numerics.blocks import can_round, round_half_away_, round_stochastic_
+from adaption.numerics.blocks import (
+    can_round,
+    round_half_away_,
+    round_half_even_,
+    round_stochastic_,
+)
 from adaption.numerics.rounding import ROUNDINGS, steps_half_away
 
 __all__ = ["FixedPoint", "Format"]
@@ -131,8 +136,9 @@ class FixedPoint:
         memory = x.detach()
         if not can_round(x, self.frac_length, self.rounding):
             memory.copy_(self.codes(memory, generator).mul_(self.lsb))
-        elif self.rounding == "half_away":
-            round_half_away_(memory, self.lsb, self.min_code, self.max_code, then_relu=then_relu)
+        elif self.rounding != "stochastic":
+            in_place = round_half_away_ if self.rounding == "half_away" else round_half_even_
+            in_place(memory, self.lsb, self.min_code, self.max_code, then_relu=then_relu)
             return x
         else:
             round_stochastic_(memory, self.lsb, self.min_code, self.max_code, generator)
