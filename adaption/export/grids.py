@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
+import numpy as np
 from onnx import NodeProto
 
 from adaption.export.onnx_graph import Array
 from adaption.numerics import FixedPoint
 
-__all__ = ["PRESERVING", "Grid", "Values"]
+__all__ = ["EXACT_FLOAT", "PRESERVING", "Container", "Grid", "Stored", "Values", "container_of"]
 
 # Operators whose results are values of their first input, or, for Concat, of any input.
 PRESERVING = ("Concat", "Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze",
               "Transpose", "Unsqueeze")  # fmt: skip
 NEVER_NEGATIVE = ("Abs", "Exp", "Relu", "Sigmoid", "Softmax")
+EXACT_FLOAT = 2**24  # float32 holds every integer up to here
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,49 @@ class Grid:
         return self.finer(finest), other.finer(finest)
 
 
+@dataclass(frozen=True)
+class Container:
+    """The integer type that holds a grid's codes, as code + zero_point."""
+
+    dtype: type[np.integer]
+    zero_point: int
+
+    @property
+    def bits(self) -> int:
+        return np.iinfo(self.dtype).bits
+
+    def holds(self, grid: Grid) -> bool:
+        limits = np.iinfo(self.dtype)
+        return limits.min <= grid.lo + self.zero_point and grid.hi + self.zero_point <= limits.max
+
+
+CONTAINERS = (
+    Container(np.uint8, 0),
+    Container(np.uint8, 128),
+    Container(np.int16, 0),
+    Container(np.uint16, 0),
+)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Integers in a graph that hold the codes of a value."""
+
+    codes: str
+    container: Container
+    grid: Grid
+
+
+def container_of(grid: Grid | None, most_bits: int = 16) -> Container | None:
+    """The shortest type that holds the codes, None where none of so many bits does."""
+    if grid is None:
+        return None
+    return next((c for c in CONTAINERS if c.bits <= most_bits and c.holds(grid)), None)
+
+
 class Values:
-    """What is known of the values of a graph, operator by operator."""
+    """What is known of the values of a graph, operator by operator. float32 holds those on a grid
+    exactly."""
 
     def __init__(self, constants: Mapping[str, Array]) -> None:
         self._constants = constants
@@ -102,7 +145,8 @@ class Values:
         if node.op_type in PRESERVING:
             return reduce(Grid.joined, grids)
         if node.op_type == "Add":
-            return reduce(Grid.plus, grids)
+            total = reduce(Grid.plus, grids)
+            return total if max(-total.lo, total.hi) <= EXACT_FLOAT else None
         if node.op_type == "Max":
             return reduce(Grid.joined, grids)
         if node.op_type == "Relu":

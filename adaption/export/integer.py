@@ -39,17 +39,21 @@ class IntegerStyle(Style):
         shapes: Mapping[str, Shape],
         input_formats: Mapping[str, FixedPoint],
     ) -> Lowered:
-        return IntegerLowered(selection, shapes, ExactOptions(input_formats))
+        return IntegerLowered(selection, shapes, ExactOptions(input_formats), rounded)
 
 
 class IntegerLowered(Lowered):
     """A program of exact arithmetic as ONNX operators."""
 
     def __init__(
-        self, selection: Selection, shapes: Mapping[str, Shape], options: ExactOptions
+        self,
+        selection: Selection,
+        shapes: Mapping[str, Shape],
+        options: ExactOptions,
+        rounded: Sequence[Sequence[Tensor]],
     ) -> None:
         super().__init__(selection, shapes)
-        self.program = build_program(selection, shapes, options)
+        self.program = build_program(selection, shapes, options, rounded)
         self.notes = (*self.program.notes, *_wide(self.program))
         self.codes = Codes(self.graph, self.program.values)
         self._names = {name: name for name in shapes}  # value of the program -> of the graph

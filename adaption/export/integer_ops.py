@@ -1,5 +1,7 @@
 """How each operation of exact arithmetic is written in ONNX. Operators are integer, but for the
-first and the last (Quantize, Dequantize) and for layers in float behind those."""
+first and the last (Quantize, Dequantize) and for layers in float behind those. Where float64 is
+allowed for words of 33 to 53 bits, its operators hold and round integers as exactly, and faster.
+"""
 
 from __future__ import annotations
 
@@ -37,25 +39,34 @@ from adaption.export.integer_products import lower_product
 from adaption.export.integer_windows import lower_windows
 from adaption.export.onnx_graph import OnnxGraph
 from adaption.export.styles import FloatStyle
+from adaption.numerics.exact import FLOAT64_BITS
 
-__all__ = ["EMITTERS", "Codes"]
+__all__ = ["DOUBLE", "EMITTERS", "INT32", "Codes"]
 
-INT32, INT64 = int(TensorProto.INT32), int(TensorProto.INT64)
-NUMPY: dict[int, type[np.signedinteger[Any]]] = {INT32: np.int32, INT64: np.int64}
+INT32, INT64, DOUBLE = (int(t) for t in (TensorProto.INT32, TensorProto.INT64, TensorProto.DOUBLE))
+NUMPY: dict[int, type[np.number[Any]]] = {INT32: np.int32, INT64: np.int64, DOUBLE: np.float64}
+QUOTIENT_BITS = FLOAT64_BITS - 2  # a float64 quotient of fewer bits meets a tie only if it is one
 
 
 class Codes:
-    """Values of codes in a graph, their element types, and casts between them."""
+    """Values of codes in a graph, their element types, and casts between them.
 
-    def __init__(self, graph: OnnxGraph, values: Mapping[str, Value]) -> None:
+    `wide` is the element type for words of 33 to 53 bits, INT64 or DOUBLE; `as_bytes` says which
+    codes the graph has as uint8, too: the name and the zero point.
+    """
+
+    def __init__(self, graph: OnnxGraph, values: Mapping[str, Value], *, wide: int = INT64) -> None:
         self.graph = graph
         self.values = values
+        self.wide = wide
         self.types: dict[str, int] = {}
+        self.as_bytes: dict[str, tuple[str, int]] = {}
         self._casts: dict[tuple[str, int], str] = {}
 
     def type_of(self, *bits: int) -> int:
         """The element type that holds words of so many bits."""
-        return INT32 if max(bits) <= 32 else INT64
+        most = max(bits)
+        return INT32 if most <= 32 else self.wide if most <= FLOAT64_BITS else INT64
 
     def made(self, name: str, kind: int) -> str:
         self.types[name] = kind
@@ -81,14 +92,14 @@ class Codes:
         onnxruntime's int64 kernels of Max, Min, Clip, Sign and Relu give wrong results where values
         differ beyond their lower 32 bits (1.31 with AVX2); its comparisons do not.
         """
-        if kind == INT32:
+        if kind != INT64:
             return self.op(kind, "Max", x, y)
         return self.op(kind, "Where", self.graph.op("Greater", x, y), x, y)
 
     def clipped(self, kind: int, x: str, low: int, high: int) -> str:
         """x within low..high."""
         ends = self.constant(low, kind), self.constant(high, kind)
-        if kind == INT32:
+        if kind != INT64:
             return self.op(kind, "Clip", x, *ends)
         x = self.op(kind, "Where", self.graph.op("Greater", ends[0], x), ends[0], x)
         return self.op(kind, "Where", self.graph.op("Greater", x, ends[1]), ends[1], x)
@@ -120,6 +131,8 @@ def multiply_add(c: Codes, op: MultiplyAdd, x: str) -> str:
 
 
 def round_codes(c: Codes, op: Round, x: str) -> str:
+    if c.wide == DOUBLE and _fits_a_quotient(op, c.bottom(op).bits):
+        return _rounded_in_double(c, op, x)
     bits = max(c.bottom(op).bits + op.factor.bit_length() - 1, op.divisor.bit_length() + 1) + 2
     kind = c.type_of(bits)
     y = c.cast(x, kind)
@@ -130,6 +143,36 @@ def round_codes(c: Codes, op: Round, x: str) -> str:
     if op.low is not None:
         assert op.high is not None
         y = c.clipped(kind, y, op.low, op.high)
+    return c.cast(y, c.type_of(c.top(op).bits))
+
+
+def _fits_a_quotient(op: Round, bits: int) -> bool:
+    """Whether float64 quotients round as exact ones do, or lie far beyond where codes saturate."""
+    scaled = bits + op.factor.bit_length() - 1
+    if op.low is not None and op.high is not None and op.rounding != "half_away":
+        most = (max(-op.low, op.high) + 1) * op.divisor
+        scaled = min(scaled, most.bit_length() + 1)
+    return scaled <= QUOTIENT_BITS
+
+
+def _rounded_in_double(c: Codes, op: Round, x: str) -> str:
+    y = c.cast(x, DOUBLE)
+    if op.factor != 1:
+        y = c.op(DOUBLE, "Mul", y, c.constant(op.factor, DOUBLE))
+    sign = ""
+    if op.rounding == "half_away":
+        sign = c.op(DOUBLE, "Sign", y)
+        y = c.op(DOUBLE, "Add", c.op(DOUBLE, "Abs", y), c.constant(op.divisor / 2, DOUBLE))
+    if op.divisor & (op.divisor - 1):
+        y = c.op(DOUBLE, "Div", y, c.constant(op.divisor, DOUBLE))
+    elif op.divisor != 1:
+        y = c.op(DOUBLE, "Mul", y, c.constant(1 / op.divisor, DOUBLE))
+    y = c.op(DOUBLE, "Round" if op.rounding == "half_even" else "Floor", y)
+    if sign:
+        y = c.op(DOUBLE, "Mul", sign, y)
+    if op.low is not None:
+        assert op.high is not None
+        y = c.clipped(DOUBLE, y, op.low, op.high)
     return c.cast(y, c.type_of(c.top(op).bits))
 
 
@@ -245,7 +288,7 @@ class _Applied:
 
 
 def dequantize(c: Codes, op: Dequantize, x: str) -> str:
-    y = c.graph.op("Cast", x, to=TensorProto.DOUBLE)
+    y = c.cast(x, DOUBLE)
     y = c.graph.op("Mul", y, c.graph.constant(np.float64(2.0**-op.value.frac_length)))
     if op.value.divisor != 1:
         y = c.graph.op("Div", y, c.graph.constant(np.float64(op.value.divisor)))

@@ -17,6 +17,7 @@ from onnx import TensorProto
 
 from adaption.errors import LayerError
 from adaption.export.exact.program import Product, Value
+from adaption.export.integer_windows import LAST
 from adaption.numerics.exact import bits_of
 
 if TYPE_CHECKING:
@@ -104,25 +105,18 @@ class _ProductGraph:
 
     def _transposed(self, x: str, weight: npt.NDArray[np.int64], **attributes: Any) -> str:
         """A deconvolution is a convolution of the bottom with zeros between its values."""
-        c, group = self.c, attributes["group"]
-        kind, sizes = c.types[x], list(self.bottom.shape[2:])
-        n = len(sizes)
-        strides = attributes["strides"]
-        if max(strides) > 1:
-            spaced = [e for size in sizes for e in (size, 1)]
-            x = c.op(kind, "Reshape", x, c.graph.constant([0, self.bottom.shape[1], *spaced]))
-            gaps = [0, 0, *(e for s in strides for e in (0, s - 1))]
-            pads = c.graph.constant([0] * len(gaps) + gaps)
-            x = c.op(kind, "Pad", x, pads, c.constant(0, kind))
-            wide = [size * s for size, s in zip(sizes, strides, strict=True)]
-            x = c.op(kind, "Reshape", x, c.graph.constant([0, self.bottom.shape[1], *wide]))
+        c, group, strides = self.c, attributes["group"], attributes["strides"]
+        kind, n = c.types[x], len(strides)
+        for i, stride in enumerate(strides):
+            if stride > 1:
+                x = self._spaced(x, 2 + i, 2 + n, stride)
         # Behind the last value come no zeros; a pad beyond the kernel's reach cuts values off.
         kernel, dilations = weight.shape[2:], attributes["dilations"]
         reach = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
         pads_begin = [r - p for r, p in zip(reach, attributes["pads"], strict=False)]
         cut = [max(0, -p) for p in pads_begin]
-        ends = [s * (size - 1) + 1 - e for s, size, e in zip(strides, sizes, cut, strict=True)]
         if any(cut) or max(strides) > 1:
+            ends = [1 - s - e or LAST for s, e in zip(strides, cut, strict=True)]
             x = c.op(
                 kind, "Slice", x,
                 *(c.graph.constant(e) for e in (cut, ends, list(range(2, 2 + n)))),
@@ -140,9 +134,27 @@ class _ProductGraph:
             group=group,
         )
 
+    def _spaced(self, x: str, axis: int, rank: int, stride: int) -> str:
+        """x with stride - 1 zeros behind each value along an axis, whatever its size."""
+        c, kind = self.c, self.c.types[x]
+        swap = list(range(rank))
+        swap[axis], swap[-1] = rank - 1, axis
+        if axis < rank - 1:  # Reshape can join the last two axes without their sizes
+            x = c.op(kind, "Transpose", x, perm=swap)
+        x = c.op(kind, "Unsqueeze", x, c.graph.constant([rank]))
+        pads = c.graph.constant([0] * (2 * rank + 1) + [stride - 1])
+        x = c.op(kind, "Pad", x, pads, c.constant(0, kind))
+        x = c.op(kind, "Reshape", x, c.graph.constant([0] * (rank - 1) + [-1]))
+        return c.op(kind, "Transpose", x, perm=swap) if axis < rank - 1 else x
+
 
 def _bytes_of(c: Codes, x: str, value: Value) -> _Bytes:
     """The operators that cut codes into bytes."""
+    if x in c.as_bytes:
+        name, zero = c.as_bytes[x]
+        return _Bytes((name,), (zero,))
+    if c.types[x] not in (INT32, INT64):
+        x = c.cast(x, INT64)
     low = min(value.low, 0)  # padding is 0
     signed = low < 0
     count = -(-(bits_of(low, value.high) - (not signed)) // 8) or 1

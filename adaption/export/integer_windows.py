@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from adaption.export.onnx_graph import Array, OnnxGraph
 from adaption.layers.base import Shape
 from adaption.layers.pooling import Pooling
 
-__all__ = ["lower_windows"]
+__all__ = ["LAST", "lower_windows"]
+
+LAST = int(np.iinfo(np.int64).max)  # as the end of a slice
 
 
 def lower_windows(
@@ -34,7 +38,7 @@ def lower_windows(
     before = [w.pad for w in axes.values()]
     behind = [w.pad_after for w in axes.values()]
     if min(behind) < 0:
-        ends = [w.size + min(0, after) for w, after in zip(axes.values(), behind, strict=True)]
+        ends = [after if after < 0 else LAST for after in behind]
         x = g.op("Slice", x, g.constant([0, 0]), g.constant(ends), g.constant([2, 3]))
     pads = [0, 0, *before, 0, 0, *(max(0, after) for after in behind)]
     if any(pads):
@@ -48,7 +52,7 @@ def lower_windows(
                 "Slice",
                 x,
                 g.constant([start]),
-                g.constant([start + (window.top - 1) * window.stride + 1]),
+                g.constant([start + 1 - window.kernel or LAST]),  # counted from behind
                 g.constant([axis]),
                 g.constant([window.stride]),
             )

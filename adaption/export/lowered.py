@@ -17,7 +17,7 @@ from adaption.numerics import FixedPoint, Format
 if TYPE_CHECKING:
     from adaption.export.styles import Style
 
-__all__ = ["LayerLowered", "LayerValues", "Lowered", "Scale", "format_dict"]
+__all__ = ["LayerLowered", "LayerValues", "Lowered", "Moved", "Scale", "format_dict"]
 
 Shape = tuple[int, ...]
 Scale = tuple[int, int]
@@ -56,6 +56,19 @@ class LayerValues:
         }
 
 
+@dataclass(frozen=True)
+class Moved:
+    """Where values of a graph are that a style has rearranged.
+
+    `names`: the new name of each that has moved, None for one that the graph lacks now. `scales`
+    and `types`: of new values that hold integer codes.
+    """
+
+    names: Mapping[str, str | None] = field(default_factory=dict)
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    types: Mapping[str, int] = field(default_factory=dict)
+
+
 class Lowered:
     """The operators of a selection for inputs of given shapes.
 
@@ -71,15 +84,15 @@ class Lowered:
         self.outputs: list[str] = []
         self.types: dict[str, int] = {}
         self.notes: Sequence[str] = ()
-        self._inputs = set(shapes)
+        self.inputs = set(shapes)
         self._latest = {name: name for name in shapes}  # blob -> the value it has so far
 
     def _name_values(self, outputs: Sequence[str]) -> None:
         """Name every top: by its blob where that ends with it, else `blob@layer`."""
         g = self.graph
-        names = {name: name for name in (*self._inputs, *g.constants)}
+        names = {name: name for name in (*self.inputs, *g.constants)}
         for blob, value in self._latest.items():
-            if value not in names and blob not in self._inputs:
+            if value not in names and blob not in self.inputs:
                 names[value] = blob
         for layer in self.layers:
             for blob, top in zip(layer.blobs, layer.tops, strict=True):
@@ -101,15 +114,15 @@ class Lowered:
         """Name of the output for `blob`; a value that already has a name of its own (an input,
         a constant, another output) is handed on under the blob's."""
         value = self._latest[blob]
-        is_made_here = value not in self._inputs and value not in self.graph.constants
-        if is_made_here and (names[value] == blob or blob in self._inputs):
+        is_made_here = value not in self.inputs and value not in self.graph.constants
+        if is_made_here and (names[value] == blob or blob in self.inputs):
             if names[value] not in self.outputs:
                 return names[value]
         last = next(x.name for x in reversed(self.layers) if blob in x.blobs)
         with self.graph.scope(last):
             made: str = self.graph.op("Identity", value)
         self.graph.shapes[made] = self.graph.shapes[value]
-        names[made] = self.graph.free(f"{blob}@{last}") if blob in self._inputs else blob
+        names[made] = self.graph.free(f"{blob}@{last}") if blob in self.inputs else blob
         return names[made]
 
 
@@ -127,9 +140,11 @@ class LayerLowered(Lowered):
         super().__init__(selection, shapes)
         self.style = style
         self._blobs: dict[tuple[int, Format | None], str] = {}
+        self.rounded_inputs: dict[str, str] = {}  # input -> its value on the grid of its format
         for name, fmt in input_formats.items():
             with self.graph.scope(f"{name}/input"):
                 self._latest[name] = style.activation(self.graph, name, fmt)
+            self.rounded_inputs[name] = self._latest[name]
             self.graph.shapes[self._latest[name]] = shapes[name]
         for member, blobs in zip(selection.members, rounded, strict=True):
             spec = member.spec
@@ -137,7 +152,8 @@ class LayerLowered(Lowered):
                 self._lower(member, blobs)
             except AdaptionError as error:
                 raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
-        self._move(style.finish(self.graph))
+        self.ends = tuple(self._latest[blob] for blob in selection.outputs)
+        self._move(style.finish(self))
         self._name_values(selection.outputs)
 
     def _lower(self, member: Member, tensors: Sequence[Tensor]) -> None:
@@ -182,17 +198,27 @@ class LayerLowered(Lowered):
             self._blobs[key] = self.style.weight(self.graph, index, tensor, fmt)
         return self._blobs[key]
 
-    def _move(self, moved: Mapping[str, str | None]) -> None:
+    def _move(self, moved: Moved) -> None:
         """Follow the values that the style has moved."""
+        names = moved.names
 
         def now(values: Sequence[str | None]) -> tuple[str | None, ...]:
-            return tuple(moved.get(v, v) if v else v for v in values)
+            return tuple(names.get(v, v) if v else v for v in values)
 
-        for old, new in moved.items():
+        for old, new in names.items():
             if new is not None and old in self.graph.shapes:
                 self.graph.shapes[new] = self.graph.shapes[old]
-        self._latest = {blob: moved.get(v, v) or v for blob, v in self._latest.items()}
-        self.layers = [replace(x, tops=now(x.tops), before=now(x.before)) for x in self.layers]
+        self._latest = {blob: names.get(v, v) or v for blob, v in self._latest.items()}
+        self.types.update(moved.types)
+        self.layers = [
+            replace(
+                x,
+                tops=(tops := now(x.tops)),
+                before=now(x.before),
+                scales=tuple(moved.scales.get(t or "") for t in tops),
+            )
+            for x in self.layers
+        ]
 
 
 def format_dict(fmt: Format | None) -> dict[str, Any] | None:

@@ -42,8 +42,10 @@ class OnnxGraph:
         """Name what is written inside after `layer`, or after a part of it."""
         before = self._layer, self._prefix
         self._layer, self._prefix = layer, f"{layer}/{part}" if part else layer
-        yield
-        self._layer, self._prefix = before
+        try:
+            yield
+        finally:
+            self._layer, self._prefix = before
 
     # -- layers.base.Lowering ----------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from adaption.errors import LayerError
-from adaption.export.lowered import LayerLowered, Lowered
+from adaption.export.lowered import LayerLowered, Lowered, Moved
 from adaption.export.onnx_graph import OnnxGraph
 from adaption.export.selection import Selection
 from adaption.numerics import FixedPoint, Format
@@ -57,12 +57,9 @@ class Style:
         """
         return LayerLowered(selection, self, rounded, shapes, input_formats)
 
-    def finish(self, g: OnnxGraph) -> Mapping[str, str | None]:
-        """Rearrange the finished graph.
-
-        Returns: for each value that has moved its new name, None for one the graph lacks now.
-        """
-        return {}
+    def finish(self, lowered: LayerLowered) -> Moved:
+        """Rearrange the finished graph; says where its values are now."""
+        return Moved()
 
     def notes(self, g: OnnxGraph) -> Iterable[str]:
         """What a user should know about the finished graph, one sentence each."""

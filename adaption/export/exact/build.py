@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from torch import Tensor
+
 from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
 from adaption.export.exact.entries import Entry, FloatValue, Function, Pending
 from adaption.export.exact.functions import FunctionBuilder
@@ -27,7 +29,10 @@ __all__ = ["build_program"]
 
 
 def build_program(
-    selection: Selection, shapes: Mapping[str, Shape], options: ExactOptions | None = None
+    selection: Selection,
+    shapes: Mapping[str, Shape],
+    options: ExactOptions | None = None,
+    rounded: Sequence[Sequence[Tensor]] | None = None,
 ) -> Program:
     """Write the layers of `selection` as integer operations.
 
@@ -37,16 +42,17 @@ def build_program(
 
     Args:
         shapes: of the selection's inputs.
+        rounded: each member's blobs as its layer is given them, where they were rounded before.
     Raises: AdaptionError naming the layer when one that needs codes gets floats, when weights have
         no format, when rounding is random, or when 61 bits do not hold a value.
     """
     walk = _Walk(selection, options or ExactOptions())
     for name in selection.inputs:
         walk.add_input(name, shapes[name])
-    for member in selection.members:
+    for i, member in enumerate(selection.members):
         spec = member.spec
         try:
-            walk.add_layer(member)
+            walk.add_layer(member, rounded[i] if rounded else member.node.quantized_blobs())
         except AdaptionError as error:
             raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
     return walk.finished()
@@ -75,11 +81,11 @@ class _Walk:
         fmt = self.options.input_formats.get(name)
         self.latest[name] = given if fmt is None else self._quantized(name, given, fmt)
 
-    def add_layer(self, member: Member) -> None:
+    def add_layer(self, member: Member, blobs: Sequence[Tensor]) -> None:
         """Write one layer, and the quantization point of its tops."""
         b, spec, node = self.builder, member.spec, member.node
         b.member = member
-        b.blobs = {f"blob{i}": t.detach().numpy() for i, t in enumerate(node.quantized_blobs())}
+        b.blobs = {f"blob{i}": t.detach().numpy() for i, t in enumerate(blobs)}
         before = len(b.ops)
         bottoms = [self.latest[name] for name in spec.bottoms]
         tops = self._tops(member, bottoms)

@@ -23,7 +23,8 @@ class ExactOptions:
         biases: how a bias off the grid of its sum is taken: "odd", without effect on any later
             rounding, at the price of one bit; "product", rounded half away from zero to the grid
             of the products, as an int32 bias is in hardware and in ONNX's QDQ form.
-        rounding: of every quantization point, instead of the net's own.
+        rounding: of every quantization point, instead of the net's own; points that truncate
+            (floor) keep that.
         word_length: bits that a weight layer may read; wider values are rounded to it first.
         accumulator: of every weight layer that states none; None: as wide as it needs to be.
     """
@@ -47,7 +48,7 @@ class ExactOptions:
 
         Raises: UsageError where that is random.
         """
-        if self.rounding is not None:
+        if self.rounding is not None and fmt.rounding != "floor":
             fmt = replace(fmt, rounding=self.rounding)
         if fmt.is_random:
             raise UsageError(
