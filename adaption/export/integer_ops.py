@@ -284,6 +284,12 @@ class _Applied:
     def op(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         if op_type == "Max":
             return reduce(partial(self.c.greatest, self.kind), inputs)
+        if op_type == "Resize":  # nearest neighbour; onnxruntime has none of int64
+            y = inputs[0]
+            for axis, scale in zip(attributes["axes"], self.value(inputs[2]), strict=True):
+                places = np.arange(self.shape(inputs[0])[axis]).repeat(int(scale))
+                y = self.c.graph.op("Gather", y, self.constant(places), axis=axis)
+            return y
         return self.c.graph.op(op_type, *inputs, outputs=outputs, **attributes)
 
 

@@ -12,7 +12,7 @@ from math import prod
 from torch import Tensor
 
 from adaption.errors import ShapeError
-from adaption.layers.base import Layer, Lowering, Shape, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
 @layer("Axpy", bottoms=3)
@@ -28,6 +28,10 @@ class Axpy(Layer):
 
     def forward(self, a: Tensor, x: Tensor, y: Tensor) -> Tensor:
         return a.reshape(*x.shape[:2], *[1] * (x.dim() - 2)) * x + y
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        a, x, y = names
+        return g.add(g.multiply(x, g.widen(a, len(g.shape(x)))), y)
 
     def lower(self, g: Lowering, *names: str) -> str:
         a, x, y = names

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, LayerError, ShapeError
 from adaption.graph import LayerSpec
-from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
+from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 
 _SEGNET_EPS = 1e-9  # SegNet: bn_layer.cpp, LayerSetUp
@@ -84,6 +84,24 @@ def _lower_fixed(
     flat = [g.constant(g.value(b).reshape(-1)) for b in (scale, shift, mean, variance)]
     y: str = g.op("BatchNormalization", x, *flat, epsilon=eps)
     return y
+
+
+def _lower_integer(
+    g: IntegerLowering,
+    x: str,
+    scale: str,
+    shift: str,
+    mean: str,
+    variance: str,
+    eps: float,
+    axis: int,
+) -> str:
+    """By fixed statistics: one factor and one addend per channel."""
+    wide = [-1, *[1] * (len(g.shape(x)) - axis - 1)]
+    values = (g.value(b).astype(np.float64).reshape(wide) for b in (scale, shift, mean, variance))
+    slope, bias, centre, spread = values
+    slope = slope / np.sqrt(spread + eps)
+    return g.affine(x, slope, bias - centre * slope)
 
 
 def _lower_batch(g: Lowering, x: str, scale: str, shift: str, eps: float, axis: int = 1) -> Any:
@@ -155,6 +173,12 @@ class MovingBN(Layer):
     def _has_no_statistics(self, found: bool | float) -> bool:
         return not found and not _given(self.spec)
 
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        if self._has_no_statistics(bool(g.value(names[4]).any())):
+            return str(super().lower_integer(g, *names))
+        x, slope, bias, mean, variance = names
+        return _lower_integer(g, x, slope, bias, mean, variance, self.eps, 1)
+
     def lower(self, g: Lowering, *names: str) -> str:
         x, slope, bias, mean, variance = names
         if self._has_no_statistics(bool(g.value(variance).any())):
@@ -209,6 +233,13 @@ class BatchBN(Layer):
         y = y * _spread(scale, x, 1) + _spread(shift, x, 1)
         extra = (mean.detach().view_as(scale), variance.detach().view_as(scale))
         return y if len(self.spec.tops) == 1 else (y, *extra)[: len(self.spec.tops)]
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        if self.bn_mode != "INFERENCE" or len(self.spec.tops) > 1:
+            return str(super().lower_integer(g, *names))
+        x, scale, shift = names
+        wide = [-1, *[1] * (len(g.shape(x)) - 2)]
+        return g.affine(x, *(g.value(b).reshape(wide) for b in (scale, shift)))
 
     def lower(self, g: Lowering, *names: str) -> Any:
         x, scale, shift = names
@@ -273,6 +304,12 @@ class AveragedBN(Layer):
                     moving.mul_(1 - self.decay).add_(now.view_as(moving), alpha=self.decay)
         y = _normalized(x, *used, self.var_eps)
         return y * _spread(scale, x, axis) + _spread(shift, x, axis)
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        if not self.moving_average:
+            return str(super().lower_integer(g, *names))
+        x, scale, shift, mean, variance = names
+        return _lower_integer(g, x, scale, shift, mean, variance, self.var_eps, int(self.axis))
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, scale, shift, mean, variance = names

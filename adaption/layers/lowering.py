@@ -72,7 +72,10 @@ class IntegerLowering(Protocol):
         """Sum of blobs of one shape."""
 
     def multiply(self, *names: str) -> str:
-        """Product of blobs of one shape."""
+        """Product of blobs; axes of size 1 of all but the first are spread."""
+
+    def widen(self, x: str, rank: int) -> str:
+        """x with axes of size 1 behind its own, `rank` in all."""
 
     def function(self, x: str) -> str:
         """The layer's own forward, a function of each value alone, from codes of few bits."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.errors import FieldError, ShapeError
+from adaption.errors import FieldError, LayerError, ShapeError
 from adaption.layers.base import (
     IntegerLowering,
     Layer,
@@ -103,8 +103,17 @@ class Scale(Layer):
     def lower_integer(self, g: IntegerLowering, *names: str) -> str:
         x, *blobs = names
         if not self._learned:
-            return str(super().lower_integer(g, *names))
+            return self._lower_product(g, *names)
         return g.affine(x, *(_spread_values(g, b, x, self.axis) for b in blobs))
+
+    def _lower_product(self, g: IntegerLowering, x: str, scale: str, *bias: str) -> str:
+        rank = len(g.shape(x))
+        if canonical_axis(self.axis, rank):
+            raise LayerError(
+                f"a bottom as scale from axis {self.axis} on has no integer form", "use axis: 0"
+            )
+        y = g.multiply(x, g.widen(scale, rank))
+        return g.affine(y, 1.0, _spread_values(g, bias[0], x, self.axis)) if bias else y
 
     def lower(self, g: Lowering, *names: str) -> str:
         x, scale, *bias = names

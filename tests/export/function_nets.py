@@ -101,6 +101,55 @@ NORMS = {
 """LRN and Normalize between two points."""
 
 
+SQUEEZE = (
+    layer("p", "conv", "p", 'type: "Pooling" pooling_param { pool: AVE global_pooling: true }')
+    + lp("c", "p", "c", "num_output: 4 kernel_size: 1")
+    + act("ca", "c", 4, 4)
+    + layer("gate", "c", "c", 'type: "Sigmoid"')
+    + act("cb", "c", 1, 7)
+)
+BN = (
+    ENTRY + CONV + act("a", "conv", 4, 4)
+    + 'layer { name: "bn" type: "BN" bottom: "conv" top: "bn" bn_param { '
+)  # fmt: skip
+OTHERS = {
+    "squeeze and excitation by Axpy": ENTRY
+    + CONV
+    + act("a", "conv", 4, 4)
+    + SQUEEZE
+    + layer("res", "c conv conv", "res", 'type: "Axpy"')
+    + act("b", "res", 5, 3),
+    "squeeze and excitation by Scale of two bottoms, a point behind it": ENTRY
+    + CONV
+    + act("a", "conv", 4, 4)
+    + SQUEEZE
+    + layer("flat", "c", "flat", 'type: "Flatten"')
+    + layer("scale", "conv flat", "res", 'type: "Scale" scale_param { axis: 0 }')
+    + act("b", "res", 4, 4),
+    "factors (N, C) of Axpy": ENTRY
+    + CONV
+    + act("a", "conv", 4, 4)
+    + SQUEEZE
+    + layer("flat", "c", "flat", 'type: "Flatten"')
+    + layer("res", "flat conv conv", "res", 'type: "Axpy"')
+    + act("b", "res", 5, 3),
+    "Upsample of 8 bits": ENTRY
+    + layer("up", "data", "up", 'type: "Upsample" upsample_param { scale: 2 }')
+    + lp("c", "up", "c", "num_output: 2 kernel_size: 3")
+    + act("b", "c", 4, 4),
+    "Upsample of 40 bits, CropCenter": WIDE_ENTRY
+    + lp("c", "data", "c", "num_output: 2 kernel_size: 3", "lpfp_param { bd: 2 ad: 20 }")
+    + layer("up", "c", "up", 'type: "Upsample" upsample_param { scale: 3 }')
+    + layer("crop", "up", "crop", 'type: "CropCenter" crop_center_param { crop_size: 0'
+            " crop_size: 0 crop_size: 2 crop_size: 1 }")
+    + act("b", "crop", 4, 12),
+    "BN by moving statistics": BN + "eps: 0.001 frozen: true } }\n" + act("b", "bn", 5, 3),
+    "BN in SegNet's INFERENCE": BN + "bn_mode: INFERENCE } }\n" + act("b", "bn", 5, 3),
+    "BN of CTPN": BN + "moving_average: true var_eps: 0.01 } }\n" + act("b", "bn", 5, 3),
+}  # fmt: skip
+"""Layers that multiply blobs, repeat values, or normalize by fixed statistics."""
+
+
 def alexnet(bits: int, behind: str = "") -> str:
     """AlexNet small: LRN and pooling between convolutions, by default with no point behind LRN."""
     fmt = f"lpfp_param {{ bd: 2 ad: {bits - 2} }}"

@@ -26,8 +26,8 @@ from adaption.export.exact.constants import half_away, multiplier
 from adaption.export.exact.entries import Function, Real
 from adaption.export.exact.integers import IntegerBuilder
 from adaption.export.exact.options import ExactOptions
-from adaption.export.exact.program import Interpolate, Multiply, SquareSum, Table, Value
-from adaption.layers.base import Shape
+from adaption.export.exact.program import Apply, Interpolate, Multiply, SquareSum, Table, Value
+from adaption.layers.base import Layer, Lowering, Shape
 from adaption.numerics import FixedPoint
 from adaption.numerics.exact import MOST_BITS, bits_of, interpolated, node_places
 
@@ -56,6 +56,13 @@ class FunctionBuilder(IntegerBuilder):
         entry = self.entries[x]
         source = entry if isinstance(entry, Function) else self._codes(x)
         return self.name(Function(self.member, source))
+
+    def widen(self, x: str, rank: int) -> str:
+        v = self._codes(x)
+        top = replace(v, name=self.free("wide"), shape=(*v.shape, *[1] * (rank - len(v.shape))))
+        if top.shape == v.shape:
+            return x
+        return self.name(self._add(Apply, [v], [top], form=_Widened(rank)))
 
     def normalize(self, x: str, windows: Sequence[int | None], factor: Factor) -> str:
         v = self._codes(x)
@@ -152,6 +159,19 @@ class FunctionBuilder(IntegerBuilder):
                 entry.member,
             )
         return made.codes, made.frac_length
+
+
+@dataclass(frozen=True)
+class _Widened(Layer):
+    rank: int
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(*x.shape, *[1] * (self.rank - x.dim()))
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        axes = list(range(len(g.shape(names[0])), self.rank))
+        y: str = g.op("Unsqueeze", names[0], g.constant(axes))
+        return y
 
 
 def _run(entry: Function, x: torch.Tensor) -> torch.Tensor:

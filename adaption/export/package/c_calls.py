@@ -202,21 +202,20 @@ class Caller:
     def _spread(self, op: Op, kind: str) -> str:
         """A struct spread of a constant that broadcasts against the top."""
         constant = self._constant(op, kind)
-        shape = self._shape(op.outputs[0])
-        own = list(constant.codes.shape)
+        return self._spread_over(op, kind, self.identifiers[constant.name], constant.codes.shape)
+
+    def _spread_over(self, op: Op, what: str, values: str, shape: Shape) -> str:
+        own, rest = list(shape), list(self._shape(op.outputs[0]))
         inner = 1
         while own and own[-1] == 1:  # the same for all places behind
             own.pop()
-        rest = list(shape)
-        for _ in range(constant.codes.ndim - len(own)):
             inner *= rest.pop() if rest else 1
         while own and own[0] == 1:  # and again for each before
             own.pop(0)
         if own != rest[len(rest) - len(own) :]:
-            raise self._refusal(op, f"spreads its {kind} over axes that do not touch", "")
-        count = max(1, constant.codes.size)
-        inner = inner if own else max(1, prod(shape))
-        return f"(struct spread){{{self.identifiers[constant.name]}, {inner}, {count}}}"
+            raise self._refusal(op, f"spreads its {what} over axes that do not touch", "")
+        inner = inner if own else max(1, self._count(op.outputs[0]))
+        return f"(struct spread){{{values}, {inner}, {max(1, prod(shape))}}}"
 
     def _refusal(self, op: Op, fact: str, fix: str) -> LayerError:
         error = LayerError(f"{fact}; this has no C form", fix)
@@ -288,15 +287,13 @@ class Caller:
         self._fold("add", op)
 
     def multiply(self, op: Multiply) -> None:
-        y, shape = op.outputs[0], self._shape(op.outputs[0])
+        y = op.outputs[0]
+        if self._shape(op.inputs[0]) != self._shape(y):
+            raise self._refusal(op, "spreads the first of its factors", "")
         self._call("copy", self._at(op.inputs[0]), self._at(y), self._count(y))
         for x in op.inputs[1:]:
-            own = self._shape(x)
-            while own and own[0] == 1:
-                own = own[1:]
-            if own != shape[len(shape) - len(own) :] or self._shape(op.inputs[0]) != shape:
-                raise self._refusal(op, "spreads a factor over axes that others enclose", "")
-            self._call("multiply", self._at(x), self._count(x), self._at(y), self._count(y))
+            factor = self._spread_over(op, "factor", self._at(x), self._shape(x))
+            self._call("multiply", factor, self._at(y), self._count(y))
 
     def table(self, op: Table) -> None:
         table = self._constant(op, "table")

@@ -100,10 +100,10 @@ void add(const int64_t *x, int64_t *y, size_t count)
         y[i] += x[i];
 }
 
-void multiply(const int64_t *x, size_t size, int64_t *y, size_t count)
+void multiply(struct spread x, int64_t *y, size_t count)
 {
     for (size_t i = 0; i < count; ++i)
-        y[i] *= x[i % size];
+        y[i] *= at(&x, i);
 }
 
 void maximum(const int64_t *x, int64_t *y, size_t count)
