@@ -6,7 +6,8 @@ float64), exact (integer codes), exact-half-even, c (the exported C program), fl
 With A alone it is held against what it should equal: a recording and an ONNX file of style float
 against lp, of style integer against exact, of style qdq against exact-half-even. Exit code 1 when a
 difference is not explained by the order of float32 sums, where equality is promised and does not
-hold, or beyond the tolerance.
+hold (two exact ones that round alike; files of styles integer and qdq are exact up to the layers
+that their export named), or beyond the tolerance.
 
 A file that takes images and preprocesses them gets the images of --data, when they are uint8 or
 preprocessing flags are given; our net gets what the flags say (without flags: what the file says of

@@ -14,6 +14,7 @@ FILE.npz          blobs that something else recorded, keyed by blob name
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from adaption.errors import UsageError
 from adaption.export.exact import ExactNet, ExactOptions
+from adaption.export.exact.ties import tie_points
 from adaption.export.recorded import read_arrays
 from adaption.export.reference import run_layers
 from adaption.export.selection import Member, Selection, select
@@ -48,25 +50,31 @@ Formats = Mapping[str, FixedPoint]
 class Arithmetic:
     """How a backend computes: what may be promised about it.
 
-    `kind` is "exact", "float64" or "float32"; two exact ones of one `rounding` are equal.
-    `is_lossless`: an exact one rounds nothing that the simulation does not.
+    `kind` is "exact", "float64" or "float32"; two exact ones of one `rounding` and `biases` are
+    equal, but for layers that depend on one of `exceptions`. `is_lossless`: an exact one rounds
+    nothing that the simulation does not.
     """
 
     kind: str
     rounding: str = "net"
     is_lossless: bool = True
+    biases: str = "odd"
+    exceptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What one pass made: values by layer and blob, in float64, and ties counted by layer.
+    """What one pass made: values by layer and blob, in float64.
 
-    `codes` are the tops that hold integer codes; others are float32.
+    `codes` are the tops that hold integer codes; others are float32. `ties` counts, by layer,
+    values between two codes, `parted` those of them that the net's own rounding, half_away where
+    the backend rounds half_even, gives another code.
     """
 
     values: Mapping[Key, Array]
     codes: frozenset[Key] = frozenset()
     ties: Mapping[str, int] = field(default_factory=dict)
+    parted: Mapping[str, int] = field(default_factory=dict)
 
 
 class Backend(Protocol):
@@ -117,7 +125,7 @@ class Exact:
         self.name = name
         self.net = ExactNet(net, options)
         self.arithmetic = Arithmetic(
-            "exact", options.rounding or "net", self.net.program.is_lossless
+            "exact", options.rounding or "net", self.net.program.is_lossless, options.biases
         )
 
     def run(self, inputs: Mapping[str, Array]) -> Trace:
@@ -129,7 +137,14 @@ class Exact:
             if scale is not None:
                 values[layer, blob] = values[layer, blob] * scale.scale
                 codes.add((layer, blob))
-        return Trace(values, frozenset(codes), run.ties)
+        if self.net.options.rounding != "half_even":
+            return Trace(values, frozenset(codes), run.ties)
+        away = {t.layer for t in run.program.tops if t.format and t.format.rounding == "half_away"}
+        ties, parted = Counter[str](), Counter[str]()
+        for point in tie_points(run):
+            ties[point.layer] += point.ties
+            parted[point.layer] += point.differing if point.layer in away else 0
+        return Trace(values, frozenset(codes), ties, parted)
 
 
 class Onnxruntime:
@@ -138,9 +153,18 @@ class Onnxruntime:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.file = ModelFile(path)
         self.name = f"{self.file.path.name} ({self.file.style})"
+        stated = self.file.arithmetic
         self.arithmetic = Arithmetic("exact" if self.file.style == "integer" else "float32")
+        if stated is not None:
+            exceptions = tuple(stated["exceptions"])
+            self.arithmetic = Arithmetic(
+                "exact", stated["rounding"], biases=stated["biases"], exceptions=exceptions
+            )
+        self._codes = self.file.codes()
+        # To read out what is between codes would take integer kernels apart, and run others.
+        wanted = self._codes if self.file.style == "qdq" else None
         try:
-            self._session = self.file.whole()
+            self._session = self.file.whole(wanted)
         except SessionError as error:
             raise UsageError(
                 f"onnxruntime does not run it: {error}", "style qonnx is for other tool chains"
@@ -177,6 +201,7 @@ class Onnxruntime:
                 values[layer.name, blob] = np.asarray(array, np.float64)
                 if scale is not None:
                     values[layer.name, blob] *= float(np.ldexp(1.0, -scale[0])) / scale[1]
+                if top in self._codes:
                     codes.add((layer.name, blob))
         return Trace(values, frozenset(codes))
 

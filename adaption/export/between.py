@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class TopCheck:
 
     Errors in units of the values, and in LSBs of the layer's quantization point where it has one.
     `is_promised`: the two must be equal here. `ties`: values that lay exactly between two codes,
-    where one side counts them.
+    where one side counts them; `parted`: those of them that the net itself rounds otherwise.
     """
 
     layer: str
@@ -45,6 +45,7 @@ class TopCheck:
     mean_error_lsb: float | None
     is_promised: bool
     ties: int | None = None
+    parted: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The check as plain values, for JSON."""
@@ -118,6 +119,9 @@ class BetweenReport:
         ties = [t.ties for t in self.tops if t.ties is not None]
         if ties:
             said.append(f"{sum(ties)} exact ties")
+        parted = [t.parted for t in self.tops if t.parted is not None]
+        if parted:
+            said.append(f"{sum(parted)} of them rounded otherwise than by the net (half_away)")
         return "; ".join([*said, self.promise])
 
     def to_dict(self) -> dict[str, Any]:
@@ -182,9 +186,11 @@ def verify_between(
 ) -> BetweenReport:
     """Run two backends on the same inputs and compare every top that both make.
 
-    Equality is promised, and anything less a failure, between two exact ones, and at quantization
-    points between an exact one and lp64 where exact arithmetic rounds nothing else (its
-    `is_lossless`). Everything else is told and not judged, unless `tolerance` asks for it.
+    Equality is promised, and anything less a failure, between two exact ones that round alike, and
+    at quantization points between an exact one and lp64 where exact arithmetic rounds nothing else
+    (its `is_lossless`). ONNX files of styles integer and qdq are exact, from the first layer on to
+    the first that their export named as an exception. Everything else is told and not judged,
+    unless `tolerance` asks for it.
 
     Args:
         net: the net in phase TEST; it is not changed.
@@ -205,17 +211,22 @@ def verify_between(
     left, right = one.run(given), other.run(given)
     promise, at_points_only = _promise(one.arithmetic, other.arithmetic)
     tops = []
+    exceptions = {*one.arithmetic.exceptions, *other.arithmetic.exceptions}
     for member in selection.members:
+        if member.spec.name in exceptions and at_points_only is False:
+            at_points_only = None
         for blob in member.spec.tops:
             key = member.spec.name, blob
             if key in left.values and key in right.values:
                 ties = left.ties.get(key[0], right.ties.get(key[0]))
+                parted = left.parted.get(key[0], right.parted.get(key[0]))
                 if at_points_only:
                     is_promised = member.node.formats.activation is not None
                 else:
                     is_promised = at_points_only is False and key in left.codes & right.codes
                 pair = left.values[key], right.values[key]
-                tops.append(_check(member, blob, *pair, is_promised, ties))
+                check = _check(member, blob, *pair, is_promised)
+                tops.append(replace(check, ties=ties, parted=parted))
     if not tops:
         raise UsageError(
             f"{one.name} and {other.name} have no blob in common",
@@ -245,8 +256,14 @@ def _opened(given: str | os.PathLike[str] | Backend) -> str | os.PathLike[str] |
 def _promise(a: Arithmetic, b: Arithmetic) -> tuple[str, bool | None]:
     """What must be equal, in words; and True: points only, False: every top, None: nothing."""
     kinds = {a.kind, b.kind}
-    if kinds == {"exact"} and a.rounding == b.rounding:
+    if kinds == {"exact"} and (a.rounding, a.biases) == (b.rounding, b.biases):
+        exceptions = dict.fromkeys((*a.exceptions, *b.exceptions))
+        if exceptions:
+            named = ", ".join(f'"{name}"' for name in exceptions)
+            return f"both are exact: codes must be equal before layers {named}", False
         return "both are exact: all codes must be equal", False
+    if kinds == {"exact"}:
+        return "not promised equal: they take ties, or biases off the grid, otherwise", None
     if kinds == {"exact", "float64"} and {a.rounding, b.rounding} == {"net"}:
         if a.is_lossless and b.is_lossless:
             return "float64 sums of codes do not round: quantization points must be equal", True
@@ -288,9 +305,7 @@ def _rounded(values: Mapping[str, Array], formats: Mapping[str, FixedPoint]) -> 
     }
 
 
-def _check(
-    member: Member, blob: str, a: Array, b: Array, is_promised: bool, ties: int | None
-) -> TopCheck:
+def _check(member: Member, blob: str, a: Array, b: Array, is_promised: bool) -> TopCheck:
     fmt = member.node.formats.activation
     if a.shape != b.shape:
         if a.size != b.size:
@@ -316,5 +331,4 @@ def _check(
         max_error_lsb=None if lsb is None else greatest / lsb,
         mean_error_lsb=None if lsb is None else mean / lsb,
         is_promised=is_promised,
-        ties=ties,
     )

@@ -10,6 +10,7 @@ pair of which is one such product, and the sums are put together in int64.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -40,6 +41,9 @@ class IntegerStyle(Style):
         input_formats: Mapping[str, FixedPoint],
     ) -> Lowered:
         return IntegerLowered(selection, shapes, ExactOptions(input_formats), rounded)
+
+    def arithmetic(self) -> dict[str, Any] | None:
+        return {"rounding": "net", "biases": "odd", "exceptions": []}
 
 
 class IntegerLowered(Lowered):

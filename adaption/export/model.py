@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
@@ -50,6 +51,7 @@ class Model:
     types: Mapping[str, int]  # ONNX element types of values that are not float32
     input_formats: Mapping[str, FixedPoint]  # of inputs that the model rounds as they come in
     processor: str
+    arithmetic: Mapping[str, Any] | None  # see Style.arithmetic
     notes: tuple[str, ...]
 
     def proto(self) -> ModelProto:
@@ -73,12 +75,14 @@ class Model:
             producer_version=__version__,
         )
         layers = [layer.to_dict() for layer in self.layers]
+        arithmetic = self.arithmetic and json.dumps(self.arithmetic, ensure_ascii=False)
         helper.set_model_props(
             model,
             {
                 "adaption.net": self.name,
                 "adaption.style": self.style,
                 "adaption.processor": self.processor,
+                **({"adaption.arithmetic": arithmetic} if arithmetic else {}),
                 "adaption.layers": json.dumps(layers, ensure_ascii=False),
                 "adaption.input_formats": json.dumps(
                     {name: format_dict(fmt) for name, fmt in self.input_formats.items()}
@@ -173,6 +177,7 @@ def build_model(
         types=first.types,
         input_formats=formats,
         processor=processor,
+        arithmetic=writer.arithmetic(),
         notes=tuple(notes),
     )
 

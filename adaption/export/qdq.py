@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -117,6 +118,9 @@ class QdqStyle(FloatStyle):
         yield from self._notes
         if self._adds_in_32_bits:
             yield INT8_ONLY
+
+    def arithmetic(self) -> dict[str, Any] | None:
+        return {"rounding": "half_even", "biases": "product", "exceptions": self._exceptions}
 
 
 def _same(lowered: LayerLowered, program: Program) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,7 @@ __all__ = ["FROM_FILE", "FileImages", "FileLayer", "ModelFile", "Session", "Sess
 
 LARGE = 64 << 20  # bytes of constants
 
+UNPACKS = "DequantizeLinear"
 FROM_FILE = "file:"  # prefix of what a layer of the file computed, in a cut model
 
 
@@ -86,6 +87,8 @@ class ModelFile:
             # int8 weights throughout are exact on every x86 processor with this option only.
             is_for_vnni = props.get("adaption.processor") == "vnni"
             self.session_config = {"session.x64quantprecision": "1"} if is_for_vnni else {}
+            # What older files lack: Style.arithmetic.
+            self.arithmetic = json.loads(props.get("adaption.arithmetic", "null"))
             formats = json.loads(props.get("adaption.input_formats", "{}"))
             self.input_formats = {name: _format(entry) for name, entry in formats.items()}
             self.layers = [FileLayer(entry) for entry in layers]
@@ -139,9 +142,15 @@ class ModelFile:
         _add_outputs(model, [n for n in names if n not in self.outputs])
         return Session(model, names, held, self.session_config)
 
-    def whole(self) -> Session:
-        """The file with every layer's tops as outputs, too."""
-        names = self.values()
+    def codes(self) -> list[str]:
+        """Tops that hold integer codes, or values that DequantizeLinear has made of them."""
+        made = {n for x in self.proto.graph.node if x.op_type == UNPACKS for n in x.output}
+        pairs = [p for x in self.layers for p in zip(x.tops, x.scales, strict=True)]
+        return list(dict.fromkeys(top for top, scale in pairs if scale or top in made))
+
+    def whole(self, values: Iterable[str] | None = None) -> Session:
+        """The file with more outputs: `values`, by default every layer's tops."""
+        names = self.values() if values is None else [*dict.fromkeys((*values, *self.outputs))]
         model = _copy(self.proto)
         _add_outputs(model, [n for n in names if n not in self.outputs], self.types)
         return Session(model, names, self._held, self.session_config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -64,6 +64,11 @@ class Style:
     def notes(self, g: OnnxGraph) -> Iterable[str]:
         """What a user should know about the finished graph, one sentence each."""
         return ()
+
+    def arithmetic(self) -> dict[str, Any] | None:
+        """How the finished graph is exact: `rounding` and `biases` as in ExactOptions ("net": the
+        net's own), `exceptions` the layers from which on codes may differ. None: it is not."""
+        return None
 
 
 class FloatStyle(Style):

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from adaption.cli.main import main
 from adaption.errors import UsageError
@@ -16,7 +18,7 @@ from adaption.export.backends import BACKENDS, Arithmetic, Array, Key, Trace
 from adaption.export.exact.inputs import format_of_data
 from adaption.net import Net
 from adaption.numerics import FixedPoint
-from tests.export.exact_nets import CONV, DATA, ENTRY, NETS, act, lp
+from tests.export.exact_nets import CONV, DATA, ENTRY, NETS, Q8, act, lp
 from tests.export.nets import layer, net_of
 
 TEXT = DATA + NETS["residual sum of two scales"] + layer("prob", "d", "prob", 'type: "Softmax"')
@@ -73,6 +75,64 @@ def test_first_differing_layer_is_named() -> None:
     assert tolerant.ok
     strict = verify_between(net, OneLsbOff(net), "exact", INPUT, tolerance=0.5)
     assert strict.problems == ('layer "b" (LPAct): "c" differs by up to 1 LSB, allowed 0.5',)
+
+
+def with_one_weight_changed(path: Path) -> None:
+    model = onnx.load(path)
+    tensor = next(
+        t for t in model.graph.initializer if t.name.startswith("c/") and len(t.dims) == 4
+    )
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[0] ^= 64
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, path)
+
+
+def test_qdq_is_promised_equal_to_exact_arithmetic_that_rounds_alike(tmp_path: Path) -> None:
+    net, path = net_of(TEXT), tmp_path / "m.onnx"
+    export_onnx(net, path, style="qdq")
+    report = verify_between(net, "exact-half-even", path, INPUT)
+    assert report.ok
+    points = {t.layer for t in report.tops if t.format is not None}
+    assert {t.layer for t in report.tops if t.is_promised} >= points >= {"in", "a", "b", "e"}
+    assert "all codes must be equal" in report.detail
+    assert sum(t.ties or 0 for t in report.tops) >= sum(t.parted or 0 for t in report.tops) > 0
+    assert "of them rounded otherwise than by the net (half_away)" in report.detail
+    other = verify_between(net, "exact", path, INPUT)
+    assert other.ok and not any(t.is_promised for t in other.tops)
+    assert "they take ties, or biases off the grid, otherwise" in other.detail
+    with_one_weight_changed(path)
+    broken = verify_between(net, "exact-half-even", path, INPUT)
+    assert not broken.ok
+    assert broken.first_difference is not None and broken.first_difference.layer == "b"
+
+
+def test_codes_from_an_exception_on_are_not_promised(tmp_path: Path) -> None:
+    """Exact arithmetic shifts every product of "c", which has no form in ONNX."""
+    stated = (
+        "precision_param { accumulator { kind: FIXED word_length: 10 frac_length: 6"
+        " per_product: true } }"
+    )
+    text = ENTRY + CONV + act("a", "conv", 5, 3)
+    text += lp("c", "conv", "c", "num_output: 4 kernel_size: 1", f"{Q8} {stated}")
+    net, path = net_of(DATA + text + act("b", "c", 4, 4)), tmp_path / "m.onnx"
+    export_onnx(net, path, style="qdq")
+    report = verify_between(net, "exact-half-even", path, INPUT)
+    assert report.ok
+    assert {t.layer for t in report.tops if t.is_promised} == {"in", "a"}
+    assert 'codes must be equal before layers "b"' in report.detail
+
+
+def test_a_file_that_does_not_say_how_it_is_exact_is_not_judged(tmp_path: Path) -> None:
+    net, path = net_of(TEXT), tmp_path / "m.onnx"
+    export_onnx(net, path, style="qdq")
+    model = onnx.load(path)
+    kept = [p for p in model.metadata_props if p.key != "adaption.arithmetic"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, path)
+    report = verify_between(net, "exact-half-even", path, INPUT)
+    assert report.ok and not any(t.is_promised for t in report.tops)
 
 
 @pytest.mark.skipif(
@@ -176,13 +236,19 @@ def test_verb(
     files: tuple[str, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     net, weights, data = files
-    onnx = str(tmp_path / "m.onnx")
-    assert main(["export", net, weights, "--to", "onnx", "--style", "integer", "-o", onnx]) == 0
-    assert main(["verify", net, weights, onnx, "--data", data]) == 0
+    file = str(tmp_path / "m.onnx")
+    assert main(["export", net, weights, "--to", "onnx", "--style", "integer", "-o", file]) == 0
+    assert main(["verify", net, weights, file, "--data", data]) == 0
     assert "exact and m.onnx (integer) agree" in capsys.readouterr().out
+    assert main(["export", net, weights, "--to", "onnx", "--style", "qdq", "-o", file]) == 0
+    assert main(["verify", net, weights, file, "--data", data]) == 0
+    assert "exact-half-even and m.onnx (qdq) agree" in capsys.readouterr().out
+    with_one_weight_changed(Path(file))
+    assert main(["verify", net, weights, file, "--data", data]) == 1
+    assert main(["export", net, weights, "--to", "onnx", "--style", "integer", "-o", file]) == 0
     assert main(["verify", net, weights, "exact", "--data", data]) == 0
     assert "lp64 and exact agree" in capsys.readouterr().out
-    assert main(["verify", net, weights, "float", onnx, "--data", data, "--tolerance", "0"]) == 1
+    assert main(["verify", net, weights, "float", file, "--data", data, "--tolerance", "0"]) == 1
     assert main(["verify", net, weights, "exakt", "--data", data]) == 2
     assert main(["verify", net, weights, "exact", "--input-format", "auto"]) == 2
     assert "--input-format auto needs data" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from adaption.export.exact.run import ExactNet, ExactRun
 from adaption.net import Net
 from adaption.numerics import FixedPoint
 
-__all__ = ["TiePoint", "TieReport", "count_ties"]
+__all__ = ["TiePoint", "TieReport", "count_ties", "tie_points"]
 
 BOTH = ("half_even", "half_away")
 
@@ -135,7 +135,7 @@ def count_ties(
     for start in range(0, max(samples, 1), step):
         piece = {name: x[start : start + step] for name, x in given.items()}
         run = even.run(piece)
-        for point in _points(run):
+        for point in tie_points(run):
             before = points.get(point.layer)
             points[point.layer] = point if before is None else before.plus(point)
         other = away.run(piece).outputs
@@ -146,8 +146,8 @@ def count_ties(
     return TieReport(samples, tuple(points.values()), predictions)
 
 
-def _points(run: ExactRun) -> list[TiePoint]:
-    """The quantization points of one pass."""
+def tie_points(run: ExactRun) -> list[TiePoint]:
+    """The quantization points of one pass; a layer may have several."""
     found = []
     for op in run.program.ops:
         if isinstance(op, Quantize):
