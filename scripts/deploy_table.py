@@ -2,12 +2,12 @@
 
     python scripts/deploy_table.py net_lp.prototxt net_lp.caffemodel --data test.npz --samples 1000
 
-The net, exact arithmetic, and onnxruntime on each ONNX style get the same inputs, rounded to the
-format that --input-format says, or else to the shortest one of at most 16 bits that holds them.
-Style qdq rounds half to even and biases to the grid of the products; the row of exact arithmetic
-that does so, too, is what its 8-bit files equal. Preprocessing flags are those of `adaption
-quantize`. Exit code 1 when predictions differ in exports that are promised equal (exact arithmetic
-and style integer).
+The net, exact arithmetic, onnxruntime on each ONNX style and the C program get the same inputs,
+rounded to the format that --input-format says, or else to the shortest one of at most 16 bits that
+holds them. Style qdq rounds half to even and biases to the grid of the products; the row of exact
+arithmetic that does so, too, is what its files equal. Preprocessing flags are those of `adaption
+quantize`. Exit code 1 when predictions differ where they are promised equal: among exact
+arithmetic, style integer and the C program; between qdq and its row of exact arithmetic.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ import onnxruntime
 import torch
 
 from adaption.cli.options import add_preprocessing_flags, input_format_of, transform_of
+from adaption.errors import AdaptionError
 from adaption.export import ExactNet, ExactOptions, export_onnx
 from adaption.export.backends import backend_of
+from adaption.export.c_backend import CProgram
 from adaption.export.exact.inputs import format_of_data
 from adaption.job.feed import BatchSize, Feed, feed_from_data
 from adaption.net import Net
@@ -36,6 +38,8 @@ Scores = Callable[[Mapping[str, np.ndarray]], np.ndarray]  # inputs to (N, class
 HEAD = ("form", "Top-1", "Top-5", "predictions unlike lp", "greatest score difference")
 STYLES = ("float", "integer", "qdq")
 HALF_EVEN = "exact, as qdq rounds"
+C_PROGRAM = "C program"
+EQUAL = (("exact", "ONNX integer"), ("exact", C_PROGRAM), (HALF_EVEN, "ONNX qdq"))
 
 
 def simulation(net: Net, blob: str) -> Scores:
@@ -70,13 +74,19 @@ def exported(net: Net, blob: str, formats: Formats, style: str, folder: Path) ->
     return lambda inputs: session.run([blob], {n: inputs[n] for n in names})[0]
 
 
+def in_c(net: Net, formats: Formats) -> Scores:
+    """The C program, whose outputs are codes."""
+    program = CProgram(net, formats)
+    return lambda inputs: program.outputs(inputs)[0]
+
+
 class Row:
-    """Counts of one form."""
+    """Counts of one form. `gap` stays None where its scores are not those of the others."""
 
     def __init__(self, name: str, scores: Scores) -> None:
         self.name, self.scores = name, scores
         self.right = self.right5 = self.unlike = 0
-        self.gap = 0.0
+        self.gap: float | None = None
         self.predictions: list[int] = []
 
     def add(self, found: np.ndarray, reference: np.ndarray, labels: np.ndarray | None) -> None:
@@ -84,7 +94,8 @@ class Row:
         order = np.argsort(-found, 1, kind="stable")
         self.predictions += order[:, 0].tolist()
         self.unlike += int((order[:, 0] != reference.argmax(1)).sum())
-        self.gap = max(self.gap, float(np.abs(found - reference).max()))
+        if self.name != C_PROGRAM:
+            self.gap = max(self.gap or 0.0, float(np.abs(found - reference).max()))
         if labels is not None:
             self.right += int((order[:, 0] == labels).sum())
             self.right5 += int((order[:, :5] == labels[:, None]).any(1).sum())
@@ -96,11 +107,12 @@ class Row:
     def cells(self, samples: int) -> list[str]:
         """What the table says."""
         shares = [f"{100 * n / samples:.2f} %" for n in (self.right, self.right5)]
-        return [self.name, *shares, f"{self.unlike} of {samples}", f"{self.gap:.3g}"]
+        gap = "-" if self.gap is None else f"{self.gap:.3g}"
+        return [self.name, *shares, f"{self.unlike} of {samples}", gap]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run every form on every sample, print the table. Returns the exit code."""
+    """The table of what the arguments say. Returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -111,7 +123,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=20, metavar="N")
     parser.add_argument("--input-format", action="append", default=[], metavar="BLOB=Qm.f")
     add_preprocessing_flags(parser)
-    args = parser.parse_args(argv)
+    try:
+        return compare(parser.parse_args(argv))
+    except AdaptionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Run every form on every sample, print the table. Returns the exit code."""
     net = Net(args.net, args.weights)
     size = BatchSize(args.batch_size, args.samples)
     feed = feed_from_data(net.spec, args.data, transform_of(args), size, root=args.root)
@@ -125,10 +145,16 @@ def main(argv: list[str] | None = None) -> int:
             Row(HALF_EVEN, exact(net, blob, formats, biases="product", rounding="half_even")),
             *(Row(f"ONNX {s}", exported(net, blob, formats, s, Path(folder))) for s in STYLES),
         ]
+        left_out = ""
+        try:
+            rows.append(Row(C_PROGRAM, in_c(net, formats)))
+        except AdaptionError as error:  # no compiler, or a layer that C has no form of
+            left_out = f"\nno {C_PROGRAM}: {error.fact}"
         samples = run(rows, feed, formats)
     by_name = {row.name: row for row in rows}
-    print(table(rows, samples, formats))
-    return 0 if by_name["exact"].same_as(by_name["ONNX integer"]) else 1
+    print(table(rows, samples, formats) + left_out)
+    pairs = [pair for pair in EQUAL if set(pair) <= set(by_name)]
+    return 0 if all(by_name[a].same_as(by_name[b]) for a, b in pairs) else 1
 
 
 def input_formats(feed: Feed, net: Net, stated: dict[str, FixedPoint]) -> dict[str, FixedPoint]:

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,28 +48,43 @@ class CProgram:
         self._compiler = compiler
 
     def run(self, inputs: Mapping[str, Array]) -> Trace:
-        """Write, compile and run the program, once for all samples."""
-        order = list(self._program.inputs)
-        samples = len(inputs[order[0]])
-        rows = [np.reshape(inputs[name], (samples, -1)) for name in order]
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            export_integer(self._net, folder, form="c", input_formats=self._formats)
-            sources = ["main.c", "net.c", "ops.c"]
-            _run([self._compiler, "-std=c99", "-O2", "-o", "net", *sources], folder)
-            np.concatenate(rows, 1).astype("<f4").tofile(folder / "samples.bin")
-            lines = _run([str(folder / "net"), "-t", "samples.bin"], folder).splitlines()
-        printed: dict[str, list[Array]] = {}
-        for line in lines:
-            value_name, *codes = line.split(" ")
-            printed.setdefault(value_name, []).append(np.array(codes, np.float64))
+        """All values of the samples."""
+        printed = self._printed(inputs, "-t")
         values: dict[Key, Array] = {}
         for top in self._program.tops:
             value = None if top.is_float else self._program.values.get(top.value or "")
             if value is not None and value.name in printed:
-                whole = np.stack(printed[value.name]).reshape(-1, *value.shape[1:])
-                values[top.layer, top.blob] = whole * value.scale
+                codes = printed[value.name].reshape(-1, *value.shape[1:])
+                values[top.layer, top.blob] = codes * value.scale
         return Trace(values, frozenset(values))
+
+    def outputs(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The codes of each output blob, a row per sample; of the last codes before it, where
+        layers without an integer form (Softmax) end the net."""
+        return list(self._printed(inputs).values())
+
+    def _printed(self, inputs: Mapping[str, Array], *flags: str) -> dict[str, Array]:
+        """What the program prints of the samples: codes by name, a row per sample."""
+        order = list(self._program.inputs)
+        rows = [np.reshape(inputs[name], (len(inputs[name]), -1)) for name in order]
+        folder = self._built
+        np.concatenate(rows, 1).astype("<f4").tofile(folder / "samples.bin")
+        lines = _run([str(folder / "net"), *flags, "samples.bin"], folder).splitlines()
+        printed: dict[str, list[Array]] = {}
+        for line in lines:
+            name, _, codes = line.partition(" ")
+            printed.setdefault(name, []).append(np.fromstring(codes, np.float64, sep=" "))
+        return {name: np.stack(codes) for name, codes in printed.items()}
+
+    @cached_property
+    def _built(self) -> Path:
+        """Where the program was written and compiled; gone with this object."""
+        folder = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        export_integer(self._net, folder, form="c", input_formats=self._formats)
+        sources = ["main.c", "net.c", "ops.c"]
+        _run([self._compiler, "-std=c99", "-O2", "-o", "net", *sources], folder)
+        return folder
 
 
 def _run(command: list[str], folder: Path) -> str:
