@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first fold BatchNorm, Scale and Bias into the weight layer before them",
     )
+    parser.add_argument(
+        "--onnx",
+        choices=("float", "qdq", "integer"),
+        help="style of net_lp.onnx, see adaption export (default float; with --int8 qdq)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N samples only")
     parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
     parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
@@ -69,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         **rule_settings(args),
         fold=args.fold_batch_norm,
+        onnx=args.onnx or ("qdq" if args.int8 else "float"),
         reference=args.reference,
         **data_settings(args),
     )

@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from adaption.errors import UsageError
-    from adaption.export import verify, verify_between
+    from adaption.export import counterpart, verify, verify_between
     from adaption.export.recorded import TOLERANCE, read_arrays, verify_recorded
     from adaption.export.sessions import ModelFile
     from adaption.net import Net
@@ -130,7 +130,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         report = verify_between(
             net,
-            args.a if args.b is not None else _counterpart(args.a),
+            args.a
+            if args.b is not None
+            else counterpart(ModelFile(args.a).style if is_onnx else args.a),
             args.b or args.a,
             inputs,
             input_formats=_input_formats(args.input_format, inputs),
@@ -169,15 +171,6 @@ def _prepared(
     if transform is not None and not files:
         made = {n: transform.apply_to_batch(x) if x.ndim == 4 else x for n, x in inputs.items()}
     return made, checks
-
-
-def _counterpart(given: str) -> str:
-    """What `given` should equal."""
-    from adaption.export.sessions import ModelFile
-
-    if given.endswith(".onnx"):
-        return {"integer": "exact", "qdq": "exact-half-even"}.get(ModelFile(given).style, "lp")
-    return {"exact": "lp64", "c": "exact", "opencv": "baked"}.get(given, "lp")
 
 
 def _input_formats(given: Sequence[str], inputs: Mapping[str, Any] | None) -> dict[str, FixedPoint]:

@@ -3,7 +3,7 @@
 `verify` runs onnxruntime, and imports it when called.
 """
 
-from adaption.export.between import BetweenReport, verify_between
+from adaption.export.between import BetweenReport, counterpart, verify_between
 from adaption.export.exact import ExactNet, ExactOptions
 from adaption.export.onnx import ExportReport, export_onnx
 from adaption.export.verify import VerifyReport, verify
@@ -16,6 +16,7 @@ __all__ = [
     "ExportReport",
     "ImageCheck",
     "VerifyReport",
+    "counterpart",
     "export_onnx",
     "verify",
     "verify_between",

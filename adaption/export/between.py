@@ -18,7 +18,7 @@ from adaption.export.selection import Member, Selection, select
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
 
-__all__ = ["BetweenReport", "TopCheck", "verify_between"]
+__all__ = ["BetweenReport", "TopCheck", "counterpart", "verify_between"]
 
 Array = npt.NDArray[Any]
 SAMPLES = 4
@@ -49,7 +49,11 @@ class TopCheck:
 
     def to_dict(self) -> dict[str, Any]:
         """The check as plain values, for JSON."""
-        return {**vars(self), "format": None if self.format is None else str(self.format)}
+        return {
+            **vars(self),
+            "format": None if self.format is None else str(self.format),
+            "differing_share": self.differing / max(1, self.count),
+        }
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class BetweenReport:
             said.append(f"{sum(ties)} exact ties")
         parted = [t.parted for t in self.tops if t.parted is not None]
         if parted:
-            said.append(f"{sum(parted)} of them rounded otherwise than by the net (half_away)")
+            said.append(f"{sum(parted)} of them rounded otherwise than the net does")
         return "; ".join([*said, self.promise])
 
     def to_dict(self) -> dict[str, Any]:
@@ -172,6 +176,12 @@ class BetweenReport:
         return "\n".join(
             [*table, "", f"{self.a} and {self.b} {verdict}", *(f"  {p}" for p in said), *inputs]
         )
+
+
+def counterpart(given: str) -> str:
+    """The backend that a style of ONNX, or another backend, should equal."""
+    known = {"integer": "exact", "qdq": "exact-half-even", "exact": "lp64", "c": "exact"}
+    return {**known, "opencv": "baked"}.get(given, "lp")
 
 
 def verify_between(

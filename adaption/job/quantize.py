@@ -12,13 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adaption._version import __version__
 from adaption.data import Transform
-from adaption.errors import AdaptionError, UsageError
-from adaption.export import export_onnx, verify
+from adaption.errors import FieldError, UsageError
 from adaption.graph import NetSpec, NetState
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
@@ -26,11 +22,11 @@ from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.load import load_all
 from adaption.job.part import Part
+from adaption.job.proof import PROVED, prove
 from adaption.job.reference import Reference, load_reference, origin_of, save_reference
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
-from adaption.net.weights import keep_rounded_only
 from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
@@ -43,7 +39,6 @@ from adaption.report import track, write_report
 __all__ = ["QuantizeResult", "quantize"]
 
 PathLike = str | os.PathLike[str]
-PROOF_SAMPLES = 4
 
 
 @dataclass
@@ -80,6 +75,7 @@ def quantize(
     lpact: str = "before-relu",
     same_format: str | None = None,
     fold: bool = False,
+    onnx: str = "float",
     transform: Transform | None = None,
     root: PathLike | None = None,
     batch_size: int | None = None,
@@ -103,6 +99,7 @@ def quantize(
         bits, rule, threshold, percentile, rounding, round_bias, product_bias, every_bottom,
             unsigned, lpact, same_format: see `propose`.
         fold: first fold batch norm, scale and bias into the weight layer before them.
+        onnx: style of net_lp.onnx: "float", "qdq" or "integer"; see `export_onnx`.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
         batch_size: samples per forward pass; None chooses by memory.
@@ -119,6 +116,8 @@ def quantize(
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
+    if onnx not in PROVED:
+        raise FieldError("onnx", onnx, ", ".join(PROVED))
     lengths = WordLengths.parse(bits)
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
@@ -195,7 +194,7 @@ def quantize(
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         trained.forget()
         proposal.save(stage / "plan.json")
-        summary["verification"] = _prove(low, feed, stage, part, seed)
+        summary["verification"] = prove(low, feed, stage, part, seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
         if folding is not None:
@@ -241,44 +240,6 @@ def _float_pass(
     if folder is not None:
         save_reference(folder, Reference(measured, run), origin)
     return measured, run
-
-
-def _prove(low: Net, feed: Feed, stage: Path, part: Part, seed: int) -> list[dict[str, Any]]:
-    """Read the written files back and hold them, and the ONNX file, against the net that ran."""
-    batch = next(iter(feed))
-    inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
-    count = len(batch.names[:PROOF_SAMPLES])
-    ran = _blobs_of(low, inputs, seed)
-    low.release()  # large nets are held once: what is read back goes on in its place
-    again_spec = part.of(read_net(stage / "net_lp.prototxt"))
-    low = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
-    read = _blobs_of(low, inputs, seed)
-    differing = [name for name, values in ran.items() if not torch.equal(values, read[name])]
-    del ran, read
-    keep_rounded_only(low.nodes)
-    proof: list[dict[str, Any]] = [
-        {
-            "what": "net_lp.prototxt and net_lp.caffemodel, read back",
-            "ok": not differing,
-            "detail": f"{len(differing)} blobs differ, the first is {differing[0]}"
-            if differing
-            else f"all {len(low.blobs)} blobs bit-equal on {count} samples",
-        }
-    ]
-    try:
-        export_onnx(low, stage / "net_lp.onnx")
-        proof.append(verify(low, stage / "net_lp.onnx", inputs).to_dict())
-    except AdaptionError as error:
-        (stage / "net_lp.onnx").unlink(missing_ok=True)
-        proof.append({"what": "net_lp.onnx", "ok": False, "detail": f"not written: {error.fact}"})
-    return proof
-
-
-def _blobs_of(net: Net, inputs: dict[str, Any], seed: int) -> dict[str, Tensor]:
-    with torch.no_grad():
-        net.manual_seed(seed)
-        net.forward(inputs)
-    return {name: blob.tensor for name, blob in net.blobs.items()}
 
 
 def _summary(

@@ -233,7 +233,7 @@ def _point(point: str, tensor: Summary) -> dict[str, Any]:
 
 
 def _check(entry: Summary) -> dict[str, Any]:
-    blobs = entry.get("blobs") or []
+    blobs = entry.get("blobs") or entry.get("tops") or []
     return {
         "what": str(entry.get("what", "")),
         "ok": bool(entry.get("ok")),

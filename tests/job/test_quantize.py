@@ -300,9 +300,16 @@ def test_batch_norm_is_folded_first(tmp_path: Path) -> None:
         product_bias=True,
         every_bottom=True,
         fold=True,
+        onnx="qdq",
         quiet=True,
     )
     assert made.is_verified
+    _, exact, simulated = made.summary["verification"]
+    assert exact["what"] == "exact-half-even against net_lp.onnx (qdq)"
+    assert any(top["is_promised"] for top in exact["tops"]) and simulated["what"].startswith("lp ")
+    codes = [top for top in simulated["tops"] if top["format"] is not None]
+    assert codes and not any(top["differing"] for top in codes)
+    assert "exact-half-even against" in (made.folder / "report.html").read_text()
     assert "Folded: norm into conv." in made.summary["notes"]
     assert [(e["name"], e["type"]) for e in made.summary["layers"]] == [
         ("x", "Input"), ("conv", "Convolution"), ("ip", "InnerProduct")
@@ -312,3 +319,15 @@ def test_batch_norm_is_folded_first(tmp_path: Path) -> None:
     want = net.forward({"x": x[:4]})["ip"]
     found = low.forward({"x": x[:4]})["ip"]
     assert float((found - want).abs().max()) < 0.02 * float(want.abs().max())
+
+
+def test_an_unknown_style_of_onnx(tmp_path: Path) -> None:
+    with pytest.raises(FieldError, match=r"onnx is 'qonnx', allowed: float, qdq, integer"):
+        adaption.quantize(
+            EXAMPLE / "deploy.prototxt",
+            WEIGHTS,
+            EXAMPLE / "digits_test_lmdb",
+            out=tmp_path / "out",
+            onnx="qonnx",
+        )
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,76 @@
+"""The proof of the main job: what was written computes what ran."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adaption.errors import AdaptionError
+from adaption.export import counterpart, export_onnx, verify, verify_between
+from adaption.io.netfile import read_net
+from adaption.job.feed import Feed, fed_by
+from adaption.job.part import Part
+from adaption.net import Net
+from adaption.net.weights import keep_rounded_only
+
+__all__ = ["PROVED", "prove"]
+
+PROVED = ("float", "qdq", "integer")  # styles of ONNX that onnxruntime runs
+PROOF_SAMPLES = 4
+
+
+def prove(
+    low: Net, feed: Feed, stage: Path, part: Part, seed: int, *, style: str
+) -> list[dict[str, Any]]:
+    """Read the written files back and hold them, and net_lp.onnx, against the net that ran.
+
+    Args:
+        low: the net that ran; it is released.
+        stage: folder with net_lp.prototxt and net_lp.caffemodel; gets net_lp.onnx.
+        style: of the ONNX file, one of PROVED.
+    Returns: entries of `verification` in summary.json.
+    """
+    batch = next(iter(feed))
+    inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
+    count = len(batch.names[:PROOF_SAMPLES])
+    ran = _blobs_of(low, inputs, seed)
+    low.release()  # large nets are held once: what is read back goes on in its place
+    again_spec = part.of(read_net(stage / "net_lp.prototxt"))
+    low = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
+    read = _blobs_of(low, inputs, seed)
+    differing = [name for name, values in ran.items() if not torch.equal(values, read[name])]
+    del ran, read
+    keep_rounded_only(low.nodes)
+    proof: list[dict[str, Any]] = [
+        {
+            "what": "net_lp.prototxt and net_lp.caffemodel, read back",
+            "ok": not differing,
+            "detail": f"{len(differing)} blobs differ, the first is {differing[0]}"
+            if differing
+            else f"all {len(low.blobs)} blobs bit-equal on {count} samples",
+        }
+    ]
+    path = stage / "net_lp.onnx"
+    try:
+        made = export_onnx(low, path, style=style)
+        if style == "float":
+            return [*proof, verify(low, path, inputs).to_dict()]
+        for other in (counterpart(style), "lp"):
+            found = verify_between(low, other, path, inputs).to_dict()
+            proof.append({**found, "file": os.fspath(path)})
+        proof[-1]["notes"] = list(made.notes)
+    except AdaptionError as error:
+        path.unlink(missing_ok=True)
+        proof.append({"what": "net_lp.onnx", "ok": False, "detail": f"not written: {error.fact}"})
+    return proof
+
+
+def _blobs_of(net: Net, inputs: dict[str, Any], seed: int) -> dict[str, Tensor]:
+    with torch.no_grad():
+        net.manual_seed(seed)
+        net.forward(inputs)
+    return {name: blob.tensor for name, blob in net.blobs.items()}
