@@ -10,19 +10,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from torch import Tensor
 
-from adaption.export import export_onnx
+from adaption.export import export_onnx, verify_between
 from adaption.export.exact import ExactNet, ExactOptions
 from adaption.io import prototxt
 from adaption.io.netfile import from_document
 from adaption.net import Net
 from adaption.net.node import Node
-from adaption.precision import measure_net, propose, rewrite
+from adaption.precision import fold_batch_norm, measure_net, propose, rewrite
 from tests.export.nets import input_layer, layer, net_of, run_model
+
+INT8: dict[str, Any] = {
+    "rounding": "half_even",
+    "product_bias": True,
+    "every_bottom": True,
+    "same_format": "concat",
+}
 
 
 def conv(count: int, kernel: int = 3) -> str:
@@ -57,15 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Net, dict[str, np.nd
     full = net_of(TEXT)
     x = np.random.default_rng(0).normal(size=(4, 3, 12, 12)).astype(np.float32) * 40
     measured = measure_net(full, [SimpleNamespace(blobs={"x": x}, names=["0"])])
-    plan = propose(
-        full.spec,
-        measured,
-        bits=8,
-        rounding="half_even",
-        product_bias=True,
-        every_bottom=True,
-        same_format="concat",
-    )
+    plan = propose(full.spec, measured, bits=8, **INT8)
     full.save(folder / "w.caffemodel")
     low = rewrite(from_document(prototxt.parse(TEXT)), plan)
     return Net(low, folder / "w.caffemodel"), {"x": x}
@@ -95,7 +95,8 @@ def test_so_are_the_exports(
     style: str, made: tuple[Net, dict[str, np.ndarray]], tmp_path: Path
 ) -> None:
     net, inputs = made
-    export_onnx(net, tmp_path / "net.onnx", style=style)
+    report = export_onnx(net, tmp_path / "net.onnx", style=style)
+    assert not [note for note in report.notes if "float32" in note or "differ" in note]
     found = run_model(tmp_path / "net.onnx", inputs)
     want = ExactNet(net).run(inputs).outputs
     for blob, values in found.items():
@@ -103,3 +104,38 @@ def test_so_are_the_exports(
     as_qdq = ExactNet(net, ExactOptions(biases="product", rounding="half_even")).run(inputs)
     for blob, values in as_qdq.outputs.items():
         np.testing.assert_array_equal(values.numpy(), want[blob].numpy())
+
+
+PUBLISHED = ["armnn_lenet", "cifar10_plainnet20", "cifar10_quick_v1format", "cifar10_resnet20",
+             "cmsisnn_cifar10_m7", "hyperlpr_charrec", "hyperlpr_finemapping", "lenet",
+             "lenet_v1format", "mtcnn_det1", "mtcnn_det2", "mtcnn_det3", "pcn"]  # fmt: skip
+DEAR = ["rfb_320", "squeezenet_v1.0", "vdsr", "waifu2x_upconv7", "yufacedetectnet_v1"]
+CUT = {"vdsr": 48, "waifu2x_upconv7": 48, "mtcnn_det1": 48}  # inputs: as many layers, less time
+# 0.1, the slope of its ReLUs, times a code is rounded in float32: five codes become a tie.
+LEAKY = ["waifu2x_upconv7"]
+
+
+@pytest.mark.parametrize(
+    "name", [*PUBLISHED, *(pytest.param(n, marks=pytest.mark.slow) for n in DEAR)]
+)
+def test_published_nets_in_every_form(name: str, shared: Path, tmp_path: Path) -> None:
+    folder, size = shared / "models" / name, CUT.get(name)
+    folded = fold_batch_norm(folder / "deploy.prototxt", folder / "deploy.caffemodel")
+    full = Net(folded.net, folded.weights)
+    x = np.ascontiguousarray(np.load(folder / "input.npy")[:1, ..., :size, :size])
+    inputs = {full.inputs[0]: x}
+    measured = measure_net(full, [SimpleNamespace(blobs=inputs, names=["0"])])
+    plan = propose(full.spec, measured, bits=8, **INT8)
+    net = Net(rewrite(folded.net, plan), folded.weights)
+    net.forward(inputs)  # the sample's size becomes the net's
+    simulated = "lp64" if name in LEAKY else "lp"
+    for style, exact in (("qdq", "exact-half-even"), ("integer", "exact")):
+        path = tmp_path / f"{style}.onnx"
+        export_onnx(net, path, style=style)
+        by_exact = verify_between(net, exact, path, inputs)
+        assert by_exact.ok, by_exact.detail
+        assert any(top.is_promised for top in by_exact.tops)
+        tops = verify_between(net, simulated, path, inputs).tops
+        codes = [top for top in tops if top.format is not None]
+        assert len(codes) >= (2 if style == "integer" else 1)
+        assert not [top.layer for top in codes if top.differing]
