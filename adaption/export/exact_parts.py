@@ -10,7 +10,7 @@ from adaption.errors import AdaptionError
 from adaption.export.exact import Program
 from adaption.export.exact.program import Dequantize, FloatLayer
 from adaption.export.grids import Stored
-from adaption.export.integer_ops import DOUBLE, EMITTERS, INT32, Codes
+from adaption.export.integer_ops import EMITTERS, INT32, Codes
 from adaption.export.lowered import Scale
 from adaption.export.onnx_graph import OnnxGraph
 
@@ -41,7 +41,7 @@ class ExactParts:
         for top, value in tops:
             self._tops.setdefault(top, value)
             self._same.setdefault(value, []).append(top)
-        self._codes = Codes(g, program.values, wide=DOUBLE)
+        self._codes = Codes(g, program.values, in_float=True)
         self._names = {name: name for name in program.inputs.values()}  # program -> graph
         self._makers = {name: op for op in program.ops for name in op.outputs}
         self._outputs = {op.inputs[0]: op.outputs[0] for op in program.of_kind(Dequantize)}

@@ -51,14 +51,16 @@ QUOTIENT_BITS = FLOAT64_BITS - 2  # a float64 quotient of fewer bits meets a tie
 class Codes:
     """Values of codes in a graph, their element types, and casts between them.
 
-    `wide` is the element type for words of 33 to 53 bits, INT64 or DOUBLE; `as_bytes` says which
-    codes the graph has as uint8, too: the name and the zero point.
+    `in_float`: float operators may stand where they are exact, and words of 33 to 53 bits are
+    float64. `as_bytes` says which codes the graph has as uint8, too: the name and the zero point.
     """
 
-    def __init__(self, graph: OnnxGraph, values: Mapping[str, Value], *, wide: int = INT64) -> None:
+    def __init__(
+        self, graph: OnnxGraph, values: Mapping[str, Value], *, in_float: bool = False
+    ) -> None:
         self.graph = graph
         self.values = values
-        self.wide = wide
+        self.in_float = in_float
         self.types: dict[str, int] = {}
         self.as_bytes: dict[str, tuple[str, int]] = {}
         self._casts: dict[tuple[str, int], str] = {}
@@ -66,7 +68,7 @@ class Codes:
     def type_of(self, *bits: int) -> int:
         """The element type that holds words of so many bits."""
         most = max(bits)
-        return INT32 if most <= 32 else self.wide if most <= FLOAT64_BITS else INT64
+        return INT32 if most <= 32 else DOUBLE if self.in_float and most <= FLOAT64_BITS else INT64
 
     def made(self, name: str, kind: int) -> str:
         self.types[name] = kind
@@ -104,6 +106,12 @@ class Codes:
         x = self.op(kind, "Where", self.graph.op("Greater", ends[0], x), ends[0], x)
         return self.op(kind, "Where", self.graph.op("Greater", x, ends[1]), ends[1], x)
 
+    def remainder(self, kind: int, x: str, divisor: int) -> str:
+        """x less the greatest multiple of divisor that is not greater; of integers."""
+        if divisor & (divisor - 1):
+            return self.op(kind, "Mod", x, self.constant(divisor, kind))
+        return self.op(kind, "BitwiseAnd", x, self.constant(divisor - 1, kind))
+
     def constant(self, values: Any, kind: int) -> str:
         return self.graph.constant(np.asarray(values, NUMPY[kind]))
 
@@ -131,7 +139,7 @@ def multiply_add(c: Codes, op: MultiplyAdd, x: str) -> str:
 
 
 def round_codes(c: Codes, op: Round, x: str) -> str:
-    if c.wide == DOUBLE and _fits_a_quotient(op, c.bottom(op).bits):
+    if c.in_float and _fits_a_quotient(op, c.bottom(op).bits):
         return _rounded_in_double(c, op, x)
     bits = max(c.bottom(op).bits + op.factor.bit_length() - 1, op.divisor.bit_length() + 1) + 2
     kind = c.type_of(bits)
@@ -187,12 +195,12 @@ def _divided(c: Codes, x: str, divisor: int, rounding: str, kind: int) -> str:
             kind, "Div", c.op(kind, "Add", doubled, away), c.constant(factor * divisor, kind)
         )
     by = c.constant(divisor, kind)
-    rest = c.op(kind, "Mod", x, by)  # 0 or more: its sign is the divisor's
+    rest = c.remainder(kind, x, divisor)
     low = c.op(kind, "Div", c.op(kind, "Sub", x, rest), by)
     if rounding == "floor":
         return low
     doubled = c.op(kind, "Mul", rest, c.constant(2, kind))
-    odd = c.op(kind, "Mod", low, c.constant(2, kind))
+    odd = c.remainder(kind, low, 2)
     # Beyond the half, or on it and odd: 2 rest + odd > divisor.
     beyond = c.graph.op("Greater", c.op(kind, "Add", doubled, odd), by)
     return c.op(kind, "Add", low, c.op(kind, "Cast", beyond, to=kind))
@@ -209,7 +217,7 @@ def accumulate(c: Codes, op: Accumulate, x: str) -> str:
         y = c.clipped(INT64, y, -half, half - 1)
     else:
         up = c.op(INT64, "Add", y, c.constant(half, INT64))
-        y = c.op(INT64, "Mod", up, c.constant(2 * half, INT64))
+        y = c.remainder(INT64, up, 2 * half)
         y = c.op(INT64, "Sub", y, c.constant(half, INT64))
     return c.cast(y, c.type_of(c.top(op).bits))
 

@@ -17,6 +17,7 @@ from onnx import TensorProto
 
 from adaption.errors import LayerError
 from adaption.export.exact.program import Product, Value
+from adaption.export.float_products import lower_by_floats
 from adaption.export.integer_windows import LAST
 from adaption.numerics.exact import bits_of
 
@@ -66,6 +67,10 @@ class _ProductGraph:
 
     def op(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         weight = self.product.weight
+        if self.c.in_float and op_type in ("Conv", "ConvTranspose"):
+            made = lower_by_floats(self.c, self.product, op_type, inputs[0], attributes)
+            if made is not None:
+                return made
         if op_type == "Conv":
             return self._by_bytes("ConvInteger", inputs[0], weight, **attributes)
         if op_type == "ConvTranspose":
@@ -167,7 +172,7 @@ def _bytes_of(c: Codes, x: str, value: Value) -> _Bytes:
     for i in range(count):
         part = x if i == 0 else c.op(kind, "Div", x, c.constant(1 << (8 * i), kind))
         if i < count - 1:
-            part = c.op(kind, "Mod", part, c.constant(256, kind))
+            part = c.remainder(kind, part, 256)
         names.append(c.op(UINT8, "Cast", part, to=UINT8))
     return _Bytes(tuple(names), (*[0] * (count - 1), 128 if signed else 0))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import helper
 
 from adaption.export import ExportReport, export_onnx
@@ -75,3 +77,14 @@ def assert_equal_codes(
         # (Softmax) add up in another order.
         np.testing.assert_allclose(plain[blob], y.numpy(), rtol=1e-5, atol=1e-6)
     return report
+
+
+def fused(path: Path, session_options: dict[str, str] | None = None) -> Counter[str]:
+    """The operators that onnxruntime runs."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    options.optimized_model_filepath = str(path.with_suffix(".optimized.onnx"))
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    optimized = onnx.load(options.optimized_model_filepath)
+    return Counter(node.op_type for node in optimized.graph.node)

@@ -6,12 +6,10 @@ forward pass is then the reference, bit for bit.
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import helper, numpy_helper
@@ -22,18 +20,8 @@ from adaption.export.qdq import INT8_ONLY
 from adaption.export.sessions import ModelFile
 from adaption.net import Net
 from tests.export.nets import input_layer, layer, net_of, run_model, samples
+from tests.export.qdq_codes import fused
 from tests.export.qdq_nets import ROUNDS_FLOATS, chain, conv, pool, precision, product, relu, rounds
-
-
-def fused(path: Path, session_options: dict[str, str] | None = None) -> Counter[str]:
-    """The operators that onnxruntime runs."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    options.optimized_model_filepath = str(path.with_suffix(".optimized.onnx"))
-    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    optimized = onnx.load(options.optimized_model_filepath)
-    return Counter(node.op_type for node in optimized.graph.node)
 
 
 def assert_equal_blobs(net: Net, path: Path, inputs: dict[str, np.ndarray]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from adaption.export import export_onnx
@@ -126,3 +128,28 @@ def test_exact_arithmetic_is_made_only_where_float32_would_round(
         export_onnx(
             net_of(DATA + EXACT_NETS["PReLU, then a point"]), tmp_path / "net.onnx", style="qdq"
         )
+
+
+@pytest.mark.parametrize("kind", ["Convolution", "Deconvolution"])
+@pytest.mark.parametrize(("bits", "convolutions"), [(8, 3), (16, 6)])
+def test_float32_convolutions_are_cut_so_that_no_sum_rounds(
+    bits: int, convolutions: int, kind: str, tmp_path: Path
+) -> None:
+    """Weights at the ends of their range, behind a PReLU whose results have 24 bits."""
+    net = net_of(
+        input_layer("data", 1, 32, 6, 6)
+        + rounds("act0", "data", 8, 0)
+        + layer("prelu", "data", "x", 'type: "PReLU"')
+        + conv("x", "c", 3, "kernel_size: 3", (bits, bits - 1)).replace("Convolution", kind)
+        + rounds("act", "c", bits, -5)
+    )
+    rng = np.random.default_rng(0)
+    most = 1 - 2.0 ** (1 - bits)
+    weight, bias = net.nodes[-2].masters
+    weight.write(np.float32(rng.choice([most, -most, most / 2], weight.shape)))
+    bias.write(np.zeros(bias.shape, np.float32))
+    inputs = {"data": np.float32(rng.choice([-200, -3, 126, 127, 200], (4, 32, 6, 6)))}
+    assert_equal_codes(net, tmp_path / "net.onnx", inputs)
+    made = Counter(node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node)
+    assert made["Conv" if kind == "Convolution" else "ConvTranspose"] == convolutions
+    assert not made["ConvInteger"]

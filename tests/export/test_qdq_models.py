@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from adaption.export import ExportReport
+from adaption.export import ExportReport, export_onnx
 from adaption.graph import NetState, build_spec, with_inputs
 from adaption.io.netfile import read_net
 from adaption.net import Net
 from adaption.numerics import FixedPoint
 from adaption.precision import measure_net, propose, rewrite
-from tests.export.qdq_codes import assert_equal_codes
+from tests.export.qdq_codes import assert_equal_codes, fused
 
 NETS = ["cifar10_quick_v1format", "cifar10_resnet20", "cmsisnn_cifar10_m7", "hyperlpr_charrec",
         "lenet", "mtcnn_det1"]  # fmt: skip
@@ -66,6 +66,14 @@ def check(name: str, bits: int | list[str], shared: Path, path: Path) -> ExportR
 def test_codes_equal_exact_arithmetic(name: str, shared: Path, tmp_path: Path) -> None:
     report = check(name, 8, shared, tmp_path / "net.onnx")
     assert report.opset == 18
+
+
+def test_every_weight_layer_runs_on_an_integer_kernel(shared: Path, tmp_path: Path) -> None:
+    net, _, formats = quantized(shared / "models" / "squeezenet_v1.0")
+    export_onnx(net, tmp_path / "net.onnx", style="qdq", input_formats=formats)
+    kernels = fused(tmp_path / "net.onnx")
+    assert kernels["QLinearConv"] == sum(n.spec.type.endswith("Convolution") for n in net.nodes)
+    assert not {"Conv", "FusedConv", "ConvInteger"} & set(kernels)
 
 
 @pytest.mark.slow
