@@ -100,6 +100,11 @@ class Pooling(Layer):
                     "none with global_pooling: true, which takes the whole bottom",
                 )
 
+    @property
+    def is_mean(self) -> bool:
+        """Whether each value is the mean of its window."""
+        return self.pool in ("AVE", "AVE_EXC_PAD")
+
     def windows(self, shape: Shape) -> tuple[_Window, _Window]:
         """The pooling windows along height and width of a bottom of shape (N, C, H, W)."""
         if len(shape) != 4:
@@ -133,8 +138,9 @@ class Pooling(Layer):
         if any(max(p) >= k for p, k in zip(zip(pad, end, strict=True), kernel, strict=True)):
             raise FieldError("pooling_param.pad", pad, f"less than the kernel {kernel}")
         is_floor = self.round_mode == "FLOOR" or not self.ceil_mode
+        counts_pad = self.avg_include_pad and self.pool != "AVE_EXC_PAD"
         h, w = (
-            _Window(*each, is_floor, self.avg_include_pad)
+            _Window(*each, is_floor, counts_pad)
             for each in zip(size, kernel, stride, pad, end, strict=True)
         )
         if h.top < 1 or w.top < 1:
@@ -151,7 +157,7 @@ class Pooling(Layer):
         if self.pool == "MAX":
             y, mask = self._max(x, h, w)
             return (y, mask) if len(self.spec.tops) == 2 else y
-        if self.pool == "AVE":
+        if self.is_mean:
             return self._average(x, h, w)
         return self._stochastic(x, h, w, runtime)
 
@@ -206,7 +212,7 @@ class Pooling(Layer):
             raise LayerError("a Pooling window without any pixel has no integer form")
         if self.pool == "MAX":
             return g.max_pool(x)
-        if self.pool != "AVE":
+        if not self.is_mean:
             raise LayerError(f"pool: {self.pool} has no integer form")
         return g.mean_pool(x, np.outer(h.clipped, w.clipped).astype(np.int64))
 
@@ -234,8 +240,8 @@ class Pooling(Layer):
             if inside != [h.top, w.top]:
                 y = g.op("Pad", y, missing, g.constant(float(np.finfo(np.float32).min)))
             return y
-        if self.pool != "AVE":
-            raise FieldError("pooling_param.pool", self.pool, "MAX, AVE in ONNX")
+        if not self.is_mean:
+            raise FieldError("pooling_param.pool", self.pool, "MAX, AVE, AVE_EXC_PAD in ONNX")
         y = g.op("AveragePool", x, count_include_pad=1, **form)
         if inside != [h.top, w.top]:
             y = g.op("Pad", y, missing, g.constant(0.0))

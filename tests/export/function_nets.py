@@ -143,6 +143,10 @@ OTHERS = {
     + layer("crop", "up", "crop", 'type: "CropCenter" crop_center_param { crop_size: 0'
             " crop_size: 0 crop_size: 2 crop_size: 1 }")
     + act("b", "crop", 4, 12),
+    "AVE pooling that leaves padding out": ENTRY
+    + layer("p", "data", "p", 'type: "Pooling" pooling_param { pool: AVE_EXC_PAD kernel_size: 3'
+            " stride: 2 pad: 1 }")
+    + act("b", "p", 3, 5),
     "BN by moving statistics": BN + "eps: 0.001 frozen: true } }\n" + act("b", "bn", 5, 3),
     "BN in SegNet's INFERENCE": BN + "bn_mode: INFERENCE } }\n" + act("b", "bn", 5, 3),
     "BN of CTPN": BN + "moving_average: true var_eps: 0.01 } }\n" + act("b", "bn", 5, 3),

@@ -62,7 +62,7 @@ ROWS = [
     deconv("num_output: 3 kernel_size: 3 stride: 2", (2, 4, 6)),
     *(
         pool(f"pool: {kind} {fields}", shape, note)
-        for kind in ("MAX", "AVE")
+        for kind in ("MAX", "AVE", "AVE_EXC_PAD")
         for fields, shape, note in [
             ("kernel_size: 2 stride: 2", (2, 3, 6, 6), "even"),
             ("kernel_size: 2 stride: 2", (2, 3, 7, 5), "last window cut off"),

@@ -52,9 +52,10 @@ def test_pooling_rounds_down(fields: str, pool: str) -> None:
     np.testing.assert_allclose(found, plain(torch.from_numpy(X), 3, 2).numpy(), rtol=1e-6)
 
 
-def test_average_without_the_padding() -> None:
-    fields = "pool: AVE kernel_size: 3 stride: 2 pad: 1 round_mode: FLOOR avg_include_pad: false"
-    found = pooled(fields)
+@pytest.mark.parametrize("pool", ["AVE avg_include_pad: false", "AVE_EXC_PAD"])
+def test_average_without_the_padding(pool: str) -> None:
+    """synopsys-caffe's pool: AVE_EXC_PAD was taken for STOCHASTIC."""
+    found = pooled(f"pool: {pool} kernel_size: 3 stride: 2 pad: 1 round_mode: FLOOR")
     want = F.avg_pool2d(torch.from_numpy(X), 3, 2, 1, count_include_pad=False)
     # Order of float32 sums.
     np.testing.assert_allclose(found, want.numpy(), rtol=1e-5, atol=1e-6)
