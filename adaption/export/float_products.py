@@ -45,7 +45,7 @@ def lower_by_floats(
 ) -> str | None:
     """The sums of a Conv or ConvTranspose; None where it takes too many."""
     cut = _cut(op, c.bottom(op).bound)
-    if cut is None or op.bound >= 1 << (FLOAT64_BITS - 1):
+    if cut is None or op.bound >= 1 << (FLOAT64_BITS - 2):  # digits are added up in float64
         return None
     if cut.digits * len(cut.weights) > MOST_CONVOLUTIONS * _pairs_of_bytes(op, c.bottom(op)):
         return None

@@ -109,7 +109,9 @@ def export_onnx(
             elementary operators that equal our rounding bit for bit; between them the layers are
             float32 operators, equal up to the order of summation (`verify` checks this).
             "qdq": QuantizeLinear and DequantizeLinear with power-of-two scales, integers in the
-            file; runtimes compute words of up to 8 bits on integers. Rounds half to even.
+            file; runtimes compute words of up to 8 bits on integers. Every code equals exact
+            arithmetic's with rounding half_even and biases "product" (ExactOptions), but behind
+            layers that the notes name; what float32 would round is written out for that.
             "qonnx": Quant operators of QONNX, for FPGA tool chains.
         batch: size of the batch axis; by default any ("N"), where no layer depends on it, else
             the net's own.

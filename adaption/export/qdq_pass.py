@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -46,15 +45,6 @@ PICKING = (*PRESERVING, "Clip", "Max", "Min", "Relu")  # a result is one of what
 ROUNDING = (*WITH_WEIGHTS, "Add", "AveragePool", "BatchNormalization", "LeakyRelu", "Mul", "PRelu",
             "Sub")  # fmt: skip
 LONGEST_SHIFT = 17  # up to here, a sum beyond 2^24 saturates an 8-bit top, however it rounds
-
-
-@dataclass(frozen=True)
-class _Sum:
-    """What an integer kernel adds up: greatest magnitude in LSBs, and the products' grid."""
-
-    layer: str
-    worst: int
-    frac_length: int
 
 
 class QdqPass:
@@ -101,7 +91,7 @@ class QdqPass:
         self._said: list[tuple[str, str]] = []  # a note that counts if this value is still made
         self._in_float: list[str] = []  # points that round what float32 operators made
         self._off_grid: list[tuple[str, str]] = []  # value, layer whose bias is rounded, how much
-        self._sums: dict[str, _Sum] = {}  # what integer kernels make, if a point reads it
+        self._sums: dict[str, int] = {}  # what integer kernels make: the products' frac_length
         self._exact: set[str] = set()  # off any grid that is known, but as exact arithmetic's
         self._rounded: set[str] = set()  # made of codes, and rounded in float32
         self._made: set[str] = set()  # by operators that stay as they are
@@ -180,9 +170,9 @@ class QdqPass:
         """Learn whether float32 holds an operator's results as exact arithmetic has them."""
         given = [n for n in node.input if n and n not in self.g.constants]
         exact = bool(given) and all(map(self._is_exact, given))
-        if exact and node.op_type == "Relu" and node.input[0] in self._sums:
-            if self._is_read_once(node.input[0]):
-                self._sums[node.output[0]] = self._sums[node.input[0]]
+        x = given[0] if given else ""
+        if node.op_type == "Relu" and x in self._sums and self._is_read_once(x):
+            self._sums[node.output[0]] = self._sums[x]
         picks = node.op_type in PICKING
         if exact and picks:
             self._exact.update(node.output)
@@ -216,17 +206,27 @@ class QdqPass:
         if self.values.is_never_negative(x):
             grid = Grid(grid.frac_length, 0, grid.hi)
         container = container_of(grid)
-        is_known = self._is_exact(x) or (x in self._sums and self._is_read_once(x))
+        quantizes = container if fmt.rounding != "floor" else None
+        is_known = self._is_exact(x) or (
+            quantizes is not None and quantizes.bits == 8 and self._fuses_exactly(x, fmt)
+        )
         codes = None if is_known or self._parts is None else self._parts.codes(top)
         if codes is not None:
             return self._from_codes(top, codes, grid, container)
         if not is_known:
             self._in_float.append(f'"{self.g.layer}"')
             self.exceptions[self.g.layer] = None
-        self._check_requantization(x, fmt)
-        if container is not None and fmt.rounding != "floor":
-            return self._quantized(top, x, grid, container, saturates=True)
+        if quantizes is not None:
+            return self._quantized(top, x, grid, quantizes, saturates=True)
         return self._in_float32(FloatStyle().activation(self.g, x, fmt), grid)
+
+    def _fuses_exactly(self, x: str, fmt: FixedPoint) -> bool:
+        """Whether an integer kernel makes and rounds x. onnxruntime's turn 32-bit sums into float32
+        before they round them: beyond 2^24, that is exact where the top saturates anyway."""
+        made = self._sums.get(x)
+        if made is None or not self._is_read_once(x):
+            return False
+        return made - fmt.frac_length <= LONGEST_SHIFT
 
     def _from_codes(self, top: str, codes: str, grid: Grid, container: Container | None) -> str:
         """The activation point's result from its int32 codes."""
@@ -310,7 +310,7 @@ class QdqPass:
                     node.input[0] = x
                     node.input[1] = self._weight(node, codes, fmt)
                     self._store_bias(node, bias, frac_length)
-                    self._sums[top] = _Sum(layer, worst, frac_length)
+                    self._sums[top] = frac_length
                     self._append(node)
                     return
                 bits = worst.bit_length() + 1
@@ -368,18 +368,6 @@ class QdqPass:
         if codes.size:
             stored, scale = self.g.blob(1, codes.astype(np.int32)), np.float32(2.0**-frac_length)
             node.input[2] = self.g.op("DequantizeLinear", stored, self.g.constant(scale))
-
-    def _check_requantization(self, x: str, fmt: FixedPoint) -> None:
-        """onnxruntime turns 32-bit sums into float32 before it rounds them to the top's codes."""
-        made = self._sums.get(x)
-        if made is None or made.worst <= EXACT_FLOAT:
-            return
-        if made.frac_length - fmt.frac_length > LONGEST_SHIFT:
-            self.exceptions[made.layer] = None
-            self.notes.append(
-                f'layer "{made.layer}": sums of up to {made.worst.bit_length() + 1} bits are'
-                " requantized in float32, which may round a sum beside a tie onto it"
-            )
 
 
 def _relu_first(nodes: list[NodeProto], moved: dict[str, str | None]) -> Iterator[NodeProto]:

@@ -16,7 +16,7 @@ from tests.export.exact_nets import DATA
 from tests.export.exact_nets import NETS as EXACT_NETS
 from tests.export.function_nets import NORMS, TABLES, alexnet
 from tests.export.nets import input_layer, layer, net_of, run_model, samples
-from tests.export.qdq_codes import assert_equal_codes
+from tests.export.qdq_codes import assert_equal_codes, fused
 from tests.export.qdq_nets import (
     ROUNDS_FLOATS,
     chain,
@@ -25,6 +25,7 @@ from tests.export.qdq_nets import (
     pool,
     precision,
     product,
+    relu,
     rounds,
 )
 
@@ -153,3 +154,35 @@ def test_float32_convolutions_are_cut_so_that_no_sum_rounds(
     made = Counter(node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node)
     assert made["Conv" if kind == "Convolution" else "ConvTranspose"] == convolutions
     assert not made["ConvInteger"]
+
+
+def long_sums(word_length: int, frac_length: int, behind: str = "") -> str:
+    return (
+        input_layer("data", 2, 4096)
+        + rounds("act0", "data", 8, 0, "is_signed: false")
+        + product("data", "c", 8, (8, 0))
+        + rounds("act", "c", word_length, frac_length)
+        + behind
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "kernels"),
+    [
+        pytest.param(long_sums(8, -17), 1, id="beyond 2^24 the top saturates"),
+        pytest.param(long_sums(8, -17, relu("c")), 1, id="the same with ReLU"),
+        pytest.param(long_sums(8, -19), 0, id="the kernel would round sums"),
+        pytest.param(long_sums(16, -10), 0, id="float32 would round sums"),
+    ],
+)
+def test_sums_beyond_24_bits(text: str, kernels: int, tmp_path: Path) -> None:
+    net = net_of(text)
+    rng = np.random.default_rng(0)
+    weight, bias = next(n for n in net.nodes if n.spec.name == "c").masters
+    weight.write(np.float32(rng.choice([-127, 1, 126, 127], weight.shape)))
+    # Half a step from a tie, with 24 bits and more.
+    bias.write(np.float32([2.0**18 - 1, 2.0**18 + 1] * 4) * ("frac_length: -19" in text))
+    inputs = {"data": np.float32(rng.choice([0, 1, 254, 255], (64, 4096), p=[0.2, 0.2, 0.3, 0.3]))}
+    report = assert_equal_codes(net, tmp_path / "net.onnx", inputs)
+    assert report.notes == ()
+    assert fused(tmp_path / "net.onnx")["QGemm"] == kernels
