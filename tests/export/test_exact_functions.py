@@ -412,3 +412,9 @@ def test_wide_sums_of_squares(tmp_path: Path) -> None:
         assert assert_bit_equal(net, tmp_path / "m.onnx", data) >= 2
     text = WIDE_ENTRY + layer("n", "data", "n", CHANNELS) + act("b", "n", 4, 12)
     assert_exact(net_of(input_layer("data", 1, 5) + text), tmp_path / "c", normal(3, 5), {})
+
+
+def test_a_value_of_61_bits_that_cannot_saturate(tmp_path: Path) -> None:
+    """Its bounds at the point are beyond 64 bits, which no clamp takes."""
+    net = net_of(DATA + NORMS["Normalize across space, 16 bits"], seed=2)
+    assert assert_bit_equal(net, tmp_path / "m.onnx", normal(4, 3, 6, 6, scale=1.5)) >= 2

@@ -411,6 +411,8 @@ class IntegerBuilder:
         return self._add(MultiplyAdd, [v], [top], multiplier=codes, addend=ZERO)
 
     def _limited(self, v: Value, most: int) -> Value:
+        if most >= v.bound:
+            return v
         top = replace(v, name=self.free("clamp"), low=max(v.low, -most), high=min(v.high, most))
         return self._add(Clamp, [v], [top], low=-most, high=most)
 
