@@ -34,7 +34,7 @@ class ExactParts:
     ) -> None:
         self.g = g
         self.program = program
-        self.layers: set[str] = set()  # whose operations were written
+        self._layers: set[str] = set()  # whose operations were written
         self._stored = stored
         self._tops: dict[str, str] = {}
         self._same: dict[str, list[str]] = {}  # the other way
@@ -55,6 +55,11 @@ class ExactParts:
     def floats(self, top: str) -> str | None:
         """A value that exact arithmetic hands on as float32, rounded once; None for others."""
         return self._written(self._outputs.get(self._tops.get(top, "")))
+
+    def notes(self) -> list[str]:
+        """What exact arithmetic says of layers that were written: constants that it rounds."""
+        heads = tuple(f'layer "{name}":' for name in self._layers)
+        return [note for note in self.program.notes if note.startswith(heads)]
 
     def found(self, top: str) -> tuple[str, Scale, int] | None:
         """Codes of a value where they were written: name, scale, element type."""
@@ -86,7 +91,7 @@ class ExactParts:
                     made = EMITTERS[type(op)](self._codes, op, *inputs)
             except AdaptionError:  # an operation without a form in ONNX
                 return None
-            self.layers.add(op.layer)
+            self._layers.add(op.layer)
             for name, top in zip(
                 op.outputs, (made,) if isinstance(made, str) else made, strict=True
             ):

@@ -121,6 +121,7 @@ class QdqPass:
                 "results of float32 operators are rounded, and codes may differ from exact"
                 f" arithmetic beside a tie, at: {', '.join(self._in_float)}"
             )
+        self.notes += self.parts.notes() if self.parts else []
         off_grid = [layer for value, layer in self._off_grid if value in made]
         if off_grid:
             self.notes.append(

@@ -186,3 +186,9 @@ def test_sums_beyond_24_bits(text: str, kernels: int, tmp_path: Path) -> None:
     report = assert_equal_codes(net, tmp_path / "net.onnx", inputs)
     assert report.notes == ()
     assert fused(tmp_path / "net.onnx")["QGemm"] == kernels
+
+
+def test_constants_that_exact_arithmetic_rounds_are_noted(tmp_path: Path) -> None:
+    net = net_of(NETS["AVE pooling straight into weights"])
+    _, note = assert_equal_codes(net, tmp_path / "net.onnx", samples(net)).notes
+    assert note == 'layer "a": its bias is rounded to the grid of the products'
