@@ -6,12 +6,14 @@ from adaption.precision.descriptor_extract import extract
 from adaption.precision.edit import edit, edit_file
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import Measurement, measure_net
+from adaption.precision.presets import INT8
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rescale import rescale
 from adaption.precision.rewrite import rewrite
 from adaption.precision.rewrite_files import rewrite_files
 
 __all__ = [
+    "INT8",
     "Measurement",
     "Proposal",
     "convert",

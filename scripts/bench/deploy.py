@@ -2,11 +2,12 @@
 
     python scripts/bench/deploy.py net.prototxt[=net.caffemodel] ... [--threads 2] [--rounds 10]
 
-Without weights they are random. Compared are our float net, its float ONNX file and its 8-bit qdq
-files (for any processor, and for one with VNNI) in onnxruntime. Each has a process of its own that
-sleeps until its turn comes: the worker threads of torch and of onnxruntime spin for a while after a
-call, and in one process would take the cores from whoever computes next. Turns go round, so that a
-drifting machine meets all; in each, some calls warm up and the rest are timed.
+Without weights they are random. Compared are our float net, its float ONNX file and its qdq files
+with the formats of --int8 (for any processor, and for one with VNNI) in onnxruntime. Each has a
+process of its own that sleeps until its turn comes: the worker threads of torch and of onnxruntime
+spin for a while after a call, and in one process would take the cores from whoever computes next.
+Turns go round, so that a drifting machine meets all; in each, some calls warm up and the rest are
+timed.
 
 "integer" says how many of the weight layers run on integer kernels. The processor decides, too:
 without VNNI an 8-bit product takes three instructions, with VNNI one.
@@ -33,8 +34,8 @@ from adaption.export import export_onnx
 from adaption.graph import NetSpec, NetState, build_spec, input_shapes, with_inputs
 from adaption.io.netfile import NetFile, read_net
 from adaption.net import Net
-from adaption.numerics import FixedPoint
 from adaption.precision.measure import measure_net
+from adaption.precision.presets import INT8
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
 
@@ -191,13 +192,12 @@ def exported(path: Path, weights: str, folder: Path) -> tuple[str, Feeds, dict[s
         weights = str(folder / "random.caffemodel")
         net.save(weights)
     batch = OneBatch(net)
-    proposal = propose(net.spec, measure_net(net, [batch]), bits=8, round_bias=True)
+    proposal = propose(net.spec, measure_net(net, [batch]), **INT8)
     low = net_of(rewrite(file, proposal), weights)
-    formats = {name: FixedPoint(8, -1) for name in net.inputs}  # -254 .. 254
     files = {name: folder / f"{i}.onnx" for i, name in enumerate((PLAIN, "qdq", "qdq, vnni"))}
     export_onnx(net, files[PLAIN])
-    export_onnx(low, files["qdq"], style="qdq", input_formats=formats)
-    export_onnx(low, files["qdq, vnni"], style="qdq", input_formats=formats, processor="vnni")
+    export_onnx(low, files["qdq"], style="qdq")
+    export_onnx(low, files["qdq, vnni"], style="qdq", processor="vnni")
     low.release()
     return weights, {name: x.numpy() for name, x in batch.blobs.items()}, files
 

@@ -1,7 +1,7 @@
 """How long is a forward pass at batch 1, against eager torch in NCHW on the same layers?
 
     python scripts/bench/inference.py net.prototxt [more.prototxt ...] [--threads 2] [--rounds 10]
-                                      [--cpu]
+                                      [--cpu] [--rounding half_even]
 
 Weights are random. "eager" calls torch's own operators layer by layer on contiguous NCHW tensors;
 "float" is our net; "low precision" is our net with 8-bit weights and activations, weights rounded
@@ -38,6 +38,7 @@ def main() -> None:
     """Print one table, a row per net."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("nets", nargs="+", type=Path)
+    parser.add_argument("--rounding", default="half_away", choices=("half_away", "half_even"))
     turns.add_options(parser, rounds=10)
     args = parser.parse_args()
     print(turns.start(args))
@@ -53,7 +54,7 @@ def row(path: Path, args: argparse.Namespace) -> str:
     one = {name: (1, *shape[1:]) for name, shape in input_shapes(spec).items()}
     net = Net(with_inputs(spec, one), seed=0)
     batch = OneBatch(net)
-    proposal = propose(net.spec, measure_net(net, [batch]), bits=8)
+    proposal = propose(net.spec, measure_net(net, [batch]), bits=8, rounding=args.rounding)
     low_spec = build_spec(rewrite(file, proposal).message, NetState())
     low = Net(with_inputs(low_spec, one), seed=0)
     seconds = turns.take_turns(

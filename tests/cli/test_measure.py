@@ -14,6 +14,7 @@ from adaption.net import Point
 from adaption.numerics.rounding import ROUNDINGS
 from adaption.precision.joined import JOINS
 from adaption.precision.measure import Measurement
+from adaption.precision.presets import INT8
 from adaption.precision.propose import Proposal
 from adaption.precision.rules import RULES
 from adaption.precision.sites import PLACES
@@ -58,23 +59,27 @@ def test_measure_propose_and_the_next_commands(
 
 
 @pytest.mark.parametrize(
-    ("flags", "want"),
+    ("flags", "changed"),
     [
-        pytest.param([], ([16], "half_away", False, False, None), id="as ADaPTION"),
-        pytest.param(["--int8"], ([8], "half_even", True, True, "concat"), id="int8"),
+        pytest.param(["--int8"], {}, id="int8"),
         pytest.param(
             ["--int8", "--bits", "ip1=6", "--rounding", "deterministic", "--round-bias"],
-            ([8, "ip1=6"], "half_away", False, True, "concat"),
-            id="int8, unless said otherwise",
+            {"bits": [8, "ip1=6"], "rounding": "half_away", "product_bias": False},
+            id="unless said otherwise",
+        ),
+        pytest.param(
+            [],
+            {"bits": [16], "rounding": "half_away", "product_bias": False, "every_bottom": False,
+             "same_format": None},
+            id="as ADaPTION",
         ),
     ],
-)
-def test_int8_stands_for_other_flags(flags: list[str], want: tuple[object, ...]) -> None:
+)  # fmt: skip
+def test_int8_stands_for_other_flags(flags: list[str], changed: dict[str, object]) -> None:
     parser = argparse.ArgumentParser()
     rule_flags.add_rule_flags(parser)
     made = rule_flags.rule_settings(parser.parse_args(flags))
-    names = ("bits", "rounding", "product_bias", "every_bottom", "same_format")
-    assert tuple(made[name] for name in names) == want
+    assert {name: made[name] for name in INT8} == {**INT8, "bits": [8], **changed}
 
 
 def test_resume_and_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,15 +21,8 @@ from adaption.io import prototxt
 from adaption.io.netfile import from_document
 from adaption.net import Net
 from adaption.net.node import Node
-from adaption.precision import fold_batch_norm, measure_net, propose, rewrite
+from adaption.precision import INT8, fold_batch_norm, measure_net, propose, rewrite
 from tests.export.nets import input_layer, layer, net_of, run_model
-
-INT8: dict[str, Any] = {
-    "rounding": "half_even",
-    "product_bias": True,
-    "every_bottom": True,
-    "same_format": "concat",
-}
 
 
 def conv(count: int, kernel: int = 3) -> str:
@@ -65,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Net, dict[str, np.nd
     full = net_of(TEXT)
     x = np.random.default_rng(0).normal(size=(4, 3, 12, 12)).astype(np.float32) * 40
     measured = measure_net(full, [SimpleNamespace(blobs={"x": x}, names=["0"])])
-    plan = propose(full.spec, measured, bits=8, **INT8)
+    plan = propose(full.spec, measured, **INT8)
     full.save(folder / "w.caffemodel")
     low = rewrite(from_document(prototxt.parse(TEXT)), plan)
     return Net(low, folder / "w.caffemodel"), {"x": x}
@@ -125,7 +117,7 @@ def test_published_nets_in_every_form(name: str, shared: Path, tmp_path: Path) -
     x = np.ascontiguousarray(np.load(folder / "input.npy")[:1, ..., :size, :size])
     inputs = {full.inputs[0]: x}
     measured = measure_net(full, [SimpleNamespace(blobs=inputs, names=["0"])])
-    plan = propose(full.spec, measured, bits=8, **INT8)
+    plan = propose(full.spec, measured, **INT8)
     net = Net(rewrite(folded.net, plan), folded.weights)
     net.forward(inputs)  # the sample's size becomes the net's
     simulated = "lp64" if name in LEAKY else "lp"
