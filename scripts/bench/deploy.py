@@ -9,8 +9,9 @@ spin for a while after a call, and in one process would take the cores from whoe
 Turns go round, so that a drifting machine meets all; in each, some calls warm up and the rest are
 timed.
 
-"integer" says how many of the weight layers run on integer kernels. The processor decides, too:
-without VNNI an 8-bit product takes three instructions, with VNNI one.
+"integer" says how many of the operators that multiply by weights are integer kernels (a bottom of
+24 bits, behind LRN, takes several in float32). The processor decides, too: without VNNI an 8-bit
+product takes three instructions, with VNNI one.
 """
 
 from __future__ import annotations
