@@ -31,7 +31,7 @@ from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
-from adaption.precision.propose import Proposal, propose
+from adaption.precision.propose import Proposal, check_settings, propose
 from adaption.precision.rewrite import rewrite
 from adaption.precision.word_lengths import Bits, WordLengths
 from adaption.report import track, write_report
@@ -119,6 +119,7 @@ def quantize(
     if onnx not in PROVED:
         raise FieldError("onnx", onnx, ", ".join(PROVED))
     lengths = WordLengths.parse(bits)
+    check_settings(rule, threshold, percentile, round_bias, product_bias, same_format)
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"output {os.fspath(out)!r} is a file", "name a folder")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from adaption.errors import AdaptionError, FieldError, UsageError
 from adaption.graph import NetSpec, NetState, build_spec
@@ -17,9 +17,10 @@ from adaption.precision.product_grids import BIAS_BITS, bottom_grids
 from adaption.precision.proposal import Proposal
 from adaption.precision.rules import RULES, Choice, Settings, choose, judged
 from adaption.precision.sites import Site, bottom_sites, quantization_sites
+from adaption.precision.statistics import TensorStats
 from adaption.precision.word_lengths import Bits, WordLengths, check_bits
 
-__all__ = ["Proposal", "check_bits", "propose"]
+__all__ = ["Proposal", "check_bits", "check_settings", "propose"]
 
 PathLike = str | os.PathLike[str]
 
@@ -75,19 +76,7 @@ def propose(
     if not isinstance(measurement, Measurement):
         measurement = Measurement.load(measurement)
     lengths = WordLengths.parse(bits)
-    if rule not in RULES:
-        raise FieldError("rule", rule, ", ".join(RULES))
-    if not 0 <= threshold < 1:
-        raise FieldError("threshold", threshold, "0 or more, below 1")
-    if round_bias and product_bias:
-        raise UsageError(
-            "biases are to be rounded in the weights' format and on the grid of the products",
-            "ask for one of round_bias and product_bias",
-        )
-    if not 0 < percentile <= 100:
-        raise FieldError("percentile", percentile, "above 0, up to 100")
-    if same_format not in (None, *JOINS):
-        raise FieldError("same_format", same_format, ", ".join(JOINS))
+    check_settings(rule, threshold, percentile, round_bias, product_bias, same_format)
     made = Proposal(spec.name, lengths.bits, rule, threshold, rounding)
     made.lengths, made.lpact, made.same_format = str(lengths), lpact, same_format
     made.percentile = percentile if rule == "percentile" else None
@@ -133,13 +122,8 @@ def propose(
         ).at(file=spec.file)
     if same_format is not None:
         for group, concat in joined_results(spec, sites).items():
-            points = [Point(name, "activation") for name in group]
-            fmt = common_format([made.choices[point].format for point in points])
-            for point in points:
-                choice = made.choices[point]
-                if choice.format != fmt:
-                    why = f'{choice.reason}; one format for all that meet in "{concat}"'
-                    made.choices[point] = judged(measurement[seen[point.layer]], fmt, why)
+            points = {Point(name, "activation"): measurement[seen[name]] for name in group}
+            made.choices |= _in_one_format(made, points, concat)
     if product_bias:
         made.choices |= _product_biases(spec, made, measurement, chosen)
     keys = [s.name if s.bottoms else s.tops[0] for s in spec.layers if s.tops]
@@ -147,6 +131,44 @@ def propose(
     made.choices = {point: made.choices[point] for point in order}
     lengths.check_used(made.choices)
     return made
+
+
+def check_settings(
+    rule: str,
+    threshold: float,
+    percentile: float,
+    round_bias: bool,
+    product_bias: bool,
+    same_format: str | None,
+) -> None:
+    """Refuse settings of `propose` that suit no measurement. Raises: FieldError, UsageError."""
+    if rule not in RULES:
+        raise FieldError("rule", rule, ", ".join(RULES))
+    if not 0 <= threshold < 1:
+        raise FieldError("threshold", threshold, "0 or more, below 1")
+    if not 0 < percentile <= 100:
+        raise FieldError("percentile", percentile, "above 0, up to 100")
+    if round_bias and product_bias:
+        raise UsageError(
+            "biases are to be rounded in the weights' format and on the grid of the products",
+            "ask for one of round_bias and product_bias",
+        )
+    if same_format not in (None, *JOINS):
+        raise FieldError("same_format", same_format, ", ".join(JOINS))
+
+
+def _in_one_format(
+    made: Proposal, points: Mapping[Point, TensorStats], concat: str
+) -> dict[Point, Choice]:
+    """One format for points that meet in a Concat, by what was measured of each."""
+    fmt = common_format([made.choices[point].format for point in points])
+    return {
+        point: judged(
+            stats, fmt, f'{made.choices[point].reason}; one format for all that meet in "{concat}"'
+        )
+        for point, stats in points.items()
+        if made.choices[point].format != fmt
+    }
 
 
 def _product_biases(

@@ -113,7 +113,7 @@ def bottom_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
     found = []
     for i in sorted(wanted):
         item, last = spec.layers[i], i
-        if not item.bottoms and len(item.tops) > 1:  # labels are measured with it
+        if len(item.tops) > 1:  # labels beside images, ...
             found.append(Site(item, None, "several blobs from one layer, measured as one"))
             continue
         if lpact != "before-relu":
@@ -129,7 +129,7 @@ def keeps_codes(spec: NetSpec, item: LayerSpec) -> bool:
         return not message.relu_param.negative_slope and not message.relu_param.relu6
     if item.type == "Pooling":
         return bool(message.pooling_param.pool == type(message.pooling_param).MAX)
-    if item.type == "Dropout":
+    if item.type in ("Dropout", "Split"):
         return True
     known = is_known(item.type)
     return known and choose_class(item, spec.dialect, spec.layers)[0].works_on_codes

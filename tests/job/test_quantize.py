@@ -321,6 +321,14 @@ def test_batch_norm_is_folded_first(tmp_path: Path) -> None:
     assert float((found - want).abs().max()) < 0.02 * float(want.abs().max())
 
 
+def test_settings_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    """The data, which would be opened first, is missing."""
+    with pytest.raises(FieldError, match=r"percentile is 101, allowed: above 0, up to 100"):
+        adaption.quantize(
+            EXAMPLE / "deploy.prototxt", WEIGHTS, tmp_path / "none", out=tmp_path, percentile=101
+        )
+
+
 def test_an_unknown_style_of_onnx(tmp_path: Path) -> None:
     with pytest.raises(FieldError, match=r"onnx is 'qonnx', allowed: float, qdq, integer"):
         adaption.quantize(

@@ -147,6 +147,24 @@ def test_a_data_layers_blobs_are_not_told_apart() -> None:
     assert made.left_float["in"] == "several blobs from one layer, measured as one"
 
 
+def test_a_split_layer_hands_on_what_was_rounded() -> None:
+    split = 'layer { name: "split" type: "Split" bottom: "a" top: "s" top: "t" }'
+    b = 'layer { name: "b" bottom: '
+    text = NET.replace(f'{b}"a"', f'{split}\n{b}"s"')
+    made, plain = proposed(text, every_bottom=True), proposed(every_bottom=True)
+    assert list(made.plan) == list(plain.plan)
+    assert bottom_grids(spec_of(text), {"a": FixedPoint(8, 3)}, ["b"]) == {"b": 3}
+
+
+def test_a_function_is_rounded_where_it_is_made() -> None:
+    cut = 'layer { name: "f" type: "TanH" bottom: "a" top: "f" }\nlayer { name: "cut" type: "Slice"'
+    text = NET.replace(
+        'layer { name: "b" bottom: "a"',
+        f'{cut} bottom: "f" top: "s" top: "t" }}\nlayer {{ name: "b" bottom: "s"',
+    )
+    assert Point("f", "activation") in proposed(text, every_bottom=True).plan
+
+
 def test_half_even_is_of_results() -> None:
     made = proposed(rounding="half_even", product_bias=True)
     for point, fmt in made.plan.items():
