@@ -77,7 +77,7 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--every-bottom",
         action="store_true",
-        help="also round what else weight layers read: sums of branches, averages, ...",
+        help="also round what else weight layers read: inputs, sums of branches, averages, ...",
     )
     group.add_argument(
         "--unsigned",

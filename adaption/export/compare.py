@@ -17,6 +17,7 @@ from adaption.export.reference import LayerRun, run_layers
 from adaption.export.sessions import FROM_FILE, ModelFile, Session, SessionError
 from adaption.export.verify_report import BlobCheck, OutputCheck
 from adaption.numerics import FixedPoint, Format
+from adaption.precision.evaluate import holds_scores
 
 __all__ = ["Comparison"]
 
@@ -275,7 +276,7 @@ class Comparison:
             before = self.outputs.get(blob, OutputCheck(blob, 0.0, None))
             agreeing = before.agreeing
             classifies = kind == "Softmax" or len(self.file.outputs) == 1
-            if theirs.shape == mine.shape and classifies and _holds_scores(mine):
+            if theirs.shape == mine.shape and classifies and holds_scores(mine.shape):
                 same = theirs.argmax(1) == mine.argmax(1)
                 agreeing = (agreeing or 0) + int(np.count_nonzero(same[:samples]))
             error = max(before.max_error, float(_gap(theirs, mine).max(initial=0.0)))
@@ -291,11 +292,6 @@ def _gap(a: Array, b: Array) -> Array:
         gap = np.abs(np.subtract(a, b, dtype=np.float64))
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     return np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
-
-
-def _holds_scores(x: Array) -> bool:
-    """True for one score per class: (N, classes), further axes of size 1 allowed."""
-    return x.ndim > 1 and x.shape[1] > 1 and x[0].size == x.shape[1]
 
 
 def _difference(name: str, theirs: Array, ours: Array, fmt: Format | None) -> str:

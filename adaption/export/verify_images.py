@@ -20,6 +20,7 @@ from adaption.export.selection import select
 from adaption.export.sessions import FileImages, ModelFile, SessionError
 from adaption.export.verify_report import OutputCheck
 from adaption.net import Net
+from adaption.precision.evaluate import holds_scores
 
 __all__ = ["ImageCheck", "verify_images"]
 
@@ -182,8 +183,9 @@ def _outputs(net: Net, file: ModelFile, given: Blobs, found: Blobs) -> tuple[Out
     for blob, name in zip(selection.outputs, file.outputs, strict=False):
         if blob in ours and name in found and ours[blob].shape == found[name].shape:
             mine, theirs = ours[blob], found[name]
-            is_score = mine.ndim > 1 and mine.shape[1] > 1 and mine[0].size == mine.shape[1]
-            agreeing = int((mine.argmax(1) == theirs.argmax(1)).sum()) if is_score else None
+            agreeing = None
+            if holds_scores(mine.shape):
+                agreeing = int((mine.argmax(1) == theirs.argmax(1)).sum())
             checks.append(OutputCheck(blob, float(np.abs(mine - theirs).max()), agreeing))
     return tuple(checks)
 

@@ -19,7 +19,7 @@ from adaption.net.node import Node
 from adaption.numerics import FixedPoint
 from adaption.precision.sites import WEIGHT_TYPES
 
-__all__ = ["PointError", "Run", "compare_runs", "run_net", "score_blob"]
+__all__ = ["PointError", "Run", "compare_runs", "holds_scores", "run_net", "score_blob"]
 
 OUTPUT_BUDGET = 64 << 20  # bytes of output values kept per blob for comparing two nets
 
@@ -101,17 +101,17 @@ def score_blob(spec: NetSpec, net: Net) -> str | None:
     for item in spec.layers:
         if item.type in ("Accuracy", "SoftmaxWithLoss"):
             return item.bottoms[0]
-    scores = [
-        name for name in spec.outputs
-        if len(net.blobs[name].shape) >= 2
-        and net.blobs[name].shape[1] > 1
-        and math.prod(net.blobs[name].shape[2:]) == 1
-    ]  # fmt: skip
+    scores = [name for name in spec.outputs if holds_scores(net.blobs[name].shape)]
     if len(scores) <= 1:
         return scores[0] if scores else None
     made_by = {top: s for s in spec.layers for top in s.tops}
     softmax = [name for name in scores if made_by[name].type == "Softmax"]
     return softmax[0] if len(softmax) == 1 else None
+
+
+def holds_scores(shape: Sequence[int]) -> bool:
+    """True for one score per class: (N, K), K > 1; further axes of size 1 allowed."""
+    return len(shape) >= 2 and shape[1] > 1 and math.prod(shape[2:]) == 1
 
 
 def run_net(

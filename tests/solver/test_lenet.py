@@ -10,10 +10,12 @@ from tests.golden_cases import Case, compare
 from tests.solver.conftest import Copy
 
 # Other BLAS kernels move the float net's losses by 2.4e-7 and its weights by 1e-6 (the golden's
-# README); where a sum falls on the other side of a ReLU, a few weights by 1e-4 (seen after 29,
-# with AVX-512 on one thread). In the rounded net one flipped LSB moves a loss by 5e-4, and what
-# follows goes its own way from there: its first step is held as tightly, the run in its middle and
-# its bounds.
+# README). A sum that falls on the other side of a ReLU moves more: with AVX-512 on one thread one
+# does at step 15, and at step 29 losses are off by up to 1.5e-5, weights by 1.2e-4, logits by 3e-3.
+# Before that (EARLY) the float net is held tightly. In the rounded net one flipped LSB moves a loss
+# by 5e-4, and what follows goes its own way from there: its first step is held as tightly, the run
+# in its middle and its bounds.
+EARLY = 15
 LSB = 2.0**-6  # of the rounded weights: a weight that moves may round to the next code
 
 
@@ -32,7 +34,7 @@ def test_trajectory(name: str, suite: Copy) -> None:
         for full, values in case.group(f"param_after.{k}").items():
             layer, _, index = full.rpartition(".")
             off = np.abs(solver.net.params[layer][int(index)].data - values)
-            if k == 0:
+            if k == 0 or (is_float and k < EARLY):
                 assert off.max() <= 1e-5, f"after {k}: {full}"
             elif is_float:
                 assert off.max() <= 3e-4, f"after {k}: {full}"
@@ -41,6 +43,7 @@ def test_trajectory(name: str, suite: Copy) -> None:
                 assert off.max() <= (LSB + 2e-3 if index == "1" else 5e-3), f"after {k}: {full}"
                 assert np.median(off) <= 1e-3, f"after {k}: {full}"
     off = np.abs(np.array(losses) - case.arrays["loss"])
+    assert off[: EARLY if is_float else 1].max() <= 1e-5
     assert off.max() <= (1e-4 if is_float else 0.05)
     assert np.median(off) <= (1e-5 if is_float else 2e-3)
     logits = []

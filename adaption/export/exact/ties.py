@@ -21,6 +21,7 @@ from adaption.export.exact.program import Quantize, Round
 from adaption.export.exact.run import ExactNet, ExactRun
 from adaption.net import Net
 from adaption.numerics import FixedPoint
+from adaption.precision.evaluate import holds_scores
 
 __all__ = ["TiePoint", "TieReport", "count_ties", "tie_points"]
 
@@ -140,7 +141,7 @@ def count_ties(
             points[point.layer] = point if before is None else before.plus(point)
         other = away.run(piece).outputs
         for blob, scores in run.outputs.items():
-            if scores.dim() > 1 and scores[:1].numel() == scores.shape[1] > 1:
+            if holds_scores(scores.shape):
                 parted = scores.flatten(1).argmax(1) != other[blob].flatten(1).argmax(1)
                 predictions[blob] = predictions.get(blob, 0) + int(torch.count_nonzero(parted))
     return TieReport(samples, tuple(points.values()), predictions)

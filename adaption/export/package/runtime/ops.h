@@ -46,8 +46,8 @@ void accumulate(const int64_t *x, int64_t divisor, enum rounding rounding, struc
                 int64_t half, int wraps, int64_t *y, size_t count);
 void slope(const int64_t *x, int64_t positive, struct spread negative, int64_t *y, size_t count);
 void clamp(const int64_t *x, int64_t low, int64_t high, int64_t *y, size_t count);
-void add(const int64_t *x, int64_t *y, size_t count); /* y += x */
-void multiply(struct spread x, int64_t *y, size_t count); /* y *= x */
+void add(const int64_t *x, int64_t *y, size_t count);      /* y += x */
+void multiply(struct spread x, int64_t *y, size_t count);  /* y *= x */
 void maximum(const int64_t *x, int64_t *y, size_t count);  /* y = max(x, y) */
 void copy(const int64_t *x, int64_t *y, size_t count);
 void gather(const int64_t *x, const int32_t *from, int64_t *y, size_t count);
