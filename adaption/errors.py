@@ -16,6 +16,7 @@ __all__ = [
     "FileFormatError",
     "LayerError",
     "MissingExtraError",
+    "NonFiniteError",
     "ParseError",
     "RankError",
     "ShapeError",
@@ -139,6 +140,15 @@ class WeightsError(AdaptionError):
 
 class DataError(AdaptionError):
     """A data source is empty, unreadable or does not fit the net."""
+
+
+class NonFiniteError(AdaptionError):
+    """A tensor holds inf or NaN where a format takes its grid from the greatest magnitude."""
+
+    def in_iteration(self, iteration: int) -> Self:
+        """Say in which iteration of a training run, counted from 0; returns self."""
+        self.fact += f", in iteration {iteration}"
+        return self
 
 
 class RankError(AdaptionError):

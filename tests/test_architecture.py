@@ -21,7 +21,7 @@ PACKAGE = ROOT / "adaption"
 
 # Data flows to the right, imports point to the left.
 ROOMS = (
-    *("errors", "glog", "numerics", "proto", "io", "graph", "layers", "net", "data"),
+    *("errors", "glog", "numerics", "proto", "io", "graph", "layers", "net", "recipes", "data"),
     *("precision", "solver", "export", "report", "job", "pycaffe", "cli"),
 )
 TORCHLESS = ("errors", "glog", "proto", "io", "graph")

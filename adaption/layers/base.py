@@ -159,6 +159,11 @@ class Layer:
             "let it be the last layer, or end the net before it (--end LAYER, end=)",
         )
 
+    @property
+    def filters_come_first(self) -> bool:
+        """Whether the first axis of the first blob counts outputs, one filter each."""
+        return False
+
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-accumulate operations of one forward pass."""
         return 0
@@ -186,7 +191,7 @@ class Layer:
         """The layer that `spec` describes, its fields read from the typed message."""
         message = getattr(spec.message, cls.param) if cls.param else None
         values = {
-            f.name: _read_field(message, f.name, optional="None" in str(f.type))
+            f.name: read_field(message, f.name, optional="None" in str(f.type))
             for f in fields(cls)  # type: ignore[arg-type]
         }
         made = cls(**values)
@@ -194,7 +199,7 @@ class Layer:
         return made
 
 
-def _read_field(message: Any, name: str, *, optional: bool) -> Any:
+def read_field(message: Any, name: str, *, optional: bool) -> Any:
     descriptor = message.DESCRIPTOR.fields_by_name[name]
     if _is_repeated(descriptor):
         values = getattr(message, name)

@@ -99,6 +99,10 @@ class Convolution(Layer):
         sides = (self.pad_l, self.pad_r, self.pad_t, self.pad_b)
         return sides if any(sides) else ()
 
+    @property
+    def filters_come_first(self) -> bool:
+        return not self.is_transposed
+
     def geometry(self, rank: int) -> _Geometry:
         """Kernel, stride, pad and dilation along each spatial axis of a blob of `rank` axes."""
         n = rank - canonical_axis(self.axis, rank) - 1

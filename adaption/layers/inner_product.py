@@ -40,6 +40,10 @@ class InnerProduct(Layer):
     def blob_fillers(self) -> list[Any]:
         return [self.weight_filler, self.bias_filler]
 
+    @property
+    def filters_come_first(self) -> bool:
+        return not self.transpose
+
     def forward(self, x: Tensor, w: Tensor, *b: Tensor) -> Tensor:
         axis = canonical_axis(self.axis, x.dim())
         rows = x.reshape(-1, prod(x.shape[axis:]))

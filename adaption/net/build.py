@@ -22,6 +22,8 @@ from adaption.net.device_blob import new_blob
 from adaption.net.fillers import fill
 from adaption.net.node import Node
 from adaption.net.plan import layer_formats
+from adaption.net.points import Points
+from adaption.net.points_check import check_formats
 
 __all__ = [
     "accumulator_notices",
@@ -29,6 +31,7 @@ __all__ = [
     "dialect_notices",
     "fill_first_tops",
     "infer_shapes",
+    "name_masters",
 ]
 
 Shape = tuple[int, ...]
@@ -77,17 +80,11 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
         )
         try:
             formats = layer_formats(item, original_semantics=lent.original_semantics)
-            if formats.activation is not None and (layer.is_source or item.type == "Input"):
-                raise FieldError(
-                    "precision_param.activation",
-                    "set",
-                    "layers that compute",
-                    "put an LPAct layer behind the data",
-                )
             weights = _loss_weights(item, layer, original_semantics=lent.original_semantics)
         except AdaptionError as error:
             raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
-        nodes.append(Node(item, layer, formats, runtime, loss_weights=weights))
+        points = Points(formats, item.name, item.type, item.line, runtime)
+        nodes.append(Node(item, layer, points, runtime, loss_weights=weights))
     return nodes
 
 
@@ -156,6 +153,16 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
                 blobs[name] = new_blob(node.runtime.device, shape)
 
 
+def name_masters(nodes: Sequence[Node]) -> None:
+    """Name every master as the first layer that has it does; a shared one has one name."""
+    names: dict[int, str] = {}
+    for node in nodes:
+        owners = [b.owner if isinstance(b, SharedBlob) else b for b in node.masters]
+        node.master_names = [
+            names.setdefault(id(owner), f"{node.spec.name}[{i}]") for i, owner in enumerate(owners)
+        ]
+
+
 def fill_first_tops(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
     """Write what tops hold before the first pass. Caffe: DummyDataLayer::LayerSetUp."""
     for node in nodes:
@@ -180,23 +187,11 @@ def _make_parameters(node: Node, bottoms: Sequence[Shape], shared: dict[str, Blo
         for i, shape in enumerate(wanted):
             filler = fillers[i] if i < len(fillers) else None
             _add_blob(node, tuple(shape), filler)
-    _check_points(node)
+    if len(node.masters) < 2 and not node.spec.message.precision_param.HasField("bias"):
+        # lpfp_param's round_bias says nothing about a layer without a bias.
+        node.points.formats = node.formats.having({"bias": None})
+    check_formats(node, node.formats)
     _share(node, shared)
-
-
-def _check_points(node: Node) -> None:
-    """Refuse a `precision_param` for a weight or bias that the layer does not have."""
-    count = len(node.masters)
-    for i, kind in enumerate(("weight", "bias")):
-        if not node.spec.message.precision_param.HasField(kind) or node.format_of(i) is None:
-            continue
-        if node.layer.writes_blobs or count > 2:
-            allowed = "layers whose blobs are one weight and one bias"
-        elif i >= count:
-            allowed = f"layers with a {kind}"
-        else:
-            continue
-        raise FieldError(f"precision_param.{kind}", "set", allowed, "remove it from this layer")
 
 
 def _add_blob(node: Node, shape: Shape, filler: object) -> None:

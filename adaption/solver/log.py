@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -154,8 +154,8 @@ def _duration(seconds: float) -> str:
 class JsonLog(Listener):
     """One JSON object per line: {"event": "train", "iter": 100, "loss": 2.3, ...}.
 
-    Events: start, train, test, snapshot, notice, stop, done. Every line has `time` (ISO 8601) and
-    `seconds` since the start. A train line has `lr`, `outputs`, `epoch` (of the data, where the
+    Events: start, train, test, snapshot, notice, stop, done, and a recipe's own. Every line has
+    `time` (ISO 8601) and `seconds` since the start. A train line has `lr`, `outputs`, `epoch` (of the data, where the
     net's own layers count it) and `iterations_per_second`; train and test lines have `loss_weights`
     of the outputs that are losses. What is not finite is null.
     """
@@ -217,6 +217,10 @@ class JsonLog(Listener):
         if loss is not None:
             values["loss"] = loss
         self._write("test", **values)
+
+    def recipe(self, event: Mapping[str, Any]) -> None:
+        rest = {name: value for name, value in event.items() if name != "event"}
+        self._write(str(event["event"]), **rest)
 
     def snapshotting(self, path: str, what: str, file_format: str) -> None:
         self._write("snapshot", path=path, what=what)

@@ -27,7 +27,7 @@ from adaption.graph import LayerSpec
 from adaption.io.caffemodel import read_weights
 from adaption.net import Net
 from adaption.net.node import Node
-from adaption.numerics import FixedPoint
+from adaption.numerics import FixedPoint, Format
 from adaption.precision.sites import ACTIVATION_TYPES, AFFINE_TYPES, following_alone
 
 __all__ = ["export_nullhop", "nullhop_network"]
@@ -153,7 +153,10 @@ def _layer(
     if strides - {1} or param.group != 1 or set(param.dilation) - {1}:
         raise LayerError("has a stride, groups or dilation, allowed: 1")
     output = _result_format(behind, nodes)
-    weight = node.formats.weight
+    weight = _binary(node.formats.weight)
+    if node.formats.bottom is not None:
+        raise LayerError(f"rounds its own view of its bottom ({node.formats.bottom}), which NullHop"
+                         " cannot", "round at the layer before instead: LPAct")  # fmt: skip
     f = weight.frac_length if isinstance(weight, FixedPoint) else FRAC_LENGTH
     name = node.spec.name
     tensors = [blob.detach().numpy() for blob in node.quantized_blobs()]
@@ -185,6 +188,15 @@ def _layer(
     return made, out_frac
 
 
+def _binary(fmt: Format | None) -> Format | None:
+    """The format. Raises: LayerError when its step is no power of two, as NullHop's is."""
+    if fmt is None or (isinstance(fmt, FixedPoint) and fmt.is_binary):
+        return fmt
+    raise LayerError(
+        f"has format {fmt}, whose scale is no power of two, allowed: fixed point (Qm.f)"
+    )
+
+
 def _result_format(behind: list[LayerSpec], nodes: dict[str, Node]) -> FixedPoint | None:
     """The format of the LPAct behind a convolution; checks what else stands there."""
     found = None
@@ -197,7 +209,7 @@ def _result_format(behind: list[LayerSpec], nodes: dict[str, Node]) -> FixedPoin
         if item.type == "ReLU" and item.message.relu_param.negative_slope:
             raise LayerError(f'is followed by a leaky ReLU, "{item.name}"')
         if item.type == "LPAct":
-            fmt = nodes[item.name].formats.activation
+            fmt = _binary(nodes[item.name].formats.activation)
             found = fmt if isinstance(fmt, FixedPoint) else found
         if item.type == "Pooling":
             param = item.message.pooling_param
