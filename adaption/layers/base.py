@@ -159,6 +159,10 @@ class Layer:
             "let it be the last layer, or end the net before it (--end LAYER, end=)",
         )
 
+    @classmethod
+    def is_weight_layer(cls) -> bool:
+        return cls.__name__ in ("Convolution", "InnerProduct", "Deconvolution")
+
     @property
     def filters_come_first(self) -> bool:
         """Whether the first axis of the first blob counts outputs, one filter each."""

@@ -290,7 +290,7 @@ class Node:
             raise LayerError(f"forward failed on bottoms of shape {shapes}: {error}").at(
                 layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
             ) from error
-        if self.points.watched and not layer.is_source:
+        if self.points.watched and torch.is_grad_enabled() and not layer.is_source:
             for top in tops:
                 self.points.see("activation", top)
         if self.formats.activation is None:

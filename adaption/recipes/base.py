@@ -92,6 +92,7 @@ class Decision:
     events: tuple[dict[str, Any], ...] = ()
 
 
+@dataclass(frozen=True)
 class Recipe(Generic[S]):
     """Base of all recipes, and the empty one: it sees nothing and changes nothing.
 
@@ -156,7 +157,7 @@ class Recipe(Generic[S]):
 
     def settings(self) -> dict[str, Any]:
         """The settings as plain values; a run resumes with the same ones only."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 R = TypeVar("R", bound=type[Recipe[Any]])

@@ -155,9 +155,9 @@ class JsonLog(Listener):
     """One JSON object per line: {"event": "train", "iter": 100, "loss": 2.3, ...}.
 
     Events: start, train, test, snapshot, notice, stop, done, and a recipe's own. Every line has
-    `time` (ISO 8601) and `seconds` since the start. A train line has `lr`, `outputs`, `epoch` (of the data, where the
-    net's own layers count it) and `iterations_per_second`; train and test lines have `loss_weights`
-    of the outputs that are losses. What is not finite is null.
+    `time` (ISO 8601) and `seconds` since the start. A train line has `lr`, `outputs`, `epoch` (of
+    the data, where the net's own layers count it) and `iterations_per_second`; train and test lines
+    have `loss_weights` of the outputs that are losses. What is not finite is null.
     """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
