@@ -7,6 +7,7 @@ from adaption.recipes.base import (
     Recipe,
     known_recipes,
     make_recipe,
+    named_recipe,
     recipe,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "Recipe",
     "known_recipes",
     "make_recipe",
+    "named_recipe",
     "recipe",
 ]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
 
@@ -19,11 +19,18 @@ from adaption.errors import AdaptionError, FieldError
 from adaption.io.prototxt_values import nearest_name
 from adaption.layers.base import Layer, read_field
 from adaption.net.plan import LayerFormats, Plan, Point
+from adaption.proto import caffe_pb2
 
-if TYPE_CHECKING:
-    from adaption.proto import caffe_pb2
-
-__all__ = ["Decision", "LayerView", "NetView", "Recipe", "known_recipes", "make_recipe", "recipe"]
+__all__ = [
+    "Decision",
+    "LayerView",
+    "NetView",
+    "Recipe",
+    "known_recipes",
+    "make_recipe",
+    "named_recipe",
+    "recipe",
+]
 
 S = TypeVar("S")
 
@@ -35,7 +42,8 @@ class LayerView:
     layer: what it says of itself, and its settings. kinds: the points that it has. stated: those
     about which the net's own text says something, float included; a recipe cannot change them.
     formats: in force before the recipe. is_first, is_last: of weight layers, whether no weight
-    layer stands before it, or behind it. masters: weight and bias, where the net has them.
+    layer stands before it, or behind it. masters: weight and bias, where the net has them; they
+    change as it trains. rounded: gives weight and bias as the last pass read them.
     macs: multiply-accumulates of its sum for one sample, 0 where that is not known.
     """
 
@@ -48,7 +56,8 @@ class LayerView:
     formats: LayerFormats
     is_first: bool = False
     is_last: bool = False
-    masters: Mapping[str, Tensor] | None = None
+    masters: Mapping[str, Tensor] = field(default_factory=dict)
+    rounded: Callable[[], Mapping[str, Tensor]] = dict
     macs: int = 0
 
     @property
@@ -57,6 +66,7 @@ class LayerView:
 
     @property
     def is_weight_layer(self) -> bool:
+        """Whether it is a sum of products with weights."""
         return self.layer.is_weight_layer()
 
 
@@ -64,12 +74,15 @@ class LayerView:
 class NetView:
     """A net as a recipe sees it: its layers in order, and the seed of the run.
 
-    batch: samples that one pass takes, 1 where that is not known.
+    batch: samples that one pass takes, 1 where that is not known. passes: of one update
+    (iter_size). regularization: the solver's, "L2" or "L1".
     """
 
     layers: tuple[LayerView, ...]
     seed: int = 0
     batch: int = 1
+    passes: int = 1
+    regularization: str = "L2"
 
     @property
     def weight_layers(self) -> tuple[LayerView, ...]:
@@ -100,12 +113,20 @@ class Recipe(Generic[S]):
     and comes out; nothing else is kept. Tensors are on the net's device; a hook that reads one back
     makes training wait.
 
-    observes: kinds of point whose tensors `observe` sees.
+    observes: kinds of point whose tensors `observe` sees. keeps_range: whether masters whose format
+    has a range of its own (WRPN) are clipped to it behind each update.
     """
 
     name: ClassVar[str] = ""
     param: ClassVar[str | None] = None  # the field of PrecisionPolicy
-    observes: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def observes(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def keeps_range(self) -> bool:
+        return True
 
     def check(self) -> None:
         """Raise FieldError when a setting is not allowed."""
@@ -113,6 +134,10 @@ class Recipe(Generic[S]):
     def init(self, net: NetView) -> tuple[Plan, S]:
         """The formats to start with, and the state."""
         return {}, None  # type: ignore[return-value]
+
+    def attach(self, state: S, net: NetView) -> S:
+        """Behind `init` and `load`: keep what the recipe needs of the net, such as its masters."""
+        return state
 
     def notices(self, net: NetView) -> Sequence[str]:
         """What the user should know before training with this recipe."""
@@ -193,28 +218,61 @@ def known_recipes() -> tuple[str, ...]:
     return tuple(_registered())
 
 
+def _class_of(name: str) -> type[Recipe[Any]]:
+    found = _registered().get(name.lower())
+    if found is None:
+        near = nearest_name(name, known_recipes())
+        hint = f'did you mean "{near}"?' if near else ""
+        raise FieldError("precision_policy.type", name, ", ".join(known_recipes()), hint)
+    return found
+
+
+def named_recipe(name: str, **settings: Any) -> Recipe[Any]:
+    """The recipe of that type; settings that are not given have the defaults of the prototxt.
+
+    Raises: FieldError on an unknown type or setting, or a bad value.
+    """
+    found = _class_of(name)
+    policy = caffe_pb2.PrecisionPolicy(type=found.name)
+    message = getattr(policy, str(found.param))
+    message.SetInParent()
+    known = tuple(message.DESCRIPTOR.fields_by_name)
+    for key, value in settings.items():
+        if key not in known:
+            near = nearest_name(key, known)
+            hint = f"did you mean {near}?" if near else ""
+            raise FieldError(f"{found.param}.{key}", value, ", ".join(known), hint)
+        enum = message.DESCRIPTOR.fields_by_name[key].enum_type
+        try:
+            if enum is not None:
+                value = enum.values_by_name[str(value).upper()].number
+            setattr(message, key, value)
+        except KeyError:
+            raise FieldError(
+                f"{found.param}.{key}", value, ", ".join(enum.values_by_name)
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise FieldError(f"{found.param}.{key}", value, str(error)) from None
+    return make_recipe(policy)
+
+
 def make_recipe(policy: caffe_pb2.PrecisionPolicy) -> Recipe[Any]:
     """The recipe that a solver's precision_policy asks for.
 
     Raises: FieldError on an unknown type, on settings of another recipe, or on a bad setting.
     """
-    found = _registered().get(policy.type.lower())
-    if found is None:
-        near = nearest_name(policy.type, known_recipes())
-        hint = f'did you mean "{near}"?' if near else ""
-        raise FieldError("precision_policy.type", policy.type, ", ".join(known_recipes()), hint)
-    for field, _ in policy.ListFields():
-        if field.name not in ("type", found.param):
+    found = _class_of(policy.type)
+    for own, _ in policy.ListFields():
+        if own.name not in ("type", found.param):
             raise FieldError(
-                f"precision_policy.{field.name}",
+                f"precision_policy.{own.name}",
                 "set",
                 f'{found.param} with type: "{found.name}"',
                 "remove it, or correct the type",
             )
     message = getattr(policy, str(found.param))
     values = {
-        f.name: read_field(message, f.name, optional="None" in str(f.type))
-        for f in fields(found)  # type: ignore[arg-type]
+        f.name: read_field(message, f.name, optional="None" in str(f.type)) for f in fields(found)
     }
     made = found(**values)
     try:

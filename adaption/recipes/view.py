@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from adaption.recipes.base import LayerView, NetView
 __all__ = ["view_of_net", "view_of_spec"]
 
 
-def view_of_net(net: Net, seed: int = 0) -> NetView:
+def view_of_net(net: Net, seed: int = 0, passes: int = 1) -> NetView:
     """A living net: points are those that its layers have, masters are its own."""
     ends = _ends([(n.layer, n.spec.bottoms, n.spec.tops) for n in net.nodes])
     layers = []
@@ -37,16 +38,21 @@ def view_of_net(net: Net, seed: int = 0) -> NetView:
                 is_first,
                 is_last,
                 _masters(node),
+                partial(_rounded, node),
                 node.layer.macs(bottoms, tops) // max(1, samples),
             )
         )
-    return NetView(tuple(layers), seed, _batch(net))
+    return NetView(tuple(layers), seed, _batch(net), passes)
 
 
 def _masters(node: Node) -> dict[str, Tensor]:
     if missing_point(node, "weight") is not None:
         return {}
     return {kind: blob.tensor.detach() for kind, blob in zip(MASTERS, node.masters, strict=False)}
+
+
+def _rounded(node: Node) -> dict[str, Tensor]:
+    return dict(zip(MASTERS, (b.detach() for b in node.quantized_blobs()), strict=False))
 
 
 def _batch(net: Net) -> int:

@@ -28,26 +28,30 @@ class Driver:
     rounded weights, unless they say otherwise.
     """
 
-    def __init__(self, recipe: Recipe[Any], net: Net, seed: int, ranks: Ranks) -> None:
+    def __init__(
+        self, recipe: Recipe[Any], net: Net, ranks: Ranks, *, seed: int, passes: int
+    ) -> None:
         self.recipe = recipe
         self.net = net
         self.ranks = ranks
         self.seed = seed
+        self.passes = passes  # of one update
         self.state: Any = None
         self._stated = {node.spec.name: stated_kinds(node.spec) for node in net.nodes}
-        passes = recipe.observes - {"weight_grad", "bias_grad", "weight_accumulator"}
-        if passes:
-            net.watch(passes, self._observe)
+        seen = recipe.observes - {"weight_grad", "bias_grad", "weight_accumulator"}
+        if seen:
+            net.watch(seen, self._observe)
 
     def view(self) -> NetView:
         """The net as it is now."""
-        return view_of_net(self.net, self.seed)
+        return view_of_net(self.net, self.seed, self.passes)
 
     def start(self) -> tuple[str, ...]:
         """Set the formats to start with; returns what the user should know."""
         view = self.view()
-        plan, self.state = self.recipe.init(view)
+        plan, state = self.recipe.init(view)
         self.apply(plan)
+        self.state = self.recipe.attach(state, self.view())
         return tuple(self.recipe.notices(view))
 
     def apply(self, plan: Plan) -> None:
@@ -132,7 +136,8 @@ class Driver:
     def load(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Go on from `save`. Raises: FileFormatError when the values are damaged."""
         try:
-            self.state = self.recipe.load(saved["values"], tensors)
+            state = self.recipe.load(saved["values"], tensors)
+            self.state = self.recipe.attach(state, self.view())
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(
                 f"the state of recipe {self.recipe.name} is damaged: {error!r}"

@@ -123,7 +123,10 @@ class Solver:
         ranks.copy_first(self._weights())
         # One seed for the weights of all processes; `seed` is each process's own.
         self.draw_seed = int(ranks.from_first(self.net.host_generator.initial_seed() % 2**62))
-        self.driver = None if recipe is None else Driver(recipe, self.net, self.draw_seed, ranks)
+        self.driver: Driver | None = None
+        if recipe is not None:
+            passes = self.param.iter_size
+            self.driver = Driver(recipe, self.net, ranks, seed=self.draw_seed, passes=passes)
         given = self.param.weights if weights is None else weights
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self._load_everywhere(one)

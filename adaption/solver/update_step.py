@@ -85,6 +85,8 @@ class UpdateStep:
         self.update(diff, history, rate * param.lr_mult, iteration)
         if not self.grid_updates.subtract(param, diff, draw):
             data.sub_(diff)
+        if driver is None or driver.recipe.keeps_range:
+            _keep_range(param, data)
         if driver is not None:
             driver.updated(param, data)
         param.blob.sync()  # an array that somebody holds of it shows the update
@@ -100,3 +102,10 @@ def _round(param: Param, diff: Tensor, draw: WeightDraw) -> None:
     if grid.is_random:
         generator = draw.generator(f"{param.name} gradient", diff.device)
     grid.quantize_(diff, generator)
+
+
+def _keep_range(param: Param, data: Tensor) -> None:
+    """Clip a master to where its format keeps masters."""
+    fmt = param.format(param.kind) if param.kind else None
+    if fmt is not None and fmt.master_range is not None:
+        data.clamp_(*fmt.master_range)

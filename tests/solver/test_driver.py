@@ -43,7 +43,10 @@ class Narrowing(Recipe[_Narrowing]):
 
     name = "narrowing"
     param = "narrowing_param"
-    observes = frozenset({"weight", "bottom", "activation_grad", "weight_grad"})
+
+    @property
+    def observes(self) -> frozenset[str]:
+        return frozenset({"weight", "bottom", "activation_grad", "weight_grad"})
 
     def init(self, net: NetView) -> tuple[Plan, _Narrowing]:
         state = _Narrowing(bits=self.word_length)

@@ -59,6 +59,11 @@ class Format(Protocol):
         """True when the gradient is 0 where a value was beyond the range."""
         ...
 
+    @property
+    def master_range(self) -> tuple[float, float] | None:
+        """Where masters of this format are kept while they learn; None: anywhere."""
+        ...
+
     def at(self, x: Tensor) -> Format:
         """The format for this tensor; itself where the grid does not depend on the tensor.
 
@@ -115,6 +120,10 @@ class NumberFields:
     @classmethod
     def from_text(cls, text: str) -> Self | None:
         """The format that `str` prints as `text`; None where it is of another kind."""
+        return None
+
+    @property
+    def master_range(self) -> tuple[float, float] | None:
         return None
 
     @property

@@ -172,6 +172,10 @@ class _DeviceGrid:
         return self.fmt.mask_saturated
 
     @property
+    def master_range(self) -> None:
+        return None
+
+    @property
     def _ends(self) -> tuple[int, int]:
         fixed = FixedPoint(self.word_length, 0, is_signed=self.fmt.is_signed, range=self.fmt.range)
         return fixed.min_code, fixed.max_code

@@ -45,6 +45,11 @@ class Wrpn(FixedPoint):
         object.__setattr__(self, "divisor", self.max_code)
         super(Wrpn, self).__post_init__()
 
+    @property
+    def master_range(self) -> tuple[float, float]:
+        """Of weights: beyond it they would get no gradient, and never come back."""
+        return -1.0, 1.0
+
     @classmethod
     def from_fields(cls, kind: str, values: Mapping[str, Any]) -> Any:
         rest = dict(values)
@@ -86,6 +91,10 @@ class BinaryWeight(NumberFields):
     is_signed: ClassVar[bool] = True
     is_random: ClassVar[bool] = False
     follows_tensor: ClassVar[bool] = True
+
+    @property
+    def master_range(self) -> tuple[float, float]:
+        return -1.0, 1.0
 
     def at(self, x: Tensor) -> BinaryWeight:
         """Itself; `scale` reads the tensor."""
