@@ -129,7 +129,7 @@ def quantize(
             state=[part.state.phase, part.state.level, list(part.state.stages)],
             fold=fold,
             batch_size=feed.batches.batch_size,
-            end=options.end,
+            **{"end": None, **options.changed("layers")},
         )
     measured, before = _float_pass(
         full,
