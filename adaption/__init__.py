@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from adaption.job import sparsity as sparsity
     from adaption.net import Net as Net
     from adaption.numerics import FixedPoint as FixedPoint
+    from adaption.options import Formats as Formats
+    from adaption.options import RunOptions as RunOptions
     from adaption.precision import convert as convert
     from adaption.precision import convert_file as convert_file
     from adaption.precision import create as create
@@ -55,7 +57,9 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "AdaptionError": "adaption.errors",
     "FixedPoint": "adaption.numerics",
+    "Formats": "adaption.options",
     "Net": "adaption.net",
+    "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",

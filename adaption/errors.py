@@ -14,6 +14,7 @@ __all__ = [
     "DataError",
     "FieldError",
     "FileFormatError",
+    "KeywordError",
     "LayerError",
     "MissingExtraError",
     "NonFiniteError",
@@ -112,6 +113,10 @@ class FieldError(AdaptionError):
 
 class UsageError(AdaptionError):
     """A flag or argument of a public call is wrong."""
+
+
+class KeywordError(UsageError, TypeError):
+    """A keyword of a public call is unknown, or says something else than a value beside it."""
 
 
 class FileFormatError(AdaptionError):

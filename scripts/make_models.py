@@ -151,7 +151,7 @@ def _plan(net: NetFile, formats: Formats) -> Proposal:
     """Formats by layer, in the order of the weight layers; auxiliary classifiers stay float."""
     sites = [s for s in file_sites(net) if not s.weight.name.startswith(("loss1/", "loss2/"))]
     rounding = "stochastic" if formats.stochastic else "half_away"
-    made = Proposal(net.message.name, 16, "given", 0.0, rounding)
+    made = Proposal(net.message.name)
     rows = [
         (given,) * len(sites) if isinstance(given, str) else given
         for given in (formats.weight, formats.activation)

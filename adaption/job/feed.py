@@ -17,24 +17,12 @@ from adaption.errors import DataError, LayerError, WeightsError
 from adaption.graph import LayerSpec, NetSpec, input_shapes, with_inputs
 from adaption.io.caffemodel import Weights
 from adaption.net import Net
+from adaption.options import RunOptions
 
 __all__ = ["Feed", "fed_by", "feed_from_data", "feed_from_layers"]
 
 ACTIVATION_BUDGET = 256 << 20  # bytes of blobs that one batch may take
 MOST_SAMPLES = 128
-
-
-@dataclass(frozen=True)
-class BatchSize:
-    """How data is cut: samples per batch (None: chosen by memory), samples in all, seed.
-
-    The first `skip` samples are left out.
-    """
-
-    batch_size: int | None = None
-    limit: int | None = None
-    seed: int = 0
-    skip: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +79,7 @@ def feed_from_data(
     spec: NetSpec,
     data: str | os.PathLike[str],
     transform: Transform | None = None,
-    size: BatchSize = BatchSize(),
+    options: RunOptions = RunOptions(),
     *,
     root: str | os.PathLike[str] | None = None,
     weights: Weights | None = None,
@@ -101,6 +89,7 @@ def feed_from_data(
     A data layer of the net is replaced: its first top takes the images, its second the labels.
 
     Args:
+        options: how the data is cut into batches.
         root: folder that the files of a list are relative to.
         weights: tell how many channels a net without Input layers takes.
     Raises: DataError when the data does not suit the net's inputs.
@@ -124,14 +113,14 @@ def feed_from_data(
         raise DataError("the net has no input to feed", "give a net with an Input layer").at(
             file=spec.file
         )
-    batches = _batches(source, transform, size, spec, shapes)
+    batches = _batches(source, transform, options, spec, shapes)
     return Feed(batches, spec, source.kind, os.fspath(data), label)
 
 
 def feed_from_layers(
     spec: NetSpec,
     transform: Transform | None = None,
-    size: BatchSize = BatchSize(),
+    options: RunOptions = RunOptions(),
 ) -> Feed:
     """Feed `spec` from its own data layer, one pass over the source, without wrapping around.
 
@@ -155,7 +144,7 @@ def feed_from_layers(
     _require_labels(label, source.has_labels, spec, source.path)
     shapes = input_shapes(spec)
     shapes.pop(label or "", None)
-    batches = _batches(source, transform, size, spec, shapes)
+    batches = _batches(source, transform, options, spec, shapes)
     return Feed(batches, spec, "layers", os.fspath(source.path), label)
 
 
@@ -218,14 +207,13 @@ def _is_color(spec: NetSpec, layers: list[LayerSpec], weights: Weights | None) -
 def _batches(
     source: Source,
     transform: Transform | None,
-    size: BatchSize,
+    options: RunOptions,
     spec: NetSpec,
     shapes: dict[str, tuple[int, ...]],
 ) -> Batches:
-    count = size.batch_size or suitable_batch(spec)
-    return Batches(
-        source, transform, count, shapes, limit=size.limit, seed=size.seed, skip=size.skip
-    )
+    count = options.batch_size or suitable_batch(spec)
+    limit, seed, skip = options.limit, options.seed, options.skip
+    return Batches(source, transform, count, shapes, limit=limit, seed=seed, skip=skip)
 
 
 def _opened(item: LayerSpec) -> tuple[Source, Transform | None]:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from adaption.data import Transform
-from adaption.graph import NetSpec, NetState
-from adaption.job.feed import BatchSize, Feed, fed_by
+from adaption.graph import NetSpec
+from adaption.job.feed import Feed, fed_by
 from adaption.job.load import open_net
-from adaption.job.part import Part
 from adaption.net import Net, Point
 from adaption.net.node import Node
+from adaption.options import COMMON, NET, RunOptions, takes_options
 from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import rewrite
 from adaption.precision.sites import WEIGHT_TYPES, quantization_sites
@@ -88,6 +88,7 @@ class Sparsity:
         }
 
 
+@takes_options(options=(COMMON, *NET))
 def sparsity(
     net: PathLike,
     weights: PathLike,
@@ -96,15 +97,9 @@ def sparsity(
     plan: Proposal | PathLike | None = None,
     transform: Transform | None = None,
     root: PathLike | None = None,
-    batch_size: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    level: int = 0,
-    stages: Sequence[str] = (),
-    dialect: str | None = None,
-    end: str | None = None,
-    python_modules: Sequence[str] = (),
+    options: RunOptions = RunOptions(),
     quiet: bool = False,
+    **choices: Any,
 ) -> Sparsity:
     """Count zeros in a float net over data and, with a plan, in its quantized form.
 
@@ -114,20 +109,18 @@ def sparsity(
 
     Args:
         net, weights: of the float net; `plan`: formats, from `propose` or `quantize`.
-        data and the other keywords: as for `measure`.
+        data, transform, root, options, quiet, choices: as for `measure`.
     Raises: AdaptionError on bad input.
     """
     if plan is not None and not isinstance(plan, Proposal):
         plan = Proposal.load(plan)
-    part = Part(NetState("TEST", level, tuple(stages)), dialect, end, python_modules)
-    size = BatchSize(batch_size, limit, seed)
-    opened = open_net(net, weights, data, part, size, transform=transform, root=root)
+    opened = open_net(net, weights, data, options, transform=transform, root=root)
     full, feed = opened.net, opened.feed
     before = _count(full, feed, "counting zeros of the float net", quiet)
     after = low = None
     if plan is not None:
-        spec = fed_by(part.of(rewrite(opened.file, plan)), feed)
-        low = Net(spec, opened.weights, seed=seed)
+        spec = fed_by(opened.part.of(rewrite(opened.file, plan)), feed)
+        low = Net(spec, opened.weights, seed=options.seed)
         after = _count(low, feed, "counting zeros of the quantized net", quiet)
     layers = [_layer(site, full, before, after, plan) for site in _sites(feed.spec)]
     return Sparsity(full.name, before.samples, layers, _total(layers))

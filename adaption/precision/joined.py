@@ -12,9 +12,7 @@ from adaption.graph import NetSpec
 from adaption.numerics import FixedPoint
 from adaption.precision.sites import Site, keeps_codes
 
-__all__ = ["JOINS", "common_format", "joined_results"]
-
-JOINS = ("concat",)
+__all__ = ["common_format", "joined_results"]
 
 
 def joined_results(spec: NetSpec, sites: Sequence[Site]) -> dict[frozenset[str], str]:

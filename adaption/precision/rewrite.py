@@ -145,9 +145,7 @@ def uniform_plan(
     """
     sites = file_sites(net, lpact)
     sites = sites[exclude_first : len(sites) - exclude_last]
-    rounding = next((f.rounding for f in (weight, activation) if f is not None), "half_away")
-    bits = max((f.word_length for f in (weight, activation) if f is not None), default=0)
-    made = Proposal(net.message.name, bits, "uniform", 0.0, rounding)
+    made = Proposal(net.message.name)
     for site in sites:
         name = site.weight.name
         if weight is not None:

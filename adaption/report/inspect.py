@@ -22,6 +22,7 @@ from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.kinds import kind_of
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
+from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import count as format_count
 from adaption.report.tables import Grid
 
@@ -141,25 +142,20 @@ class Inspection:
         return "\n".join(lines + self.upgrades)
 
 
+@takes_options(options=("phase", *NET))
 def inspect(
     *files: PathLike,
-    phase: str = "TEST",
-    level: int = 0,
-    stages: Sequence[str] = (),
+    options: RunOptions = RunOptions(),
     inputs: Mapping[str, tuple[int, ...]] | None = None,
-    dialect: str | None = None,
-    end: str | None = None,
-    python_modules: Sequence[str] = (),
+    **choices: Any,
 ) -> Inspection:
     """Look into a prototxt, a caffemodel, or both.
 
     Args:
         files: one or two paths, in any order; told apart by their content.
-        phase, level, stages: the net state whose layers are shown.
+        options: which layers are shown; see RunOptions.
         inputs: shapes of blobs that data layers make, where their data is not at hand.
-        dialect: Caffe fork that decides where forks disagree about a layer type.
-        end: show the layers up to and including this one.
-        python_modules: modules whose classes may run as layers of type "Python", to tell shapes.
+        choices: fields of RunOptions as keywords (phase, level, stages, dialect, end, ...).
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.
     """
@@ -178,16 +174,16 @@ def inspect(
         size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
-        state = NetState(phase, level, tuple(stages))
+        state = NetState(options.phase, options.level, tuple(options.stages))
         spec = build_spec(
             net.message,
             state,
             file=net.file,
             lines=net.lines,
-            dialect=dialect,
-            python_modules=python_modules,
+            dialect=options.dialect,
+            python_modules=options.python_modules,
         )
-        made = _inspect_net(net, with_inputs(spec.up_to(end), inputs or {}))
+        made = _inspect_net(net, with_inputs(spec.up_to(options.end), inputs or {}))
         if weights is not None:
             _hold_against(made, weights)
     else:
