@@ -39,6 +39,20 @@ class Window:
     sum: Tensor | None = None  # of the gradients, each of norm 1 (or 0)
 
 
+@dataclass(frozen=True)
+class Figures:
+    """The performance model of one update; vectors with a value per weight layer."""
+
+    formats: tuple[tuple[int, int], ...]
+    nonzero: Tensor
+    lookback: Tensor
+    resolution: Tensor
+    diversity: Tensor
+    word_length: Tensor
+    cost_quantized: Tensor
+    cost_float: Tensor
+
+
 @dataclass
 class State:
     """What the recipe knows. Vectors have a value per weight layer; what is on a device stays there
@@ -53,11 +67,12 @@ class State:
     pending: list[tuple[float, Tensor, Tensor]] = field(default_factory=list)
     penalty: Tensor | None = None  # of this update: alpha sum |p|
     nonzero: dict[str, Tensor] = field(default_factory=dict)
-    totals: Tensor | None = None  # of all updates: cost quantized, cost float, size ratio
-    updates: int = 0
+    totals: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    updates: int = 0  # `totals` sums over them: cost quantized, cost float, size ratio
+    figures: Figures | None = None  # of the last update
     layers: dict[str, LayerView] = field(default_factory=dict)
-    sizes: Tensor | None = None
-    macs: Tensor | None = None
+    sizes: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    macs: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     samples: int = 1  # of one pass
     passes: int = 1
     seed: int = 0
@@ -163,11 +178,8 @@ class Adapt(Recipe[State]):
         device = weights[0].device if weights else torch.device("cpu")
         state.sizes = _vector([float(w.numel()) for w in weights], device)
         state.macs = _vector([float(state.layers[n].macs) for n in state.windows], device)
-        for name in ("lookback", "resolution", "live"):
+        for name in ("lookback", "resolution", "live", "totals"):
             setattr(state, name, getattr(state, name).to(device))
-        if state.totals is None:
-            state.totals = torch.zeros(3, dtype=torch.float64)
-        state.totals = state.totals.to(device)
         state.samples, state.passes, state.seed = net.batch, net.passes, net.seed
         return state
 
@@ -198,43 +210,40 @@ class Adapt(Recipe[State]):
         return state
 
     def decide(self, state: State, iteration: int, loss: float) -> tuple[Decision, State]:
-        self._count(state)
-        state.updates += 1
-        if not (self.adapt and self.quantize):
-            return Decision(), state
         diversity = self._diversity(state)
-        state.lookback = next_lookback(
-            state.lookback,
-            diversity,
-            self.lookback_min,
-            self.lookback_max,
-            self.lookback_momentum,
-            strict=self.strict_code,
-        )
-        held = (state.lookback + 0.5).floor()
-        step = (held == self.lookback_max).double() - (held == self.lookback_min).double()
-        moved = state.resolution + step
-        state.resolution = moved.clamp(self.resolution_min, self.resolution_max)
+        adapts = self.adapt and self.quantize
+        if adapts:
+            self._look(state, diversity)
+        self._count(state, diversity)
+        if not adapts:
+            return Decision(), state
         penalty = state.lookback.new_zeros(()) if state.penalty is None else state.penalty
         state.pending.append((loss, penalty, state.lookback.mean()))
         state.penalty = None
-        least = min(self.lookback_min, self.lookback_max)
-        if all(window.steps < least for window in state.windows.values()):
+        if all(window.steps < self.lookback_min for window in state.windows.values()):
             return Decision(), state  # no window can close: nothing is read back
         self._replay(state)
-        due = [
-            (i, name)
-            for i, (name, window) in enumerate(state.windows.items())
-            if window.steps >= float(held[i])
-        ]
+        held = (state.lookback + 0.5).floor().tolist()
         plan: dict[Point, Any] = {}
         events = []
-        for i, name in due:
+        for i, (name, window) in enumerate(state.windows.items()):
+            if window.steps < held[i]:
+                continue
             event = self._switch(state, i, name, float(diversity[i]), iteration)
             if event is not None:
-                plan |= self._formats(state, name, state.windows[name].format)
+                plan |= self._formats(state, name, window.format)
                 events.append(event)
         return Decision(plan or None, tuple(events)), state
+
+    def _look(self, state: State, diversity: Tensor) -> None:
+        """Move lookback and resolution on."""
+        least, most = self.lookback_min, self.lookback_max
+        state.lookback = next_lookback(
+            state.lookback, diversity, least, most, self.lookback_momentum, strict=self.strict_code
+        )
+        held = (state.lookback + 0.5).floor()
+        moved = state.resolution + (held == most).double() - (held == least).double()
+        state.resolution = moved.clamp(self.resolution_min, self.resolution_max)
 
     def _diversity(self, state: State) -> Tensor:
         """Sum of norms over norm of the sum, per layer; infinite where the sum vanishes."""
@@ -299,61 +308,57 @@ class Adapt(Recipe[State]):
 
     # -- the performance model -----------------------------------------------------------------
 
-    def _figures(self, state: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Word lengths, shares of non-zeros, costs quantized and in float, of this update."""
-        assert state.sizes is not None and state.macs is not None
-        bits = [w.format[0] if self.quantize else 32 for w in state.windows.values()]
-        word_length = _vector([float(b) for b in bits], state.sizes.device)
-        if not self.quantize:
-            nonzero = torch.ones_like(word_length)
-        else:
+    def _count(self, state: State, diversity: Tensor) -> None:
+        """Add an update to the totals, with the formats that it had."""
+        formats = tuple(w.format if self.quantize else (32, 0) for w in state.windows.values())
+        word_length = _vector([float(wl) for wl, _ in formats], state.sizes.device)
+        nonzero, extra = torch.ones_like(word_length), torch.zeros_like(word_length)
+        if self.quantize:
             live = [state.nonzero.get(name, state.sizes[i]) for i, name in enumerate(state.windows)]
             nonzero = torch.stack([x.double() for x in live]) / state.sizes
-        extra = torch.zeros_like(word_length)
         if self.adapt and self.quantize:
             work = overhead(state.sizes, word_length, nonzero, state.lookback, state.resolution)
             extra = work / (state.samples * state.passes)
         quantized, full = costs(state.macs, word_length, nonzero, extra)
-        return word_length, nonzero, quantized, full
-
-    def _count(self, state: State) -> None:
-        word_length, nonzero, quantized, full = self._figures(state)
+        state.figures = Figures(
+            *(formats, nonzero, state.lookback, state.resolution, diversity),
+            *(word_length, quantized, full),
+        )
         share = nonzero.mean() * word_length.sum() / (32 * len(word_length))
-        assert state.totals is not None
         state.totals = state.totals + torch.stack([quantized.sum(), full.sum(), share])
+        state.updates += 1
 
     def progress(self, state: State, iteration: int) -> tuple[dict[str, Any] | None, State]:
-        word_length, nonzero, quantized, full = self._figures(state)
-        assert state.totals is not None and state.sizes is not None and state.macs is not None
-        diversity = self._diversity(state)
+        f = state.figures
+        if f is None:
+            return None, state
         rows = [
             {
                 "layer": name,
                 "macs": int(state.macs[i]),
                 "size": int(state.sizes[i]),
-                "word_length": window.format[0] if self.quantize else 32,
-                "frac_length": window.format[1] if self.quantize else None,
-                "nonzero": float(nonzero[i]),
-                "lookback": float(state.lookback[i]),
-                "resolution": int(state.resolution[i]),
-                "diversity": _finite(float(diversity[i])),
+                "word_length": f.formats[i][0],
+                "frac_length": f.formats[i][1] if self.quantize else None,
+                "nonzero": float(f.nonzero[i]),
+                "lookback": float(f.lookback[i]),
+                "resolution": int(f.resolution[i]),
+                "diversity": _finite(float(f.diversity[i])),
             }
-            for i, (name, window) in enumerate(state.windows.items())
+            for i, name in enumerate(state.windows)
         ]
-        done = max(1, state.updates)
-        inference = (state.macs * word_length * nonzero).sum()
+        bits = (state.macs * f.word_length * f.nonzero).sum()
         event = {
             "event": "performance",
             "iter": iteration,
             "layers": rows,
-            "cost_quantized": float(quantized.sum()),
-            "cost_float": float(full.sum()),
+            "cost_quantized": float(f.cost_quantized.sum()),
+            "cost_float": float(f.cost_float.sum()),
             "speedup": speedup(float(state.totals[0]), float(state.totals[1])),
-            "speedup_inference": _finite(float(full.sum() / inference)),
-            "size_ratio": size_ratio(word_length, nonzero),
-            "size_ratio_weighted": size_ratio_weighted(state.sizes, word_length, nonzero),
-            "memory": 1 + 2 * float(state.totals[2]) / done,
-            "penalty": float((nonzero * word_length).mean() / 32),
+            "speedup_inference": _finite(float(f.cost_float.sum() / bits)),
+            "size_ratio": size_ratio(f.word_length, f.nonzero),
+            "size_ratio_weighted": size_ratio_weighted(state.sizes, f.word_length, f.nonzero),
+            "memory": 1 + 2 * float(state.totals[2]) / state.updates,
+            "penalty": float((f.nonzero * f.word_length).mean() / 32),
             "strategy": state.strategy.lower(),
         }
         return event, state
@@ -363,7 +368,6 @@ class Adapt(Recipe[State]):
     def save(self, state: State) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if state.pending:
             self._replay(state)
-        assert state.totals is not None
         values = {
             "formats": {name: list(w.format) for name, w in state.windows.items()},
             "steps": {name: w.steps for name, w in state.windows.items()},
@@ -383,10 +387,11 @@ class Adapt(Recipe[State]):
             name: Window((int(fmt[0]), int(fmt[1])), int(values["steps"][name]), tensors.get(name))
             for name, fmt in values["formats"].items()
         }
-        vectors = [_vector(values[name]) for name in ("lookback", "resolution", "live")]
         return State(
             windows,
-            *vectors,
+            _vector(values["lookback"]),
+            _vector(values["resolution"]),
+            _vector(values["live"]),
             strategy=values["strategy"],
             losses=[float(x) for x in values["losses"]],
             totals=_vector(values["totals"]),
