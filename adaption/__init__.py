@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from adaption.job import quantize as quantize
     from adaption.job import sparsity as sparsity
     from adaption.net import Net as Net
+    from adaption.net import Point as Point
     from adaption.numerics import FixedPoint as FixedPoint
+    from adaption.numerics import number_format as number_format
+    from adaption.numerics import parse_format as parse_format
     from adaption.options import Formats as Formats
     from adaption.options import RunOptions as RunOptions
     from adaption.precision import convert as convert
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
+    from adaption.recipes import named_recipe as named_recipe
     from adaption.report.devices import device_query as device_query
     from adaption.report.draw import draw as draw
     from adaption.report.inspect import inspect as inspect
@@ -59,6 +63,7 @@ _MODULE_OF = {
     "FixedPoint": "adaption.numerics",
     "Formats": "adaption.options",
     "Net": "adaption.net",
+    "Point": "adaption.net",
     "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
     "convert": "adaption.precision",
@@ -76,6 +81,9 @@ _MODULE_OF = {
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",
     "measure": "adaption.job",
+    "named_recipe": "adaption.recipes",
+    "number_format": "adaption.numerics",
+    "parse_format": "adaption.numerics",
     "plot_log": "adaption.report.plot_log",
     "propose": "adaption.precision",
     "quantize": "adaption.job",

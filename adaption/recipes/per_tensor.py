@@ -162,5 +162,6 @@ def patch_energy(layer: Any, x: Tensor) -> Tensor:
     one = replace(layer, num_output=getattr(layer, "group", 1), bias_term=False)
     (shape,) = one.blob_shapes(tuple(x.shape))
     with torch.no_grad():
-        seen: Tensor = one.forward(x.detach().square(), x.new_ones(shape))
-    return seen.sum(dtype=torch.float64) / prod(shape)
+        seen = one.forward(x.detach().square(), x.new_ones(shape))
+    energy: Tensor = seen.sum(dtype=torch.float64) / prod(shape)
+    return energy

@@ -15,6 +15,7 @@ from adaption import glog
 from adaption.errors import UsageError
 from adaption.net.device import as_device
 from adaption.proto import caffe_pb2
+from adaption.recipes import Recipe
 from adaption.solver.distributed import place, processes
 from adaption.solver.interrupt import Requests
 from adaption.solver.listener import Listener, Output
@@ -87,6 +88,7 @@ def train(
     original_semantics: bool = False,
     devices: Sequence[str] = (),
     net_options: dict[str, Any] | None = None,
+    policy: Recipe[Any] | None = None,
     log: glog.Log = glog.silent,
     log_json: PathLike | None = None,
     listeners: Sequence[Listener] = (),
@@ -107,6 +109,7 @@ def train(
             process of its own, and gradients are averaged; batch sizes are per process. Under
             torchrun they are those of one machine, and each process takes its own.
         net_options: further keywords of Net (dialect, python_modules).
+        policy: a recipe that acts while the net trains; default: the solver's precision_policy.
         log: takes Caffe's log lines, e.g. adaption.glog.info.
         log_json: file that gets one JSON object per event; appended to when resuming.
         listeners: further listeners.
@@ -138,6 +141,7 @@ def train(
         "seed": seed,
         "original_semantics": original_semantics,
         "net_options": options,
+        "policy": policy,
     }
     Requests(sigint_effect, sighup_effect)  # checked before anything is started
     with ExitStack() as stack:

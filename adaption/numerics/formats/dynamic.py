@@ -114,6 +114,7 @@ class DynamicFixed(NumberFields):
         return self.word_length - 1 - self.is_signed
 
     def at(self, x: Tensor) -> Format:
+        """The grid for this tensor. Raises: NonFiniteError."""
         return self.for_peak(self.peak(x))
 
     def for_peak(self, peak: Tensor) -> Format:
@@ -131,6 +132,7 @@ class DynamicFixed(NumberFields):
         )
 
     def inside(self, x: Tensor) -> Tensor:
+        """Bool, where `x` is within the range that its own greatest magnitude gives."""
         return self.at(x).inside(x)
 
     def quantize(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -120,6 +120,7 @@ class FixedPoint(NumberFields):
         return self
 
     def inside(self, x: Tensor) -> Tensor:
+        """Bool, where min_value <= x <= max_value."""
         return (x >= self.min_value) & (x <= self.max_value)
 
     def codes(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -108,6 +108,7 @@ class BinaryWeight(NumberFields):
         return magnitude.mean(dim=tuple(range(1, x.dim())), keepdim=True)
 
     def inside(self, x: Tensor) -> Tensor:
+        """Bool, where -1 <= x <= 1."""
         return (x >= -1) & (x <= 1)
 
     def codes(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -115,11 +116,13 @@ class BinaryWeight(NumberFields):
         return torch.where(x.detach() < 0, -1.0, 1.0).to(x.dtype)
 
     def quantize(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """E sign(x), no gradient."""
         return self.codes(x) * self.scale(x)
 
     def quantize_(
         self, x: Tensor, generator: torch.Generator | None = None, *, then_relu: bool = False
     ) -> Tensor:
+        """As `quantize`, in x's own memory; returns `x`. With `then_relu`, ReLU of that."""
         memory = x.detach()
         memory.copy_(self.quantize(memory))
         if then_relu:
@@ -127,6 +130,7 @@ class BinaryWeight(NumberFields):
         return x
 
     def to_fields(self) -> dict[str, Any]:
+        """The NumberFormat fields that say this format."""
         values: dict[str, Any] = {"kind": self.kind, "word_length": 1, "is_signed": True}
         if self.per_filter:
             values["per_filter"] = True
