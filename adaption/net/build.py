@@ -9,6 +9,7 @@ import torch
 
 from adaption.errors import AdaptionError, FieldError, ShapeError
 from adaption.graph import LayerSpec, NetSpec
+from adaption.io.lp_types import LP_INNER_PRODUCT
 from adaption.layers.base import (
     Layer,
     Runtime,
@@ -77,7 +78,7 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
         )
         try:
             formats = layer_formats(item, original_semantics=lent.original_semantics)
-            if formats.activation is not None and (layer.is_source or item.type == "Input"):
+            if formats.activation is not None and layer.is_source:
                 raise FieldError(
                     "precision_param.activation",
                     "set",
@@ -130,7 +131,7 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
             own = [blobs.setdefault(top, new_blob(device)) for top in spec.tops]
             node.layer.bind([blobs[b] for b in spec.bottoms], own, node.blobs)
         try:
-            if spec.type == "Input" and all(t in blobs for t in spec.tops):
+            if spec.is_input and all(t in blobs for t in spec.tops):
                 tops = [blobs[t].shape for t in spec.tops]
             else:
                 tops = node.layer.top_shapes(*bottoms)
@@ -207,7 +208,7 @@ def _add_blob(node: Node, shape: Shape, filler: object) -> None:
         if copy and not node.runtime.original_semantics:
             continue  # the rounded copy follows from its master
         # The original draws the rounded copy on its own, and leaves LPInnerProduct's at zero.
-        if filler is not None and not (index == 1 and node.spec.type == "LPInnerProduct"):
+        if filler is not None and not (index == 1 and node.spec.type == LP_INNER_PRODUCT):
             values = torch.from_numpy(blob.data)  # drawn on the host, alike for every device
             fill(values, filler, node.runtime.draws_on_host)  # type: ignore[arg-type]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adaption.errors import FieldError
+from adaption.io.lp_types import LP_ACT, LP_TYPES
 from adaption.numerics import FixedPoint, Format
 from adaption.numerics.accumulator import Accumulator
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "LayerFormats", "Plan", "Point", "is_low_precision", "layer_formats"]
 
 KINDS = ("weight", "bias", "activation", "weight_grad", "activation_grad", "accumulator")
-
-LP_TYPES = ("LPConvolution", "LPInnerProduct", "LPAct")
 
 
 @dataclass(frozen=True, order=True)
@@ -65,7 +64,7 @@ def layer_formats(spec: LayerSpec, *, original_semantics: bool = False) -> Layer
     activation: Format | None = None
     if is_low_precision(spec.type) and not _says_it_by_precision_param(message):
         low = lpfp_format(message.lpfp_param, original_semantics=original_semantics)
-        if spec.type == "LPAct":
+        if spec.type == LP_ACT:
             activation = low
         else:
             # ADaPTION rounds the bias with the weights' format (lp_base_conv_layer.cpp).
