@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from adaption.errors import FieldError
 from adaption.graph import LayerSpec
 from adaption.io import prototxt
+from adaption.io.lp_types import TWINS
 from adaption.io.prototxt import Block, Field
 from adaption.net.plan import LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import FixedPoint
-from adaption.precision.sites import TWINS
 from adaption.proto import caffe_pb2
 
 __all__ = ["fits_lpfp", "formats_of", "lp_act", "make_float", "set_formats", "text_of"]
