@@ -94,7 +94,7 @@ def test(
     if device != "cpu":
         log("caffe.cpp:273", f"GPU device name: {torch.cuda.get_device_name(device)}")
     made = build_logged(net, weights, "TEST", level, stages, log, device=device, **net_options)
-    sources = [node for node in made.nodes if node.layer.is_source and node.spec.type != "Input"]
+    sources = [node for node in made.nodes if node.layer.is_source and not node.spec.is_input]
     if made.inputs and not sources:
         raise UsageError(
             f"no layer brings data, {', '.join(made.inputs)} would be zeros",
