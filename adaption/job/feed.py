@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adaption.data import Batches, Source, Transform, open_source
-from adaption.data.images import open_list
+from adaption.data.feed import FedLayer
 from adaption.errors import DataError, LayerError, WeightsError
 from adaption.graph import LayerSpec, NetSpec, input_shapes, with_inputs
 from adaption.io.caffemodel import Weights
+from adaption.layers.base import traits_of
 from adaption.net import Net
 from adaption.options import RunOptions
 
@@ -94,7 +94,7 @@ def feed_from_data(
         weights: tell how many channels a net without Input layers takes.
     Raises: DataError when the data does not suit the net's inputs.
     """
-    layers = [s for s in spec.layers if not s.bottoms and s.type in DATA_TYPES]
+    layers = _data_layers(spec)
     if len(layers) > 1:
         raise DataError(
             f"the net has {len(layers)} data layers, one source cannot feed them all",
@@ -126,7 +126,7 @@ def feed_from_layers(
 
     Raises: DataError when the net has no data layer, or one that is fed by a program.
     """
-    layers = [s for s in spec.layers if not s.bottoms and s.type in DATA_TYPES]
+    layers = _data_layers(spec)
     if len(layers) != 1:
         raise DataError(
             f"has {len(layers)} data layers in phase {spec.phase}, so the data is not known",
@@ -218,28 +218,20 @@ def _batches(
 
 def _opened(item: LayerSpec) -> tuple[Source, Transform | None]:
     """The source and the preprocessing of a data layer. Raises: DataError for other layers."""
-    message = item.message
-    transform = Transform.from_message(message.transform_param, "TEST")
-    if item.type == "Data":
-        is_color = True if message.data_param.force_encoded_color else transform.is_color
-        return open_source(message.data_param.source, is_color=is_color), transform
-    if item.type == "ImageData":
-        param = message.image_data_param
-        if param.new_height and param.new_width:
-            transform = replace(transform, resize=(param.new_height, param.new_width))
-        source = open_list(
-            Path(param.source), root=param.root_folder or ".", is_color=param.is_color
+    layer = traits_of(item)
+    opened = layer.one_pass() if isinstance(layer, FedLayer) else None
+    if opened is None:
+        raise DataError(
+            f"is a {item.type} layer, which has no source of its own",
+            "give --data with a folder, list file, LMDB, LevelDB, HDF5 or npz",
         )
-        return source, transform
-    if item.type == "HDF5Data":
-        return open_source(message.hdf5_data_param.source, root="."), None
-    raise DataError(
-        f"is a {item.type} layer, which has no source of its own",
-        "give --data with a folder, list file, LMDB, LevelDB, HDF5 or npz",
-    )
+    return opened
 
 
-DATA_TYPES = ("Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "WindowData")
+def _data_layers(spec: NetSpec) -> list[LayerSpec]:
+    """The layers that bring data, but for inputs."""
+    sources = [s for s in spec.layers if not s.bottoms and not s.is_input]
+    return [s for s in sources if traits_of(s, spec).is_source]
 
 
 def _require_labels(label: str | None, has_labels: bool, spec: NetSpec, data: Any) -> None:
@@ -253,7 +245,7 @@ def _require_labels(label: str | None, has_labels: bool, spec: NetSpec, data: An
 def fed_by(spec: NetSpec, feed: Feed) -> NetSpec:
     """`spec`, a rewritten form of the net that `feed` was made for, with the same inputs."""
     shapes = input_shapes(feed.spec)
-    own = {top for s in spec.layers if s.type == "Input" for top in s.tops}
+    own = {top for s in spec.layers if s.is_input for top in s.tops}
     return with_inputs(spec, {name: s for name, s in shapes.items() if name not in own})
 
 

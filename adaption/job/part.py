@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.caffemodel import LayerWeights, Weights
+from adaption.io.lp_types import LP_ACT
 from adaption.io.netfile import NetFile
 from adaption.net import Net
 from adaption.options import RunOptions
@@ -42,7 +43,7 @@ class Part:
         whole = self.whole(net_file)
         cut = whole.up_to(self.options.end)
         behind = whole.layers[len(cut.layers) :][:1]
-        if behind and behind[0].type == "LPAct" and behind[0].bottoms == cut.layers[-1].tops[:1]:
+        if behind and behind[0].type == LP_ACT and behind[0].bottoms == cut.layers[-1].tops[:1]:
             return whole.with_layers((*cut.layers, *behind))
         return cut
 

@@ -20,7 +20,7 @@ from adaption.net.node import Node
 from adaption.options import COMMON, NET, RunOptions, takes_options
 from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import rewrite
-from adaption.precision.sites import WEIGHT_TYPES, quantization_sites
+from adaption.precision.sites import quantization_sites
 from adaption.precision.sparsity_map import compressed_words, dense_words
 from adaption.report import track
 
@@ -133,13 +133,13 @@ def _count(net: Net, feed: Feed, label: str, quiet: bool) -> Counts:
 
     def observe(node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
         spec = node.spec
-        if spec.type in WEIGHT_TYPES:
+        if node.layer.is_weight_layer():
             for x in bottoms:
                 made.inputs.setdefault(spec.name, Count()).add(x)
-        is_handed_on = spec.type in ("LPAct", "Split")
+        is_handed_on = node.layer.kind == "rounding" or spec.is_split
         giver = behind[spec.bottoms[0]] if is_handed_on else spec.name
         behind.update(dict.fromkeys(spec.tops, giver))
-        if spec.type != "Split":
+        if not spec.is_split:
             counts = (rounded if is_handed_on else made.tops).setdefault(giver, Count())
             for top in tops:
                 if top.dim():

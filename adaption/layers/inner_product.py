@@ -12,9 +12,16 @@ from torch import Tensor
 
 from adaption.errors import FieldError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
+from adaption.layers.traits import Array, ScaleChange, scaled_bias
 
 
-@layer("InnerProduct", "LPInnerProduct", param="inner_product_param", top_is_free=True)
+@layer(
+    "InnerProduct",
+    "LPInnerProduct",
+    param="inner_product_param",
+    kind="inner product",
+    top_is_free=True,
+)
 @dataclass(frozen=True)
 class InnerProduct(Layer):
     num_output: int
@@ -27,6 +34,22 @@ class InnerProduct(Layer):
     def check(self) -> None:
         if self.num_output < 1:
             raise FieldError("inner_product_param.num_output", self.num_output, "1 or more")
+
+    def settings(self) -> str:
+        return f"{self.num_output} outputs" if self.num_output else ""
+
+    def rescaled(self, scale: float) -> ScaleChange:
+        return scaled_bias(scale, self.bias_term)
+
+    def sums_to_channels(self) -> bool:
+        return self.axis == 1
+
+    def by_output(self, weight: Array) -> Array:
+        rows = weight.reshape(weight.shape[-2], weight.shape[-1])
+        return rows.T if self.transpose else rows
+
+    def from_output(self, rows: Array, shape: Shape) -> Array:
+        return (rows.T if self.transpose else rows).reshape(shape)
 
     def top_shape(self, *bottoms: Shape) -> Shape:
         x = bottoms[0]

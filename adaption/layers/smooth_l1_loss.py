@@ -19,6 +19,7 @@ from adaption.layers.losses import smooth_l1
 @layer(
     "SmoothL1Loss",
     param="smooth_l1_loss_param",
+    kind="loss",
     bottoms=(2, 4),
     is_loss=True,
     forgets_loss_weight=True,

@@ -9,6 +9,7 @@ import torch
 
 from adaption.errors import AdaptionError, FieldError, ShapeError
 from adaption.graph import LayerSpec, NetSpec
+from adaption.io.lp_types import LP_INNER_PRODUCT
 from adaption.layers.base import (
     Layer,
     Runtime,
@@ -127,7 +128,7 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
             own = [blobs.setdefault(top, new_blob(device)) for top in spec.tops]
             node.layer.bind([blobs[b] for b in spec.bottoms], own, node.blobs)
         try:
-            if spec.type == "Input" and all(t in blobs for t in spec.tops):
+            if spec.is_input and all(t in blobs for t in spec.tops):
                 tops = [blobs[t].shape for t in spec.tops]
             else:
                 tops = node.layer.top_shapes(*bottoms)
@@ -202,7 +203,7 @@ def _add_blob(node: Node, shape: Shape, filler: object) -> None:
         if copy and not node.runtime.original_semantics:
             continue  # the rounded copy follows from its master
         # The original draws the rounded copy on its own, and leaves LPInnerProduct's at zero.
-        if filler is not None and not (index == 1 and node.spec.type == "LPInnerProduct"):
+        if filler is not None and not (index == 1 and node.spec.type == LP_INNER_PRODUCT):
             values = torch.from_numpy(blob.data)  # drawn on the host, alike for every device
             fill(values, filler, node.runtime.draws_on_host)  # type: ignore[arg-type]
 

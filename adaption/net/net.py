@@ -295,7 +295,7 @@ class Net(Planned, nn.Module):
         self.blobs[chain.top].set(top)
 
     def _run(self, node: Node, free: set[str] | None) -> tuple[list[Tensor], list[Tensor]]:
-        if node.spec.type == "Input":  # the caller has filled its tops
+        if node.spec.is_input:  # the caller has filled its tops
             return [], [self.blobs[t].tensor for t in node.spec.tops]
         record = node.needs_backward and torch.is_grad_enabled()
         overwrites = free is not None and self._may_overwrite(node, free)

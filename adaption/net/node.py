@@ -221,11 +221,6 @@ class Node:
         return [t.detach() for t in tops]
 
     @property
-    def is_input(self) -> bool:
-        """Whether the caller fills the tops."""
-        return self.spec.type == "Input"
-
-    @property
     def read_bottoms(self) -> list[int]:
         """Bottoms that hold values; labels are no numbers to be rounded."""
         return [i for i in range(len(self.spec.bottoms)) if i not in self.layer.no_gradient]

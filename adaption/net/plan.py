@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adaption.errors import FieldError
+from adaption.io.lp_types import LP_ACT, LP_TYPES
 from adaption.net.format_message import read_format, write_format
 from adaption.numerics import FixedPoint, Format
 from adaption.numerics.accumulator import Accumulator
@@ -48,8 +49,6 @@ is the register that sums products in exact arithmetic.)"""
 FORWARD_KINDS = KINDS[:4]
 
 GRADIENT_OF = {"weight": "weight_grad", "bias": "bias_grad"}
-
-LP_TYPES = ("LPConvolution", "LPInnerProduct", "LPAct")
 
 
 @dataclass(frozen=True, order=True)
@@ -133,7 +132,7 @@ def layer_formats(spec: LayerSpec, *, original_semantics: bool = False) -> Layer
     formats: dict[str, Format | None] = {}
     if is_low_precision(spec.type) and not _says_it_by_precision_param(message):
         low = lpfp_format(message.lpfp_param, original_semantics=original_semantics)
-        if spec.type == "LPAct":
+        if spec.type == LP_ACT:
             formats["activation"] = low
         else:
             # ADaPTION rounds the bias with the weights' format (lp_base_conv_layer.cpp).
@@ -162,7 +161,7 @@ def stated_kinds(spec: LayerSpec) -> frozenset[str]:
     own = message.precision_param
     kinds = {kind for kind in (*KINDS, "backward_weights") if own.HasField(kind)}
     if is_low_precision(spec.type) and not _says_it_by_precision_param(message):
-        kinds |= {"activation"} if spec.type == "LPAct" else {"weight", "bias"}
+        kinds |= {"activation"} if spec.type == LP_ACT else {"weight", "bias"}
     return frozenset(kinds)
 
 
@@ -184,7 +183,7 @@ def write_formats(formats: LayerFormats, message: caffe_pb2.LayerParameter) -> N
     if not own.ListFields():
         message.ClearField("precision_param")
         if is_low_precision(message.type):  # a low-precision layer without formats states its point
-            write_format(None, own.activation if message.type == "LPAct" else own.weight)
+            write_format(None, own.activation if message.type == LP_ACT else own.weight)
 
 
 def _says_it_by_precision_param(message: caffe_pb2.LayerParameter) -> bool:

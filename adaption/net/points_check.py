@@ -40,7 +40,7 @@ def missing_point(node: Node, kind: str) -> tuple[str, str] | None:
         if len(node.masters) < (1 if kind in OF_WEIGHT else 2):
             return f"layers with a {'weight' if kind in OF_WEIGHT else 'bias'}", remove
         return None
-    if node.layer.is_source or node.is_input:
+    if node.layer.is_source:
         return "layers that compute", "put an LPAct layer behind the data"
     if kind == "bottom" and not node.read_bottoms:
         return "layers that read numbers", remove

@@ -11,11 +11,13 @@ from difflib import unified_diff
 from adaption.errors import AdaptionError, FieldError, LayerError
 from adaption.graph import wrong_roi_scales
 from adaption.io import prototxt
+from adaption.io.lp_types import LP_ACT, LP_TYPES
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.prototxt import Block, Document, Field
 from adaption.io.prototxt_values import nearest_name
+from adaption.layers.base import traits_of_type
 from adaption.net.plan import KINDS as POINT_KINDS
-from adaption.net.plan import LP_TYPES, LayerFormats
+from adaption.net.plan import LayerFormats
 from adaption.numerics import DynamicFixed, FixedPoint, Format, parse_format
 from adaption.numerics.rounding import ROUNDINGS
 from adaption.precision.format_text import (
@@ -29,12 +31,7 @@ from adaption.precision.format_text import (
 )
 from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import file_sites, file_specs, fresh_document, matches, unused_name
-from adaption.precision.sites import (
-    ACTIVATION_TYPES,
-    AFFINE_TYPES,
-    WEIGHT_TYPES,
-    following_alone,
-)
+from adaption.precision.sites import Wiring, shapes_result
 from adaption.precision.splice import splice_out
 
 __all__ = ["Change", "Edited", "edit", "edit_file"]
@@ -44,7 +41,6 @@ PathLike = str | os.PathLike[str]
 OTHER_KINDS = tuple(kind for kind in POINT_KINDS if kind not in FORWARD)
 CHANGES = (*FORWARD, *OTHER_KINDS, "rounding", "round_bias", "backward_weights")
 CONVENTIONS = ("sign-included", "sign-excluded")
-ON_THE_WAY = (*AFFINE_TYPES, *ACTIVATION_TYPES, "Dropout", "Pooling", "LPAct")
 EXAMPLE = "write conv*:weight=Q2.14, fc6:activation=Q5.11 or all:rounding=stochastic"
 
 
@@ -214,7 +210,7 @@ class _Editor:
             wrong |= wrong_roi_scales(spec)
         for item in self.layers:
             name = text_of(item.block, "name")
-            if name not in wrong or text_of(item.block, "type") != "ROIPooling":
+            if name not in wrong:
                 continue
             for param in item.block.all("roi_pooling_param"):
                 for field in param.block.all("spatial_scale"):
@@ -253,10 +249,10 @@ class _Editor:
             if request.kind == "rounding":
                 if is_low:
                     yield item
-            elif kind == "LPAct":
+            elif kind == LP_ACT:
                 if request.kind == "activation":
                     acts.append(name)
-            elif kind in WEIGHT_TYPES:
+            elif traits_of_type(kind).is_weight_layer():
                 if request.kind != "activation":
                     yield item
                 elif (act := _act_behind(self.net, name)) is not None:
@@ -292,7 +288,7 @@ class _Editor:
         for name, fmt in new.items():
             if fmt != formats[name]:
                 self._note(block, name, _shown(formats[name]), _shown(fmt))
-        if kind == "activation" and request.value is None and text_of(block, "type") == "LPAct":
+        if kind == "activation" and request.value is None and text_of(block, "type") == LP_ACT:
             splice_out(self.document.root, item)
             self._net = None
         elif new["weight"] is None and formats["weight"] is not None:
@@ -319,10 +315,11 @@ class _Editor:
 def _act_behind(net: NetFile, name: str) -> str | None:
     """The first LPAct that follows a weight layer alone, in any phase."""
     for spec in file_specs(net):
+        wiring = Wiring(spec)
         for i, item in enumerate(spec.layers):
             if item.name == name:
-                behind = following_alone(spec, i, ON_THE_WAY)
-                acts = [x.name for x in behind if x.type == "LPAct"]
+                behind = [spec.layers[j] for j in wiring.following(i, shapes_result)]
+                acts = [x.name for x in behind if x.type == LP_ACT]
                 if acts:
                     return acts[0]
     return None

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from adaption.errors import FieldError
 from adaption.graph import LayerSpec
 from adaption.io import prototxt
+from adaption.io.lp_types import LP_ACT, TWINS
 from adaption.io.prototxt import Block, Field
 from adaption.net.format_message import format_text, read_format
 from adaption.net.plan import KINDS, LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import FixedPoint, Format
-from adaption.precision.sites import TWINS
 from adaption.proto import caffe_pb2
 
 __all__ = [
@@ -78,10 +78,10 @@ def set_formats(
     if is_fixed and kind.string in TWINS:
         kind.set(prototxt.quote(TWINS[kind.string]))
     rest = {name: fmt for name, fmt in points.items() if fmt is not None}
-    main = rest.get("activation" if kind.string == "LPAct" else "weight")
+    main = rest.get("activation" if kind.string == LP_ACT else "weight")
     if is_low_precision(kind.string) and main is not None and fits_lpfp(main):
         assert isinstance(main, FixedPoint)
-        if kind.string == "LPAct":
+        if kind.string == LP_ACT:
             rest.clear()
             _set_lpfp(block, main, None)
         else:
@@ -153,7 +153,8 @@ def lp_act(name: str, blob: str, fmt: Format, like: Block | None = None) -> str:
         own = f"precision_param {{\n{_number('activation', fmt)}}}"
     fields = () if like is None else like.fields
     rules = "".join(f.text + "\n" for f in fields if f.name in ("include", "exclude"))
-    body = f'name: {prototxt.quote(name)}\ntype: "LPAct"\nbottom: {top}\ntop: {top}\n{rules}{own}'
+    head = f'name: {prototxt.quote(name)}\ntype: "{LP_ACT}"\nbottom: {top}\ntop: {top}\n'
+    body = f"{head}{rules}{own}"
     return "layer {\n" + "".join(f"  {line}\n" for line in body.splitlines()) + "}"
 
 

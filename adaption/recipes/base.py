@@ -17,7 +17,8 @@ from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError
 from adaption.io.prototxt_values import nearest_name
-from adaption.layers.base import Layer, read_field
+from adaption.layers.base import Layer
+from adaption.layers.fields import read_fields
 from adaption.net.plan import LayerFormats, Plan, Point
 from adaption.proto import caffe_pb2
 
@@ -271,10 +272,7 @@ def make_recipe(policy: caffe_pb2.PrecisionPolicy) -> Recipe[Any]:
                 "remove it, or correct the type",
             )
     message = getattr(policy, str(found.param))
-    values = {
-        f.name: read_field(message, f.name, optional="None" in str(f.type)) for f in fields(found)
-    }
-    made = found(**values)
+    made = found(**read_fields(found, message))
     try:
         made.check()
     except AdaptionError as error:

@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor
 
 from adaption.graph import LayerSpec, NetSpec
-from adaption.layers.base import Layer, build_layer
+from adaption.layers.base import Layer, traits_of
 from adaption.net import Net
 from adaption.net.node import MASTERS, Node
 from adaption.net.plan import KINDS, layer_formats, stated_kinds
@@ -58,7 +58,7 @@ def _rounded(node: Node) -> dict[str, Tensor]:
 def _batch(net: Net) -> int:
     """Samples of a pass: the first axis of the first blob that a layer brings."""
     for node in net.nodes:
-        if node.layer.is_source or node.is_input:
+        if node.layer.is_source:
             for top in node.spec.tops:
                 if net.blobs[top].shape:
                     return net.blobs[top].shape[0]
@@ -67,7 +67,7 @@ def _batch(net: Net) -> int:
 
 def view_of_spec(spec: NetSpec) -> NetView:
     """A definition: points are those that layers of these types and settings can have."""
-    layers = [build_layer(item, spec.dialect, spec.layers) for item in spec.layers]
+    layers = [traits_of(item, spec) for item in spec.layers]  # of unknown types, too
     ends = _ends([(x, s.bottoms, s.tops) for x, s in zip(layers, spec.layers, strict=True)])
     return NetView(
         tuple(
@@ -87,7 +87,7 @@ def view_of_spec(spec: NetSpec) -> NetView:
 
 
 def _kinds(item: LayerSpec, layer: Layer) -> frozenset[str]:
-    if layer.is_source or item.type == "Input":
+    if layer.is_source:
         return frozenset()
     kinds = {"activation", "activation_grad", "bottom"}
     if layer.is_weight_layer():

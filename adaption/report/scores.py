@@ -98,7 +98,7 @@ def test(
         log("caffe.cpp:273", f"GPU device name: {torch.cuda.get_device_name(options.device)}")
     given = options.for_net("phase", "original_semantics", "device")
     made = build_logged(net, weights, log=log, seed=seed, input_shapes=input_shapes, **given)
-    sources = [node for node in made.nodes if node.layer.is_source and node.spec.type != "Input"]
+    sources = [node for node in made.nodes if node.layer.is_source and not node.spec.is_input]
     if made.inputs and not sources:
         raise UsageError(
             f"no layer brings data, {', '.join(made.inputs)} would be zeros",

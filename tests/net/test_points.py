@@ -348,7 +348,7 @@ def test_setting_a_plan_and_setting_it_back_gives_the_same_bits(text: str) -> No
 def test_a_plan_is_obeyed_with_and_without_an_observer(text: str) -> None:
     net = net_of(text)
     for kind, fmt in (("activation", Q("2.1")), ("bottom", Q("1.1")), ("weight", DynamicFixed(3))):
-        names = [n.spec.name for n in net.nodes if not n.is_input and n.spec.type != "Split"]
+        names = [n.spec.name for n in net.nodes if not n.spec.is_input and n.spec.type != "Split"]
         if kind == "weight":
             names = [n.spec.name for n in net.nodes if n.masters and not n.layer.writes_blobs]
         net.set_plan({Point(n, kind): fmt for n in names})
