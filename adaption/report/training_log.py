@@ -59,7 +59,8 @@ class TrainingLog:
     """One training run. Where a resumed run repeats iterations, the later ones count.
 
     tests: rows by number of the test net. losses: names of the outputs that are losses.
-    restarts: iterations from which the run was done again.
+    restarts: iterations from which the run was done again. performance: what a recipe's model says
+    at displays, as --log-json has it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class TrainingLog:
     tests: dict[int, list[LogRow]] = field(default_factory=dict)
     losses: set[str] = field(default_factory=set)
     restarts: list[int] = field(default_factory=list)
+    performance: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; what is not finite becomes None."""
@@ -78,6 +80,7 @@ class TrainingLog:
                 "tests": {str(n): [asdict(r) for r in rows] for n, rows in self.tests.items()},
                 "losses": sorted(self.losses),
                 "restarts": self.restarts,
+                **({"performance": self.performance} if self.performance else {}),
             }
         )
         return plain
@@ -195,6 +198,8 @@ class _Reader:
         if self.iteration is not None and iteration < self.iteration:
             self.log.restarts.append(iteration)
             self.row = self.test = None
+            done = self.log.performance
+            self.log.performance = [e for e in done if e["iter"] <= iteration]
             for rows in (self.log.train, *self.log.tests.values()):
                 while rows and rows[-1].iteration >= iteration:
                     rows.pop()
@@ -204,6 +209,8 @@ class _Reader:
 
     def _take_event(self, event: dict[str, Any], offset: float) -> None:
         kind = event.get("event")
+        if kind == "performance" and _is_performance(event):
+            self.log.performance.append(event)
         if kind not in ("train", "test") or not isinstance(event.get("iter"), int):
             return
         self._go_to(event["iter"])
@@ -248,6 +255,20 @@ def _event(line: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return event if isinstance(event, dict) else {}
+
+
+def _is_performance(event: dict[str, Any]) -> bool:
+    """Whether an event has what the curves need."""
+    rows = event.get("layers")
+    return (
+        isinstance(event.get("iter"), int)
+        and isinstance(event.get("speedup"), int | float)
+        and isinstance(rows, list)
+        and all(
+            isinstance(row, dict) and {"layer", "word_length", "nonzero"} <= set(row)
+            for row in rows
+        )
+    )
 
 
 def _finite(value: Any) -> Any:

@@ -29,13 +29,24 @@ class Driver:
     """
 
     def __init__(
-        self, recipe: Recipe[Any], net: Net, ranks: Ranks, *, seed: int, passes: int
+        self,
+        recipe: Recipe[Any],
+        net: Net,
+        ranks: Ranks,
+        *,
+        seed: int,
+        passes: int = 1,
+        regularization: str = "L2",
     ) -> None:
         self.recipe = recipe
         self.net = net
         self.ranks = ranks
-        self.seed = seed
-        self.passes = passes  # of one update
+        # What a view says of the run; a resumed one goes on with the seed of its snapshot.
+        self.about: dict[str, Any] = {
+            "seed": seed,
+            "passes": passes,
+            "regularization": regularization,
+        }
         self.state: Any = None
         self._stated = {node.spec.name: stated_kinds(node.spec) for node in net.nodes}
         seen = recipe.observes - {"weight_grad", "bias_grad", "weight_accumulator"}
@@ -44,7 +55,7 @@ class Driver:
 
     def view(self) -> NetView:
         """The net as it is now."""
-        return view_of_net(self.net, self.seed, self.passes)
+        return view_of_net(self.net, **self.about)
 
     def start(self) -> tuple[str, ...]:
         """Set the formats to start with; returns what the user should know."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,8 @@ class TrainResult:
 
     iter: iterations done. stopped: ended before max_iter, by a signal. loss: the smoothed training
     loss last displayed. tests: for each test net the outputs of its last test, by name.
-    snapshot: the last solver state that was written.
+    snapshot: the last solver state that was written. performance: what a recipe's model has told
+    last, None without one.
     """
 
     iter: int
@@ -43,6 +44,7 @@ class TrainResult:
     loss: float | None
     tests: tuple[dict[str, float], ...]
     snapshot: Path | None
+    performance: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
@@ -57,6 +59,11 @@ class _Last(Listener):
         self.loss: float | None = None
         self.tests: dict[int, dict[str, float]] = {}
         self.state: Path | None = None
+        self.performance: dict[str, Any] | None = None
+
+    def recipe(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "performance":
+            self.performance = dict(event)
 
     def trained(self, iteration: int, loss: float, outputs: Sequence[Output]) -> None:
         self.loss = loss
@@ -155,7 +162,7 @@ def train(
             )
         run = _solve(ranks, device, arguments, told, log)
     tests = tuple(last.tests[i] for i in sorted(last.tests))
-    return TrainResult(run.iter, run.stops, last.loss, tests, last.state)
+    return TrainResult(run.iter, run.stops, last.loss, tests, last.state, last.performance)
 
 
 def _solve(

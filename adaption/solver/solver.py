@@ -125,8 +125,12 @@ class Solver:
         self.draw_seed = int(ranks.from_first(self.net.host_generator.initial_seed() % 2**62))
         self.driver: Driver | None = None
         if recipe is not None:
-            passes = self.param.iter_size
-            self.driver = Driver(recipe, self.net, ranks, seed=self.draw_seed, passes=passes)
+            self.driver = Driver(
+                *(recipe, self.net, ranks),
+                seed=self.draw_seed,
+                passes=self.param.iter_size,
+                regularization=self.param.regularization_type,
+            )
         given = self.param.weights if weights is None else weights
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self._load_everywhere(one)
