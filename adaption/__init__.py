@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from adaption.precision import rescale as rescale
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
+    from adaption.precision import widen as widen
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
     from adaption.report.devices import device_query as device_query
     from adaption.report.draw import draw as draw
@@ -90,6 +91,7 @@ _MODULE_OF = {
     "ExactOptions": "adaption.export",
     "verify": "adaption.export",
     "verify_between": "adaption.export",
+    "widen": "adaption.precision",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",
 }

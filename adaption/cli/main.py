@@ -38,6 +38,7 @@ VERBS = (
     "train",
     "upgrade",
     "verify",
+    "widen",
 )
 
 
