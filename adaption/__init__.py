@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from adaption.precision import rewrite_files as rewrite_files
     from adaption.precision import widen as widen
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
+    from adaption.report.cost import cost as cost
     from adaption.report.devices import device_query as device_query
     from adaption.report.draw import draw as draw
     from adaption.report.inspect import inspect as inspect
@@ -60,6 +61,7 @@ _MODULE_OF = {
     "Solver": "adaption.solver",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
+    "cost": "adaption.report.cost",
     "create": "adaption.precision",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",

@@ -19,6 +19,7 @@ __all__ = ["main"]
 
 VERBS = (
     "convert",
+    "cost",
     "create",
     "device_query",
     "draw",

@@ -17,7 +17,7 @@ __all__ = ["Widths", "widened"]
 def widened(count: int, factor: Fraction, multiple: int) -> int:
     """`count` times the factor, rounded half to even, then to the nearest multiple, at least one.
 
-    Python's round() is half to even. Source: WRPN, specs: num_output' = round(F n).
+    Python's round() is half to even.
     """
     return max(1, round(Fraction(round(factor * count), multiple))) * multiple
 
