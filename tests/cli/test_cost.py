@@ -9,6 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from adaption.cli.main import main
+from adaption.io import prototxt
+from adaption.io.netfile import write_net
+from adaption.io.prototxt import Block
 
 ROOT = Path(__file__).resolve().parents[2]
 LENET = str(ROOT / "models/lenet/deploy.prototxt")
@@ -118,3 +121,44 @@ def test_plot(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_bad_flags(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cost", LENET, *flags]) == 2
     assert capsys.readouterr().err == f"adaption cost: {message}\n"
+
+
+def with_formats(weight: int, activation: int, out: Path) -> None:
+    """ResNet-34 as WRPN rounds it, in fixed point: weights of all layers but the first and the
+    last, all activations but the last hidden one."""
+    document = prototxt.read(ROOT / "models/resnet34/deploy.prototxt")
+    by_type: dict[str, list[Block]] = {}
+    for field in document.root.all("layer"):
+        kind = field.block.first("type")
+        assert kind is not None
+        by_type.setdefault(kind.string, []).append(field.block)
+    for block in by_type["Convolution"][1:]:
+        block.append(f"precision_param {{ weight {{ {FIXED.format(weight)} }} }}")
+    for block in by_type["ReLU"][:-1]:
+        block.append(f"precision_param {{ activation {{ {FIXED.format(activation)} }} }}")
+    write_net(document, out)
+
+
+FIXED = "kind: FIXED word_length: {} frac_length: 1"
+
+
+@pytest.mark.parametrize(
+    ("factor", "weight", "activation", "stem", "projected"),
+    [(2, 8, 4, 0.7904, 0.7477), (2, 4, 4, 0.5485, 0.5093), (2, 4, 2, 0.4276, 0.3901)],
+)
+def test_resnet34_widened_and_rounded(
+    factor: int, weight: int, activation: int, stem: float, projected: float,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Costs of WRPN's ResNet-34 from its prototxt: widened stem, and narrow stem projected."""
+    low, wide = str(tmp_path / "low.prototxt"), str(tmp_path / "wide.prototxt")
+    with_formats(weight, activation, Path(low))
+    float_net = str(ROOT / "models/resnet34/deploy.prototxt")
+    for flags, want in (([], stem), (["--no-widen-first", "--project"], projected)):
+        assert main(["widen", low, "-o", wide, "--factor", str(factor), *flags]) == 0
+        capsys.readouterr()
+        assert main(["cost", wide, "--against", float_net, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert round(found["wrpn"]["relative"], 4) == want
+        bits = {(x["weight_bits"], x["activation_bits"]) for x in found["layers"][1:-1]}
+        assert bits == {(weight, activation)}
