@@ -140,14 +140,17 @@ def _fraction(factor: float | str | Fraction) -> Fraction:
 
 def _changed(net: NetFile, changes: NetChanges, inserted: list[str]) -> NetFile:
     """The net with other numbers, as text; the very one given where nothing changes."""
-    if not changes.edits and not changes.inserted:
-        return net
     document = _own_document(net)
     fields = document.root.all("layer") or document.root.all("layers")
     hidden = len(net.message.layer) - len(fields)  # Input layers that stand for `input` fields
+    is_changed = bool(changes.inserted)
     for (index, path, value), number in changes.edits.items():
         for found in _numbers(fields[index - hidden], path, value):
-            found.set(str(number))
+            if found.string != str(number):
+                found.set(str(number))
+                is_changed = True
+    if not is_changed:
+        return net
     types = [message.type for message in net.message.layer]
     for one in changes.inserted.values():
         branch = [(fields[i - hidden], types[i]) for i in one.branch]

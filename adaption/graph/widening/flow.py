@@ -128,7 +128,7 @@ class Flow:
         item = self.spec.layers[self.at]
         if self.weights.setdefault(item.name, count) != count:
             raise self.error(
-                f"has num_output {count} here and {self.weights[item.name]} in another net state",
+                f"has num_output {count}, another layer of this name {self.weights[item.name]}",
                 "give layers of one name the same num_output",
             )
         if self.kept is not None and item.name in self.kept:

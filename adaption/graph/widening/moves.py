@@ -11,8 +11,6 @@ from adaption.graph.widening.channels import Channels, cut
 from adaption.graph.widening.flow import OTHER_FACTOR, Flow
 from adaption.graph.widening.table import axis_of, rule
 
-# -- layers that rearrange -----------------------------------------------------------------------
-
 
 @rule("Concat")
 def _concat(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[Channels]:
@@ -29,7 +27,8 @@ def _concat(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[Ch
     x = wide[0]
     if any(axis_of(axis, one) != one.axis for one in wide):
         return [flow.are_equal(bottoms, "joins samples or positions of")]
-    joined = replace(x, pieces=tuple(p for one in bottoms for p in one.pieces))
+    pieces = tuple(p for one in bottoms for p in one.pieces)
+    joined = replace(x, pieces=pieces, is_flat=any(one.is_flat for one in bottoms))
     return [joined.carrying(*bottoms)]
 
 
@@ -54,7 +53,7 @@ def _slice(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[Cha
     if flow.is_strict and x.follows:
         is_even = len({one.count for one in made}) == 1
         for i, one in enumerate(made[:-1]):
-            before = joined_count(made[: i + 1])
+            before = _count_of(made[: i + 1])
             error = flow.error(
                 f"slice_point {before} of {count} channels falls between two channels of the"
                 " wider net",
@@ -69,7 +68,7 @@ def _slice(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[Cha
     return made
 
 
-def joined_count(parts: Sequence[Channels]) -> int:
+def _count_of(parts: Sequence[Channels]) -> int:
     """Channels of several blobs together, all of which are known."""
     return sum(one.count or 0 for one in parts)
 

@@ -41,7 +41,7 @@ class Inserted:
 class NetChanges:
     """What changes in one file.
 
-    edits: (layer, path of the field, which of its values) -> the new number.
+    edits: (layer, path of the field, which of its values) -> the number, new or as before.
     """
 
     edits: dict[tuple[int, tuple[str, ...], int], int] = field(default_factory=dict)
@@ -95,17 +95,15 @@ def plan_widening(
     flows = _followed(states, Widths(factor, multiple_of), None, frozenset(), project)
     kept = _kept(flows)
     if factor == 1 and multiple_of == 1:  # whatever could not follow has nothing to follow
-        counts = {name: count for flow in flows for name, count in flow.weights.items()}
-        return _settled(states, flows, counts, kept)
+        return _settled(states, flows, _counts(flows), kept)
     narrow = frozenset().union(*(f.first for f in flows)) if not widen_first else frozenset()
     narrow -= set(kept)
     kept |= dict.fromkeys(narrow, "first layer")
     widths = Widths(factor, multiple_of)
     flows = _followed(states, widths, kept, frozenset(narrow), project)
-    for flow in flows:
-        for name, count in flow.weights.items():
-            if name not in kept:
-                widths.add(name, count)
+    for name, count in _counts(flows).items():
+        if name not in kept:
+            widths.add(name, count)
     return _settled(states, flows, widths.settle(), kept)
 
 
@@ -138,6 +136,20 @@ def _kept(flows: Sequence[Flow]) -> dict[str, str]:
     return made
 
 
+def _counts(flows: Sequence[Flow]) -> dict[str, int]:
+    """num_output of each weight layer. Raises: LayerError where nets or states do not agree."""
+    made: dict[str, int] = {}
+    for flow in flows:
+        for name, count in flow.weights.items():
+            if made.setdefault(name, count) != count:
+                item = flow.spec.layer(name)
+                raise LayerError(
+                    f"has num_output {count}, another layer of this name {made[name]}",
+                    "give layers of one name the same num_output in all nets and net states",
+                ).at(file=flow.spec.file, line=item.line, layer=name, layer_type=item.type)
+    return made
+
+
 def _settled(
     states: Sequence[Sequence[tuple[NetSpec, list[int]]]],
     flows: Sequence[Flow],
@@ -151,15 +163,22 @@ def _settled(
         own, rest = rest[: len(of_file)], rest[len(of_file) :]
         for flow in own:
             for edit in flow.edits:
-                if edit.after(settled) != edit.before:
-                    changes.edits[edit.layer, edit.path, edit.index] = edit.after(settled)
+                number = edit.after(settled)
+                place = edit.layer, edit.path, edit.index
+                if changes.edits.setdefault(place, number) != number:
+                    item = flow.spec.layers[list(flow.indices).index(edit.layer)]
+                    raise LayerError(
+                        f"{edit.path[-1]} would be {number} in the {flow.spec.phase} net and"
+                        f" {changes.edits[place]} in another net state",
+                        "write a layer for each state, with include rules",
+                    ).at(file=flow.spec.file, line=item.line, layer=item.name, layer_type=item.type)
             for one in flow.projections:
                 # Layers of the branch may differ between net states.
-                place = one.layer, one.bottom
-                known = changes.inserted[place].branch if place in changes.inserted else ()
+                spot = one.layer, one.bottom
+                known = changes.inserted[spot].branch if spot in changes.inserted else ()
                 branch = tuple(sorted({*known, *one.branch}))
                 size = int(one.piece.size(settled))
-                changes.inserted[place] = Inserted(*place, size, branch)
+                changes.inserted[spot] = Inserted(*spot, size, branch)
             for item in flow.spec.layers:
                 if item.name in flow.weights:
                     count = flow.weights[item.name]

@@ -11,8 +11,6 @@ from adaption.graph.widening.channels import Channels
 from adaption.graph.widening.flow import OTHER_FACTOR, Flow
 from adaption.graph.widening.table import axis_of, rule
 
-# -- layers with weights -------------------------------------------------------------------------
-
 
 @rule("Convolution", "LPConvolution", "DepthwiseConvolution", "Deconvolution")
 def _convolution(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[Channels]:

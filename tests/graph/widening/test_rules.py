@@ -373,6 +373,37 @@ def test_states_of_one_file_are_planned_together() -> None:
     assert widths(text, "1.3") == {"a": 15, "last": 10, "t": 5}  # 13 without it
 
 
+def test_a_layer_of_two_states_has_one_number() -> None:
+    """A reshape whose bottom another layer makes in each phase."""
+    more = "include {{ phase: {} }} convolution_param {{ num_output: 4 kernel_size: 1 group: {} }}"
+    reads = conv("pre", "data", 4)
+    text = (
+        DATA
+        + reads
+        + layer("a", "Convolution", "pre", "y", more.format("TRAIN", 1))
+        + layer("b", "Convolution", "pre", "y", more.format("TEST", 2))
+        + layer("x", "Reshape", "y", more="reshape_param { shape { dim: 0 dim: 4 dim: 64 } }")
+        + LAST
+    )
+    assert widths(text) == {"pre": 8, "a": 8, "b": 8, "last": 10}
+    with pytest.raises(LayerError) as caught:
+        widths(text, "1.3")
+    assert str(caught.value) == (
+        'net.prototxt:5: layer "x" (Reshape): dim would be 5 in the TRAIN net and 4 in another net'
+        " state\n  fix: write a layer for each state, with include rules"
+    )
+
+
+def test_layers_of_one_name_agree() -> None:
+    nets = [read(DATA + conv("a", "data", n) + fc("last", "a", 10)) for n in (4, 5)]
+    with pytest.raises(LayerError) as caught:
+        plan_widening(nets, Fraction(2))
+    assert str(caught.value) == (
+        'net.prototxt:2: layer "a" (Convolution): has num_output 5, another layer of this name 4\n'
+        "  fix: give layers of one name the same num_output in all nets and net states"
+    )
+
+
 def test_nets_are_planned_together() -> None:
     """The features of a deploy net are its result, and no last layer of the training net."""
     deploy = read(DATA + conv("a", "data", 4) + conv("b", "a", 6))
