@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from adaption.precision import rescale as rescale
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
+    from adaption.precision import widen as widen
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
     from adaption.recipes import named_recipe as named_recipe
+    from adaption.report.cost import cost as cost
     from adaption.report.devices import device_query as device_query
     from adaption.report.draw import draw as draw
     from adaption.report.inspect import inspect as inspect
@@ -68,6 +70,7 @@ _MODULE_OF = {
     "Solver": "adaption.solver",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
+    "cost": "adaption.report.cost",
     "create": "adaption.precision",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
@@ -102,6 +105,7 @@ _MODULE_OF = {
     "ExactOptions": "adaption.export",
     "verify": "adaption.export",
     "verify_between": "adaption.export",
+    "widen": "adaption.precision",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",
 }

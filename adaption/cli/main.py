@@ -19,6 +19,7 @@ __all__ = ["main"]
 
 VERBS = (
     "convert",
+    "cost",
     "create",
     "device_query",
     "draw",
@@ -38,6 +39,7 @@ VERBS = (
     "train",
     "upgrade",
     "verify",
+    "widen",
 )
 
 

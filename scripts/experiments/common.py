@@ -54,7 +54,7 @@ def mnist(folder: Path, phase: str) -> Samples:
 
 
 def cifar(folder: Path, phase: str, limit: int | None = None) -> Samples:
-    """Images of a phase, (N, 3, 32, 32), channels as in the file in 0..1; classes alternate in the files."""
+    """Images of a phase, (N, 3, 32, 32) in 0..1; classes alternate in the files."""
     return _samples(_only(folder, f"cifar10_{phase}*.npz"), limit)
 
 
