@@ -17,6 +17,7 @@ from adaption.net.blob import Blob
 from adaption.net.convolver import Convolver
 from adaption.net.plan import LayerFormats, is_low_precision
 from adaption.net.points import Points, WeightDraw
+from adaption.net.points_check import missing_point
 from adaption.numerics import Format
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ class Node:
     def formats(self) -> LayerFormats:
         """The formats in force; `Net.set_plan` changes them."""
         return self.points.formats
+
+    def has_point(self, kind: str) -> bool:
+        """Whether the layer has a point of this kind."""
+        return missing_point(self, kind) is None
 
     def set_formats(self, formats: LayerFormats) -> None:
         """Take other formats, and drop what was derived from the old ones. Part of

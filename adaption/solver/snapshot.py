@@ -30,6 +30,7 @@ from adaption.io.kinds import kind_of
 from adaption.io.solverstate import SolverState, read_state, write_state
 from adaption.io.weights import WeightBlob
 from adaption.net import Net
+from adaption.net.plan import layer_formats, write_formats
 from adaption.proto import caffe_pb2
 from adaption.solver.precision_state import restore_precision, save_precision
 from adaption.solver.updates import UPDATES
@@ -100,9 +101,16 @@ def save(solver: Solver) -> Files:
 
 
 def _definition(net: Net) -> caffe_pb2.NetParameter:
-    """The net as Caffe stores it with its weights. Caffe: Net::ToProto."""
+    """The net as Caffe stores it with its weights (Net::ToProto), with the formats in force."""
     message = caffe_pb2.NetParameter(name=net.name)
-    message.layer.extend(node.spec.message for node in net.nodes)
+    for node in net.nodes:
+        layer = message.layer.add()
+        layer.CopyFrom(node.spec.message)
+        semantics = node.runtime.original_semantics
+        stated = layer_formats(node.spec, original_semantics=semantics)
+        # A bias format that the layer has no bias for is no change (lpfp_param's round_bias).
+        if dict(node.formats.items()) != {k: f for k, f in stated.items() if node.has_point(k)}:
+            write_formats(node.formats, layer)
     return message
 
 
