@@ -51,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
 
     given = args.changes or args.plan or args.mend_roi_scale
     if not given and args.import_names == "sign-included":
-        raise UsageError("nothing to change is given", f"for example:\n{EXAMPLE}")
+        raise UsageError(
+            "nothing to change is given",
+            "for example: adaption edit net_lp.prototxt 'conv*:weight=Q2.14' fc6:activation=Q5.11",
+        )
     made = edit_file(
         args.net,
         args.changes,
