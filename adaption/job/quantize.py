@@ -193,7 +193,6 @@ def quantize(
         write_net(low_file, stage / "net_lp.prototxt")
         held = part.weights(low, trained, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
-        trained.forget()
         proposal.save(stage / "plan.json")
         summary["verification"] = prove(low, feed, stage, part, seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)

@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adaption.errors import AdaptionError, UsageError
+from adaption.errors import AdaptionError, FileFormatError, UsageError
 from adaption.io.atomic import atomic_write
-from adaption.io.wire import map_file
+from adaption.io.file_bytes import FileBytes
+from adaption.io.npy import read_npz
 from adaption.precision.evaluate import Run
 from adaption.precision.measure import Measurement
 
@@ -41,9 +42,16 @@ def origin_of(
     """What a reference depends on: the contents of both files, and the settings of the pass."""
     return {
         "net": zlib.crc32(Path(net).read_bytes()),
-        "weights": zlib.crc32(map_file(weights)),
+        "weights": _checksum(weights),
         **{name: _plain(value) for name, value in settings.items()},
     }
+
+
+def _checksum(path: str | os.PathLike[str]) -> int:
+    value = 0
+    for chunk in FileBytes(path).chunks():
+        value = zlib.crc32(chunk, value)
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -74,8 +82,7 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
     if not (folder / RUN).exists():
         return None
     try:
-        with np.load(folder / RUN, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(folder / RUN)
         head = json.loads(str(arrays["head"]))
         found = head["origin"]
         run = Run(**{name: head[name] for name in PLAIN})
@@ -83,7 +90,11 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
             run.predictions = [arrays["predictions"]]
         for name, lengths in head["outputs"].items():
             run.outputs[name] = _parts(arrays[f"output:{name}"], lengths)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except FileFormatError as error:
+        raise UsageError(
+            f"is no reference: {error.fact}", "remove the folder", file=folder
+        ) from None
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise UsageError(f"is no reference: {error}", "remove the folder", file=folder) from None
     differing = [n for n in {**found, **origin} if found.get(n) != origin.get(n)]
     if differing:

@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from adaption.errors import FieldError
+from adaption.io.entries import Entries
 from adaption.net import Point
+from adaption.net.plan import KINDS
 from adaption.numerics import FixedPoint
+from adaption.numerics.formats import RANGES
+from adaption.numerics.rounding import ROUNDINGS
 from adaption.precision.effects import Effect
 from adaption.precision.rules import Choice
 from adaption.precision.sidecar import load_rows, save_rows
@@ -16,6 +21,7 @@ from adaption.precision.sidecar import load_rows, save_rows
 __all__ = ["Proposal"]
 
 FORMAT = "adaption.plan/1"
+MOST = 1 << 62
 
 
 @dataclass
@@ -99,37 +105,46 @@ class Proposal:
         return load_rows(path, (FORMAT,), "plan", "propose", cls._from_values)
 
     @classmethod
-    def _from_values(cls, values: Mapping[str, Any]) -> Self:
+    def _from_values(cls, values: Entries) -> Self:
+        has = values.optional
         made = cls(
-            values["net"],
-            values["bits"],
-            values["rule"],
-            values["threshold"],
-            values["rounding"],
-            left_float=values["left_float"],
-            lengths=values.get("lengths", ""),
-            percentile=values.get("percentile"),
-            lpact=values.get("lpact", cls.lpact),
-            same_format=values.get("same_format"),
-            preprocessing=values.get("preprocessing"),
-            samples=values.get("samples", 0),
+            values.text("net"),
+            values.whole("bits", 1, 64),
+            values.text("rule"),
+            values.number("threshold", low=0, high=1),
+            values.text("rounding", allowed=ROUNDINGS),
+            left_float=values.texts("left_float"),
+            lengths=values.text("lengths", ""),
+            percentile=values.number("percentile", low=0, high=100) if has("percentile") else None,
+            lpact=values.text("lpact", cls.lpact),
+            same_format=values.text("same_format") if has("same_format") else None,
+            preprocessing=values.plain("preprocessing") if has("preprocessing") else None,
+            samples=values.whole("samples", 0, MOST, 0),
         )
-        for row in values["points"]:
-            point = Point(row["layer"], row["kind"])
+        for row in values.rows("points"):
+            point = Point(row.text("layer"), row.text("kind", allowed=KINDS))
             made.choices[point] = _choice(row, made.rounding)
             if point.kind == "activation":
-                made.places[point.layer] = row["place"]
+                made.places[point.layer] = row.text("place")
         return made
 
 
+_Q = "Qm.f of 1 to 64 bits in all, such as Q2.14; f from -126 to 126"
 _DEFAULTS = {"range": "symmetric"}
 
 
-def _choice(row: Mapping[str, Any], rounding: str) -> Choice:
-    fmt = FixedPoint.q(row["q"], row.get("rounding", rounding), row.get("range", "symmetric"))
+def _choice(row: Entries, rounding: str) -> Choice:
+    own = row.text("rounding", rounding, allowed=ROUNDINGS)
+    try:
+        fmt = FixedPoint.q(row.text("q"), own, row.text("range", "symmetric", allowed=RANGES))
+    except FieldError as error:
+        raise error if error.field.startswith(row.place) else row.misfit("q", _Q) from None
     effect = None
     if "saturated" in row:
-        sqnr = row["sqnr_db"]
-        effect = Effect(row["saturated"], row["flushed"], float("inf") if sqnr is None else sqnr)
-    spread = (row["min"], row["max"]) if "min" in row and "max" in row else None
-    return Choice(fmt, row.get("reason", "by hand"), effect, spread)
+        saturated, flushed = (row.number(name, low=0, high=1) for name in ("saturated", "flushed"))
+        sqnr = row.number("sqnr_db") if row.optional("sqnr_db") else float("inf")
+        effect = Effect(saturated, flushed, sqnr)
+    spread = None
+    if row.optional("min") and row.optional("max"):
+        spread = (row.number("min"), row.number("max"))
+    return Choice(fmt, row.text("reason", "by hand"), effect, spread)
