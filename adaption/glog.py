@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 
+from adaption.errors import one_line
+
 __all__ = ["Log", "error", "info", "silent", "warning"]
 
 Log = Callable[[str, str], None]
@@ -49,7 +51,9 @@ def _write(severity: str, source: str, text: str) -> None:
     if SEVERITIES.index(severity) < _least_severity():
         return
     prefix = f"{severity}{datetime.now():%m%d %H:%M:%S.%f} {os.getpid():5d} {source}] "
-    print(prefix + text, file=sys.stderr, flush=True)
+    lines = "\n".join(one_line(line) for line in text.split("\n"))
+    with contextlib.suppress(OSError):  # a full disk under a log must not end days of training
+        print(prefix + lines, file=sys.stderr, flush=True)
 
 
 def _least_severity() -> int:

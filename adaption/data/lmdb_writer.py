@@ -26,6 +26,7 @@ from adaption.data.images import ImageSource
 from adaption.data.packed import PackedSource
 from adaption.data.resize import resize
 from adaption.errors import DataError, FieldError, MissingExtraError, UsageError
+from adaption.numerics.seeds import checked_seed
 from adaption.proto import caffe_pb2
 
 __all__ = ["DatumForm", "datum_records", "mean_image", "write_lmdb"]
@@ -84,7 +85,11 @@ def datum_records(
         raise DataError("holds no compressed images", "store raw values", file=source.path)
     order: Sequence[int] = range(len(source))
     if shuffle_seed is not None:
-        order = np.random.default_rng(shuffle_seed).permutation(len(source)).tolist()
+        order = (
+            np.random.default_rng(checked_seed(shuffle_seed) % 2**64)
+            .permutation(len(source))
+            .tolist()
+        )
     calls = (partial(_record, source, form, place, index) for place, index in enumerate(order))
     count = 0
     for place, record in enumerate(ahead(calls, WORKERS if source.is_decoded else 0, window=64)):

@@ -65,15 +65,24 @@ def _atomic_write(path: Path, mode: Literal["wb", "w+b", "w"]) -> Iterator[IO[An
             return
         sweep(target.parent)
         temporary, descriptor = _create_beside(target)
+        lock = os.dup(descriptor)  # keeps the lock until the file has its name
         try:
             with _opened(descriptor, mode) as out:
                 yield out
                 out.flush()
                 os.fsync(out.fileno())
-            _appear(temporary, target)
+            if _pending.depth:
+                _pending.files.append((temporary, target, lock))
+                lock = -1
+            else:
+                temporary.replace(target)
+                _sync_folder(target.parent)
         except BaseException:  # KeyboardInterrupt too
             temporary.unlink(missing_ok=True)
             raise
+        finally:
+            if lock >= 0:
+                os.close(lock)
     except OSError as error:
         if error.filename is not None and not _is_about(error, path):
             raise system_error(error) from None  # of a file that is read meanwhile
@@ -109,7 +118,7 @@ class _Pending(threading.local):
 
     def __init__(self) -> None:
         self.depth = 0
-        self.files: list[tuple[Path, Path]] = []
+        self.files: list[tuple[Path, Path, int]] = []  # as it is called now, and will be; lock
 
 
 _pending = _Pending()
@@ -127,28 +136,20 @@ def together() -> Iterator[None]:
         yield
         if _pending.depth == 1:
             with undisturbed():
-                while _pending.files:
-                    temporary, target = _pending.files[0]
+                for temporary, target, _ in _pending.files:
                     try:
                         temporary.replace(target)
                     except OSError as error:
                         raise system_error(error, "cannot be written", file=target) from None
-                    _pending.files.pop(0)
-                    _sync_folder(target.parent)
+                for folder in {target.parent for _, target, _ in _pending.files}:
+                    _sync_folder(folder)
     finally:
         _pending.depth -= 1
         if not _pending.depth:
-            for temporary, _ in _pending.files:
+            for temporary, _, lock in _pending.files:
                 temporary.unlink(missing_ok=True)
+                os.close(lock)
             _pending.files.clear()
-
-
-def _appear(temporary: Path, target: Path) -> None:
-    if _pending.depth:
-        _pending.files.append((temporary, target))
-        return
-    temporary.replace(target)
-    _sync_folder(target.parent)
 
 
 @contextlib.contextmanager

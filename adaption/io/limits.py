@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from adaption.errors import AdaptionError, FieldError, ResourceError
 
@@ -29,13 +30,18 @@ __all__ = [
     "machine_memory",
     "memory_limit",
     "size_text",
+    "within_limit",
 ]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Size = int | str
 ENVIRONMENT = "ADAPTION_MEMORY_LIMIT"
 DEFAULT = 4 << 30
 UNFOLDED = 256 << 20
 RATIO = 100
+_ABSURD = 1 << 50  # bytes that no machine has
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _given: list[int] = []  # limits of the user, the innermost last
 
@@ -69,6 +75,17 @@ def memory_limit(size: Size | None) -> Iterator[None]:
             os.environ.pop(ENVIRONMENT, None)
         else:
             os.environ[ENVIRONMENT] = before
+
+
+def within_limit(call: Callable[P, R]) -> Callable[P, R]:
+    """Let a function's keyword `memory_limit` be the limit while the function runs."""
+
+    @wraps(call)
+    def limited(*args: P.args, **keywords: P.kwargs) -> R:
+        with memory_limit(keywords.get("memory_limit")):  # type: ignore[arg-type]
+            return call(*args, **keywords)
+
+    return limited
 
 
 def given_limit() -> int | None:
@@ -116,12 +133,14 @@ def check_machine(size: int, what: str) -> None:
         return
     raise ResourceError(
         f"{what} takes {size_text(size)} of memory, this machine has {size_text(machine)}",
-        f"take smaller batches or shapes; or, if that is right, {_raise_fix(size)}",
+        f"take smaller batches or shapes; {_raise_fix(size)}",
     )
 
 
 def _raise_fix(size: int) -> str:
-    least = -(-size >> 30) if size < 1 << 62 else "..."
+    if size >= _ABSURD:
+        return "correct the sizes that it follows from"
+    least = -(-size >> 30)
     return (
         f"if it is as it should be, raise the limit: --memory-limit {least}G,"
         f' memory_limit="{least}G"'

@@ -5,6 +5,7 @@ Blobs: accumulated mean, accumulated variance, and the factor that both are to b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adaption.errors import FieldError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 
 
@@ -27,6 +29,14 @@ class BatchNorm(Layer):
     use_global_stats: bool | None
     moving_average_fraction: float
     eps: float
+
+    def check(self) -> None:
+        if not self.eps >= 0 or math.isinf(self.eps):
+            raise FieldError("batch_norm_param.eps", self.eps, "0 or more")
+        if not 0 <= self.moving_average_fraction <= 1:
+            raise FieldError(
+                "batch_norm_param.moving_average_fraction", self.moving_average_fraction, "0..1"
+            )
 
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1

@@ -37,6 +37,7 @@ from adaption.net.fuse import Chain, RoundedChain, find_chains
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
+from adaption.numerics.seeds import checked_seed
 
 __all__ = ["Net"]
 
@@ -414,7 +415,7 @@ class Net(nn.Module):
     def manual_seed(self, seed: int) -> None:
         """Restart the net's random numbers (dropout, stochastic rounding)."""
         for generator in {self.host_generator, self.generator}:
-            generator.manual_seed(seed)
+            generator.manual_seed(checked_seed(seed))
 
 
 def _as_spec(

@@ -18,6 +18,7 @@ from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import may_hold_blobs
 from adaption.net.plan import LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import Format
+from adaption.numerics.seeds import checked_seed
 from adaption.precision.sites import TWINS
 
 __all__ = ["Conversion", "convert", "convert_file", "match_layers", "write_sparsity"]
@@ -59,7 +60,7 @@ def convert(
     weights, specs = _opened(weights, net)
     names = match_layers(weights, specs, by_order=by_order)
     by_name = {s.name: s for s in specs}
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(checked_seed(seed))
     for layer in weights.layers:
         spec = by_name.get(names.get(layer.name, ""))
         if spec is None:

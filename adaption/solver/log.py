@@ -166,6 +166,7 @@ class JsonLog(Listener):
         self._started = clock()
         self._net: Net | None = None
         self._train: dict[str, Any] = {}
+        self._has_failed = False
         self._shown: tuple[int, float] | None = None
 
     def _write(self, event: str, **values: Any) -> None:
@@ -175,8 +176,14 @@ class JsonLog(Listener):
             "seconds": round(self._clock() - self._started, 3),
             **values,
         }
-        self._stream.write(json.dumps(_finite(line)) + "\n")
-        self._stream.flush()
+        if self._has_failed:
+            return
+        try:
+            self._stream.write(json.dumps(_finite(line)) + "\n")
+            self._stream.flush()
+        except OSError as error:  # a full disk must not end days of training
+            self._has_failed = True
+            glog.warning("solver.cpp:1", f"the JSON log ends here, training goes on: {error}")
 
     def built(self, plan: NetPlan, net: Net) -> None:
         if self._net is None:

@@ -13,8 +13,10 @@ import torch
 
 from adaption import glog
 from adaption.errors import UsageError
+from adaption.io.limits import Size, within_limit
 from adaption.net.device import as_device
 from adaption.proto import caffe_pb2
+from adaption.solver.alarms import Alarms
 from adaption.solver.distributed import place, processes
 from adaption.solver.interrupt import Requests
 from adaption.solver.listener import Listener, Output
@@ -34,7 +36,8 @@ class TrainResult:
 
     iter: iterations done. stopped: ended before max_iter, by a signal. loss: the smoothed training
     loss last displayed. tests: for each test net the outputs of its last test, by name.
-    snapshot: the last solver state that was written.
+    snapshot: the last solver state that was written. diverged: what ended the run with
+    `stop_on_nan`.
     """
 
     iter: int
@@ -42,6 +45,7 @@ class TrainResult:
     loss: float | None
     tests: tuple[dict[str, float], ...]
     snapshot: Path | None
+    diverged: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
@@ -73,6 +77,7 @@ class _Last(Listener):
             self.state = Path(path)
 
 
+@within_limit
 def train(
     solver: PathLike | caffe_pb2.SolverParameter | SolverFile,
     *,
@@ -87,6 +92,8 @@ def train(
     original_semantics: bool = False,
     devices: Sequence[str] = (),
     net_options: dict[str, Any] | None = None,
+    stop_on_nan: bool = False,
+    memory_limit: Size | None = None,
     log: glog.Log = glog.silent,
     log_json: PathLike | None = None,
     listeners: Sequence[Listener] = (),
@@ -107,6 +114,9 @@ def train(
             process of its own, and gradients are averaged; batch sizes are per process. Under
             torchrun they are those of one machine, and each process takes its own.
         net_options: further keywords of Net (dialect, python_modules).
+        stop_on_nan: end the run, without a snapshot, when a displayed loss or output is NaN or
+            infinite. That such is met is told in any case, as are formats that saturate.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
         log: takes Caffe's log lines, e.g. adaption.glog.info.
         log_json: file that gets one JSON object per event; appended to when resuming.
         listeners: further listeners.
@@ -128,6 +138,11 @@ def train(
     options = dict(net_options or {})
     given = [*devices] or ([options.pop("device")] if "device" in options else [])
     devices = _devices(definition.message, given, log)
+    if stop_on_nan and not definition.message.display:
+        raise UsageError(
+            "stop_on_nan looks at displayed iterations, and display is 0",
+            "set display in the solver",
+        ).at(file=definition.file)
     last = _Last()
     arguments = {
         "solver": definition,
@@ -138,6 +153,7 @@ def train(
         "seed": seed,
         "original_semantics": original_semantics,
         "net_options": options,
+        "stop_on_nan": stop_on_nan,
     }
     Requests(sigint_effect, sighup_effect)  # checked before anything is started
     with ExitStack() as stack:
@@ -149,9 +165,9 @@ def train(
             told.append(
                 JsonLog(stack.enter_context(_opened(log_json, append=snapshot is not None)))
             )
-        run = _solve(ranks, device, arguments, told, log)
+        run, alarms = _solve(ranks, device, arguments, told, log)
     tests = tuple(last.tests[i] for i in sorted(last.tests))
-    return TrainResult(run.iter, run.stops, last.loss, tests, last.state)
+    return TrainResult(run.iter, run.stops, last.loss, tests, last.state, alarms.diverged)
 
 
 def _solve(
@@ -160,13 +176,24 @@ def _solve(
     arguments: dict[str, Any],
     listeners: Sequence[Listener] = (),
     log: glog.Log = glog.silent,
-) -> Solver:
+) -> tuple[Solver, Alarms]:
     """One process's part of the run."""
     settings = dict(arguments)
     snapshot = settings.pop("snapshot")
+
+    def tell(text: str) -> None:
+        for listener in listeners:
+            listener.notice(f"alarm: {text}")
+
+    alarms = Alarms(tell, stop_on_nan=settings.pop("stop_on_nan"))
     requests = Requests(settings.pop("sigint_effect"), settings.pop("sighup_effect"))
     settings["net_options"] = {**settings["net_options"], "device": device}
-    run = Solver(**settings, listeners=listeners, action=requests.take, ranks=ranks)
+    run = Solver(
+        **settings,
+        listeners=[*listeners, alarms],
+        action=lambda: alarms.take() or requests.take(),
+        ranks=ranks,
+    )
     with requests.listening():
         if snapshot is not None:
             run.restore(snapshot)
@@ -174,7 +201,7 @@ def _solve(
         run.solve()
         if not run.stops:
             log("caffe.cpp:254", "Optimization Done.")
-    return run
+    return run, alarms
 
 
 def _devices(

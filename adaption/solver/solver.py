@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, UsageError
+from adaption.errors import AdaptionError, FieldError, ResourceError, UsageError
 from adaption.io.weights import Weights
 from adaption.net import Net
 from adaption.proto import caffe_pb2
@@ -46,7 +46,8 @@ class Solver:
         level, stages: added to the solver's train_state.
         net_options: further keywords of Net (dialect, python_modules, device).
         listeners: what hears of progress; see Listener. Without one nothing is printed.
-        action: asked after every iteration and test batch for "stop", "snapshot" or None.
+        action: asked after every iteration and test batch for "stop", "snapshot" or None; or for
+            "abandon", to stop without a snapshot.
         ranks: the processes that train together; each has a solver of its own, and calls its
             methods as the others do. All but the first hear nothing, test nothing and write
             nothing.
@@ -81,6 +82,7 @@ class Solver:
         self.current_step = 0
         self.loss = SmoothedLoss(self.param.average_loss)
         self.saved: int | None = None  # iteration of the last snapshot of this run
+        self._failed = False  # to write the last snapshot
         self._stops = False
         self._resumes = False
         if seed is None and self.param.random_seed >= 0:
@@ -174,7 +176,8 @@ class Solver:
         with self._at_file():
             if not self.param.snapshot_prefix:
                 raise FieldError("snapshot_prefix", "", 'a path, as in snapshot_prefix: "run/net"')
-        files = save(self)
+        with self.ranks.writing():
+            files = save(self)
         self.saved = self.iter
         return files
 
@@ -209,9 +212,8 @@ class Solver:
             self.restore(resume)
         self.step(p.max_iter - self.iter)
         # An interrupt asks for a snapshot even where snapshot_after_train is off.
-        if self.saved != self.iter and (
-            self._stops or (p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot))
-        ):
+        is_missing = not p.snapshot or bool(self.iter % p.snapshot) or self._failed
+        if self.saved != self.iter and (self._stops or (p.snapshot_after_train and is_missing)):
             self._snapshot_if_possible()
         if self._stops:
             for listener in self.listeners:
@@ -227,6 +229,18 @@ class Solver:
             self.test()
         for listener in self.listeners:
             listener.done()
+
+    def _snapshot_on_the_way(self) -> None:
+        """Write a snapshot; where the system refuses, say so and go on training."""
+        problem = ""
+        try:
+            self.snapshot()
+        except ResourceError as error:
+            problem = f"no snapshot of iteration {self.iter}, training goes on: {error}"
+            self._notice(problem)
+        self._failed = bool(self.ranks.from_first(problem))  # for all to end alike
+        if self._failed:
+            self.saved = None
 
     def _snapshot_if_possible(self) -> None:
         if self.param.snapshot_prefix:
@@ -256,10 +270,13 @@ class Solver:
             self._iterate()
             request = self.ranks.most_urgent(self.action() or self._asked)
             self._asked = None
-            if request == "snapshot" or (p.snapshot and self.iter % p.snapshot == 0):
-                self.snapshot()
-            if request == "stop":
+            is_due = p.snapshot and self.iter % p.snapshot == 0
+            if request != "abandon" and (request == "snapshot" or is_due):
+                self._snapshot_on_the_way()
+            if request in ("stop", "abandon"):
                 self._stops = True
+                if request == "abandon":
+                    self.saved = self.iter  # there is nothing worth keeping
                 return
 
     def _iterate(self) -> None:
@@ -357,6 +374,7 @@ class Solver:
                 return
             with torch.no_grad():
                 net.forward()
+            self.ranks.beat()
             outputs = list(_outputs(net))
             sums = [a + o.value for a, o in zip(sums or [0.0] * len(outputs), outputs, strict=True)]
             loss += net.loss()
