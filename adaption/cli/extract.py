@@ -31,9 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from adaption.io.atomic import atomic_write
+    from adaption.io.outputs import keep_inputs
     from adaption.precision import extract
 
     made = extract(args.net, args.mode, original_semantics=args.original_semantics)
+    keep_inputs([args.out], [args.net])
     if args.out is not None:
         with atomic_write(args.out, "w") as file:
             file.write(json.dumps(made, indent=1) + "\n")

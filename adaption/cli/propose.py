@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from adaption.io.outputs import keep_inputs
     from adaption.precision.propose import propose
     from adaption.report.plan import plan_grid
 
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         original_semantics=args.original_semantics,
         **rule_settings(args),
     )
+    keep_inputs([args.out], [args.net, args.measurement])
     made.save(args.out)
     if args.json:
         print(json.dumps({**made.head(), "points": made.rows()}, indent=2))

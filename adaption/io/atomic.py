@@ -26,9 +26,17 @@ try:
 except ImportError:  # no POSIX: nothing is locked, so nothing of others is removed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_write", "locked", "sweep", "temporary_beside", "together", "undisturbed"]
+__all__ = [
+    "apart",
+    "atomic_write",
+    "locked",
+    "sweep",
+    "temporary_beside",
+    "together",
+    "undisturbed",
+]
 
-_LEFT = re.compile(r"\..*\.[0-9a-f]{12}\.tmp", re.DOTALL)
+_LEFT = re.compile(r"\..*[.-][0-9a-f]{12}\.tmp", re.DOTALL)
 _LONGEST = 200  # bytes of the target's name in a temporary one; file systems allow 255 in all
 
 
@@ -153,6 +161,16 @@ def together() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """Let files appear one by one in this block, even within `together`: a staged folder's."""
+    depth, _pending.depth = _pending.depth, 0
+    try:
+        yield
+    finally:
+        _pending.depth = depth
+
+
+@contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Hold back the signals that would end this process until the block is done."""
     if not hasattr(signal, "pthread_sigmask"):
@@ -166,10 +184,11 @@ def undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def temporary_beside(target: Path) -> Path:
+def temporary_beside(target: Path, *, is_folder: bool = False) -> Path:
     """A name for what is not finished yet, in the folder of `target`."""
     short = os.fsencode(target.name)[:_LONGEST].decode("utf-8", "ignore")
-    return target.with_name(f".{short}.{secrets.token_hex(6)}.tmp")
+    mark = "-" if is_folder else "."
+    return target.with_name(f".{short}{mark}{secrets.token_hex(6)}.tmp")
 
 
 def _create_beside(target: Path) -> tuple[Path, int]:

@@ -13,6 +13,7 @@ from typing import Any
 from adaption.data import Transform
 from adaption.errors import DataError, UsageError
 from adaption.graph import NetState
+from adaption.io.outputs import keep_inputs
 from adaption.job.feed import BatchSize, Feed
 from adaption.job.load import open_net
 from adaption.job.part import Part
@@ -77,6 +78,8 @@ def measure(
         return made
     if resume and out is None:
         raise UsageError("resume needs the file to go on with", "name it with -o")
+    mean = None if transform is None else transform.mean_file
+    keep_inputs([out], [net, weights, data, mean])  # type: ignore[list-item]
     begun = Measurement.load(out) if resume and out is not None and Path(out).exists() else None
     if begun is not None:
         batch_size = begun.batch_size

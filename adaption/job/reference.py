@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FileFormatError, UsageError
-from adaption.io.atomic import atomic_write
+from adaption.errors import AdaptionError, FileFormatError, UsageError, system_error
+from adaption.io.atomic import atomic_write, together
 from adaption.io.file_bytes import FileBytes
 from adaption.io.npy import read_npz
 from adaption.precision.evaluate import Run
@@ -60,8 +60,10 @@ def _plain(value: Any) -> Any:
 
 def save_reference(folder: Path, reference: Reference, origin: Mapping[str, Any]) -> None:
     """Write a reference into a folder, the measurement first and what names its origin last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    reference.measured.save(folder / MEASUREMENT)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise system_error(error, "cannot be written", file=folder) from None
     run = asdict(reference.run)
     head = {"origin": dict(origin), **{name: run[name] for name in PLAIN}}
     head["outputs"] = {name: [len(t) for t in parts] for name, parts in run["outputs"].items()}
@@ -70,8 +72,10 @@ def save_reference(folder: Path, reference: Reference, origin: Mapping[str, Any]
         arrays[f"output:{name}"] = torch.cat(parts).numpy() if parts else np.empty(0, np.float32)
     if reference.run.predictions:
         arrays["predictions"] = np.concatenate(reference.run.predictions)
-    with atomic_write(folder / RUN, "w+b") as out:
-        np.savez(out, allow_pickle=False, **arrays)
+    with together():
+        reference.measured.save(folder / MEASUREMENT)
+        with atomic_write(folder / RUN, "w+b") as out:
+            np.savez(out, allow_pickle=False, **arrays)
 
 
 def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
@@ -79,7 +83,7 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
 
     Raises: UsageError when it is of another net, other weights or other data.
     """
-    if not (folder / RUN).exists():
+    if not _exists(folder / RUN):
         return None
     try:
         arrays = read_npz(folder / RUN)
@@ -107,6 +111,13 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
         return Reference(Measurement.load(folder / MEASUREMENT), run)
     except AdaptionError as error:
         raise error.at(file=folder / MEASUREMENT) from None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise system_error(error, "cannot be read", file=path) from None
 
 
 def _parts(values: NDArray[np.float32], lengths: list[int]) -> list[Tensor]:

@@ -12,9 +12,10 @@ import torch
 
 from adaption.errors import AdaptionError, UsageError, WeightsError
 from adaption.graph import LayerSpec, NetSpec
-from adaption.io.atomic import atomic_write
+from adaption.io.atomic import atomic_write, together
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net
+from adaption.io.outputs import keep_inputs
 from adaption.layers.base import may_hold_blobs
 from adaption.net.plan import LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import Format
@@ -123,11 +124,16 @@ def convert_file(
         source, NetSpec("", specs), by_order=by_order, baked=baked, seed=seed,
         original_semantics=original_semantics,
     )  # fmt: skip
-    write_weights(out, layers, name=source.name)
+    keep_inputs([out], [weights, net if isinstance(net, str | os.PathLike) else None, dummy])
     files: tuple[Path, ...] = ()
-    if sparsity_folder is not None:
-        made = read_weights(dummy if dummy is not None else out)
-        files = write_sparsity(sparsity_folder, source, made, specs)
+    with together():
+        if sparsity_folder is None:
+            write_weights(out, layers, name=source.name)
+        else:
+            held = list(layers)
+            write_weights(out, held, name=source.name)
+            made = read_weights(dummy) if dummy is not None else Weights(held)
+            files = write_sparsity(sparsity_folder, source, made, specs)
     have = set(mapping.values())
     return Conversion(
         mapping,

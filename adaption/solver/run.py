@@ -14,6 +14,7 @@ import torch
 from adaption import glog
 from adaption.errors import UsageError
 from adaption.io.limits import Size, within_limit
+from adaption.io.outputs import keep_inputs
 from adaption.net.device import as_device
 from adaption.proto import caffe_pb2
 from adaption.solver.alarms import Alarms
@@ -143,6 +144,8 @@ def train(
             "stop_on_nan looks at displayed iterations, and display is 0",
             "set display in the solver",
         ).at(file=definition.file)
+    read = [weights] if isinstance(weights, str | os.PathLike) else weights or []
+    keep_inputs([log_json], [definition.file, definition.message.net, snapshot, *read])
     last = _Last()
     arguments = {
         "solver": definition,

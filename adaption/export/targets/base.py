@@ -19,6 +19,7 @@ from typing import Any
 
 from adaption.errors import UsageError
 from adaption.io.netfile import NetFile, read_net
+from adaption.io.outputs import keep_inputs
 from adaption.net import Net
 
 __all__ = ["Export", "Request", "Target", "export_net", "target", "target_names"]
@@ -156,11 +157,5 @@ def export_net(
             )
     path = Path(out) if out is not None else Path(Path(net).stem + chosen.suffix)
     request = Request(Path(net), Path(weights), path, given, net_options or {})
-    _check_inputs_stay(request)
+    keep_inputs([request.out], [request.net_path, request.weights_path, given.get("data")])
     return chosen.write(request)
-
-
-def _check_inputs_stay(request: Request) -> None:
-    for source in (request.net_path, request.weights_path):
-        if request.out.exists() and source.exists() and request.out.samefile(source):
-            raise UsageError(f"output {os.fspath(request.out)!r} is an input", "name another file")
