@@ -78,7 +78,10 @@ def test_after_an_error_all_is_as_it_was(
     error: BaseException | type[BaseException], folder: Path, tmp_path: Path
 ) -> None:
     fill(folder, "first")
-    with pytest.raises((KeyboardInterrupt, FieldError)), staged_folder(folder, OWN, marker="whole") as stage:
+    with (
+        pytest.raises((KeyboardInterrupt, FieldError)),
+        staged_folder(folder, OWN, marker="whole") as stage,
+    ):
         (stage / "a").write_text("second")
         raise error
     assert held(folder) == results("first")
