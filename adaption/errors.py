@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import Self
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "one_line",
+    "plain_text",
     "system_error",
 ]
 
@@ -172,6 +174,17 @@ def one_line(text: object) -> str:
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+# C0 but tab and newline, DEL and C1; separators and marks that direct text; surrogates.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def plain_text(text: str) -> str:
+    """Several lines of text with control characters spelled out; tabs and line ends stay."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 _SYSTEM_FIXES = {

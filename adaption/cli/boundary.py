@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
+from adaption.cli.plain_stream import PlainStream
 from adaption.errors import AdaptionError, ResourceError, one_line, system_error
 
 __all__ = ["Ended", "guarded"]
@@ -76,6 +77,8 @@ def guarded(call: Callable[[], int], name: Callable[[], str]) -> int:
     """
     _open_streams()
     signals = _Signals()
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(PlainStream, before)
     try:
         with signals.taken():
             try:
@@ -103,6 +106,7 @@ def guarded(call: Callable[[], int], name: Callable[[], str]) -> int:
                 traceback.print_exception(error)
         return BAD_INPUT
     finally:
+        sys.stdout, sys.stderr = before
         _settle(sys.stdout)
         _settle(sys.stderr)
 

@@ -13,6 +13,7 @@ import json
 import shlex
 
 from adaption.cli.options import add_output_flags
+from adaption.errors import one_line
 
 HELP = "set precisions in a prototxt, in place"
 EXAMPLE = (
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(made.diff, end="")
     elif not args.quiet:
-        print("\n".join(map(str, made.changes)) or "nothing to change: it says so already")
+        print("\n".join(map(one_line, made.changes)) or "nothing to change: it says so already")
     if not args.quiet and written:
         print(f"written: {file}\nnext: adaption inspect {shlex.quote(file)}")
     return 0

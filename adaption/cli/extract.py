@@ -9,6 +9,7 @@ import json
 import shlex
 
 from adaption.cli.options import add_output_flags
+from adaption.errors import one_line
 
 HELP = "print a net as a descriptor: 64C3S1p1 A ReLU 2P2 4096F ..."
 EXAMPLE = "  adaption extract VGG16_deploy.prototxt --mode train -o vgg16.json"
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"net": args.net, "mode": args.mode, "descriptor": made}))
         return 0
-    print(" ".join(made))
+    print(one_line(" ".join(made)))
     if not args.quiet and args.out is not None:
         print(f"next: adaption create NAME --file {shlex.quote(args.out)} --weight Q2.14 -o .")
     return 0

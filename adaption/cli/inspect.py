@@ -15,6 +15,7 @@ from adaption.cli.options import (
     shape_of,
     stages_of,
 )
+from adaption.errors import one_line
 
 HELP = "show what is in these files: layers, shapes, parameters, MACs"
 EXAMPLE = "  adaption inspect deploy.prototxt net.caffemodel"
@@ -48,5 +49,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(found.table())
     for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {one_line(warning)}", file=sys.stderr)
     return 0

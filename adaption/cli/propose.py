@@ -13,6 +13,7 @@ import sys
 
 from adaption.cli.options import add_output_flags
 from adaption.cli.rule_flags import add_rule_flags, rule_settings
+from adaption.errors import one_line
 
 HELP = "choose fixed-point formats from a measurement"
 EXAMPLE = (
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     plan_grid(made.net, made.rule, made.lengths, made.rows()).print(sys.stdout)
     if not args.quiet:
         for layer, why in made.left_float.items():
-            print(f'layer "{layer}": {why}')
+            print(f'layer "{one_line(layer)}": {one_line(why)}')
         command = ["adaption", "rewrite", args.net, "--plan", args.out, "-o", "net_lp.prototxt"]
         print(f"next: {shlex.join(command)}")
     return 0

@@ -19,6 +19,7 @@ from adaption.cli.options import (
     data_settings,
 )
 from adaption.cli.rule_flags import add_rule_flags, rule_settings
+from adaption.errors import one_line
 
 HELP = "make a fixed-point version of a net, prove it right, and report"
 EXAMPLE = (
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         **data_settings(args),
     )
     for notice in result.notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {one_line(notice)}", file=sys.stderr)
     if args.json:
         print(json.dumps(result.summary, indent=2))
     else:

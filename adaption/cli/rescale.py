@@ -10,6 +10,7 @@ import json
 import shlex
 
 from adaption.cli.options import add_output_flags
+from adaption.errors import one_line
 
 HELP = "change the scale of a net's inputs and its biases together"
 EXAMPLE = (
@@ -56,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**shown, "files": [args.out, args.weights_out]}, indent=2))
         return 0
     for name, what in made.changed.items():
-        print(f"{name}: {what}")
+        print(one_line(f"{name}: {what}"))
     for note in made.notes:
-        print(f"note: {note}")
+        print(f"note: {one_line(note)}")
     if not args.quiet:
         print(f"next: adaption inspect {shlex.join([args.out, args.weights_out])}")
     return 0

@@ -21,6 +21,7 @@ from adaption.cli.options import (
     net_options,
     stages_of,
 )
+from adaption.errors import one_line
 
 HELP = "score a net on its own data (caffe test)"
 EXAMPLE = "  adaption test --model=train_val.prototxt --weights=net.caffemodel --iterations=100"
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         **net_options(args),
     )
     for notice in scores.notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {one_line(notice)}", file=sys.stderr)
     print(json.dumps(scores.to_dict(), indent=2) if args.json else scores.table())
     if not (args.json or args.quiet):
         print(f"next: {shlex.join(['adaption', 'quantize', model, weights, '-o', 'out'])}")

@@ -22,6 +22,7 @@ from adaption.cli.options import (
     net_options,
     stages_of,
 )
+from adaption.errors import one_line
 
 HELP = "time a net's layers, forward and backward (caffe time)"
 EXAMPLE = (
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         **net_options(args),
     )
     for notice in timing.notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {one_line(notice)}", file=sys.stderr)
     print(json.dumps(timing.to_dict(), indent=2) if args.json else timing.table())
     if not (args.json or args.quiet):
         print(f"next: {shlex.join(['adaption', 'inspect', model])}")

@@ -32,6 +32,7 @@ from adaption.cli.options import (
     stages_of,
     transform_of,
 )
+from adaption.errors import one_line
 
 if TYPE_CHECKING:
     from adaption.export import ImageCheck
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         input_shapes=dict(shape_of(text) for text in args.input),
     )
     for notice in net.notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {one_line(notice)}", file=sys.stderr)
     is_onnx = args.a.endswith(".onnx")
     is_recording = args.b is None and args.a.endswith((".npz", ".npy"))
     inputs: dict[str, Any] | None = None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adaption.errors import UsageError
+from adaption.errors import UsageError, one_line
 from adaption.export.backends import Arithmetic, Backend, Exact, Onnxruntime, backend_of
 from adaption.export.exact import ExactReport
 from adaption.export.selection import Member, Selection, select
@@ -159,13 +159,14 @@ class BetweenReport:
             )
             for t in self.tops
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        shown = [[one_line(cell) for cell in row] for row in rows]
+        widths = [max(len(row[i]) for row in shown) for i in range(len(rows[0]))]
         table = [
             "  ".join(
                 cell.ljust(w) if i < 3 else cell.rjust(w)
                 for i, (cell, w) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
-            for row in rows
+            for row in shown
         ]
         inputs = [f"  input {name!r} rounded to {fmt}" for name, fmt in self.input_formats.items()]
         verdict = "agree" if self.ok else "do NOT agree"
@@ -174,7 +175,13 @@ class BetweenReport:
         if wide:
             said.append(f"sums may need more than 32 bits in: {', '.join(wide)}")
         return "\n".join(
-            [*table, "", f"{self.a} and {self.b} {verdict}", *(f"  {p}" for p in said), *inputs]
+            [
+                *table,
+                "",
+                f"{self.a} and {self.b} {verdict}",
+                *(f"  {one_line(p)}" for p in said),
+                *inputs,
+            ]
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adaption.errors import DataError, FileFormatError
+from adaption.errors import DataError, FileFormatError, one_line
 from adaption.io.kinds import kind_of
 from adaption.io.npy import read_npy, read_npz
 from adaption.net import Net
@@ -76,16 +76,17 @@ class RecordedReport:
         )
 
     def __str__(self) -> str:
-        width = max(len(b.blob) for b in self.blobs)
+        names = [one_line(b.blob) for b in self.blobs]
+        width = max(map(len, names))
         lines = [f"{'blob'.ljust(width)}  max error  relative"]
         lines += [
-            f"{b.blob.ljust(width)}  {b.max_error:9.3g}  {b.relative_error:8.3g}"
+            f"{name.ljust(width)}  {b.max_error:9.3g}  {b.relative_error:8.3g}"
             + ("" if b.ok else "  DIFFERS")
-            for b in self.blobs
+            for name, b in zip(names, self.blobs, strict=True)
         ]
         if self.skipped:
-            lines.append(f"no blobs of the net: {', '.join(self.skipped)}")
-        return "\n".join([*lines, "", f"{self.path}: {self._verdict()}"])
+            lines.append(one_line(f"no blobs of the net: {', '.join(self.skipped)}"))
+        return "\n".join([*lines, "", one_line(f"{self.path}: {self._verdict()}")])
 
 
 def verify_recorded(

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from adaption.errors import AdaptionError, UsageError
+from adaption.errors import AdaptionError, UsageError, one_line
 from adaption.graph import (
     NetSpec,
     NetState,
@@ -138,7 +138,7 @@ class Inspection:
             lines.append(
                 f"layers of the caffemodel that the net lacks: {', '.join(self.not_in_net)}"
             )
-        return "\n".join(lines + self.upgrades)
+        return "\n".join([lines[0], *map(one_line, [*lines[1:], *self.upgrades])])
 
 
 def inspect(

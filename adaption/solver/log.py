@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from adaption import glog
@@ -133,6 +134,8 @@ class CaffeLog(Listener):
             self.log(
                 "sgd_solver.cpp:273", f"Snapshotting solver state to {file_format} file {path}"
             )
+            if Path(path).exists():
+                self.log("sgd_solver.cpp:273", f"{path} of an earlier run is replaced")
 
     def stopped(self) -> None:
         self.log("solver.cpp:352", "Optimization stopped early.")

@@ -85,9 +85,6 @@ def save(solver: Solver) -> Files:
     if not solver.ranks.is_first:
         return files
     file_format = "HDF5" if hdf5 else "binary proto"
-    if files.state.exists():
-        for listener in solver.listeners:
-            listener.notice(f"{files.state} of an earlier run is replaced")
     with together():
         for listener in solver.listeners:
             listener.snapshotting(os.fspath(files.weights), "weights", file_format)

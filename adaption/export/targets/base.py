@@ -17,7 +17,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from adaption.errors import UsageError
+from adaption.errors import UsageError, one_line
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
 from adaption.net import Net
@@ -46,7 +46,7 @@ class Export:
 
     def __str__(self) -> str:
         lines = [f"written: {p} ({p.stat().st_size} bytes)" for p in self.files]
-        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"note: {one_line(note)}" for note in self.notes]
         return "\n".join([*lines, self.table] if self.table else lines)
 
 
