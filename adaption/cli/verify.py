@@ -128,6 +128,10 @@ def run(args: argparse.Namespace) -> int:
         report = verify_recorded(net, args.a, inputs, tolerance=tolerance)
     elif is_onnx and args.b is None and ModelFile(args.a).style == "float":
         report = verify(net, args.a, inputs)
+        if report.refusal:
+            raise UsageError(
+                f"onnxruntime does not run it: {report.refusal}", "export it again", file=args.a
+            )
     else:
         report = verify_between(
             net,

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
-from adaption.errors import UsageError
+from adaption.errors import FileFormatError, UsageError
 from adaption.export.onnx_graph import Array
 from adaption.io.file_bytes import FileBytes
 from adaption.io.wire import LENGTH, encode_tag, encode_varint, walk
@@ -117,6 +117,13 @@ def read_model(path: str | os.PathLike[str]) -> tuple[ModelProto, dict[str, Arra
                 continue
             dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).newbyteorder("<")
             count = prod(tensor.dims)
+            size = values.end - values.start
+            if min(tensor.dims, default=0) < 0 or count * dtype.itemsize != size:
+                raise FileFormatError(
+                    f"constant {tensor.name!r} of shape {tuple(tensor.dims)} holds {size} bytes",
+                    "export it again",
+                    file=path,
+                )
             flat = content.array(dtype, count, values.start)
             held[tensor.name] = flat.reshape(tuple(tensor.dims))
             tensor.data_location = TensorProto.EXTERNAL

@@ -30,7 +30,7 @@ from adaption.errors import UsageError
 from adaption.export.compare import Comparison
 from adaption.export.model import build_model
 from adaption.export.selection import Selection, select
-from adaption.export.sessions import ModelFile
+from adaption.export.sessions import ModelFile, damage_told
 from adaption.export.verify_inputs import given_or_random, pieces
 from adaption.export.verify_report import VerifyReport
 from adaption.net import Net
@@ -72,6 +72,18 @@ def verify(
             'hold it against exact arithmetic: verify_between(net, "exact", FILE)',
         ).at(file=file.path)
     _check_same_layers(selection, file)
+    with damage_told(file.path):
+        return _compared(net, selection, file, inputs, tolerance, seed)
+
+
+def _compared(
+    net: Net,
+    selection: Selection,
+    file: ModelFile,
+    inputs: Mapping[str, npt.ArrayLike] | None,
+    tolerance: float,
+    seed: int,
+) -> VerifyReport:
     fresh = build_model(
         net,
         selection,
@@ -99,6 +111,7 @@ def verify(
         problems=tuple(check.problems),
         notes=fresh.notes,
         is_low_precision=any(m.node.formats != LayerFormats() for m in selection.members),
+        refusal=check.refusal,
     )
 
 

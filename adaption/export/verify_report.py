@@ -84,6 +84,7 @@ class VerifyReport:
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
     is_low_precision: bool = False  # the net rounds some blob or top
+    refusal: str = ""  # why onnxruntime does not run the file as it is
 
     @property
     def ok(self) -> bool:

@@ -111,14 +111,24 @@ class Entries:
                 raise _misfit(f"{self.place}{name}[{i}]", value, allowed)
         return self.items(name)
 
+    def text_list(self, name: str, *, or_null: bool = False) -> tuple[Any, ...]:
+        """A list of strings, or of strings and null."""
+        for i, value in enumerate(self.items(name)):
+            if not isinstance(value, str) and not (or_null and value is None):
+                raise _misfit(f"{self.place}{name}[{i}]", value, "text")
+        return tuple(self.items(name))
+
     def plain(self, name: str) -> dict[str, Any]:
         """An object of strings, numbers, true, false, null, and lists of them."""
-        inner = self.object(name)
-        for key, value in inner.values.items():
+        return self.object(name).plain_values()
+
+    def plain_values(self) -> dict[str, Any]:
+        """All of this object: strings, numbers, true, false, null, and lists of them."""
+        for key, value in self.values.items():
             for one in value if isinstance(value, list) else [value]:
                 if not (one is None or isinstance(one, str | int | float)):
-                    raise inner.misfit(key, "text, a number, or a list of them")
-        return dict(inner.values)
+                    raise self.misfit(key, "text, a number, or a list of them")
+        return dict(self.values)
 
     def misfit(self, name: str, allowed: str) -> FieldError:
         """The error for an entry's value."""
