@@ -48,9 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         nonlocal verb
+        from adaption.io.limits import memory_limit
+
         args = _parser().parse_args(argv)
         verb = args.verb
-        code: int = args.run(args)
+        with memory_limit(args.memory_limit):
+            code: int = args.run(args)
         return code
 
     return guarded(run, lambda: f"adaption {verb}".rstrip())
@@ -84,4 +87,9 @@ def _add_verb(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
+    parser.add_argument(
+        "--memory-limit",
+        metavar="SIZE",
+        help="the most that one array, image or blob may take: 8G (default: see SECURITY.md)",
+    )
     parser.set_defaults(run=module.run)

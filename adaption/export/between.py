@@ -15,6 +15,7 @@ from adaption.errors import UsageError, one_line
 from adaption.export.backends import Arithmetic, Backend, Exact, Onnxruntime, backend_of
 from adaption.export.exact import ExactReport
 from adaption.export.selection import Member, Selection, select
+from adaption.io.limits import Size, within_limit
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
 
@@ -191,6 +192,7 @@ def counterpart(given: str) -> str:
     return {**known, "opencv": "baked"}.get(given, "lp")
 
 
+@within_limit
 def verify_between(
     net: Net,
     a: str | os.PathLike[str] | Backend,
@@ -200,6 +202,7 @@ def verify_between(
     input_formats: Mapping[str, FixedPoint] | None = None,
     tolerance: float | None = None,
     seed: int = 0,
+    memory_limit: Size | None = None,
 ) -> BetweenReport:
     """Run two backends on the same inputs and compare every top that both make.
 
@@ -215,6 +218,7 @@ def verify_between(
         inputs: values by input blob, first axis the samples; without it random ones.
         input_formats: inputs are rounded to these first, for both; an ONNX file brings its own.
         tolerance: greatest allowed difference at quantization points, in LSBs.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: UsageError when an input is missing, or nothing can be compared.
     """
     selection = select(net)

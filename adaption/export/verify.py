@@ -33,12 +33,14 @@ from adaption.export.selection import Selection, select
 from adaption.export.sessions import ModelFile, damage_told
 from adaption.export.verify_inputs import given_or_random, pieces
 from adaption.export.verify_report import VerifyReport
+from adaption.io.limits import Size, within_limit
 from adaption.net import Net
 from adaption.net.plan import LayerFormats
 
 __all__ = ["VerifyReport", "verify"]
 
 
+@within_limit
 def verify(
     net: Net,
     onnx_path: str | os.PathLike[str],
@@ -46,6 +48,7 @@ def verify(
     *,
     tolerance: float = 32.0,
     seed: int = 0,
+    memory_limit: Size | None = None,
 ) -> VerifyReport:
     """Compare a net with a file that export_onnx made of it, run in onnxruntime on the CPU.
 
@@ -59,6 +62,7 @@ def verify(
             first samples, relative to the layer's greatest value), or of one rounding of the
             greatest value, if that is more.
         seed: of the random inputs.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Returns: a report; `report.ok` is False when some difference is not explained by the order
         of float32 sums.
     Raises: FileFormatError when the file is none of ours; UsageError when it is of another net;

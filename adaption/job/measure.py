@@ -13,6 +13,7 @@ from typing import Any
 from adaption.data import Transform
 from adaption.errors import DataError, UsageError
 from adaption.graph import NetState
+from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
 from adaption.job.feed import BatchSize, Feed
 from adaption.job.load import open_net
@@ -26,6 +27,7 @@ __all__ = ["measure", "merge_measurements"]
 PathLike = str | os.PathLike[str]
 
 
+@within_limit
 def measure(
     net: PathLike | Net,
     weights: PathLike | Iterable[Any],
@@ -50,6 +52,7 @@ def measure(
     end: str | None = None,
     python_modules: Sequence[str] = (),
     quiet: bool = False,
+    memory_limit: Size | None = None,
 ) -> Measurement:
     """Measure weights, biases, activations and, on request, gradients over data of any kind.
 
@@ -70,6 +73,7 @@ def measure(
         seed: of random cropping and mirroring.
         level, stages, dialect, end, python_modules: as for `quantize`.
         quiet: show no progress.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: AdaptionError on bad input; DataError when the measurement to resume is another's.
     """
     kinds = _Kinds(backward, legacy_rule, every_layer, every_value)

@@ -18,6 +18,7 @@ from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.entries import Entries
 from adaption.io.files import read_json
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from_layers
@@ -64,6 +65,7 @@ class QuantizeResult:
         return all(check["ok"] for check in self.summary["verification"])
 
 
+@within_limit
 def quantize(
     net: PathLike,
     weights: PathLike,
@@ -95,6 +97,7 @@ def quantize(
     python_modules: Sequence[str] = (),
     reference: PathLike | None = None,
     quiet: bool = False,
+    memory_limit: Size | None = None,
 ) -> QuantizeResult:
     """Make a fixed-point version of a net, prove it right, and report.
 
@@ -120,6 +123,7 @@ def quantize(
         reference: folder that keeps the float net's pass over the data; where it is there already,
             of the same net, weights and data, it is not run again.
         quiet: show no progress.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from adaption.data import Transform
 from adaption.graph import NetSpec, NetState
+from adaption.io.limits import Size, within_limit
 from adaption.job.feed import BatchSize, Feed, fed_by
 from adaption.job.load import open_net
 from adaption.job.part import Part
@@ -88,6 +89,7 @@ class Sparsity:
         }
 
 
+@within_limit
 def sparsity(
     net: PathLike,
     weights: PathLike,
@@ -105,6 +107,7 @@ def sparsity(
     end: str | None = None,
     python_modules: Sequence[str] = (),
     quiet: bool = False,
+    memory_limit: Size | None = None,
 ) -> Sparsity:
     """Count zeros in a float net over data and, with a plan, in its quantized form.
 
@@ -115,6 +118,7 @@ def sparsity(
     Args:
         net, weights: of the float net; `plan`: formats, from `propose` or `quantize`.
         data and the other keywords: as for `measure`.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: AdaptionError on bad input.
     """
     if plan is not None and not isinstance(plan, Proposal):

@@ -14,6 +14,7 @@ from adaption.errors import AdaptionError, UsageError, WeightsError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.atomic import atomic_write, together
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights, write_weights
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
 from adaption.layers.base import may_hold_blobs
@@ -86,6 +87,7 @@ class Conversion:
     sparsity_files: tuple[Path, ...] = ()
 
 
+@within_limit
 def convert_file(
     weights: PathLike,
     net: NetFile | PathLike,
@@ -97,6 +99,7 @@ def convert_file(
     dummy: PathLike | None = None,
     seed: int = 0,
     original_semantics: bool = False,
+    memory_limit: Size | None = None,
 ) -> Conversion:
     """Convert a weights file into another; see `convert`.
 
@@ -105,6 +108,7 @@ def convert_file(
             that are zero in float, and rounded.
         dummy: with `original_semantics`, the weights of the low-precision net that the original
             overwrote: its sparsity_lp.txt tells of them, not of the converted ones.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: as `convert`; UsageError when `dummy` is given without `original_semantics`.
     """
     if dummy is not None and not original_semantics:

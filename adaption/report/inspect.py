@@ -20,6 +20,7 @@ from adaption.graph import (
 )
 from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.kinds import kind_of
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
 from adaption.report.format import count as format_count
@@ -141,6 +142,7 @@ class Inspection:
         return "\n".join([lines[0], *map(one_line, [*lines[1:], *self.upgrades])])
 
 
+@within_limit
 def inspect(
     *files: PathLike,
     phase: str = "TEST",
@@ -150,6 +152,7 @@ def inspect(
     dialect: str | None = None,
     end: str | None = None,
     python_modules: Sequence[str] = (),
+    memory_limit: Size | None = None,
 ) -> Inspection:
     """Look into a prototxt, a caffemodel, or both.
 
@@ -160,6 +163,7 @@ def inspect(
         dialect: Caffe fork that decides where forks disagree about a layer type.
         end: show the layers up to and including this one.
         python_modules: modules whose classes may run as layers of type "Python", to tell shapes.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.
     """

@@ -11,6 +11,7 @@ import torch
 
 from adaption.errors import FieldError, UsageError
 from adaption.glog import Log, silent
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile
 from adaption.net import Net
 from adaption.net.building_log import build_logged, show_device
@@ -66,6 +67,7 @@ class Scores:
         return Grid(("output", "value", "mean", "loss weight"), rows, title).plain()
 
 
+@within_limit
 def test(
     net: PathLike | NetFile,
     weights: PathLike,
@@ -75,6 +77,7 @@ def test(
     stages: Sequence[str] = (),
     device: str = "cpu",
     log: Log = silent,
+    memory_limit: Size | None = None,
     **net_options: Any,
 ) -> Scores:
     """Run a net in phase TEST and average its outputs over batches.
@@ -86,6 +89,7 @@ def test(
         device: where to compute, "cpu" or "cuda:0".
         log: gets Caffe's lines, `glog.info` writes them.
         net_options: further keywords of Net (dialect, end, original_semantics, ...).
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: AdaptionError when the net cannot be built or run.
     """
     if iterations < 1:

@@ -12,6 +12,7 @@ import torch
 
 from adaption.errors import FieldError
 from adaption.glog import Log, silent
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile
 from adaption.net import Net
 from adaption.net.building_log import build_logged, show_device
@@ -69,6 +70,7 @@ class Timing:
         return Grid(columns, rows, title, text_columns=2).plain()
 
 
+@within_limit
 def time(
     net: PathLike | NetFile,
     weights: PathLike | None = None,
@@ -79,6 +81,7 @@ def time(
     stages: Sequence[str] = (),
     device: str = "cpu",
     log: Log = silent,
+    memory_limit: Size | None = None,
     **net_options: Any,
 ) -> Timing:
     """Time every layer's forward and backward pass, each layer on its own, as Caffe does.
@@ -90,6 +93,7 @@ def time(
         device: where to compute, "cpu" or "cuda:0".
         log: gets Caffe's lines, `glog.info` writes them.
         net_options: further keywords of Net (dialect, end, input_shapes, ...).
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: AdaptionError when the net cannot be built or run.
     """
     if iterations < 1:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from adaption.errors import UsageError, one_line
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
 from adaption.net import Net
@@ -121,6 +122,7 @@ def target_names() -> tuple[str, ...]:
     return tuple(sorted(_targets()))
 
 
+@within_limit
 def export_net(
     net: PathLike,
     weights: PathLike,
@@ -128,6 +130,7 @@ def export_net(
     to: str,
     out: PathLike | None = None,
     net_options: Mapping[str, Any] | None = None,
+    memory_limit: Size | None = None,
     **settings: Any,
 ) -> Export:
     """Write a net for another tool.
@@ -140,6 +143,7 @@ def export_net(
         net_options: for building the net: level, stages, dialect, end, python_modules,
             input_shapes; see Net.
         settings: of the target, such as style= of "onnx"; None counts as not given.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: AdaptionError on bad input, and when the target cannot hold the net; UsageError when it
         does not know a setting.
     """
