@@ -19,6 +19,7 @@ __all__ = [
     "ParseError",
     "RankError",
     "ShapeError",
+    "UnknownFieldError",
     "UnknownLayerError",
     "UsageError",
     "WeightsError",
@@ -119,6 +120,10 @@ class FileFormatError(AdaptionError):
 
 class ParseError(AdaptionError):
     """A prototxt does not parse."""
+
+
+class UnknownFieldError(AdaptionError):
+    """A net or solver that is to run holds fields nobody knows, which may change the numbers."""
 
 
 class LayerError(AdaptionError):

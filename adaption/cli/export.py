@@ -110,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
             "dialect": args.dialect,
             "end": args.end,
             "python_modules": args.allow_python,
+            "ignore_unknown": args.ignore_unknown,
             "input_shapes": dict(shape_of(text) for text in args.input),
         },
         style=args.style,

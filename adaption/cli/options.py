@@ -113,6 +113,7 @@ def data_settings(args: argparse.Namespace) -> dict[str, Any]:
         "dialect": args.dialect,
         "end": args.end,
         "python_modules": args.allow_python,
+        "ignore_unknown": args.ignore_unknown,
         "quiet": args.quiet or args.json,
     }
 
@@ -123,6 +124,7 @@ def net_options(args: argparse.Namespace) -> dict[str, Any]:
         "dialect": args.dialect,
         "end": args.end,
         "python_modules": args.allow_python,
+        "ignore_unknown": args.ignore_unknown,
     }
     if "original_semantics" in args:
         options["original_semantics"] = args.original_semantics
@@ -164,6 +166,12 @@ def add_layer_flags(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help='run layers of type "Python" from this module, found on PYTHONPATH (may be given'
         " several times); otherwise they are refused, since a model file is data",
+    )
+    parser.add_argument(
+        "--ignore-unknown",
+        action="store_true",
+        help="run in spite of fields in parameter messages (or the solver) that nobody knows;"
+        " otherwise they are refused, since they may change the numbers",
     )
 
 

@@ -6,6 +6,7 @@ from adaption.graph.inputs import input_shapes, with_inputs
 from adaption.graph.roi_scale import roi_scale_notices, wrong_roi_scales
 from adaption.graph.spec import LayerSpec, NetSpec
 from adaption.graph.splits import insert_splits
+from adaption.graph.unknown import unknown_settings
 
 __all__ = [
     "LayerSpec",
@@ -15,6 +16,7 @@ __all__ = [
     "input_shapes",
     "insert_splits",
     "roi_scale_notices",
+    "unknown_settings",
     "with_inputs",
     "wrong_roi_scales",
 ]

@@ -13,6 +13,7 @@ from adaption.graph.lp_params import read_lp_params
 from adaption.graph.spec import LayerSpec, NetSpec
 
 if TYPE_CHECKING:
+    from adaption.io.prototxt import Notice
     from adaption.proto import caffe_pb2
 
 __all__ = ["build_spec"]
@@ -26,6 +27,7 @@ def build_spec(
     lines: Sequence[int | None] = (),
     dialect: str | None = None,
     python_modules: Sequence[str] = (),
+    unknown: Sequence[Sequence[Notice]] = (),
 ) -> NetSpec:
     """The layers that `state` keeps, checked for wiring.
 
@@ -36,6 +38,7 @@ def build_spec(
         lines: source line of each `layer`, in order.
         dialect: Caffe fork whose meaning counts where forks disagree about a layer type.
         python_modules: modules whose classes may run as layers of type "Python".
+        unknown: what each `layer` holds that nobody knows, in order; see NetFile.
     Raises: LayerError naming file, line and layer: unknown bottom, a top written twice, a layer
         without a type, both include and exclude rules.
     """
@@ -48,7 +51,7 @@ def build_spec(
         try:
             if not is_kept(param, full):
                 continue
-            spec = _layer_spec(param, full, line)
+            spec = _layer_spec(param, full, line, unknown[i] if i < len(unknown) else ())
             _connect(spec, readers)
         except AdaptionError as error:
             raise error.at(
@@ -69,7 +72,12 @@ def build_spec(
     return made.allowing(python_modules) if python_modules else made
 
 
-def _layer_spec(param: caffe_pb2.LayerParameter, state: NetState, line: int | None) -> LayerSpec:
+def _layer_spec(
+    param: caffe_pb2.LayerParameter,
+    state: NetState,
+    line: int | None,
+    unknown: Sequence[Notice],
+) -> LayerSpec:
     if not param.type:
         raise LayerError("has no type", 'write type: "Convolution" or another layer type')
     own = type(param)()
@@ -77,7 +85,15 @@ def _layer_spec(param: caffe_pb2.LayerParameter, state: NetState, line: int | No
     if not own.HasField("phase"):
         own.phase = PHASES.index(state.phase)
     read_lp_params(own)
-    return LayerSpec(own.name, own.type, tuple(own.bottom), tuple(own.top), own, line)
+    return LayerSpec(
+        own.name,
+        own.type,
+        tuple(own.bottom),
+        tuple(own.top),
+        own,
+        line,
+        unknown=tuple(unknown),
+    )
 
 
 def _connect(spec: LayerSpec, readers: Counter[str]) -> None:

@@ -29,6 +29,7 @@ class NetFile:
     notices: list[Notice] = field(default_factory=list)
     upgrades: list[str] = field(default_factory=list)  # what was upgraded, in words
     lines: list[int | None] = field(default_factory=list)  # of each message.layer, where known
+    unknown: list[tuple[Notice, ...]] = field(default_factory=list)  # of each message.layer
 
     @property
     def file(self) -> str | None:
@@ -60,9 +61,16 @@ def from_document(document: Document) -> NetFile:
             f"holds no layers, it is {kind}",
             "give a net definition: a prototxt with layer { ... } blocks",
         ).at(file=document.file)
-    lines: list[int | None] = [f.line for f in fields if not _is_padding(f)]
-    lines[:0] = [None] * (len(message.layer) - len(lines))  # the Input layer of an upgrade
-    return NetFile(document, message, notices, upgrades, lines)
+    kept = [f for f in fields if not _is_padding(f)]
+    by_layer: dict[int, list[Notice]] = {}
+    for notice in notices:
+        by_layer.setdefault(id(notice.layer), []).append(notice)
+    lines: list[int | None] = [f.line for f in kept]
+    unknown = [tuple(by_layer.get(id(f), ())) for f in kept]
+    made = len(message.layer) - len(lines)  # the Input layer of an upgrade
+    lines[:0] = [None] * made
+    unknown[:0] = [()] * made
+    return NetFile(document, message, notices, upgrades, lines, unknown)
 
 
 def _is_padding(field: Field) -> bool:

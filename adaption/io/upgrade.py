@@ -15,7 +15,13 @@ from adaption.io.legacy_types import V0_TYPES, V1_TYPES
 if TYPE_CHECKING:
     from adaption.proto.caffe_pb2 import NetParameter, SolverParameter
 
-__all__ = ["needs_upgrade", "solver_needs_upgrade", "upgrade_net", "upgrade_solver"]
+__all__ = [
+    "has_scale_bias",
+    "needs_upgrade",
+    "solver_needs_upgrade",
+    "upgrade_net",
+    "upgrade_solver",
+]
 
 # V1 enum numbers of the layers that used to carry their own transform fields
 _TRANSFORMED = {5: "data_param", 12: "image_data_param", 24: "window_data_param"}
@@ -319,8 +325,22 @@ def _inputs_to_layer(net: Any, notes: list[str]) -> None:
     notes.append(f"made input {', '.join(inputs)} an Input layer")
 
 
+def has_scale_bias(layer: Any) -> bool:
+    """Whether a BatchNorm layer has a scale and a bias of its own; either filler stands for them.
+    NVCaffe: batch_norm_layer.cpp, LayerSetUp."""
+    param = layer.batch_norm_param
+    fillers = (param.HasField(name) for name in ("scale_filler", "bias_filler"))
+    return param.scale_bias or any(fillers)
+
+
 def _is_old_batch_norm(layer: Any) -> bool:
-    return layer.type == "BatchNorm" and len(layer.param) == 3
+    return layer.type == "BatchNorm" and (len(layer.param) == 3 or _has_old_multipliers(layer))
+
+
+def _has_old_multipliers(layer: Any) -> bool:
+    """NVCaffe's layer with specs for fewer than its five blobs: they are in the order of DIGITS'
+    older files, and NVCaffe itself does not read them (batch_norm_layer.cpp, LayerSetUp)."""
+    return has_scale_bias(layer) and 0 < len(layer.param) < 5
 
 
 def _clear_batch_norm_params(net: Any, notes: list[str]) -> None:

@@ -11,7 +11,7 @@ from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.netfile import NetFile, read_net
 from adaption.job.feed import BatchSize, Feed, feed_from_data, feed_from_layers
 from adaption.job.part import Part
-from adaption.layers.base import unknown_layers
+from adaption.layers.fields import refuse_unknown
 from adaption.net import Net
 
 __all__ = ["Opened", "load_all", "open_net"]
@@ -47,9 +47,7 @@ def open_net(
     file = read_net(net)
     trained = read_weights(weights)
     spec = part.of(file)
-    unknown = unknown_layers(spec.layers)
-    if unknown is not None:
-        raise unknown.at(file=spec.file)
+    refuse_unknown(spec)
     if data is None:
         feed = feed_from_layers(spec, transform, size)
     else:

@@ -48,6 +48,7 @@ def measure(
     dialect: str | None = None,
     end: str | None = None,
     python_modules: Sequence[str] = (),
+    ignore_unknown: bool = False,
     quiet: bool = False,
 ) -> Measurement:
     """Measure weights, biases, activations and, on request, gradients over data of any kind.
@@ -67,7 +68,7 @@ def measure(
         limit: use so many samples at most; `skip` leaves out so many before them, so that several
             machines can share a data set and merge what they measured.
         seed: of random cropping and mirroring.
-        level, stages, dialect, end, python_modules: as for `quantize`.
+        level, stages, dialect, end, python_modules, ignore_unknown: as for `quantize`.
         quiet: show no progress.
     Raises: AdaptionError on bad input; DataError when the measurement to resume is another's.
     """
@@ -80,7 +81,9 @@ def measure(
     begun = Measurement.load(out) if resume and out is not None and Path(out).exists() else None
     if begun is not None:
         batch_size = begun.batch_size
-    part = Part(NetState("TEST", level, tuple(stages)), dialect, end, python_modules)
+    part = Part(
+        NetState("TEST", level, tuple(stages)), dialect, end, python_modules, ignore_unknown
+    )
     size = BatchSize(batch_size, limit, seed, skip)
     opened = open_net(net, weights, data, part, size, transform=transform, root=root)  # type: ignore[arg-type]
     running, feed = opened.net, opened.feed

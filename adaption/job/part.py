@@ -22,6 +22,7 @@ class Part:
     dialect: str | None = None
     end: str | None = None
     python_modules: Sequence[str] = ()
+    ignore_unknown: bool = False
 
     def whole(self, net_file: NetFile) -> NetSpec:
         """All layers of the net state."""
@@ -32,6 +33,7 @@ class Part:
             file=net_file.file,
             lines=net_file.lines,
             python_modules=self.python_modules,
+            unknown=() if self.ignore_unknown else net_file.unknown,
         )
 
     def of(self, net_file: NetFile) -> NetSpec:

@@ -25,7 +25,7 @@ from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
 from adaption.job.reference import Reference, load_reference, origin_of, save_reference
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
-from adaption.layers.base import unknown_layers
+from adaption.layers.fields import refuse_unknown
 from adaption.net import Net
 from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
 from adaption.precision.fold import fold_batch_norm
@@ -86,6 +86,7 @@ def quantize(
     dialect: str | None = None,
     end: str | None = None,
     python_modules: Sequence[str] = (),
+    ignore_unknown: bool = False,
     reference: PathLike | None = None,
     quiet: bool = False,
 ) -> QuantizeResult:
@@ -110,6 +111,7 @@ def quantize(
         end: run and quantize the layers up to this one; those behind it, of unknown types or not,
             stay as they are in the files that are written.
         python_modules: modules whose classes may run as layers of type "Python"; see Net.
+        ignore_unknown: run in spite of fields nobody knows; see Net.
         reference: folder that keeps the float net's pass over the data; where it is there already,
             of the same net, weights and data, it is not run again.
         quiet: show no progress.
@@ -130,11 +132,9 @@ def quantize(
     if folding is not None:
         net_file, trained = folding.net, folding.weights
     state = NetState("TEST", level, tuple(stages))
-    part = Part(state, dialect, end, python_modules)
+    part = Part(state, dialect, end, python_modules, ignore_unknown)
     spec = part.of(net_file)
-    unknown = unknown_layers(spec.layers)
-    if unknown is not None:
-        raise unknown.at(file=spec.file)
+    refuse_unknown(spec)
     size = BatchSize(batch_size, limit, seed)
     if data is None:
         feed = feed_from_layers(spec, transform, size)

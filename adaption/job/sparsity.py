@@ -104,6 +104,7 @@ def sparsity(
     dialect: str | None = None,
     end: str | None = None,
     python_modules: Sequence[str] = (),
+    ignore_unknown: bool = False,
     quiet: bool = False,
 ) -> Sparsity:
     """Count zeros in a float net over data and, with a plan, in its quantized form.
@@ -119,7 +120,9 @@ def sparsity(
     """
     if plan is not None and not isinstance(plan, Proposal):
         plan = Proposal.load(plan)
-    part = Part(NetState("TEST", level, tuple(stages)), dialect, end, python_modules)
+    part = Part(
+        NetState("TEST", level, tuple(stages)), dialect, end, python_modules, ignore_unknown
+    )
     size = BatchSize(batch_size, limit, seed)
     opened = open_net(net, weights, data, part, size, transform=transform, root=root)
     full, feed = opened.net, opened.feed

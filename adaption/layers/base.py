@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError, UnknownLayerError
+from adaption.errors import AdaptionError, LayerError, ShapeError, UnknownLayerError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.prototxt_values import nearest_name
 from adaption.layers.lowering import IntegerLowering, Lowering, Shape
@@ -63,7 +63,10 @@ class Layer:
     is_pointwise: ClassVar[bool] = False  # a function of each value alone in TEST; it has no blobs
     no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
 
-    refuses: ClassVar[tuple[str, ...]] = ()  # fields that change the numbers but are not computed
+    # Fields of the message that are none of the class's own: read in another way, or without
+    # effect on the numbers in the source, too. Any other that is set is refused: fields.py.
+    reads: ClassVar[tuple[str, ...]] = ()
+    ignores: ClassVar[tuple[str, ...]] = ()
 
     spec: LayerSpec
 
@@ -103,6 +106,10 @@ class Layer:
     def is_learned(self, index: int) -> bool:
         """Whether blob `index` is a parameter; statistics that `forward` writes are not."""
         return not self.writes_blobs
+
+    def arranged(self, blobs: Sequence[Any]) -> Sequence[Any]:
+        """The blobs of a caffemodel's layer in today's order, where older files have another."""
+        return blobs
 
     def forward(self, *tensors: Any) -> Any:
         """Bottoms, then blobs, to a top or a tuple of tops."""
@@ -269,6 +276,13 @@ def is_known(layer_type: str) -> bool:
     return layer_type in _registered()
 
 
+@cache
+def known_params() -> frozenset[str]:
+    """The message of each layer type, by the name of its field in LayerParameter."""
+    known = (cls.param for variants in _registered().values() for cls in variants.values())
+    return frozenset(param for param in known if param)
+
+
 def may_hold_blobs(layer_type: str) -> bool:
     """Whether layers of a type have parameter blobs, most of them at least."""
     known = _registered().get(layer_type, {})
@@ -377,7 +391,6 @@ def build_layer(
                 f"{len(spec.bottoms)} bottoms but {len(spec.tops)} tops, allowed: as many tops"
                 " as bottoms"
             )
-        _check_refused(spec, cls)
         made = cls.read(spec)
         made.check()
     except AdaptionError as error:
@@ -393,16 +406,6 @@ def check_count(kind: str, found: int, allowed: Count) -> None:
         if most is not None and most != least:
             wanted = f"{least} to {most}"
         raise LayerError(f"has {found} {kind}s, allowed: {wanted}")
-
-
-def _check_refused(spec: LayerSpec, cls: type[Layer]) -> None:
-    """Raise FieldError for a field that would have to be ignored silently."""
-    message = getattr(spec.message, cls.param) if cls.param else None
-    for field_, value in message.ListFields() if message is not None else ():
-        if field_.name in cls.refuses and value != field_.default_value:
-            raise FieldError(
-                f"{cls.param}.{field_.name}", value, f"{field_.default_value}, or left out"
-            )
 
 
 def canonical_axis(axis: int, rank: int, name: str = "axis") -> int:

@@ -15,7 +15,6 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, laye
     "Dropout",
     param="dropout_param",
     takes_channels_last=True,
-    refuses=("sample_weights_test",),
     is_pointwise=True,
 )
 @dataclass(frozen=True)

@@ -13,7 +13,12 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
 @layer(
-    "Eltwise", param="eltwise_param", bottoms=(2, None), takes_channels_last=True, top_is_free=True
+    "Eltwise",
+    param="eltwise_param",
+    bottoms=(2, None),
+    takes_channels_last=True,
+    top_is_free=True,
+    ignores=("stable_prod_grad",),
 )
 @dataclass(frozen=True)
 class Eltwise(Layer):

@@ -17,7 +17,11 @@ from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 from adaption.layers.spatial import per_axis
 
 
-@layer("Im2col", param="convolution_param")
+@layer(
+    "Im2col",
+    param="convolution_param",
+    ignores=("num_output", "bias_term", "group", "weight_filler", "bias_filler"),
+)
 @dataclass(frozen=True)
 class Im2col(Layer):
     pad: tuple[int, ...]

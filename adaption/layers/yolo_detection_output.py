@@ -21,6 +21,7 @@ from adaption.layers.yolo_boxes import Array, detection_rows, sigmoid
     bottoms=(1, 2),
     is_differentiable=False,
     no_gradient=(0, 1),
+    ignores=("side", "label_map_file"),
 )
 @dataclass(frozen=True)
 class YoloDetectionOutput(Layer):

@@ -15,8 +15,8 @@ from adaption.layers.base import (
     build_layer,
     choose_class,
     known_dialects,
-    unknown_layers,
 )
+from adaption.layers.fields import check_fields, refuse_unknown, unread_notices
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.device_blob import new_blob
 from adaption.net.fillers import fill
@@ -45,9 +45,14 @@ def accumulator_notices(nodes: Sequence[Node]) -> list[str]:
 
 
 def dialect_notices(spec: NetSpec) -> list[str]:
-    """A sentence for each layer whose type forks disagree about: which one is taken, and why."""
-    said = (choose_class(item, spec.dialect, spec.layers)[1] for item in spec.layers)
-    return [sentence for sentence in said if sentence]
+    """A sentence for each layer whose type forks disagree about (which one is taken, and why), and
+    for each setting that is not read."""
+    made = []
+    for item in spec.layers:
+        cls, sentence = choose_class(item, spec.dialect, spec.layers)
+        made += [sentence] if sentence else []
+        made += unread_notices(item, cls)
+    return made
 
 
 def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
@@ -56,17 +61,16 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
     Args:
         lent: what all layers are lent: generators, device, semantics.
 
-    Raises: UnknownLayerError listing every layer of unknown type; FieldError on an unknown
-        dialect; errors of single layers.
+    Raises: UnknownLayerError or UnknownFieldError listing all that is unknown; FieldError on an
+        unknown dialect; errors of single layers.
     """
     if spec.dialect is not None and spec.dialect not in known_dialects():
         raise FieldError("dialect", spec.dialect, ", ".join(known_dialects()))
-    unknown = unknown_layers(spec.layers)
-    if unknown is not None:
-        raise unknown
+    refuse_unknown(spec)
     nodes = []
     for item in _with_automatic_tops(spec.layers):
         layer = build_layer(item, spec.dialect, spec.layers)
+        _check_fields(item, type(layer))
         runtime = replace(
             lent,
             training=spec.phase == "TRAIN"
@@ -89,6 +93,13 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
             raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
         nodes.append(Node(item, layer, formats, runtime, loss_weights=weights))
     return nodes
+
+
+def _check_fields(item: LayerSpec, cls: type[Layer]) -> None:
+    try:
+        check_fields(item, cls)
+    except AdaptionError as error:
+        raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
 
 
 def _with_automatic_tops(layers: Sequence[LayerSpec]) -> list[LayerSpec]:

@@ -63,6 +63,8 @@ class Net(nn.Module):
             layers of type "Python". They are imported where the net needs them, and `import caffe`
             means adaption.pycaffe from then on. Without it such layers are refused: a model file
             is data.
+        ignore_unknown: run in spite of fields inside parameter messages that nobody knows; without
+            it they are refused, since they may change the numbers.
 
     `blobs` maps blob names to Blob, `params` layer names to lists of Blob, both in Caffe's order
     (Split layers included). Blobs are float32. `inputs` names the blobs that the caller fills,
@@ -90,6 +92,7 @@ class Net(nn.Module):
         dialect: str | None = None,
         input_shapes: Mapping[str, Sequence[int]] | None = None,
         python_modules: Sequence[str] = (),
+        ignore_unknown: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
@@ -100,6 +103,8 @@ class Net(nn.Module):
         )
         if python_modules:
             self.spec = self.spec.allowing(python_modules)
+        if ignore_unknown:
+            self.spec = self.spec.ignoring_unknown()
         self.name = self.spec.name
         self.phase = self.spec.phase
         self.debug_info = self.spec.debug_info
@@ -425,7 +430,14 @@ def _as_spec(
         return net if dialect is None else replace(net, dialect=dialect), []
     if not isinstance(net, NetFile):
         net = read_net(net)
-    spec = build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)
+    spec = build_spec(
+        net.message,
+        state,
+        file=net.file,
+        lines=net.lines,
+        dialect=dialect,
+        unknown=net.unknown,
+    )
     return spec, [str(notice) for notice in net.notices]
 
 

@@ -87,7 +87,7 @@ def _pair(
     node: Node, source: LayerWeights, original_semantics: bool
 ) -> list[tuple[Blob, WeightBlob]] | None:
     """Target and source blobs in order; None when their numbers do not fit."""
-    blobs = source.blobs
+    blobs = node.layer.arranged(source.blobs)
     if len(blobs) == len(node.blobs):
         return list(zip(node.blobs, blobs, strict=True))
     if original_semantics:

@@ -18,6 +18,8 @@ from adaption.io import prototxt
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.io.prototxt import Block
+from adaption.io.upgrade import has_scale_bias
+from adaption.layers.batch_norm import in_order, statistics
 from adaption.precision.format_text import text_of
 from adaption.precision.rewrite import file_specs, fresh_document
 from adaption.precision.sites import TWINS, WEIGHT_TYPES, following_alone
@@ -182,19 +184,23 @@ def _blobs(item: LayerSpec, weights: Weights) -> list[Array]:
             "give the caffemodel that belongs to this prototxt",
         )
     blobs = layer.blobs[::2] if layer.is_paired else layer.blobs
+    if item.type == "BatchNorm":
+        blobs = in_order(blobs)
     return [blob.array().astype(np.float64) for blob in blobs]
 
 
 def _affine(item: LayerSpec, blobs: list[Array], outputs: int) -> tuple[Array, Array]:
     """factor and offset per channel of y = factor x + offset."""
     if item.type == "BatchNorm":
-        if len(blobs) != 3:
-            raise WeightsError(f'"{item.name}" has {len(blobs)} blobs, allowed: 3')
-        mean, variance, accumulated = blobs
-        total = float(accumulated.ravel()[0])
-        scale = 0.0 if total == 0 else 1.0 / total  # batch_norm_layer.cpp
-        factor = 1.0 / np.sqrt(variance * scale + item.message.batch_norm_param.eps)
-        values = factor, -mean * scale * factor
+        want = 5 if has_scale_bias(item.message) else 3
+        if len(blobs) != want:
+            raise WeightsError(f'"{item.name}" has {len(blobs)} blobs, allowed: {want}')
+        mean, variance, eps = statistics(blobs, item.message.batch_norm_param.eps)
+        factor = 1.0 / np.sqrt(variance + eps)
+        values = factor, -mean * factor
+        if want == 5:
+            scale, bias = (b.ravel() for b in blobs[3:])
+            values = factor.ravel() * scale, values[1].ravel() * scale + bias
     elif item.type == "Scale":
         values = blobs[0], (blobs[1] if len(blobs) > 1 else np.zeros(outputs))
     else:

@@ -20,6 +20,8 @@ from adaption.io import prototxt
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.io.prototxt import Block
+from adaption.io.upgrade import has_scale_bias
+from adaption.layers.batch_norm import LEAST_EPS
 from adaption.net.plan import LP_TYPES
 from adaption.precision.format_text import text_of
 from adaption.precision.rewrite import fresh_document
@@ -151,6 +153,9 @@ def _walk(
         scale = below[0] if below else 1.0
         if item.type in WEIGHT_TYPES:
             _note(scales, item, _bias(item, scale))
+        elif item.type == "BatchNorm" and scale != 1 and _loses_eps(item, scale):
+            stuck[item.name] = "BatchNorm with scale_bias, whose eps is 1e-5 at least"
+            scale = 1.0
         elif item.type == "BatchNorm" and scale != 1:
             text = f"mean x {scale:.6g}, variance and eps x {scale**2:.6g}"
             change = _Change(
@@ -203,6 +208,12 @@ def _start(
             _note(scales, item, _Change({}, text, "transform_param", "scale", factor))
         else:
             notes.append(f'Feed blob "{top}" with what it was fed with times {factor:.6g}.')
+
+
+def _loses_eps(item: LayerSpec, scale: float) -> bool:
+    """Whether NVCaffe's layer would take a greater eps than the scaled one."""
+    eps = max(item.message.batch_norm_param.eps, LEAST_EPS)
+    return has_scale_bias(item.message) and eps * scale**2 < LEAST_EPS
 
 
 def _bias(item: LayerSpec, scale: float) -> _Change | None:

@@ -1,7 +1,7 @@
 """Message classes of protos/caffe.proto. Generated: do not edit.
 
 By: scripts/generate_proto.py
-caffe.proto sha256: ee4c4e47386fa4b85e2bba319aeb647100d84951a10132e8ba995834a3e3bd0b
+caffe.proto sha256: 35cc7d861feea5deb70903a587b74d170aaa4e93785f9e9e67cc4b588bf8bdc0
 """
 # ruff: noqa
 # fmt: off
@@ -1766,15 +1766,26 @@ class BatchNormParameter(Message):
     USE_GLOBAL_STATS_FIELD_NUMBER: ClassVar[int]
     MOVING_AVERAGE_FRACTION_FIELD_NUMBER: ClassVar[int]
     EPS_FIELD_NUMBER: ClassVar[int]
+    SCALE_BIAS_FIELD_NUMBER: ClassVar[int]
+    SCALE_FILLER_FIELD_NUMBER: ClassVar[int]
+    BIAS_FILLER_FIELD_NUMBER: ClassVar[int]
     use_global_stats: bool
     moving_average_fraction: float
     eps: float
+    scale_bias: bool
+    @property
+    def scale_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
     def __init__(
         self,
         *,
         use_global_stats: bool | None = ...,
         moving_average_fraction: float | None = ...,
         eps: float | None = ...,
+        scale_bias: bool | None = ...,
+        scale_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
     ) -> None: ...
 
 class BiasParameter(Message):

@@ -15,6 +15,7 @@ __all__ = [
     "init_log",
     "log",
     "set_device",
+    "set_ignore_unknown",
     "set_mode_cpu",
     "set_mode_gpu",
     "set_original_semantics",
@@ -28,6 +29,7 @@ TEST = 1
 @dataclass
 class Settings:
     original_semantics: bool = False
+    ignore_unknown: bool = False
     seed: int | None = None
     nets_built: int = 0
     python_modules: list[str] = field(default_factory=list)
@@ -53,6 +55,11 @@ settings = Settings()
 def set_original_semantics(on: bool) -> None:
     """Reproduce the original ADaPTION's defects, too, in nets built from now on."""
     settings.original_semantics = bool(on)
+
+
+def set_ignore_unknown(on: bool) -> None:
+    """Run nets and solvers built from now on in spite of unknown fields in their files."""
+    settings.ignore_unknown = bool(on)
 
 
 def allow_python(*modules: str) -> None:

@@ -64,6 +64,7 @@ class Net:
             original_semantics=settings.original_semantics,
             seed=settings.next_seed(),
             python_modules=tuple(settings.python_modules),
+            ignore_unknown=settings.ignore_unknown,
             device=settings.device,
         )
         self._index()

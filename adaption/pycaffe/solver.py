@@ -50,6 +50,7 @@ class Solver:
             seed=seed,
             net_options={
                 "python_modules": tuple(settings.python_modules),
+                "ignore_unknown": settings.ignore_unknown,
                 "device": settings.device,
             },
             listeners=[CaffeLog(glog.info, estimate=definition.message.estimate)],

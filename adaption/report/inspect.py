@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from adaption.errors import AdaptionError, UsageError
 from adaption.graph import (
+    LayerSpec,
     NetSpec,
     NetState,
     build_spec,
@@ -22,6 +23,8 @@ from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.kinds import kind_of
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
+from adaption.layers.batch_norm import in_order
+from adaption.layers.fields import check_fields, unread_notices
 from adaption.report.format import count as format_count
 from adaption.report.tables import Grid
 
@@ -208,9 +211,7 @@ def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
     made.warnings = [str(n) for n in net.notices] + unknown_notices(spec)
     made.warnings += roi_scale_notices(spec)
     made.upgrades = list(net.upgrades)
-    known = [s for s in spec.layers if is_known(s.type)]
-    said = [choose_class(s, spec.dialect, spec.layers)[1] for s in known]
-    made.warnings += [sentence for sentence in said if sentence]
+    made.warnings += [said for s in spec.layers if is_known(s.type) for said in _remarks(s, spec)]
     blobs: dict[str, Any] = {}
     try:
         _fill_shapes(insert_splits(spec), views, blobs)
@@ -219,6 +220,20 @@ def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
     made.inputs = {n: list(blobs[n]) if n in blobs else None for n in spec.inputs}
     made.outputs = {n: list(blobs[n]) if n in blobs else None for n in spec.outputs}
     return made
+
+
+def _remarks(item: LayerSpec, spec: NetSpec) -> Iterator[str]:
+    """What is to be known about a layer of a known type, in words."""
+    cls, sentence = choose_class(item, spec.dialect, spec.layers)
+    if sentence:
+        yield sentence
+    yield from unread_notices(item, cls)
+    try:
+        check_fields(item, cls)
+    except AdaptionError as error:
+        yield str(
+            error.at(file=spec.file, line=item.line, layer=item.name, layer_type=item.type)
+        ).partition("\n")[0]
 
 
 def _fill_shapes(spec: Any, views: dict[str, LayerView], blobs: dict[str, Any]) -> None:
@@ -255,6 +270,8 @@ def _hold_against(made: Inspection, weights: Weights) -> None:
             view.weights = "missing"
             continue
         blobs = layer.blobs[::2] if layer.is_paired else layer.blobs
+        if view.type == "BatchNorm":
+            blobs = in_order(blobs)
         want = [prod(s) for s in view.blob_shapes]
         have = [b.count for b in blobs]
         view.weights = "fit" if want == have else f"{_shapes(blobs)} in the caffemodel"

@@ -13,6 +13,7 @@ from adaption.graph import NetSpec, NetState, build_spec
 from adaption.graph.filter import PHASES
 from adaption.io import prototxt
 from adaption.io.netfile import read_net
+from adaption.io.prototxt import Notice
 from adaption.io.upgrade import needs_upgrade, upgrade_net, upgrade_solver
 from adaption.proto import caffe_pb2
 from adaption.solver.rates import check_policy
@@ -29,6 +30,7 @@ class SolverFile:
     message: caffe_pb2.SolverParameter = field(repr=False)
     file: str | None = None
     notices: tuple[str, ...] = ()
+    unknown: tuple[Notice, ...] = field(default=(), repr=False)  # see graph.unknown_settings
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def read_solver(solver: PathLike | caffe_pb2.SolverParameter | SolverFile) -> So
         message.CopyFrom(solver)
         file: str | None = None
         notices: tuple[str, ...] = ()
+        found: list[Notice] = []
     else:
         document = prototxt.read(solver)
         if document.root.first("layer") or document.root.first("layers"):
@@ -70,7 +73,7 @@ def read_solver(solver: PathLike | caffe_pb2.SolverParameter | SolverFile) -> So
         _check(message)
     except AdaptionError as error:
         raise error.at(file=file) from None
-    return SolverFile(message, file, notices)
+    return SolverFile(message, file, notices, tuple(found))
 
 
 def _check(p: caffe_pb2.SolverParameter) -> None:
@@ -172,6 +175,7 @@ def _planned(
     """The net of one solver field in its state: the phase, the net's own state, the solver's."""
     full = caffe_pb2.NetState(phase=phase)
     lines: Sequence[int | None] = ()
+    unknown: Sequence[tuple[Notice, ...]] = ()
     notices: tuple[str, ...] = ()
     message = caffe_pb2.NetParameter()
     if isinstance(net, str):
@@ -179,6 +183,7 @@ def _planned(
         read = read_net(_found(solver, name, net))
         message.CopyFrom(read.message)
         lines, notices = read.lines, tuple(str(notice) for notice in read.notices)
+        unknown = read.unknown
         source = f"{name} file: {net}"
     else:
         file = solver.file
@@ -194,6 +199,7 @@ def _planned(
         NetState(PHASES[full.phase], full.level, tuple(full.stage)),
         file=file,
         lines=lines,
+        unknown=unknown,
     )
     return NetPlan(source, spec, message, notices)
 

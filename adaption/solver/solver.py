@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError, UsageError
+from adaption.graph import unknown_settings
 from adaption.io.weights import Weights
 from adaption.net import Net
 from adaption.proto import caffe_pb2
@@ -89,6 +90,10 @@ class Solver:
             seed += ranks.rank  # Caffe: Solver::Init
         self.original_semantics = original_semantics
         options = {"original_semantics": original_semantics, **(net_options or {})}
+        if not options.get("ignore_unknown"):
+            unknown = unknown_settings(self.definition.unknown)
+            if unknown is not None:
+                raise unknown
         with self._at_file():
             self.update = make_update(self.param)
         for listener in self.listeners:

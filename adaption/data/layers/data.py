@@ -31,7 +31,7 @@ from adaption.errors import DataError
 from adaption.layers.base import Runtime, Shape, layer
 
 
-@layer("Data", param="data_param", bottoms=0, tops=(1, 2), is_source=True)
+@layer("Data", param="data_param", bottoms=0, tops=(1, 2), is_source=True, reads=("backend",))
 @dataclass(frozen=True)
 class Data(FedLayer):
     source: str
