@@ -14,6 +14,7 @@ from adaption.export.onnx_file import same_bits
 from adaption.export.onnx_graph import Array
 from adaption.export.probe import edge_values
 from adaption.export.reference import LayerRun, run_layers
+from adaption.export.selection import refuse_nan
 from adaption.export.sessions import FROM_FILE, ModelFile, Session, SessionError
 from adaption.export.verify_report import BlobCheck, OutputCheck
 from adaption.numerics import FixedPoint, Format
@@ -167,6 +168,14 @@ class Comparison:
         self._pieces += 1
         selection = self.fresh.selection
         ours = list(run_layers(selection, inputs, self._drawn, in_double=in_double))
+        refuse_nan(
+            selection,
+            (
+                (run.member, blob, top.detach().numpy())
+                for run in ours
+                for blob, top in zip(run.member.spec.tops, run.tops, strict=True)
+            ),
+        )
         given = {name: x.numpy() for name, x in inputs.items()}
         feeds = dict(given)
         for tops, run in zip(self._tops, ours, strict=True):

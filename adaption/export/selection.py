@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from adaption.errors import LayerError, UsageError
+import numpy as np
+import numpy.typing as npt
+
+from adaption.errors import DataError, LayerError, UsageError
 from adaption.graph import LayerSpec
 from adaption.net import Net
+from adaption.net.finite import refuse_not_finite
 from adaption.net.node import Node
 
-__all__ = ["Member", "Selection", "members", "select"]
+__all__ = ["Member", "Selection", "members", "refuse_nan", "select"]
 
 Value = tuple[int, int]  # layer index, top index
 
@@ -66,13 +71,15 @@ def members(net: Net) -> list[Member]:
 def select(net: Net) -> Selection:
     """Choose what of `net` is exported.
 
-    Raises: UsageError unless the net is in phase TEST; LayerError when nothing would be left.
+    Raises: UsageError unless the net is in phase TEST; WeightsError when weights are NaN or
+        infinite; LayerError when nothing would be left.
     """
     if net.phase != "TEST":
         raise UsageError(
             f"the net is in phase {net.phase}, allowed: TEST",
             'build it with Net(..., phase="TEST")',
         )
+    refuse_not_finite(net)
     wiring = _Wiring(members(net))
     wiring.leave_out_labels()
     wiring.leave_out_ends_without_form()
@@ -90,6 +97,23 @@ def select(net: Net) -> Selection:
         left_out=tuple(m.spec.name for i, m in enumerate(wiring.layers) if i in wiring.out),
         notes=tuple(wiring.notes(outputs)),
     )
+
+
+def refuse_nan(selection: Selection, tops: Iterable[tuple[Member, str, npt.NDArray[Any]]]) -> None:
+    """Raise DataError where an output is NaN, since two nets that give NaN prove nothing.
+
+    Args:
+        tops: what the layers made, in their order: layer, blob, values.
+    """
+    first: Member | None = None
+    for member, blob, values in tops:
+        if not np.isnan(values).any():
+            continue
+        first = first or member
+        if blob in selection.outputs:
+            raise DataError(
+                "is the first layer that gives NaN", "look at the layer's weights and its inputs"
+            ).at(line=first.spec.line, layer=first.spec.name, layer_type=first.spec.type)
 
 
 @dataclass

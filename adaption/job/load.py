@@ -13,6 +13,7 @@ from adaption.job.feed import BatchSize, Feed, feed_from_data, feed_from_layers
 from adaption.job.part import Part
 from adaption.layers.fields import refuse_unknown
 from adaption.net import Net
+from adaption.net.finite import refuse_not_finite
 
 __all__ = ["Opened", "load_all", "open_net"]
 
@@ -58,7 +59,7 @@ def open_net(
 
 
 def load_all(net: Net, trained: Weights) -> None:
-    """Load, and refuse weights that leave a layer of the net without values."""
+    """Load, and refuse weights that leave a layer of the net without values, or give it NaN."""
     report = net.load(trained)
     count = len(report.missing) + len(report.loaded)
     if report.missing:
@@ -68,3 +69,4 @@ def load_all(net: Net, trained: Weights) -> None:
             f" {', '.join(report.missing[:12])}; it has {', '.join(have[:12])}",
             "give the caffemodel that belongs to this prototxt",
         ).at(file=trained.file)
+    refuse_not_finite(net)

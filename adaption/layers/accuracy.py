@@ -1,7 +1,7 @@
 """Accuracy: share of labels among the top_k classes. Caffe: accuracy_layer.cpp.
 
-Ties are won by the highest class index. The per-class second top counts ignored labels in the
-class totals, as the original does.
+Ties are won by the highest class index. Scores among which one is NaN are no prediction: they are
+wrong for every label. The second top is the accuracy per class, ignored labels counted in none.
 """
 
 from __future__ import annotations
@@ -47,11 +47,10 @@ class Accuracy(Layer):
         own = rows.gather(1, safe.unsqueeze(1))
         index = torch.arange(classes, device=x.device)
         ahead = (rows > own) | ((rows == own) & (index > safe.unsqueeze(1)))
-        hit = (ahead.sum(1) < self.top_k) & counted
+        hit = (ahead.sum(1) < self.top_k) & counted & ~rows.isnan().any(1)
         share = hit.sum().to(x.dtype) / counted.sum().clamp_min(1)
         if len(self.spec.tops) == 1:
             return share
-        per_class = labels.clamp(0, classes - 1)
-        seen = torch.bincount(per_class, minlength=classes).to(x.dtype)
-        right = torch.bincount(per_class[hit], minlength=classes).to(x.dtype)
+        seen = torch.bincount(labels[counted], minlength=classes).to(x.dtype)
+        right = torch.bincount(labels[hit], minlength=classes).to(x.dtype)
         return share, right / seen.clamp_min(1)

@@ -53,8 +53,8 @@ def convert(
         seed: of the generator for formats with stochastic rounding.
         original_semantics: the rounded blobs are copies that are not rounded, as the original's
             convert_weights.py leaves them to the first forward pass.
-    Raises: WeightsError when a layer has a number of blobs that fits neither form, or when
-        `by_order` finds layers that do not pair.
+    Raises: WeightsError when a layer has a number of blobs that fits neither form, or holds NaN or
+        infinities, or when `by_order` finds layers that do not pair.
     """
     weights, specs = _opened(weights, net)
     names = match_layers(weights, specs, by_order=by_order)
@@ -65,6 +65,7 @@ def convert(
         if spec is None:
             continue
         try:
+            _refuse_not_finite(layer)
             if baked:
                 yield _baked(layer, spec, generator)
                 continue
@@ -188,6 +189,19 @@ def write_sparsity(
                 out.write(f"{layer} layer: {100 * zeros / max(1, blob.count):f} \n")
         made.append(path)
     return made[0], made[1]
+
+
+def _refuse_not_finite(layer: LayerWeights) -> None:
+    """Raise WeightsError for a blob with NaN or infinities; rounded copies are made anew."""
+    for index, blob in enumerate(layer.blobs):
+        if (layer.is_paired and index % 2) or not blob.has_data:
+            continue
+        bad = blob.count - int(np.isfinite(blob.array()).sum())
+        if bad:
+            raise WeightsError(
+                f"blob {index} holds {bad} of {blob.count} values that are NaN or infinite",
+                "give weights from before the training diverged",
+            )
 
 
 def _opened(

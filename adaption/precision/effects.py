@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaption.numerics import FixedPoint
+from adaption.numerics.measures import stated_db
 from adaption.precision.statistics import STEPS, TensorStats, bin_edges
 
 __all__ = ["Effect", "effect_of"]
@@ -33,10 +34,11 @@ class Effect:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; SQNR None means exact."""
+        stated = stated_db(self.sqnr_db)
         return {
             "saturated": round(self.saturated, 9),
             "flushed": round(self.flushed, 9),
-            "sqnr_db": round(self.sqnr_db, 3) if math.isfinite(self.sqnr_db) else None,
+            "sqnr_db": None if stated is None else round(stated, 3),
         }
 
 

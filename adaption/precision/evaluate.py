@@ -14,12 +14,22 @@ from torch import Tensor
 
 from adaption.graph import NetSpec
 from adaption.net import Net
+from adaption.net.finite import nan_error
 from adaption.net.net import Observer
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint
+from adaption.numerics.measures import stated_db
 from adaption.precision.sites import WEIGHT_TYPES
 
-__all__ = ["PointError", "Run", "compare_runs", "holds_scores", "run_net", "score_blob"]
+__all__ = [
+    "PointError",
+    "Run",
+    "compare_runs",
+    "holds_scores",
+    "refuse_nan_outputs",
+    "run_net",
+    "score_blob",
+]
 
 OUTPUT_BUDGET = 64 << 20  # bytes of output values kept per blob for comparing two nets
 
@@ -60,7 +70,7 @@ class PointError:
             "flushed_share": self.flushed / count,
             "zero_share_before": self.zeros_before / count,
             "zero_share_after": self.zeros_after / count,
-            "sqnr_db": self.sqnr_db if math.isfinite(self.sqnr_db) else None,
+            "sqnr_db": stated_db(self.sqnr_db),
         }
 
 
@@ -126,6 +136,7 @@ def run_net(
     Args:
         scores: blob of class scores, or None.
         observers: called for every layer besides the run's own.
+    Raises: DataError naming the first layer that gave NaN, where it reached an output.
     """
     run = Run()
 
@@ -137,11 +148,24 @@ def run_net(
     with torch.no_grad():
         for batch in batches:
             net.forward(batch.blobs, observer=observe)
+            refuse_nan_outputs(net, scores, batch)
             run.samples += len(batch.names)
             if scores is not None:
                 _score(run, net.blobs[scores].tensor, batch.labels)
             _keep_outputs(run, net, scores)
     return run
+
+
+def refuse_nan_outputs(net: Net, scores: str | None, batch: Any) -> None:
+    """Raise DataError where an output is NaN, naming the first layer that made it."""
+    for name in dict.fromkeys([*([scores] if scores else []), *net.outputs]):
+        value = net.blobs[name].tensor
+        if not torch.isnan(value).any():
+            continue
+        rows = value.reshape(value.shape[0], -1) if value.dim() else value.reshape(1, 1)
+        number = int(torch.isnan(rows).any(1).nonzero()[0])
+        sample = f"sample {batch.names[number]!r}" if len(rows) == len(batch.names) else ""
+        raise nan_error(net, sample)
 
 
 def run_observer(run: Run, node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
@@ -200,8 +224,7 @@ def compare_runs(reference: Run, other: Run) -> dict[str, Any]:
             continue
         signal = sum(float(x.double().square().sum()) for x, _ in pairs)
         noise = sum(float((x.double() - y.double()).square().sum()) for x, y in pairs)
-        value = _decibel(signal, noise)
-        sqnr[name] = value if math.isfinite(value) else None
+        sqnr[name] = stated_db(_decibel(signal, noise))
     return {"flipped_predictions": flips, "output_sqnr_db": sqnr}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from adaption.errors import AdaptionError, FieldError, UsageError
 from adaption.graph import NetSpec, NetState, build_spec
@@ -15,7 +16,7 @@ from adaption.precision.joined import JOINS, common_format, joined_results
 from adaption.precision.measure import Measurement
 from adaption.precision.product_grids import BIAS_BITS, bottom_grids
 from adaption.precision.proposal import Proposal
-from adaption.precision.rules import RULES, Choice, Settings, choose, judged
+from adaption.precision.rules import RULES, Choice, Settings, choose, judged, require_finite
 from adaption.precision.sites import Site, bottom_sites, quantization_sites
 from adaption.precision.statistics import TensorStats
 from adaption.precision.word_lengths import Bits, WordLengths, check_bits
@@ -86,8 +87,13 @@ def propose(
         is_result = point.kind == "activation"
         way = "half_away" if rounding == "half_even" and not is_result else rounding
         settings = Settings(lengths.of(point), threshold, percentile, way, unsigned)
-        try:
+        with named(measured):
             return choose(rule, measurement[measured], settings)
+
+    @contextmanager
+    def named(measured: Point) -> Iterator[None]:
+        try:
+            yield
         except AdaptionError as error:
             raise error.at(file=spec.file, layer=f"{measured.layer}:{measured.kind}") from None
 
@@ -98,6 +104,9 @@ def propose(
         has_bias = bias in measurement.points
         as_the_original = original_semantics and has_bias
         made.choices[weight] = chosen(weight, bias if as_the_original else weight)
+        if has_bias:
+            with named(bias):
+                require_finite(measurement[bias])
         if lengths.rounds_biases and has_bias:
             made.choices[bias] = chosen(bias, bias)
         elif round_bias and has_bias:

@@ -78,7 +78,7 @@ def choose(name: str, stats: TensorStats, settings: Settings) -> Choice:
     found = RULES.get(name)
     if found is None:
         raise FieldError("rule", name, ", ".join(RULES))
-    _require_finite(stats)
+    require_finite(stats)
     integer_bits, reason = found(stats, settings)
     is_signed = True
     if stats.is_never_negative and name != "adaption-legacy":
@@ -196,7 +196,7 @@ def _exponent_not_below(value: float) -> int:
     return exponent - (mantissa == 0.5)
 
 
-def _require_finite(stats: TensorStats) -> None:
+def require_finite(stats: TensorStats) -> None:
     if not stats.is_finite or math.isnan(stats.total):
         raise FieldError(
             "values",
