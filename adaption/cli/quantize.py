@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="keep the float net's pass over the data here; several calls share it",
     )
+    parser.add_argument(
+        "--score",
+        metavar="BLOB",
+        help="blob of class scores whose accuracy is to speak for the net, where it has several"
+        " classifiers (default: that of the greatest loss weight, of equal ones the last)",
+    )
     add_net_flags(parser)
     add_preprocessing_flags(parser)
     add_output_flags(parser)
@@ -76,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         fold=args.fold_batch_norm,
         onnx=args.onnx or ("qdq" if args.int8 else "float"),
         reference=args.reference,
+        score=args.score,
         **data_settings(args),
     )
     for notice in result.notices:
@@ -90,4 +97,6 @@ def run(args: argparse.Namespace) -> int:
             for blob, shape in result.inputs.items():
                 made += ["--input", f"{blob}={'x'.join(map(str, shape))}"]
             print(f"next: adaption verify {shlex.join(made)}")
+    for warning in result.summary["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
     return 0 if result.is_verified else 1

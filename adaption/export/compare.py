@@ -18,7 +18,7 @@ from adaption.export.selection import refuse_nan
 from adaption.export.sessions import FROM_FILE, ModelFile, Session, SessionError
 from adaption.export.verify_report import BlobCheck, OutputCheck
 from adaption.numerics import FixedPoint, Format
-from adaption.precision.evaluate import holds_scores
+from adaption.precision.classifiers import holds_scores
 
 __all__ = ["Comparison"]
 

@@ -146,6 +146,12 @@ class _Wiring:
     def is_silence(self, i: int) -> bool:
         return self.layers[i].spec.type == "Silence"
 
+    def is_idle(self, i: int) -> bool:
+        """True for a Silence layer that reads what is no input, since nothing else reads it."""
+        return self.is_silence(i) and any(
+            self.is_source(j) and not self.is_read((j, top)) for j, top in self.bottoms[i]
+        )
+
     def is_read(self, value: Value) -> bool:
         """True when a layer that stays computes with it."""
         return any(
@@ -178,7 +184,11 @@ class _Wiring:
                 self.formless.add(i)
 
     def kept(self) -> list[int]:
-        return [i for i in range(len(self.layers)) if i not in self.out and not self.is_source(i)]
+        return [
+            i
+            for i in range(len(self.layers))
+            if i not in self.out and not self.is_source(i) and not self.is_idle(i)
+        ]
 
     def inputs(self) -> Iterable[str]:
         for i, member in enumerate(self.layers):

@@ -23,11 +23,13 @@ from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from
 from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
+from adaption.job.quality import quality_warnings
 from adaption.job.reference import Reference, load_reference, origin_of, save_reference
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.fields import refuse_unknown
 from adaption.net import Net
-from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
+from adaption.precision.classifiers import Classifiers, find_classifiers
+from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
@@ -88,6 +90,7 @@ def quantize(
     python_modules: Sequence[str] = (),
     ignore_unknown: bool = False,
     reference: PathLike | None = None,
+    score: str | None = None,
     quiet: bool = False,
 ) -> QuantizeResult:
     """Make a fixed-point version of a net, prove it right, and report.
@@ -114,6 +117,8 @@ def quantize(
         ignore_unknown: run in spite of fields nobody knows; see Net.
         reference: folder that keeps the float net's pass over the data; where it is there already,
             of the same net, weights and data, it is not run again.
+        score: blob of class scores that is to speak for the net, where it has several classifiers;
+            by default that of the greatest loss weight, of equal ones the last.
         quiet: show no progress.
     Raises: AdaptionError on bad input; nothing is written then.
     """
@@ -143,7 +148,7 @@ def quantize(
     full = Net(feed.spec, seed=seed)
     load_all(full, trained)
 
-    scores = score_blob(feed.spec, full)
+    scores = find_classifiers(feed.spec, full, score)
     origin = None
     if reference is not None:
         origin = origin_of(
@@ -155,6 +160,7 @@ def quantize(
             end=end,
             fold=fold,
             batch_size=feed.batches.batch_size,
+            score=score,
         )
     measured, before = _float_pass(
         full,
@@ -198,6 +204,8 @@ def quantize(
         summary["verification"] = prove(low, feed, stage, part, seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
+        summary["notes"] += [scores.why] if scores.why else []
+        summary["warnings"] = quality_warnings(summary, scores)
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
@@ -224,7 +232,7 @@ def _float_pass(
     batches: Iterable[Any],
     preprocessing: Mapping[str, Any],
     *,
-    scores: str | None,
+    scores: Classifiers,
     legacy_rule: bool,
     folder: Path | None,
     origin: Mapping[str, Any],
@@ -254,11 +262,11 @@ def _summary(
 ) -> dict[str, Any]:
     layers = layer_entries(spec, low, measured, proposal, before, after)
     accuracy = None
-    if before.labelled:
+    if before.tally.labelled:
         accuracy = {
             "float": before.accuracy(),
             "quantized": after.accuracy(),
-            "samples": before.labelled,
+            "samples": before.tally.labelled,
         }
     return {
         "format": FORMAT,

@@ -18,13 +18,14 @@ from torch import Tensor
 from adaption.errors import AdaptionError, UsageError
 from adaption.io.atomic import atomic_write
 from adaption.io.wire import map_file
-from adaption.precision.evaluate import Run
+from adaption.precision.evaluate import Run, Tally
 from adaption.precision.measure import Measurement
 
 __all__ = ["Reference", "load_reference", "origin_of", "save_reference"]
 
 MEASUREMENT, RUN = "measurement.json", "run.npz"
-PLAIN = ("samples", "classes", "top1", "top5", "labelled", "input_zeros")
+PLAIN = ("samples", "main", "boxes", "input_zeros")
+TALLY = ("classes", "top1", "top5", "labelled", "outside", "least_label", "greatest_label")
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,16 @@ def save_reference(folder: Path, reference: Reference, origin: Mapping[str, Any]
     reference.measured.save(folder / MEASUREMENT)
     run = asdict(reference.run)
     head = {"origin": dict(origin), **{name: run[name] for name in PLAIN}}
+    head["scores"] = {
+        name: {key: tally[key] for key in TALLY} for name, tally in run["scores"].items()
+    }
     head["outputs"] = {name: [len(t) for t in parts] for name, parts in run["outputs"].items()}
     arrays: dict[str, NDArray[Any]] = {"head": np.array(json.dumps(head))}
     for name, parts in reference.run.outputs.items():
         arrays[f"output:{name}"] = torch.cat(parts).numpy() if parts else np.empty(0, np.float32)
-    if reference.run.predictions:
-        arrays["predictions"] = np.concatenate(reference.run.predictions)
+    for name, tally in reference.run.scores.items():
+        if tally.predictions:
+            arrays[f"predictions:{name}"] = np.concatenate(tally.predictions)
     with atomic_write(folder / RUN, "w+b") as out:
         np.savez(out, allow_pickle=False, **arrays)
 
@@ -79,8 +84,10 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
         head = json.loads(str(arrays["head"]))
         found = head["origin"]
         run = Run(**{name: head[name] for name in PLAIN})
-        if "predictions" in arrays:
-            run.predictions = [arrays["predictions"]]
+        for name, values in head["scores"].items():
+            run.scores[name] = Tally(**values)
+            if f"predictions:{name}" in arrays:
+                run.scores[name].predictions = [arrays[f"predictions:{name}"]]
         for name, lengths in head["outputs"].items():
             run.outputs[name] = _parts(arrays[f"output:{name}"], lengths)
     except (ValueError, KeyError, TypeError, OSError) as error:

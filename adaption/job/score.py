@@ -13,7 +13,8 @@ from adaption.job.feed import BatchSize, feed_from_data, feed_from_layers
 from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.net import Net
-from adaption.precision.evaluate import run_net, score_blob
+from adaption.precision.classifiers import find_classifiers
+from adaption.precision.evaluate import run_net
 from adaption.report import track
 
 __all__ = ["score"]
@@ -33,13 +34,15 @@ def score(
     seed: int = 0,
     level: int = 0,
     stages: Sequence[str] = (),
+    score: str | None = None,
     quiet: bool = False,
 ) -> dict[str, float | None] | None:
     """Top-1 and Top-5 shares of a net on labelled data; None without labels or class scores.
 
     Args:
         net, weights: prototxt and caffemodel, float or low precision.
-        data, transform, root, batch_size, limit, seed, level, stages, quiet: as of `quantize`.
+        data, transform, root, batch_size, limit, seed, level, stages, score, quiet: as of
+            `quantize`.
     Raises: AdaptionError on bad input.
     """
     net_file, trained = read_net(net), read_weights(weights)
@@ -52,4 +55,4 @@ def score(
     made = Net(feed.spec, seed=seed)
     load_all(made, trained)
     batches = track(feed, f"testing {os.fspath(weights)}", quiet=quiet, unit="batches")
-    return run_net(made, batches, scores=score_blob(feed.spec, made)).accuracy()
+    return run_net(made, batches, scores=find_classifiers(feed.spec, made, score)).accuracy()

@@ -18,6 +18,7 @@ from adaption.job.load import open_net
 from adaption.job.part import Part
 from adaption.net import Net, Point
 from adaption.net.node import Node
+from adaption.precision.classifiers import Classifiers
 from adaption.precision.evaluate import refuse_nan_outputs
 from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import rewrite
@@ -159,7 +160,7 @@ def _count(net: Net, feed: Feed, label: str, quiet: bool) -> Counts:
     with torch.no_grad():
         for batch in track(feed, label, quiet=quiet, unit="batches"):
             net.forward(batch.blobs, observer=observe)
-            refuse_nan_outputs(net, None, batch)
+            refuse_nan_outputs(net, Classifiers(), batch)
             made.samples += len(batch.names)
     made.tops |= rounded
     return made

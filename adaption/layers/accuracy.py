@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adaption.errors import FieldError
 from adaption.layers.base import Layer, Shape, canonical_axis, layer
 from adaption.layers.losses import check_labels
 
@@ -32,6 +33,10 @@ class Accuracy(Layer):
 
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
         axis = canonical_axis(self.axis, len(bottoms[0]))
+        if not 1 <= self.top_k <= bottoms[0][axis]:
+            raise FieldError(
+                "accuracy_param.top_k", self.top_k, f"1..{bottoms[0][axis]}, the classes"
+            )
         return [(), (bottoms[0][axis],)][: len(self.spec.tops)]
 
     def forward(self, x: Tensor, label: Tensor) -> Any:

@@ -61,6 +61,7 @@ class Layer:
     is_identity: ClassVar[bool] = False  # the top is the bottom; what is to be done, the net does
     works_on_codes: ClassVar[bool] = False  # moves, picks or compares values: any scale will do
     is_pointwise: ClassVar[bool] = False  # a function of each value alone in TEST; it has no blobs
+    gives_boxes: ClassVar[bool] = False  # rows (image, class, score, xmin, ymin, xmax, ymax)
     no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
 
     # Fields of the message that are none of the class's own: read in another way, or without

@@ -37,6 +37,7 @@ LOWEST = -3.4028234663852886e38  # -FLT_MAX, the confidence_threshold where none
     param="detection_output_param",
     bottoms=(3, 4),
     is_differentiable=False,
+    gives_boxes=True,
     no_gradient=(0, 1, 2, 3),
     ignores=("visualize_threshold", "save_file"),
 )

@@ -20,6 +20,7 @@ from adaption.layers.yolo_boxes import Array, detection_rows, sigmoid
     param="yolo_detection_output_param",
     bottoms=(1, 2),
     is_differentiable=False,
+    gives_boxes=True,
     no_gradient=(0, 1),
     ignores=("side", "label_map_file"),
 )

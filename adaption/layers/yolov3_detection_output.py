@@ -21,6 +21,7 @@ from adaption.layers.yolo_boxes import Array, detection_rows, sigmoid
     param="yolov3_detection_output_param",
     bottoms=(1, None),
     is_differentiable=False,
+    gives_boxes=True,
     no_gradient=tuple(range(16)),
 )
 @dataclass(frozen=True)
