@@ -136,9 +136,10 @@ def _why_not(weight: LayerSpec, item: LayerSpec, phase: str) -> str:
         axes = message.scale_param if item.type == "Scale" else message.bias_param
         if (axes.axis, axes.num_axes) != (1, 1):
             return "does not act per channel (axis 1, num_axes 1)"
-    if weight.type.endswith("InnerProduct") and weight.message.inner_product_param.axis != 1:
-        return "stands behind an InnerProduct of another axis than 1"
-    if weight.type not in TWINS and weight.message.convolution_param.axis != 1:
+    if weight.type.endswith("InnerProduct"):
+        if weight.message.inner_product_param.axis != 1:
+            return "stands behind an InnerProduct of another axis than 1"
+    elif weight.message.convolution_param.axis != 1:
         return "stands behind a convolution of another axis than 1"
     return ""
 
