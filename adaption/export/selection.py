@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.errors import DataError, LayerError, UsageError
-from adaption.graph import LayerSpec
+from adaption.graph import LayerSpec, refuse_repeated
 from adaption.net import Net
 from adaption.net.finite import refuse_not_finite
 from adaption.net.node import Node
@@ -72,7 +72,7 @@ def select(net: Net) -> Selection:
     """Choose what of `net` is exported.
 
     Raises: UsageError unless the net is in phase TEST; WeightsError when weights are NaN or
-        infinite; LayerError when nothing would be left.
+        infinite; LayerError when layers with weights share a name, or nothing would be left.
     """
     if net.phase != "TEST":
         raise UsageError(
@@ -80,6 +80,7 @@ def select(net: Net) -> Selection:
             'build it with Net(..., phase="TEST")',
         )
     refuse_not_finite(net)
+    refuse_repeated(net.spec, {node.spec.name for node in net.nodes if node.blobs})
     wiring = _Wiring(members(net))
     wiring.leave_out_labels()
     wiring.leave_out_ends_without_form()

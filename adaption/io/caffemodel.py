@@ -98,13 +98,16 @@ def _read_binary(path: str | os.PathLike[str]) -> Weights:
     buffer = wire.map_file(path)
     name = ""
     layers: list[LayerWeights] = []
+    old: list[LayerWeights] = []
     for field in wire.walk(buffer):
         if field.number == _NET_NAME and field.wire == wire.VARINT:
             raise _not_weights(buffer)
         if field.number == _NET_NAME and field.wire == wire.LENGTH:
             name = _text(buffer, field)
         elif field.number in _LAYER_FIELDS and field.wire == wire.LENGTH:
-            layers.append(_read_layer(buffer, field, len(layers)))
+            into = old if field.number == _NET_LAYERS else layers
+            into.append(_read_layer(buffer, field, len(into)))
+    layers = old or layers  # beside the legacy `layers` Caffe ignores `layer`: UpgradeV1Net
     if not layers:
         raise _not_weights(buffer)
     return Weights(
@@ -257,7 +260,10 @@ def _defined_parts(
         raise WeightsError(
             "the definition has V1 layers", "call adaption.io.upgrade.upgrade_net on it first"
         )
-    weights = {layer.name: layer.blobs for layer in layers if layer.blobs}
+    weights: dict[str, list[list[WeightBlob]]] = {}
+    for own in layers:
+        if own.blobs:
+            weights.setdefault(own.name, []).append(own.blobs)
     unknown = sorted(weights.keys() - {layer.name for layer in definition.layer})
     if unknown:
         raise WeightsError(
@@ -276,6 +282,7 @@ def _defined_parts(
             layer.CopyFrom(defined)
             layer.ClearField("blobs")
             # a name that occurs twice (TRAIN and TEST) gets its blobs once
-            yield layer.SerializePartialToString(), weights.pop(layer.name, [])
+            left = weights.get(layer.name)
+            yield layer.SerializePartialToString(), left.pop(0) if left else []
 
     return net.SerializePartialToString(), parts()

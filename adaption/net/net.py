@@ -17,6 +17,7 @@ from adaption.graph import (
     NetState,
     build_spec,
     insert_splits,
+    repeated_notices,
     roi_scale_notices,
     with_inputs,
 )
@@ -124,7 +125,7 @@ class Net(nn.Module):
             )
             self.nodes = build_nodes(with_splits, lent)
             self.notices += dialect_notices(self.spec) + accumulator_notices(self.nodes)
-            self.notices += roi_scale_notices(self.spec)
+            self.notices += roi_scale_notices(self.spec) + repeated_notices(self.spec)
             self.blobs: dict[str, Blob] = {}
             infer_shapes(self.nodes, self.blobs)
             fill_first_tops(self.nodes, self.blobs)

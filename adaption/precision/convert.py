@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ def convert(
         infinities, or when `by_order` finds layers that do not pair.
     """
     weights, specs = _opened(weights, net)
+    _refuse_repeated(weights)
     names = match_layers(weights, specs, by_order=by_order)
     by_name = {s.name: s for s in specs}
     generator = torch.Generator().manual_seed(seed)
@@ -189,6 +191,16 @@ def write_sparsity(
                 out.write(f"{layer} layer: {100 * zeros / max(1, blob.count):f} \n")
         made.append(path)
     return made[0], made[1]
+
+
+def _refuse_repeated(weights: Weights) -> None:
+    counts = Counter(layer.name for layer in weights.layers if layer.blobs)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise WeightsError(
+            f"{counts[twice[0]]} layers with weights are called {twice[0]!r}; layers go by name",
+            "rename all but one in the prototxt, and load and save the net there",
+        ).at(file=weights.file)
 
 
 def _refuse_not_finite(layer: LayerWeights) -> None:

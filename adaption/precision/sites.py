@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from adaption.errors import FieldError
-from adaption.graph import LayerSpec, NetSpec
+from adaption.graph import LayerSpec, NetSpec, refuse_repeated
 from adaption.layers.base import choose_class, is_known
 
 __all__ = [
@@ -66,6 +66,7 @@ def quantization_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
     Args:
         lpact: one of PLACES. Behind the activation function, or behind pooling, only where that
             follows alone; where a blob branches before, the result is rounded at the branch.
+    Raises: LayerError when another layer has the name of a site's.
     """
     if lpact not in PLACES:
         raise FieldError("lpact", lpact, ", ".join(PLACES))
@@ -88,6 +89,8 @@ def quantization_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
         behind = "" if last == i else f" behind {result.name}"
         where = f", {PLACES['before-relu']}" if lpact == "before-relu" else ""
         sites.append(Site(item, result, f"rounded{behind}{where}"))
+    named = {s.weight.name for s in sites} | {s.result.name for s in sites if s.result is not None}
+    refuse_repeated(spec, named)
     return sites
 
 

@@ -16,10 +16,11 @@ from adaption.graph import (
     NetState,
     build_spec,
     insert_splits,
+    repeated_notices,
     roi_scale_notices,
     with_inputs,
 )
-from adaption.io.caffemodel import Weights, read_weights
+from adaption.io.caffemodel import LayerWeights, Weights, read_weights
 from adaption.io.kinds import kind_of
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
@@ -201,15 +202,13 @@ def inspect(
 
 
 def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
-    views = {
-        s.name: LayerView(
-            s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=can_run(s)
-        )
+    views = [
+        LayerView(s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=can_run(s))
         for s in spec.layers
-    }
-    made = Inspection(spec.name, {}, list(views.values()), spec.phase)
+    ]
+    made = Inspection(spec.name, {}, views, spec.phase)
     made.warnings = [str(n) for n in net.notices] + unknown_notices(spec)
-    made.warnings += roi_scale_notices(spec)
+    made.warnings += roi_scale_notices(spec) + repeated_notices(spec)
     made.upgrades = list(net.upgrades)
     made.warnings += [said for s in spec.layers if is_known(s.type) for said in _remarks(s, spec)]
     blobs: dict[str, Any] = {}
@@ -236,11 +235,20 @@ def _remarks(item: LayerSpec, spec: NetSpec) -> Iterator[str]:
         ).partition("\n")[0]
 
 
-def _fill_shapes(spec: Any, views: dict[str, LayerView], blobs: dict[str, Any]) -> None:
-    """Shapes, parameters and MACs of every layer that no unknown layer hides; takes no memory."""
+def _fill_shapes(spec: Any, views: list[LayerView], blobs: dict[str, Any]) -> None:
+    """Shapes, parameters and MACs of every layer that no unknown layer hides; takes no memory.
+
+    Args:
+        spec: the net with Split layers, which have no view.
+    """
     from adaption.layers.base import build_layer
 
+    rest = iter(views)
+    wanted = next(rest, None)
     for item in spec.layers:
+        view = None
+        if wanted is not None and (item.name, item.type) == (wanted.name, wanted.type):
+            view, wanted = wanted, next(rest, None)
         if not can_run(item) or any(b not in blobs for b in item.bottoms):
             continue
         layer = build_layer(item, spec.dialect, spec.layers)
@@ -251,7 +259,6 @@ def _fill_shapes(spec: Any, views: dict[str, LayerView], blobs: dict[str, Any]) 
         except AdaptionError as error:
             raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
         blobs.update(zip(item.tops, tops, strict=True))
-        view = views.get(item.name)
         if view is None:
             continue
         view.top_shapes = [list(s) for s in tops]
@@ -262,8 +269,13 @@ def _fill_shapes(spec: Any, views: dict[str, LayerView], blobs: dict[str, Any]) 
 
 def _hold_against(made: Inspection, weights: Weights) -> None:
     """Say for every layer whether the caffemodel has blobs that fit."""
+    given: dict[str, list[LayerWeights]] = {}
+    for one in weights.layers:
+        if one.blobs:
+            given.setdefault(one.name, []).append(one)
     for view in made.layers:
-        layer = weights.get(view.name)
+        left = given.get(view.name, [])
+        layer = left.pop(0) if left else None
         if view.blob_shapes is None or not view.blob_shapes:
             continue
         if layer is None or not layer.blobs:
