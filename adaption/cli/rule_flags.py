@@ -96,6 +96,16 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
         help="concat: results that meet in a Concat get one format, the widest chosen, as most"
         " accelerators need it",
     )
+    group.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="LAYER",
+        help="leave this weight layer in float; a name or a pattern such as 'loss*' (may be given"
+        " several times)",
+    )
+    group.add_argument("--exclude-first", action="store_true", help="leave the first weight layer")
+    group.add_argument("--exclude-last", action="store_true", help="leave the last weight layer")
 
 
 def rule_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -116,4 +126,7 @@ def rule_settings(args: argparse.Namespace) -> dict[str, Any]:
         "unsigned": args.unsigned,
         "lpact": args.lpact,
         "same_format": args.same_format or ("concat" if args.int8 else None),
+        "exclude": args.exclude,
+        "exclude_first": args.exclude_first,
+        "exclude_last": args.exclude_last,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +22,7 @@ from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.foresee import why_not_exact
 from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
@@ -34,7 +37,7 @@ from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, check_settings, propose
-from adaption.precision.rewrite import rewrite
+from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.precision.word_lengths import Bits, WordLengths
 from adaption.report import track, write_report
 
@@ -76,6 +79,9 @@ def quantize(
     unsigned: bool = False,
     lpact: str = "before-relu",
     same_format: str | None = None,
+    exclude: Sequence[str] = (),
+    exclude_first: bool = False,
+    exclude_last: bool = False,
     fold: bool = False,
     onnx: str = "float",
     transform: Transform | None = None,
@@ -101,7 +107,7 @@ def quantize(
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
         bits, rule, threshold, percentile, rounding, round_bias, product_bias, every_bottom,
-            unsigned, lpact, same_format: see `propose`.
+            unsigned, lpact, same_format, exclude, exclude_first, exclude_last: see `propose`.
         fold: first fold batch norm, scale and bias into the weight layer before them.
         onnx: style of net_lp.onnx: "float", "qdq" or "integer"; see `export_onnx`.
         transform: preprocessing; None takes the data layer's own, or none.
@@ -133,6 +139,9 @@ def quantize(
 
     net_file = read_net(net)
     trained = read_weights(weights)
+    formatted = low_precision_layers(net_file)
+    if formatted:
+        net_file = rewrite(net_file)
     folding = fold_batch_norm(net_file, trained) if fold else None
     if folding is not None:
         net_file, trained = folding.net, folding.weights
@@ -145,6 +154,43 @@ def quantize(
         feed = feed_from_layers(spec, transform, size)
     else:
         feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
+
+    def chosen(measurement: Measurement) -> Proposal:
+        return propose(
+            feed.spec,
+            measurement,
+            bits=bits,
+            rule=rule,
+            threshold=threshold,
+            percentile=percentile,
+            rounding=rounding,
+            round_bias=round_bias,
+            product_bias=product_bias,
+            every_bottom=every_bottom,
+            unsigned=unsigned,
+            lpact=lpact,
+            same_format=same_format,
+            exclude=exclude,
+            exclude_first=exclude_first,
+            exclude_last=exclude_last,
+        )
+
+    def low_spec(formats: Proposal) -> NetSpec:
+        return fed_by(part.of(rewrite(net_file, formats)), feed)
+
+    if onnx != "float":
+        foreseen = why_not_exact(
+            feed.spec,
+            is_partly_float=bool(exclude or exclude_first or exclude_last),
+            propose=chosen,
+            low=low_spec,
+        )
+        if foreseen and not quiet:
+            print(
+                f"warning: no net_lp.onnx of style {onnx} will be written: {foreseen}; --onnx float"
+                " asks for another style",
+                file=sys.stderr,
+            )
     full = Net(feed.spec, seed=seed)
     load_all(full, trained)
 
@@ -173,27 +219,15 @@ def quantize(
         origin=origin or {},
     )
     full.release()  # a large net would be held twice
-    proposal = propose(
-        feed.spec,
-        measured,
-        bits=bits,
-        rule=rule,
-        threshold=threshold,
-        percentile=percentile,
-        rounding=rounding,
-        round_bias=round_bias,
-        product_bias=product_bias,
-        every_bottom=every_bottom,
-        unsigned=unsigned,
-        lpact=lpact,
-        same_format=same_format,
-    )
+    proposal = chosen(measured)
     low_file = rewrite(net_file, proposal)
     low = Net(fed_by(part.of(low_file), feed), trained, seed=seed)
     batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, measured, proposal, before, after)
     notices = [*map(str, net_file.notices), *full.notices]
+    if formatted:
+        notices.append(_taken_off(formatted, net, weights))
 
     with _staging(folder) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
@@ -205,6 +239,7 @@ def quantize(
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []
+        summary["notes"] += [_taken_off(formatted, net, weights)] if formatted else []
         summary["warnings"] = quality_warnings(summary, scores)
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
@@ -225,6 +260,16 @@ def quantize(
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
+
+
+def _taken_off(formatted: Sequence[str], net: PathLike, weights: PathLike) -> str:
+    names = ", ".join(formatted[:6]) + (", ..." if len(formatted) > 6 else "")
+    files = shlex.join([os.fspath(net), os.fspath(weights)])
+    return (
+        f"The net has formats already, of {len(formatted)} layers ({names}): they are taken off,"
+        ' and "float" is the net with its full precision weights. How it does as it is:'
+        f" adaption test {files} (a train_val), or adaption verify {files} float lp."
+    )
 
 
 def _float_pass(

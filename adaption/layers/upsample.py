@@ -110,7 +110,7 @@ class Unpool(Layer):
         return top
 
 
-@layer("Upsample", param="upsample_param", dialect="darknet", works_on_codes=True)
+@layer("Upsample", param="upsample_param", dialect="darknet", works_on_codes=True, reads=("scale",))
 @dataclass(frozen=True)
 class UpsampleNearest(Layer):
     """Nearest neighbour by a whole factor, 1 when none is given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from adaption.errors import AdaptionError, FieldError, UsageError
@@ -17,7 +17,7 @@ from adaption.precision.measure import Measurement
 from adaption.precision.product_grids import BIAS_BITS, bottom_grids
 from adaption.precision.proposal import Proposal
 from adaption.precision.rules import RULES, Choice, Settings, choose, judged, require_finite
-from adaption.precision.sites import Site, bottom_sites, quantization_sites
+from adaption.precision.sites import Site, bottom_sites, excluded_layers, quantization_sites
 from adaption.precision.statistics import TensorStats
 from adaption.precision.word_lengths import Bits, WordLengths, check_bits
 
@@ -41,6 +41,9 @@ def propose(
     unsigned: bool = False,
     lpact: str = "before-relu",
     same_format: str | None = None,
+    exclude: Sequence[str] = (),
+    exclude_first: bool = False,
+    exclude_last: bool = False,
     original_semantics: bool = False,
 ) -> Proposal:
     """Choose a format for every weight layer's weight and result.
@@ -68,6 +71,7 @@ def propose(
             "after-pooling"; see precision.sites.PLACES.
         same_format: "concat": results that meet in a Concat, through layers that keep formats in
             between, all get the widest range chosen for one of them (and the longest word).
+        exclude, exclude_first, exclude_last: weight layers to leave in float, by name or pattern.
         original_semantics: with adaption-legacy, look at the bias for the weights' format, and at
             the activation blob as it is after all layers in place, as the original's helper does.
     Raises: FieldError on bits, rule, threshold or percentile out of range, on a tensor that was not
@@ -98,6 +102,10 @@ def propose(
             raise error.at(file=spec.file, layer=f"{measured.layer}:{measured.kind}") from None
 
     sites = quantization_sites(spec, lpact)
+    excluded = excluded_layers(sites, exclude, exclude_first, exclude_last)
+    for name in (s.weight.name for s in sites if s.weight.name in excluded):
+        made.left_float[name] = "left in float, weights and result, as was asked"
+    sites = [site for site in sites if site.weight.name not in excluded]
     for site in sites:
         name = site.weight.name
         weight, bias = Point(name, "weight"), Point(name, "bias")
@@ -114,7 +122,7 @@ def propose(
                 made.choices[weight].format, "the weights' format, as ADaPTION rounds biases"
             )
     if every_bottom:
-        sites += bottom_sites(spec, lpact)
+        sites += bottom_sites(spec, lpact, excluded)
     seen: dict[str, Point] = {}  # by the name of a result's point: where it was measured
     for site in sites:
         if site.result is None:

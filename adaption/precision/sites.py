@@ -9,16 +9,20 @@ be behind the activation function, or behind the pooling that follows.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from adaption.errors import FieldError
+from adaption.errors import FieldError, UsageError
 from adaption.graph import LayerSpec, NetSpec, refuse_repeated
+from adaption.io.prototxt_values import nearest_name
 from adaption.layers.base import choose_class, is_known
 
 __all__ = [
     "PLACES",
     "Site",
     "bottom_sites",
+    "excluded_layers",
     "following_alone",
     "keeps_codes",
     "quantization_sites",
@@ -94,18 +98,53 @@ def quantization_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
     return sites
 
 
-def bottom_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
+def excluded_layers(
+    sites: Sequence[Site], exclude: Sequence[str] = (), first: bool = False, last: bool = False
+) -> frozenset[str]:
+    """Names of the weight layers that are to stay as they are.
+
+    Args:
+        sites: of the net.
+        exclude: names or patterns (`conv1`, `*_aux*`).
+        first, last: also the first, the last one.
+    Raises: UsageError for a name or pattern that fits no weight layer.
+    """
+    names = [site.weight.name for site in sites]
+    found = {*(names[:1] if first else []), *(names[-1:] if last else [])}
+    for pattern in exclude:
+        fitting = [name for name in names if fnmatchcase(name, pattern) or name == pattern]
+        if not fitting:
+            near = nearest_name(pattern, tuple(names))
+            raise UsageError(
+                f"no weight layer is called {pattern!r}, which is to be left as it is"
+                + (f", did you mean {near!r}?" if near else ""),
+                f"its weight layers: {', '.join(names)}",
+            )
+        found.update(fitting)
+    return frozenset(found)
+
+
+def bottom_sites(
+    spec: NetSpec, lpact: str = "before-relu", excluded: Container[str] = frozenset()
+) -> list[Site]:
     """Where else to round, so that every weight layer of a float net reads short codes: behind
     sums of branches, averages, other layers whose tops are no codes of their bottoms, and inputs.
+
+    Args:
+        excluded: weight layers that stay in float: they may read floats, and give some.
     """
     readers = _readers(spec)
-    results = [s.result.name for s in quantization_sites(spec, lpact) if s.result is not None]
+    results = [
+        s.result.name
+        for s in quantization_sites(spec, lpact)
+        if s.result is not None and s.weight.name not in excluded
+    ]
     # Per blob the layers that made what it holds, movers of codes left out.
     origins: dict[str, tuple[int, ...]] = {}
     wanted: set[int] = set()
     for i, item in enumerate(spec.layers):
         before = [origins.get(name, ()) for name in item.bottoms]
-        if item.type in WEIGHT_TYPES:
+        if item.type in WEIGHT_TYPES and item.name not in excluded:
             wanted.update(before[0])
         made: tuple[int, ...] = (i,)
         if item.name in results:
