@@ -31,6 +31,7 @@ class SolverFile:
     file: str | None = None
     notices: tuple[str, ...] = ()
     unknown: tuple[Notice, ...] = field(default=(), repr=False)  # see graph.unknown_settings
+    prefix: str = ""  # how snapshot_prefix was set, where the file does not say it all
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,25 @@ def read_solver(solver: PathLike | caffe_pb2.SolverParameter | SolverFile) -> So
         file, notices = os.fspath(solver), tuple(str(notice) for notice in found)
     try:
         upgrade_solver(message)
+        said = "" if file is None else _set_prefix(message, Path(file))
         _check(message)
     except AdaptionError as error:
         raise error.at(file=file) from None
-    return SolverFile(message, file, notices, tuple(found))
+    return SolverFile(message, file, notices, tuple(found), said)
+
+
+def _set_prefix(p: caffe_pb2.SolverParameter, file: Path) -> str:
+    """Name snapshots after the solver where it does not say how, or names a folder.
+
+    Caffe: UpgradeSnapshotPrefixProperty in upgrade_proto.cpp. Returns: what Caffe logs then.
+    """
+    if not p.snapshot_prefix:
+        p.snapshot_prefix = os.fspath(file.with_suffix(""))
+        return f"snapshot_prefix was not specified and is set to {p.snapshot_prefix}"
+    if Path(p.snapshot_prefix).is_dir():
+        p.snapshot_prefix = os.path.join(p.snapshot_prefix, file.stem)  # noqa: PTH118 - keeps ./
+        return f"snapshot_prefix was a directory and is replaced to {p.snapshot_prefix}"
+    return ""
 
 
 def _check(p: caffe_pb2.SolverParameter) -> None:
