@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from adaption.errors import FileFormatError
 from adaption.io import prototxt
 from adaption.io.atomic import atomic_write
-from adaption.io.prototxt import Block, Document, Field, Notice
+from adaption.io.legacy_types import V1_TYPES, v1_type_name
+from adaption.io.prototxt import Block, Document, Field, Notice, Scalar
 from adaption.io.upgrade import needs_upgrade, upgrade_net
 from adaption.proto import caffe_pb2
 
@@ -54,7 +55,8 @@ def from_document(document: Document) -> NetFile:
     message, notices = document.message(caffe_pb2.NetParameter)
     # As in Caffe, `layer` beside the legacy `layers` does not count.
     fields = document.root.all("layers") or document.root.all("layer")
-    upgrades = upgrade_net(message) if needs_upgrade(message) else []
+    types = [_foreign_type(f) for f in document.root.all("layers")]
+    upgrades = upgrade_net(message, types) if needs_upgrade(message) else []
     if not message.layer:
         kind = "a solver" if document.root.first("base_lr") else "no net"
         raise FileFormatError(
@@ -71,6 +73,18 @@ def from_document(document: Document) -> NetFile:
     lines[:0] = [None] * made
     unknown[:0] = [()] * made
     return NetFile(document, message, notices, upgrades, lines, unknown)
+
+
+def _foreign_type(field: Field) -> str:
+    """The type of a V1 layer that is no value of V1's enum, by name or number; "" for others."""
+    kind = field.value.first("type") if isinstance(field.value, Block) else None
+    if kind is None or not isinstance(kind.value, Scalar):
+        return ""
+    text = kind.value.text
+    if text.isdecimal():
+        return "" if int(text) in V1_TYPES else v1_type_name(int(text))
+    known = caffe_pb2.V1LayerParameter.DESCRIPTOR.fields_by_name["type"].enum_type
+    return "" if text in known.values_by_name else text
 
 
 def _is_padding(field: Field) -> bool:

@@ -143,7 +143,8 @@ class _Filler:
         try:
             found = known.convert(value)
         except Misfit as misfit:
-            if value.kind != "word" or known.full_name not in self.open_enums:
+            is_name = value.kind == "word" or value.text.isdecimal()
+            if not is_name or known.full_name not in self.open_enums:
                 raise self.misfit(item, misfit) from None
             self.notice(item, value.text, tuple(known.names or ()), is_value=True)
             return
