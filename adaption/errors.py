@@ -15,6 +15,7 @@ __all__ = [
     "FieldError",
     "FileFormatError",
     "LayerError",
+    "MissingBottomError",
     "MissingExtraError",
     "ParseError",
     "RankError",
@@ -128,6 +129,10 @@ class UnknownFieldError(AdaptionError):
 
 class LayerError(AdaptionError):
     """A layer does not fit its place in the net (bottoms, tops, wiring)."""
+
+
+class MissingBottomError(LayerError):
+    """A layer reads a blob of a layer that this net state leaves out."""
 
 
 class UnknownLayerError(LayerError):

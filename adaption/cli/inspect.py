@@ -22,9 +22,16 @@ EXAMPLE = "  adaption inspect deploy.prototxt net.caffemodel"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a prototxt, a caffemodel, or both"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a prototxt, a caffemodel, or both; or a solver, which is shown with its nets",
     )
-    parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TEST", help="default TEST")
+    parser.add_argument(
+        "--phase",
+        choices=("TRAIN", "TEST"),
+        help="default TEST, or TRAIN where only that has the data layer",
+    )
     add_net_flags(parser)
     add_input_flag(parser)
     add_output_flags(parser)

@@ -186,6 +186,12 @@ def _not_weights(buffer: wire.Buffer) -> FileFormatError:
     """Says what a protobuf without layers is."""
     fields = {(field.number, field.wire) for field in wire.walk(buffer)}
     fix = "give the .caffemodel that training or the model's author wrote"
+    if {(1, wire.VARINT), (7, wire.LENGTH), (8, wire.LENGTH)} <= fields:
+        # ModelProto: ir_version, graph, opset_import
+        return FileFormatError(
+            "this is an ONNX model, not a caffemodel",
+            "give the caffemodel; adaption verify NET WEIGHTS FILE.onnx compares the two",
+        )
     if (1, wire.VARINT) in fields and {(2, wire.LENGTH), (3, wire.LENGTH)} & fields:
         # SolverState: iter, learned_net, history
         fix = "give the .caffemodel beside it; a .solverstate goes to --snapshot"

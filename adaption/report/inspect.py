@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from adaption.errors import AdaptionError, UsageError
+from adaption.errors import AdaptionError, LayerError, MissingBottomError, UsageError
 from adaption.graph import (
     LayerSpec,
     NetSpec,
@@ -27,7 +27,16 @@ from adaption.layers.base import can_run, choose_class, is_known, unknown_notice
 from adaption.layers.batch_norm import in_order
 from adaption.layers.fields import check_fields, unread_notices
 from adaption.report.format import count as format_count
+from adaption.report.inspect_other import (
+    OnnxInspection,
+    SolverInspection,
+    inspect_onnx,
+    inspect_solver,
+    is_onnx,
+    is_solver,
+)
 from adaption.report.tables import Grid
+from adaption.solver.settings import NetPlan
 
 __all__ = ["Inspection", "LayerView", "inspect"]
 
@@ -134,7 +143,9 @@ class Inspection:
         )
         for label, blobs_by_name in (("inputs", self.inputs), ("outputs", self.outputs)):
             if blobs_by_name:
-                shown = ", ".join(f"{n} {_by(s) if s else '?'}" for n, s in blobs_by_name.items())
+                shown = ", ".join(
+                    f"{n} {'?' if s is None else _by(s)}" for n, s in blobs_by_name.items()
+                )
                 lines.append(f"{label}: {shown}")
         if self.unsupported:
             lines.append(f"unknown layer types: {', '.join(self.unsupported)}")
@@ -147,19 +158,20 @@ class Inspection:
 
 def inspect(
     *files: PathLike,
-    phase: str = "TEST",
+    phase: str | None = None,
     level: int = 0,
     stages: Sequence[str] = (),
     inputs: Mapping[str, tuple[int, ...]] | None = None,
     dialect: str | None = None,
     end: str | None = None,
     python_modules: Sequence[str] = (),
-) -> Inspection:
-    """Look into a prototxt, a caffemodel, or both.
+) -> Inspection | SolverInspection | OnnxInspection:
+    """Look into a prototxt, a caffemodel, or both; or into a solver, or an ONNX file.
 
     Args:
         files: one or two paths, in any order; told apart by their content.
-        phase, level, stages: the net state whose layers are shown.
+        phase: "TRAIN" or "TEST"; None: TEST, or TRAIN where only that has the layers it needs.
+        level, stages: the rest of the net state whose layers are shown.
         inputs: shapes of blobs that data layers make, where their data is not at hand.
         dialect: Caffe fork that decides where forks disagree about a layer type.
         end: show the layers up to and including this one.
@@ -167,14 +179,31 @@ def inspect(
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.
     """
+    options: dict[str, Any] = {
+        "level": level,
+        "stages": stages,
+        "inputs": inputs or {},
+        "dialect": dialect,
+        "end": end,
+        "python_modules": python_modules,
+    }
     net: NetFile | None = None
     weights: Weights | None = None
     shown: dict[str, dict[str, Any]] = {}
     for path in files:
-        is_net = kind_of(path) == "text"
+        kind = kind_of(path)
+        alone = _inspect_other(path, kind, options)
+        if alone is not None:
+            if len(files) > 1:
+                raise UsageError(
+                    f"{os.fspath(path)!r} is {alone.kind}, which is looked at alone",
+                    "give a prototxt and its caffemodel, or one file",
+                )
+            return alone
+        is_net = kind == "text"
         if (net if is_net else weights) is not None:
-            kind = "prototxt" if is_net else "caffemodel"
-            raise UsageError(f"{os.fspath(path)!r} is a second {kind}", "give one of each at most")
+            name = "prototxt" if is_net else "caffemodel"
+            raise UsageError(f"{os.fspath(path)!r} is a second {name}", "give one of each at most")
         if is_net:
             net = read_net(path)
         else:
@@ -182,16 +211,7 @@ def inspect(
         size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
-        state = NetState(phase, level, tuple(stages))
-        spec = build_spec(
-            net.message,
-            state,
-            file=net.file,
-            lines=net.lines,
-            dialect=dialect,
-            python_modules=python_modules,
-        )
-        made = _inspect_net(net, with_inputs(spec.up_to(end), inputs or {}))
+        made = _inspect_file(net, phase, **options)
         if weights is not None:
             _hold_against(made, weights)
     else:
@@ -201,15 +221,73 @@ def inspect(
     return made
 
 
-def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
+def _inspect_other(
+    path: PathLike, kind: str, options: Mapping[str, Any]
+) -> SolverInspection | OnnxInspection | None:
+    """What a file holds that is neither a net nor weights."""
+    if kind == "binary protobuf" and is_onnx(path):
+        return inspect_onnx(path)
+    if kind == "text" and is_solver(path):
+        return inspect_solver(path, lambda plan: _inspect_plan(plan, options))
+    return None
+
+
+def _inspect_plan(plan: NetPlan, options: Mapping[str, Any]) -> Inspection:
+    """A net that a solver asks for."""
+    spec = with_inputs(plan.spec.up_to(options["end"]), options["inputs"])
+    spec = replace(spec, dialect=options["dialect"])
+    return _inspect_spec(spec.allowing(options["python_modules"]), plan.notices, ())
+
+
+def _inspect_file(
+    net: NetFile,
+    phase: str | None,
+    level: int,
+    stages: Sequence[str],
+    inputs: Mapping[str, tuple[int, ...]],
+    dialect: str | None,
+    end: str | None,
+    python_modules: Sequence[str],
+) -> Inspection:
+    def spec_of(phase: str) -> NetSpec:
+        spec = build_spec(
+            net.message,
+            NetState(phase, level, tuple(stages)),
+            file=net.file,
+            lines=net.lines,
+            dialect=dialect,
+            python_modules=python_modules,
+        )
+        return with_inputs(spec.up_to(end), inputs)
+
+    said = []
+    try:
+        spec = spec_of(phase or "TEST")
+    except MissingBottomError as error:
+        if phase is not None:
+            raise
+        try:
+            spec = spec_of("TRAIN")
+        except AdaptionError:
+            raise error from None
+        said = [f"{net.file}: shown in phase TRAIN, since in TEST {_in_words(error)}"]
+    notices = [str(notice) for notice in net.notices]
+    return _inspect_spec(spec, said + notices, net.upgrades)
+
+
+def _in_words(error: LayerError) -> str:
+    return f'layer "{error.layer}" has an {error.fact}'
+
+
+def _inspect_spec(spec: NetSpec, notices: Sequence[str], upgrades: Sequence[str]) -> Inspection:
     views = [
         LayerView(s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=can_run(s))
         for s in spec.layers
     ]
     made = Inspection(spec.name, {}, views, spec.phase)
-    made.warnings = [str(n) for n in net.notices] + unknown_notices(spec)
+    made.warnings = [*notices, *unknown_notices(spec)]
     made.warnings += roi_scale_notices(spec) + repeated_notices(spec)
-    made.upgrades = list(net.upgrades)
+    made.upgrades = list(upgrades)
     made.warnings += [said for s in spec.layers if is_known(s.type) for said in _remarks(s, spec)]
     blobs: dict[str, Any] = {}
     try:
