@@ -167,6 +167,13 @@ class Layer:
             "let it be the last layer, or end the net before it (--end LAYER, end=)",
         )
 
+    def error_scale(self, *bottoms: Tensor) -> float:
+        """The size of the numbers its float32 error is a share of, where tops may be far smaller.
+
+        So libraries compute functions of a bounded range to some units in the last place of it.
+        """
+        return 0.0
+
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-accumulate operations of one forward pass."""
         return 0

@@ -159,7 +159,7 @@ def test_a_solver_is_shown_with_its_nets(
     Path("s.prototxt").write_text(text + 'net: "n.prototxt"')
     assert main(["inspect", "s.prototxt"]) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith('s.prototxt: a solver\nnet: "n.prototxt"')
+    assert shown.out.startswith("s.prototxt: a solver\ntest_iter: 1\n")
     assert "train net (net file: n.prototxt):" in shown.out
     assert "test net (net file: n.prototxt):" in shown.out
     assert shown.out.count("3 layers, 16 parameters") == 2
