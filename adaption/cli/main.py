@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a check that was asked for failed, 2 bad input, 130 interr
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from types import ModuleType
 
 from adaption._version import __version__
 from adaption.errors import AdaptionError
+from adaption.io.text import SHOWN, shown
 
 __all__ = ["main"]
 
@@ -43,13 +45,16 @@ VERBS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; see `adaption --help`. Returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=SHOWN)  # paths need not be UTF-8, nor the terminal
     args = _parser().parse_args(argv)
     try:
         code: int = args.run(args)
         sys.stdout.flush()
         return code
     except AdaptionError as error:
-        print(f"adaption {args.verb}: {error}", file=sys.stderr)
+        print(f"adaption {args.verb}: {shown(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"adaption {args.verb}: interrupted", file=sys.stderr)

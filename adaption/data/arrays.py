@@ -158,11 +158,13 @@ def read_hdf5_list(path: str | os.PathLike[str]) -> list[str]:
     Raises: FileFormatError when it cannot be read, DataError when it names no file.
     """
     try:
-        names = Path(path).read_text(encoding="utf-8-sig").split()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        text = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
+        names = [] if "\0" in text else text.split()
+    except OSError as error:
         raise FileFormatError(
-            f"cannot be read: {reason}", "give a text file with one HDF5 file per line", file=path
+            f"cannot be read: {error.strerror}",
+            "give a text file with one HDF5 file per line",
+            file=path,
         ) from None
     if not names:
         raise DataError("lists no HDF5 files", "write one file name per line", file=path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import weakref
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def _open(path: Path) -> Any:
     try:
         # Without the lock file a folder that cannot be written to can be read.
         return lmdb.open(
-            str(_data_file(path)), readonly=True, lock=False, subdir=False, max_spare_txns=4
+            os.fsencode(_data_file(path)), readonly=True, lock=False, subdir=False, max_spare_txns=4
         )
     except (lmdb.Error, OSError) as error:
         raise DataError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
 from adaption.errors import UsageError
+from adaption.io.text import SHOWN
 
 __all__ = ["atomic_write"]
 
@@ -81,7 +82,7 @@ def _create_beside(target: Path) -> tuple[Path, int]:
 
 def _opened(descriptor: int, mode: Literal["wb", "w+b", "w"]) -> IO[Any]:
     if mode == "w":
-        return os.fdopen(descriptor, mode, encoding="utf-8", newline="")
+        return os.fdopen(descriptor, mode, encoding="utf-8", errors=SHOWN, newline="")
     return os.fdopen(descriptor, mode)
 
 

@@ -19,6 +19,7 @@ from adaption.io.blobproto import blob_length, read_blob_message, write_blob_mes
 from adaption.io.caffemodel_h5 import read_hdf5, write_hdf5
 from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.legacy_types import V0_TYPES, V1_TYPES, v1_type_name
+from adaption.io.text import decode, encode
 from adaption.io.weights import FloatArray, LayerWeights, WeightBlob, Weights
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def write_weights(
             return
         if definition is None:
             if name:
-                out.write(wire.encode_field(_NET_NAME, name.encode()))
+                out.write(wire.encode_field(_NET_NAME, encode(name)))
             parts = _plain_parts(layers)
         else:
             net, parts = _defined_parts(definition, layers, name)
@@ -214,8 +215,7 @@ def _wrong_kind(path: str | os.PathLike[str], kind: str) -> FileFormatError:
 
 
 def _text(buffer: wire.Buffer, field: wire.Field) -> str:
-    # names are not always UTF-8 (proto2 does not check); every name stays printable
-    return bytes(buffer[field.start : field.end]).decode(errors="backslashreplace")
+    return decode(bytes(buffer[field.start : field.end]))  # proto2 does not check names
 
 
 def _without(buffer: wire.Buffer, drop: _Drop, start: int = 0, end: int | None = None) -> bytes:
@@ -235,8 +235,8 @@ def _without(buffer: wire.Buffer, drop: _Drop, start: int = 0, end: int | None =
 
 def _layer_head(layer: LayerWeights) -> bytes:
     """The LayerParameter's name and type; its blobs follow."""
-    head = wire.encode_field(1, layer.name.encode())
-    return head + wire.encode_field(2, layer.type.encode()) if layer.type else head
+    head = wire.encode_field(1, encode(layer.name))
+    return head + wire.encode_field(2, encode(layer.type)) if layer.type else head
 
 
 def _plain_parts(layers: Iterable[LayerWeights]) -> Iterator[_Part]:

@@ -78,7 +78,7 @@ def _read_binary(buffer: wire.Buffer) -> SolverState:
             case 1, wire.VARINT:
                 done = wire.signed(item.value)
             case 2, wire.LENGTH:
-                learned_net = bytes(buffer[item.start : item.end]).decode(errors="replace")
+                learned_net = os.fsdecode(bytes(buffer[item.start : item.end]))
             case 3, wire.LENGTH:
                 history.append(read_blob_message(buffer, item.start, item.end))
             case 4, wire.VARINT:
@@ -139,7 +139,7 @@ def _whole(item: Any) -> int:
 
 
 def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)
 
 
 def _write_hdf5(out: BinaryIO, state: SolverState) -> None:

@@ -16,6 +16,7 @@ from adaption.data.images import open_list
 from adaption.errors import DataError, LayerError, WeightsError
 from adaption.graph import LayerSpec, NetSpec, input_shapes, with_inputs
 from adaption.io.caffemodel import Weights
+from adaption.io.text import as_path
 from adaption.net import Net
 
 __all__ = ["Feed", "fed_by", "feed_from_data", "feed_from_layers"]
@@ -248,17 +249,19 @@ def _opened(item: LayerSpec) -> tuple[Source, Transform | None]:
     transform = Transform.from_message(message.transform_param, "TEST")
     if item.type == "Data":
         is_color = True if message.data_param.force_encoded_color else transform.is_color
-        return open_source(message.data_param.source, is_color=is_color), transform
+        return open_source(as_path(message.data_param.source), is_color=is_color), transform
     if item.type == "ImageData":
         param = message.image_data_param
         if param.new_height and param.new_width:
             transform = replace(transform, resize=(param.new_height, param.new_width))
         source = open_list(
-            Path(param.source), root=param.root_folder or ".", is_color=param.is_color
+            Path(as_path(param.source)),
+            root=as_path(param.root_folder) or ".",
+            is_color=param.is_color,
         )
         return source, transform
     if item.type == "HDF5Data":
-        return open_source(message.hdf5_data_param.source, root="."), None
+        return open_source(as_path(message.hdf5_data_param.source), root="."), None
     raise DataError(
         f"is a {item.type} layer, which has no source of its own",
         "give --data with a folder, list file, LMDB, LevelDB, HDF5 or npz",

@@ -19,6 +19,7 @@ from torch import Tensor
 from adaption.errors import AdaptionError, LayerError, ShapeError, UnknownLayerError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.prototxt_values import nearest_name
+from adaption.io.text import as_path
 from adaption.layers.lowering import IntegerLowering, Lowering, Shape
 from adaption.layers.runtime import Progress, Runtime
 
@@ -221,7 +222,7 @@ def _read_field(message: Any, name: str, *, optional: bool) -> Any:
     value = getattr(message, name)
     if descriptor.enum_type is not None:
         return descriptor.enum_type.values_by_number[value].name
-    return value
+    return as_path(value) if isinstance(value, str) else value
 
 
 def _is_repeated(descriptor: Any) -> bool:

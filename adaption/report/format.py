@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from adaption.io.text import shown
+
 __all__ = [
     "ABSENT",
     "Q_CONVENTION",
@@ -133,7 +135,7 @@ def power_of_ten(exponent: int) -> str:
 
 def one_line(text: object) -> str:
     """`text` with control characters spelled out: a layer name must not steer a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown(str(text)))
 
 
 def shorten(text: str, width: int) -> str:

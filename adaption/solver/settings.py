@@ -14,6 +14,7 @@ from adaption.graph.filter import PHASES
 from adaption.io import prototxt
 from adaption.io.netfile import read_net
 from adaption.io.prototxt import Notice
+from adaption.io.text import as_path, decode
 from adaption.io.upgrade import needs_upgrade, upgrade_net, upgrade_solver
 from adaption.proto import caffe_pb2
 from adaption.solver.rates import check_policy
@@ -84,10 +85,11 @@ def _set_prefix(p: caffe_pb2.SolverParameter, file: Path) -> str:
     Caffe: UpgradeSnapshotPrefixProperty in upgrade_proto.cpp. Returns: what Caffe logs then.
     """
     if not p.snapshot_prefix:
-        p.snapshot_prefix = os.fspath(file.with_suffix(""))
+        p.snapshot_prefix = decode(os.fsencode(file.with_suffix("")))
         return f"snapshot_prefix was not specified and is set to {p.snapshot_prefix}"
-    if Path(p.snapshot_prefix).is_dir():
-        p.snapshot_prefix = os.path.join(p.snapshot_prefix, file.stem)  # noqa: PTH118 - keeps ./
+    if Path(as_path(p.snapshot_prefix)).is_dir():
+        joint = os.path.join(os.fsencode(as_path(p.snapshot_prefix)), os.fsencode(file.stem))  # noqa: PTH118 - keeps ./
+        p.snapshot_prefix = decode(joint)
         return f"snapshot_prefix was a directory and is replaced to {p.snapshot_prefix}"
     return ""
 
@@ -196,7 +198,7 @@ def _planned(
     message = caffe_pb2.NetParameter()
     if isinstance(net, str):
         file: str | None = net
-        read = read_net(_found(solver, name, net))
+        read = read_net(_found(solver, name, as_path(net)))
         message.CopyFrom(read.message)
         lines, notices = read.lines, tuple(str(notice) for notice in read.notices)
         unknown = read.unknown

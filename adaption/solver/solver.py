@@ -12,6 +12,7 @@ from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError, UsageError
 from adaption.graph import unknown_settings
+from adaption.io.text import as_path
 from adaption.io.weights import Weights
 from adaption.net import Net
 from adaption.proto import caffe_pb2
@@ -116,7 +117,7 @@ class Solver:
         for listener in self.listeners:
             listener.ready()
         ranks.copy_first(self._weights())
-        given = self.param.weights if weights is None else weights
+        given = list(map(as_path, self.param.weights)) if weights is None else weights
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self.load(one)
 
