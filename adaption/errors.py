@@ -6,7 +6,9 @@ file, line and layer adds them with `at()`. The command line prints `str(error)`
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from typing import Self
 
 __all__ = [
@@ -14,21 +16,30 @@ __all__ = [
     "DataError",
     "FieldError",
     "FileFormatError",
+    "KeywordError",
     "LayerError",
     "MissingBottomError",
     "MissingExtraError",
+    "NonFiniteError",
     "ParseError",
     "RankError",
+    "ResourceError",
     "ShapeError",
     "UnknownFieldError",
     "UnknownLayerError",
     "UsageError",
     "WeightsError",
+    "one_line",
+    "plain_text",
+    "system_error",
 ]
 
 
 class AdaptionError(Exception):
     """Bad input, told in one line of fact and one line of fix.
+
+    What stands in the message may come from a file; as text it holds no control characters, so it
+    neither steers a terminal nor looks like more lines than it is.
 
     Args:
         fact: what is wrong, values with `repr`, ends without a full stop.
@@ -85,7 +96,7 @@ class AdaptionError(Exception):
         """`file:line:column: layer "name" (Type)`, as much of it as is known."""
         parts = []
         if self.file is not None:
-            spot = [os.fspath(self.file)]
+            spot = [os.fsdecode(self.file)]
             if self.line is not None:
                 spot.append(str(self.line))
                 if self.column is not None:
@@ -97,8 +108,8 @@ class AdaptionError(Exception):
         return ": ".join(parts)
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.fact}" if self.where else self.fact
-        return f"{head}\n  fix: {self.fix}" if self.fix else head
+        head = one_line(f"{self.where}: {self.fact}" if self.where else self.fact)
+        return f"{head}\n  fix: {one_line(self.fix)}" if self.fix else head
 
 
 class FieldError(AdaptionError):
@@ -113,6 +124,10 @@ class FieldError(AdaptionError):
 
 class UsageError(AdaptionError):
     """A flag or argument of a public call is wrong."""
+
+
+class KeywordError(UsageError, TypeError):
+    """A keyword of a public call is unknown, or says something else than a value beside it."""
 
 
 class FileFormatError(AdaptionError):
@@ -151,8 +166,21 @@ class DataError(AdaptionError):
     """A data source is empty, unreadable or does not fit the net."""
 
 
+class NonFiniteError(AdaptionError):
+    """A tensor holds inf or NaN where a format takes its grid from the greatest magnitude."""
+
+    def in_iteration(self, iteration: int) -> Self:
+        """Say in which iteration of a training run, counted from 0; returns self."""
+        self.fact += f", in iteration {iteration}"
+        return self
+
+
 class RankError(AdaptionError):
     """Another process of a training run has ended, or does not answer."""
+
+
+class ResourceError(AdaptionError):
+    """The system refuses: a full disk, a permission, a limit, not enough memory."""
 
 
 class MissingExtraError(AdaptionError):
@@ -163,6 +191,71 @@ class MissingExtraError(AdaptionError):
             f"{purpose} needs the package {package!r}, which is not installed",
             f"pip install 'adaption[{extra}]'",
         )
+
+
+def one_line(text: object) -> str:
+    """`text` with control characters spelled out: a layer name must not steer a terminal."""
+    line = str(text)
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else _spelled(c) for c in line)
+
+
+def _spelled(char: str) -> str:
+    """A character spelled out; one that stands for a byte (see io/text.py) as \\xb5."""
+    for base in (0xDC00, 0x10F700):
+        if 0x80 <= ord(char) - base <= 0xFF:
+            return f"\\x{ord(char) - base:02x}"
+    return ascii(char)[1:-1]
+
+
+# C0 but tab and newline, DEL and C1; separators and marks that direct text; surrogates,
+# and what stands for bytes that are no text (io/text.py).
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U0010f780-\U0010f7ff]"
+)
+
+
+def plain_text(text: str) -> str:
+    """Several lines of text with control characters spelled out; tabs and line ends stay."""
+    return _CONTROLS.sub(lambda found: _spelled(found[0]), text)
+
+
+_SYSTEM_FIXES = {
+    errno.ENOSPC: "free some space, or choose another folder",
+    errno.EDQUOT: "free some space, or choose another folder",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), or choose another file system",
+    errno.EACCES: "check the permissions of the file and its folders",
+    errno.EPERM: "check the permissions of the file and its folders",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "add a file name",
+    errno.EEXIST: "choose another name, or remove what is there",
+    errno.ELOOP: "check the symbolic links of the path",
+    errno.EIO: "check the disk and its cable or connection, and try again",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs, or raise the system's limit of open files",
+    errno.ENOMEM: "free some memory, or give less at a time",
+}
+
+
+def system_error(
+    error: OSError, doing: str = "", *, file: str | os.PathLike[str] | None = None
+) -> ResourceError:
+    """What the system refused, as an AdaptionError.
+
+    Args:
+        doing: what could not be done, as in "cannot be written".
+        file: used where the system's own error names none.
+    """
+    said = (error.strerror or str(error) or type(error).__name__).strip()
+    said = said[:1].lower() + said[1:]
+    fix = _SYSTEM_FIXES.get(error.errno or 0, "")
+    named = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else None
+    where = os.fsdecode(named) if named is not None and file is None else file
+    return ResourceError(f"{doing}: {said}" if doing else said, fix, file=where)
 
 
 def _remade(

@@ -8,13 +8,11 @@ import argparse
 import json
 import sys
 
-from adaption.cli.options import (
-    add_input_flag,
-    add_net_flags,
-    add_output_flags,
-    shape_of,
-    stages_of,
-)
+from adaption.cli.flags import add_caffe_flag, add_flags, value_of
+from adaption.cli.options import add_input_flag, add_output_flags, input_shapes_of
+from adaption.errors import one_line
+from adaption.options import NET, RunOptions
+from adaption.options.run import PHASES
 
 HELP = "show what is in these files: layers, shapes, parameters, MACs"
 EXAMPLE = "  adaption inspect deploy.prototxt net.caffemodel"
@@ -27,12 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a prototxt, a caffemodel, or both; or a solver, which is shown with its nets",
     )
-    parser.add_argument(
-        "--phase",
-        choices=("TRAIN", "TEST"),
+    add_caffe_flag(
+        parser,
+        "phase",
+        choices=PHASES,
         help="default TEST, or TRAIN where only that has the data layer",
     )
-    add_net_flags(parser)
+    add_flags(parser, RunOptions(), *NET)
     add_input_flag(parser)
     add_output_flags(parser)
 
@@ -40,20 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from adaption.report.inspect import inspect
 
-    found = inspect(
-        *args.files,
-        phase=args.phase,
-        level=args.level,
-        stages=stages_of(args),
-        dialect=args.dialect,
-        inputs=dict(shape_of(text) for text in args.input),
-        end=args.end,
-        python_modules=args.allow_python,
-    )
+    options = value_of(args, RunOptions())
+    found = inspect(*args.files, phase=args.phase, inputs=input_shapes_of(args), options=options)
     if args.json:
         print(json.dumps(found.to_dict(), indent=2))
         return 0
     print(found.table())
     for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {one_line(warning)}", file=sys.stderr)
     return 0

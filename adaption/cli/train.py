@@ -11,18 +11,16 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
+from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
     add_caffe_flag,
     add_file,
-    add_net_flags,
-    add_original_flag,
     add_output_flags,
     devices_of,
     file_of,
     log_of,
-    net_options,
-    stages_of,
 )
+from adaption.options import NET, RunOptions
 
 if TYPE_CHECKING:
     from adaption.solver import TrainResult
@@ -69,8 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, help="of all random numbers (default: the solver's random_seed)"
     )
-    add_net_flags(parser)
-    add_original_flag(parser)
+    parser.add_argument(
+        "--stop-on-nan",
+        action="store_true",
+        help="end with exit code 1, and no snapshot, when a displayed loss or output is NaN",
+    )
+    add_flags(parser, RunOptions(), *NET, "original_semantics")
     add_output_flags(parser)
 
 
@@ -86,20 +88,21 @@ def run(args: argparse.Namespace) -> int:
     progress = [] if args.quiet or args.json else [TrainingProgress()]
     for shown in progress:
         log = shown.above(log)
-    options = net_options(args)
+    options = value_of(args, RunOptions())
     result = train(
         solver,
         weights=args.weights.split(",") if args.weights else None,
         snapshot=args.snapshot,
         iterations=args.iterations,
-        level=args.level,
-        stages=stages_of(args) or [""],  # as Caffe splits an empty flag; its log has it
+        level=options.level,
+        stages=options.stages or [""],  # as Caffe splits an empty flag; its log has it
         sigint_effect=args.sigint_effect,
         sighup_effect=args.sighup_effect,
         seed=args.seed,
-        original_semantics=options.pop("original_semantics"),
+        original_semantics=options.original_semantics,
         devices=devices_of(args),
-        net_options=options,
+        net_options=options.values("layers"),
+        stop_on_nan=args.stop_on_nan,
         log=log,
         log_json=args.log_json,
         listeners=progress,
@@ -108,13 +111,15 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result.to_dict(), indent=2))
     elif not args.quiet and (hint := _hint(args, solver, result)):
         print(f"next: {shlex.join(['adaption', *hint])}")
+    if result.diverged is not None:
+        return 1
     return 130 if result.stopped else 0
 
 
 def _hint(args: argparse.Namespace, solver: str, result: TrainResult) -> list[str]:
     """What to type next: go on, look at the curves, or at the weights."""
     state = "" if result.snapshot is None else os.fspath(result.snapshot)
-    if result.stopped and state:
+    if result.stopped and state and result.diverged is None:
         return ["train", f"--solver={solver}", f"--snapshot={state}"]
     if args.log_json is not None:
         return ["plot-log", args.log_json, "-o", f"{args.log_json}.svg"]

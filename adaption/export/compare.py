@@ -79,6 +79,7 @@ class Comparison:
         self.fresh = fresh
         self.tolerance = tolerance
         self.problems: list[str] = []
+        self.refusal = ""  # of onnxruntime, to run the file as it is
         self.outputs: dict[str, OutputCheck] = {}
         self._tops = [
             [
@@ -208,6 +209,8 @@ class Comparison:
             return self._sessions[name](feeds)
         except SessionError as error:
             self._note(f"onnxruntime does not run the file ({name}): {error}")
+            if name == "plain":
+                self.refusal = str(error)
             return {}
 
     def _layer_by_layer(self, ours: list[LayerRun], found: Mapping[str, Array]) -> None:
@@ -302,17 +305,17 @@ class Comparison:
 
     def _plain(self, ours: list[LayerRun], samples: int, found: Mapping[str, Array]) -> None:
         last = {
-            blob: (run.member.spec.type, top.detach().numpy())
+            blob: (run.member.node.layer, top.detach().numpy())
             for run in ours
             for blob, top in zip(run.member.spec.tops, run.tops, strict=True)
         }
         for blob, name in zip(self.fresh.selection.outputs, self.file.outputs, strict=False):
             if name not in found:
                 continue
-            theirs, (kind, mine) = found[name], last[blob]
+            theirs, (layer, mine) = found[name], last[blob]
             before = self.outputs.get(blob, OutputCheck(blob, 0.0, None))
             agreeing = before.agreeing
-            classifies = kind == "Softmax" or len(self.file.outputs) == 1
+            classifies = layer.gives_scores or len(self.file.outputs) == 1
             if theirs.shape == mine.shape and classifies and holds_scores(mine.shape):
                 same = theirs.argmax(1) == mine.argmax(1)
                 agreeing = (agreeing or 0) + int(np.count_nonzero(same[:samples]))

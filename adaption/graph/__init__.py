@@ -5,11 +5,12 @@ from adaption.graph.filter import NetState
 from adaption.graph.inputs import input_shapes, with_inputs
 from adaption.graph.names import refuse_repeated, repeated_notices
 from adaption.graph.roi_scale import roi_scale_notices, wrong_roi_scales
-from adaption.graph.spec import LayerSpec, NetSpec
+from adaption.graph.spec import INPUT, LayerSpec, NetSpec
 from adaption.graph.splits import insert_splits
 from adaption.graph.unknown import unknown_settings
 
 __all__ = [
+    "INPUT",
     "LayerSpec",
     "NetSpec",
     "NetState",

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from adaption.errors import ParseError
-from adaption.io.text import decode, shown
+from adaption.errors import ParseError, one_line
+from adaption.io.text import decode
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -314,7 +314,7 @@ class Block:
 
 def as_text(text: str, limit: int = 60) -> str:
     """Text of a file made safe and short for a message."""
-    clean = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown(text))
+    clean = one_line(text)
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from adaption.errors import AdaptionError
 from adaption.export.exact import ExactNet
 from adaption.graph import NetSpec
-from adaption.layers.base import Layer, choose_class
+from adaption.layers.base import Layer, traits_of
 from adaption.net import Net, Point
 from adaption.precision.measure import Measurement
 from adaption.precision.proposal import Proposal
-from adaption.precision.sites import WEIGHT_TYPES
 from adaption.precision.statistics import TensorStats
 
 __all__ = ["reason_in_words", "why_not_exact"]
@@ -68,13 +66,13 @@ def _has_formless_layer(spec: NetSpec) -> bool:
     """Whether a layer that has no integer form stands before a weight layer."""
     tainted: set[str] = set()
     for item in spec.layers:
-        cls: Any = choose_class(item, spec.dialect, spec.layers)[0]
+        layer = traits_of(item, spec)
         hands_on = any(name in tainted for name in item.bottoms)
-        if hands_on and item.type in WEIGHT_TYPES:
+        if hands_on and layer.is_weight_layer():
             return True
-        has_form = cls.lower_integer is not Layer.lower_integer
-        has_form = has_form or cls.is_identity or cls.works_on_codes or cls.is_pointwise
-        is_formless = not (has_form or cls.is_source or cls.is_loss or item.type == "Input")
+        has_form = type(layer).lower_integer is not Layer.lower_integer
+        has_form = has_form or layer.is_identity or layer.keeps_codes() or layer.is_pointwise
+        is_formless = not (has_form or layer.kind in ("data", "loss"))
         tainted.difference_update(item.tops)
         if hands_on or is_formless:
             tainted.update(item.tops)

@@ -9,11 +9,12 @@ from adaption.data import Transform
 from adaption.errors import WeightsError
 from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.netfile import NetFile, read_net
-from adaption.job.feed import BatchSize, Feed, feed_from_data, feed_from_layers
+from adaption.job.feed import Feed, feed_from_data, feed_from_layers
 from adaption.job.part import Part
-from adaption.layers.fields import refuse_unknown
+from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
 from adaption.net.finite import refuse_not_finite
+from adaption.options import RunOptions
 
 __all__ = ["Opened", "load_all", "open_net"]
 
@@ -35,8 +36,7 @@ def open_net(
     net: PathLike,
     weights: PathLike,
     data: PathLike | None,
-    part: Part,
-    size: BatchSize,
+    options: RunOptions,
     *,
     transform: Transform | None = None,
     root: PathLike | None = None,
@@ -47,13 +47,14 @@ def open_net(
     """
     file = read_net(net)
     trained = read_weights(weights)
+    part = Part(options)
     spec = part.of(file)
     refuse_unknown(spec)
     if data is None:
-        feed = feed_from_layers(spec, transform, size)
+        feed = feed_from_layers(spec, transform, options)
     else:
-        feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
-    made = Net(feed.spec, seed=size.seed)
+        feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
+    made = Net(feed.spec, seed=options.seed)
     load_all(made, trained)
     return Opened(file, trained, feed, made, part)
 

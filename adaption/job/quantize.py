@@ -6,22 +6,24 @@ import json
 import os
 import shlex
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adaption._version import __version__
 from adaption.data import Transform
-from adaption.errors import FieldError, UsageError
-from adaption.graph import NetSpec, NetState
+from adaption.errors import AdaptionError, FieldError, UsageError, system_error
+from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
+from adaption.io.entries import Entries
+from adaption.io.files import read_json
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net, write_net
-from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.io.outputs import keep_inputs, staged_folder
+from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.foresee import why_not_exact
 from adaption.job.load import load_all
 from adaption.job.part import Part
@@ -29,21 +31,27 @@ from adaption.job.proof import PROVED, prove
 from adaption.job.quality import quality_warnings
 from adaption.job.reference import Reference, load_reference, origin_of, save_reference
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
-from adaption.layers.fields import refuse_unknown
+from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
+from adaption.options import COMMON, NET, Formats, RunOptions, takes_options
 from adaption.precision.classifiers import Classifiers, find_classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
-from adaption.precision.propose import Proposal, check_settings, propose
+from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import low_precision_layers, rewrite
-from adaption.precision.word_lengths import Bits, WordLengths
 from adaption.report import track, write_report
 
 __all__ = ["QuantizeResult", "quantize"]
 
 PathLike = str | os.PathLike[str]
+
+SUMMARY = "summary.json"
+RESULTS = (
+    *("net_lp.prototxt", "net_lp.caffemodel", "net_lp.onnx"),
+    *("plan.json", "report.html", SUMMARY),
+)
 
 
 @dataclass
@@ -62,42 +70,24 @@ class QuantizeResult:
         return all(check["ok"] for check in self.summary["verification"])
 
 
+@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
+@within_limit
 def quantize(
     net: PathLike,
     weights: PathLike,
     data: PathLike | None = None,
     *,
     out: PathLike,
-    bits: Bits = 16,
-    rule: str = "adaption",
-    threshold: float = 0.0,
-    percentile: float = 99.9,
-    rounding: str = "half_away",
-    round_bias: bool = False,
-    product_bias: bool = False,
-    every_bottom: bool = False,
-    unsigned: bool = False,
-    lpact: str = "before-relu",
-    same_format: str | None = None,
-    exclude: Sequence[str] = (),
-    exclude_first: bool = False,
-    exclude_last: bool = False,
+    formats: Formats = Formats(),
+    options: RunOptions = RunOptions(),
     fold: bool = False,
     onnx: str = "float",
     transform: Transform | None = None,
     root: PathLike | None = None,
-    batch_size: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    level: int = 0,
-    stages: Sequence[str] = (),
-    dialect: str | None = None,
-    end: str | None = None,
-    python_modules: Sequence[str] = (),
-    ignore_unknown: bool = False,
     reference: PathLike | None = None,
-    score: str | None = None,
     quiet: bool = False,
+    memory_limit: Size | None = None,
+    **choices: Any,
 ) -> QuantizeResult:
     """Make a fixed-point version of a net, prove it right, and report.
 
@@ -106,36 +96,29 @@ def quantize(
         data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
-        bits, rule, threshold, percentile, rounding, round_bias, product_bias, every_bottom,
-            unsigned, lpact, same_format, exclude, exclude_first, exclude_last: see `propose`.
+        formats: which formats are chosen; see Formats.
+        options: how the net is built and run; see RunOptions. With `end`, the layers behind it, of
+            unknown types or not, stay as they are in the files that are written.
         fold: first fold batch norm, scale and bias into the weight layer before them.
         onnx: style of net_lp.onnx: "float", "qdq" or "integer"; see `export_onnx`.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
-        batch_size: samples per forward pass; None chooses by memory.
-        limit: use the first so many samples only.
-        seed: of stochastic rounding and random cropping.
-        level, stages: of the net state.
-        dialect: Caffe fork that decides where forks disagree about a layer type.
-        end: run and quantize the layers up to this one; those behind it, of unknown types or not,
-            stay as they are in the files that are written.
-        python_modules: modules whose classes may run as layers of type "Python"; see Net.
-        ignore_unknown: run in spite of fields nobody knows; see Net.
         reference: folder that keeps the float net's pass over the data; where it is there already,
             of the same net, weights and data, it is not run again.
-        score: blob of class scores that is to speak for the net, where it has several classifiers;
-            by default that of the greatest loss weight, of equal ones the last.
         quiet: show no progress.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
+        choices: fields of Formats and RunOptions as keywords: quantize(..., bits=8, limit=100).
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
     if onnx not in PROVED:
         raise FieldError("onnx", onnx, ", ".join(PROVED))
-    lengths = WordLengths.parse(bits)
-    check_settings(rule, threshold, percentile, round_bias, product_bias, same_format)
     folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"output {os.fspath(out)!r} is a file", "name a folder")
+    keep_inputs(
+        [folder, *(folder / name for name in RESULTS)],
+        [net, weights, data, reference, None if transform is None else transform.mean_file],
+    )
+    earlier = _earlier_results(folder)
 
     net_file = read_net(net)
     trained = read_weights(weights)
@@ -145,45 +128,23 @@ def quantize(
     folding = fold_batch_norm(net_file, trained) if fold else None
     if folding is not None:
         net_file, trained = folding.net, folding.weights
-    state = NetState("TEST", level, tuple(stages))
-    part = Part(state, dialect, end, python_modules, ignore_unknown)
+    part = Part(options)
     spec = part.of(net_file)
     refuse_unknown(spec)
-    size = BatchSize(batch_size, limit, seed)
     if data is None:
-        feed = feed_from_layers(spec, transform, size)
+        feed = feed_from_layers(spec, transform, options)
     else:
-        feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
+        feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
 
     def chosen(measurement: Measurement) -> Proposal:
-        return propose(
-            feed.spec,
-            measurement,
-            bits=bits,
-            rule=rule,
-            threshold=threshold,
-            percentile=percentile,
-            rounding=rounding,
-            round_bias=round_bias,
-            product_bias=product_bias,
-            every_bottom=every_bottom,
-            unsigned=unsigned,
-            lpact=lpact,
-            same_format=same_format,
-            exclude=exclude,
-            exclude_first=exclude_first,
-            exclude_last=exclude_last,
-        )
+        return propose(feed.spec, measurement, formats=formats)
 
-    def low_spec(formats: Proposal) -> NetSpec:
-        return fed_by(part.of(rewrite(net_file, formats)), feed)
+    def low_spec(proposal: Proposal) -> NetSpec:
+        return fed_by(part.of(rewrite(net_file, proposal)), feed)
 
     if onnx != "float":
         foreseen = why_not_exact(
-            feed.spec,
-            is_partly_float=bool(exclude or exclude_first or exclude_last),
-            propose=chosen,
-            low=low_spec,
+            feed.spec, is_partly_float=formats.is_partial, propose=chosen, low=low_spec
         )
         if foreseen and not quiet:
             print(
@@ -191,22 +152,21 @@ def quantize(
                 " asks for another style",
                 file=sys.stderr,
             )
-    full = Net(feed.spec, seed=seed)
+    full = Net(feed.spec, seed=options.seed)
     load_all(full, trained)
 
-    scores = find_classifiers(feed.spec, full, score)
+    scores = find_classifiers(feed.spec, full, options.score)
     origin = None
     if reference is not None:
         origin = origin_of(
             *(net, weights),
             data=data,
             preprocessing=feed.preprocessing(),
-            limit=limit,
-            state=[state.phase, state.level, list(state.stages)],
-            end=end,
+            limit=options.limit,
+            state=[part.state.phase, part.state.level, list(part.state.stages)],
             fold=fold,
             batch_size=feed.batches.batch_size,
-            score=score,
+            **{"end": None, **options.changed("layers", "score")},
         )
     measured, before = _float_pass(
         full,
@@ -214,28 +174,27 @@ def quantize(
         feed.preprocessing(),
         scores=scores,
         # A reference serves every rule.
-        legacy_rule=rule == "adaption-legacy" or reference is not None,
+        legacy_rule=formats.rule == "adaption-legacy" or reference is not None,
         folder=None if reference is None else Path(reference),
         origin=origin or {},
     )
     full.release()  # a large net would be held twice
     proposal = chosen(measured)
     low_file = rewrite(net_file, proposal)
-    low = Net(fed_by(part.of(low_file), feed), trained, seed=seed)
-    batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
+    low = Net(fed_by(part.of(low_file), feed), trained, seed=options.seed)
+    batches = track(feed, f"running it in {formats.lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, measured, proposal, before, after)
-    notices = [*map(str, net_file.notices), *full.notices]
+    notices = [*earlier, *map(str, net_file.notices), *full.notices]
     if formatted:
         notices.append(_taken_off(formatted, net, weights))
 
-    with _staging(folder) as stage:
+    with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
         held = part.weights(low, trained, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
-        trained.forget()
         proposal.save(stage / "plan.json")
-        summary["verification"] = prove(low, feed, stage, part, seed, style=onnx)
+        summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []
@@ -248,15 +207,15 @@ def quantize(
             if "file" in check:  # where it will lie, not where it was checked
                 check["file"] = os.fspath(folder / Path(check["file"]).name)
             summary["notes"] += [f"ONNX: {note}." for note in check.get("notes", [])]
-        if end is not None:
+        if options.end is not None:
             summary["notes"].append(
-                f'Layers behind "{end}" were not run; they are in the files as they were.'
+                f'Layers behind "{options.end}" were not run; they are in the files as they were.'
             )
         summary["seconds"] = time.monotonic() - started
         summary = finite_only(summary)
         write_report(summary, stage / "report.html")
         summary["files"]["report"]["size_bytes"] = (stage / "report.html").stat().st_size
-        with atomic_write(stage / "summary.json", "w") as file:
+        with atomic_write(stage / SUMMARY, "w") as file:
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
@@ -313,15 +272,12 @@ def _summary(
             "quantized": after.accuracy(),
             "samples": before.tally.labelled,
         }
+    said = proposal.head()
     return {
         "format": FORMAT,
         "adaption_version": __version__,
         "net": spec.name or Path(spec.file or "net").stem,
-        "bits": proposal.bits,
-        "lengths": proposal.lengths,
-        "rule": proposal.rule,
-        "threshold": proposal.threshold,
-        "rounding": proposal.rounding,
+        **{name: said[name] for name in ("bits", "lengths", "rule", "threshold", "rounding")},
         "data": feed.describe(),
         "preprocessing": feed.preprocessing(),
         "layers": layers,
@@ -351,6 +307,23 @@ def _files(net: PathLike, weights: PathLike, folder: Path, stage: Path) -> dict[
     return files
 
 
+def _earlier_results(folder: Path) -> list[str]:
+    """What is said of results that this run replaces. Raises: UsageError."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"output {os.fspath(folder)!r} is a file", "name a folder")
+        if not any((folder / name).exists() for name in RESULTS):
+            return []
+    except OSError as error:
+        raise system_error(error, "cannot be written", file=folder) from None
+    try:
+        values = Entries(read_json(folder / SUMMARY, "a summary"))
+        made = f"of net {values.text('net', '?')!r} in {values.text('lengths', '?')} bits"
+    except AdaptionError:
+        made = "without a summary"
+    return [f"{os.fspath(folder)} held results {made}: they are replaced"]
+
+
 def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurement) -> list[str]:
     """Every approximation and everything left out, one sentence each."""
     notes = [
@@ -374,21 +347,3 @@ def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurem
     if skipped:
         notes.append(f"{len(skipped)} samples could not be read and were skipped.")
     return notes
-
-
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` whose files are moved into it when the block has succeeded."""
-    parent = folder.absolute().parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=parent) as temporary:
-            yield Path(temporary)
-            folder.mkdir(exist_ok=True)
-            for file in Path(temporary).iterdir():
-                file.replace(folder / file.name)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {os.fspath(folder)!r}: {error.strerror or error}",
-            "name a folder that can be written with -o",
-        ) from None

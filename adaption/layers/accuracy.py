@@ -20,6 +20,10 @@ from adaption.layers.losses import check_labels
 @layer(
     "Accuracy",
     param="accuracy_param",
+    kind="loss",
+    measures=True,
+    reads_scores=True,
+    ignores_scale=True,
     bottoms=2,
     tops=(1, 2),
     is_differentiable=False,
@@ -30,6 +34,9 @@ class Accuracy(Layer):
     top_k: int
     axis: int
     ignore_label: int | None
+
+    def scores_of(self) -> tuple[int, int | None]:
+        return self.axis, self.ignore_label
 
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
         axis = canonical_axis(self.axis, len(bottoms[0]))

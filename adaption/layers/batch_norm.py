@@ -10,6 +10,7 @@ for training cudnn_batch_norm_layer.cu: cudnnBatchNormalizationForwardTraining (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,9 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adaption.errors import FieldError, WeightsError
 from adaption.io.upgrade import has_scale_bias
 from adaption.io.weights import WeightBlob
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
+from adaption.layers.traits import Array, ScaleChange
 
 LEAST_EPS = 1e-5  # NVCaffe: batch_norm_layer.cpp, LayerSetUp
 
@@ -54,6 +57,8 @@ def statistics(blobs: Sequence[Any], eps: float) -> tuple[Any, Any, float]:
 @layer(
     "BatchNorm",
     param="batch_norm_param",
+    kind="channel affine",
+    is_foldable=True,
     reads=("scale_bias",),
     writes_blobs=True,
     takes_channels_last=True,
@@ -71,6 +76,38 @@ class BatchNorm(Layer):
     def has_scale_bias(self) -> bool:
         """Whether the layer has a scale and a bias of its own, as NVCaffe's may."""
         return has_scale_bias(self.spec.message)
+
+    def rescaled(self, scale: float) -> ScaleChange | None:
+        if scale == 1:
+            return ScaleChange(False)
+        if self.has_scale_bias and max(self.eps, LEAST_EPS) * scale**2 < LEAST_EPS:
+            return None  # NVCaffe's layer would take a greater eps than the scaled one
+        text = f"mean x {scale:.6g}, variance and eps x {scale**2:.6g}"
+        blobs = {0: scale, 1: scale**2}
+        return ScaleChange(False, blobs, text, "batch_norm_param", "eps", scale**2, 1e-5)
+
+    def why_not_folded(self, phase: str) -> str:
+        computes = phase == "TEST" and self.use_global_stats is False
+        return "computes its statistics from each batch" if computes else ""
+
+    def slope_and_shift(self, blobs: Sequence[Array], outputs: int) -> tuple[Array, Array]:
+        want = 5 if self.has_scale_bias else 3
+        if len(blobs) != want:
+            raise WeightsError(f'"{self.spec.name}" has {len(blobs)} blobs, allowed: {want}')
+        mean, variance, eps = statistics([blob.ravel() for blob in blobs], self.eps)
+        slope = 1.0 / np.sqrt(variance + eps)
+        if want == 3:
+            return slope, -mean * slope
+        slope = slope * blobs[3].ravel()
+        return slope, blobs[4].ravel() - mean * slope
+
+    def check(self) -> None:
+        if not self.eps >= 0 or math.isinf(self.eps):
+            raise FieldError("batch_norm_param.eps", self.eps, "0 or more")
+        if not 0 <= self.moving_average_fraction <= 1:
+            raise FieldError(
+                "batch_norm_param.moving_average_fraction", self.moving_average_fraction, "0..1"
+            )
 
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1

@@ -31,7 +31,14 @@ from adaption.layers.state import tensors_from_state, tensors_to_state
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
-@layer("Lstm", param="lstm_param", bottoms=(1, 2), no_gradient=(1,), reads=("batch_size",))
+@layer(
+    "Lstm",
+    param="lstm_param",
+    kind="recurrent",
+    bottoms=(1, 2),
+    no_gradient=(1,),
+    reads=("batch_size",),
+)
 @dataclass(frozen=True)
 class Lstm(Layer):
     num_output: int

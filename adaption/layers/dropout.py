@@ -14,6 +14,8 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, laye
 @layer(
     "Dropout",
     param="dropout_param",
+    kind="function",
+    is_homogeneous=True,
     takes_channels_last=True,
     is_pointwise=True,
 )
@@ -27,6 +29,12 @@ class Dropout(Layer):
             raise FieldError(
                 "dropout_param.dropout_ratio", self.dropout_ratio, "above 0 and below 1"
             )
+
+    def hands_on(self) -> bool:
+        return self.scale_train
+
+    def settings(self) -> str:
+        return f"ratio {self.dropout_ratio:g}"
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> Tensor:
         x = tensors[0]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, FileFormatError, LayerError, ShapeError
 from adaption.io.atomic import atomic_write
-from adaption.io.caffemodel_h5 import open_hdf5
+from adaption.io.hdf5 import open_hdf5
 from adaption.io.kinds import kind_of
 from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 
@@ -27,6 +27,8 @@ _NAMES = ("data", "label")  # hdf5_output_layer.hpp
 @layer(
     "HDF5Output",
     param="hdf5_output_param",
+    kind="other",
+    measures=True,
     bottoms=2,
     tops=0,
     is_differentiable=False,

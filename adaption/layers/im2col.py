@@ -14,12 +14,16 @@ from torch import Tensor
 
 from adaption.errors import ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
-from adaption.layers.spatial import per_axis
+from adaption.layers.spatial import per_axis, window_text
 
 
 @layer(
     "Im2col",
     param="convolution_param",
+    kind="arrangement",
+    drawn_as="convolution",
+    places="windows",
+    is_homogeneous=True,
     ignores=("num_output", "bias_term", "group", "weight_filler", "bias_filler"),
 )
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class Im2col(Layer):
     stride_h: int | None
     stride_w: int | None
     axis: int
+
+    def settings(self) -> str:
+        return ", ".join(window_text(self.spec.message.convolution_param))
 
     def _geometry(self, rank: int) -> list[tuple[int, int, int, int]]:
         """(kernel, stride, pad, dilation) along each spatial axis."""

@@ -7,6 +7,7 @@ label; what the sum is divided by counts each once (caffe-segnet, softmax_loss_l
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ from adaption.layers.losses import check_labels, log_likelihood, normalizer
 @layer(
     "SoftmaxWithLoss",
     param="softmax_param",
+    kind="loss",
+    reads_scores=True,
+    keeps_order=True,
     bottoms=2,
     tops=(1, 2),
     is_loss=True,
@@ -30,6 +34,14 @@ from adaption.layers.losses import check_labels, log_likelihood, normalizer
 @dataclass(frozen=True)
 class SoftmaxWithLoss(Layer):
     axis: int
+
+    def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
+        """Its inner Softmax layer has the same name."""
+        yield "layer_factory.hpp:77", f"Creating layer {self.spec.name}"
+
+    def scores_of(self) -> tuple[int, int | None]:
+        param = self.spec.message.loss_param
+        return self.axis, param.ignore_label if param.HasField("ignore_label") else None
 
     @property
     def _is_weighted(self) -> bool:

@@ -25,6 +25,7 @@ from adaption.layers.yolo_overlap import overlap, overlap_gradient
 @layer(
     "Yolov3",
     param="yolov3_param",
+    kind="loss",
     bottoms=2,
     is_loss=True,
     no_gradient=(1,),

@@ -16,8 +16,6 @@ __all__ = ["LoadReport", "keep_rounded_only", "layer_weights", "load_weights", "
 
 T = TypeVar("T")
 
-LARGE = 1 << 22  # values of a blob whose pages are given back at once
-
 
 @dataclass
 class LoadReport:
@@ -80,9 +78,6 @@ def load_weights(
         ).at(file=weights.file)
     for blob, value in copies:
         blob.write(value.array())
-        if value.count > LARGE:
-            weights.forget()  # or the file would lie in memory beside the net
-    weights.forget()
     return report
 
 
@@ -201,7 +196,7 @@ def layer_weights(nodes: Sequence[Node], *, with_diff: bool = False) -> Iterator
     Draws no random numbers: a run goes on the same whether it is saved on the way or not.
     """
     for node in nodes:
-        if node.spec.type == "Split":
+        if node.spec.is_split:
             continue
         if not node.runtime.original_semantics:
             _refresh(node)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from adaption.errors import UsageError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.prototxt_values import nearest_name
+from adaption.layers.base import Layer, traits_of
 from adaption.net import Net
 
 __all__ = ["Classifier", "Classifiers", "find_classifiers", "holds_scores"]
@@ -81,15 +81,17 @@ def _trained(spec: NetSpec) -> Iterator[Classifier]:
     made_by = {top: item for item in spec.layers for top in item.tops}
     found: dict[str, Classifier] = {}
     for item in spec.layers:
-        one = _read_by(item)
-        if one is None:
+        layer = traits_of(item, spec)
+        if not layer.reads_scores:
             continue
+        one = _read_by(item, layer)
         source = made_by.get(one.scores)
-        root = source.bottoms[0] if source and source.type == "Softmax" else one.scores
+        is_softmax = source is not None and traits_of(source, spec).gives_scores
+        root = source.bottoms[0] if source is not None and is_softmax else one.scores
         before = found.get(root)
         if before is None:
             found[root] = one
-        elif item.type == "Accuracy":
+        elif layer.measures:
             found[root] = replace(one, weight=before.weight)
         else:
             found[root] = replace(before, weight=one.weight)
@@ -97,36 +99,27 @@ def _trained(spec: NetSpec) -> Iterator[Classifier]:
     yield from found.values()
 
 
-def _read_by(item: LayerSpec) -> Classifier | None:
-    message = item.message
-    if item.type == "Accuracy":
-        param: Any = message.accuracy_param
-        ignored = param.ignore_label if param.HasField("ignore_label") else None
-        return Classifier(item.bottoms[0], item.bottoms[1], param.axis, ignored)
-    if item.type == "SoftmaxWithLoss":
-        ignored = message.loss_param.ignore_label
-        return Classifier(
-            item.bottoms[0],
-            item.bottoms[1],
-            message.softmax_param.axis,
-            ignored if message.loss_param.HasField("ignore_label") else None,
-            message.loss_weight[0] if message.loss_weight else 1.0,
-        )
-    return None
+def _read_by(item: LayerSpec, layer: Layer) -> Classifier:
+    axis, ignored = layer.scores_of()
+    weights = item.message.loss_weight
+    weight = weights[0] if layer.is_loss and weights else 1.0
+    return Classifier(item.bottoms[0], item.bottoms[1], axis, ignored, weight)
 
 
 def _outputs(spec: NetSpec, net: Net) -> Iterator[Classifier]:
     """Outputs that may be scores, in the order of their layers; of Softmax layers if there are."""
     ends = [top for item in spec.layers for top in item.tops if top in spec.outputs]
-    made_by = {top: item.type for item in spec.layers for top in item.tops}
+    made_by = {top: item for item in spec.layers for top in item.tops}
     scores = [name for name in dict.fromkeys(ends) if holds_scores(net.blobs[name].shape)]
-    softmax = [name for name in scores if made_by[name] == "Softmax"]
+    softmax = [name for name in scores if traits_of(made_by[name], spec).gives_scores]
     yield from map(Classifier, softmax or scores)
 
 
 def _is_sure(spec: NetSpec, one: Classifier) -> bool:
-    made_by = {top: item.type for item in spec.layers for top in item.tops}
-    return one.label is not None or made_by.get(one.scores) == "Softmax"
+    made_by = {top: item for item in spec.layers for top in item.tops}
+    source = made_by.get(one.scores)
+    is_softmax = source is not None and traits_of(source, spec).gives_scores
+    return one.label is not None or is_softmax
 
 
 def _why(found: Sequence[Classifier], best: int) -> str:

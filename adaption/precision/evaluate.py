@@ -20,7 +20,6 @@ from adaption.numerics import FixedPoint
 from adaption.numerics.measures import stated_db
 from adaption.precision.classifiers import Classifier, Classifiers
 from adaption.precision.detections import compare_detections
-from adaption.precision.sites import WEIGHT_TYPES
 
 __all__ = [
     "PointError",
@@ -205,13 +204,13 @@ def refuse_nan_outputs(net: Net, scores: Classifiers, batch: Any) -> None:
 def run_observer(run: Run, node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
     """Count zeros that weight layers read, and what rounding does to results."""
     name = node.spec.name
-    if node.spec.type in WEIGHT_TYPES:
+    if node.layer.is_weight_layer():
         seen = run.input_zeros.setdefault(name, [0, 0])
         for x in bottoms:
             seen[0] += x.numel() - int(torch.count_nonzero(x))
             seen[1] += x.numel()
     fmt = node.formats.activation
-    if node.spec.type == "LPAct" and isinstance(fmt, FixedPoint):
+    if node.layer.kind == "rounding" and isinstance(fmt, FixedPoint):
         point = run.points.setdefault(name, PointError())
         point.update(bottoms[0], tops[0], fmt)
 

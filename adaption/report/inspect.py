@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from adaption.errors import AdaptionError, LayerError, MissingBottomError, UsageError
+from adaption.errors import AdaptionError, LayerError, MissingBottomError, UsageError, one_line
 from adaption.graph import (
     LayerSpec,
     NetSpec,
@@ -22,10 +22,12 @@ from adaption.graph import (
 )
 from adaption.io.caffemodel import LayerWeights, Weights, read_weights
 from adaption.io.kinds import kind_of
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
-from adaption.layers.batch_norm import in_order
-from adaption.layers.fields import check_fields, unread_notices
+from adaption.layers.shapes import each_shape
+from adaption.layers.unread import check_fields, unread_notices
+from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import count as format_count
 from adaption.report.inspect_other import (
     OnnxInspection,
@@ -57,6 +59,7 @@ class LayerView:
     params: int | None = None
     macs: int | None = None  # of one forward pass at the batch size of the net
     is_supported: bool = True
+    arranged: Callable[[Sequence[Any]], Sequence[Any]] = field(default=tuple, repr=False)
     weights: str = ""  # "fit", "missing", or what does not fit; empty without a caffemodel
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,46 +156,38 @@ class Inspection:
             lines.append(
                 f"layers of the caffemodel that the net lacks: {', '.join(self.not_in_net)}"
             )
-        return "\n".join(lines + self.upgrades)
+        return "\n".join([lines[0], *map(one_line, [*lines[1:], *self.upgrades])])
 
 
+@takes_options(options=NET)
+@within_limit
 def inspect(
     *files: PathLike,
     phase: str | None = None,
-    level: int = 0,
-    stages: Sequence[str] = (),
+    options: RunOptions = RunOptions(),
     inputs: Mapping[str, tuple[int, ...]] | None = None,
-    dialect: str | None = None,
-    end: str | None = None,
-    python_modules: Sequence[str] = (),
+    memory_limit: Size | None = None,
+    **choices: Any,
 ) -> Inspection | SolverInspection | OnnxInspection:
     """Look into a prototxt, a caffemodel, or both; or into a solver, or an ONNX file.
 
     Args:
         files: one or two paths, in any order; told apart by their content.
         phase: "TRAIN" or "TEST"; None: TEST, or TRAIN where only that has the layers it needs.
-        level, stages: the rest of the net state whose layers are shown.
+        options: which layers are shown; see RunOptions.
         inputs: shapes of blobs that data layers make, where their data is not at hand.
-        dialect: Caffe fork that decides where forks disagree about a layer type.
-        end: show the layers up to and including this one.
-        python_modules: modules whose classes may run as layers of type "Python", to tell shapes.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
+        choices: fields of RunOptions as keywords (level, stages, dialect, end, ...).
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.
     """
-    options: dict[str, Any] = {
-        "level": level,
-        "stages": stages,
-        "inputs": inputs or {},
-        "dialect": dialect,
-        "end": end,
-        "python_modules": python_modules,
-    }
+    wanted = _Wanted(options, dict(inputs or {}))
     net: NetFile | None = None
     weights: Weights | None = None
     shown: dict[str, dict[str, Any]] = {}
     for path in files:
         kind = kind_of(path)
-        alone = _inspect_other(path, kind, options)
+        alone = _inspect_other(path, kind, wanted)
         if alone is not None:
             if len(files) > 1:
                 raise UsageError(
@@ -211,7 +206,7 @@ def inspect(
         size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
-        made = _inspect_file(net, phase, **options)
+        made = _inspect_file(net, phase, wanted)
         if weights is not None:
             _hold_against(made, weights)
     else:
@@ -221,44 +216,48 @@ def inspect(
     return made
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """Which layers are shown, and shapes of blobs whose data is not at hand."""
+
+    options: RunOptions
+    inputs: Mapping[str, tuple[int, ...]]
+
+    def of(self, spec: NetSpec) -> NetSpec:
+        """The layers to show of a net."""
+        return with_inputs(spec.up_to(self.options.end), self.inputs)
+
+
 def _inspect_other(
-    path: PathLike, kind: str, options: Mapping[str, Any]
+    path: PathLike, kind: str, wanted: _Wanted
 ) -> SolverInspection | OnnxInspection | None:
     """What a file holds that is neither a net nor weights."""
     if kind == "binary protobuf" and is_onnx(path):
         return inspect_onnx(path)
     if kind == "text" and is_solver(path):
-        return inspect_solver(path, lambda plan: _inspect_plan(plan, options))
+        return inspect_solver(path, lambda plan: _inspect_plan(plan, wanted))
     return None
 
 
-def _inspect_plan(plan: NetPlan, options: Mapping[str, Any]) -> Inspection:
+def _inspect_plan(plan: NetPlan, wanted: _Wanted) -> Inspection:
     """A net that a solver asks for."""
-    spec = with_inputs(plan.spec.up_to(options["end"]), options["inputs"])
-    spec = replace(spec, dialect=options["dialect"])
-    return _inspect_spec(spec.allowing(options["python_modules"]), plan.notices, ())
+    spec = replace(wanted.of(plan.spec), dialect=wanted.options.dialect)
+    return _inspect_spec(spec.allowing(wanted.options.python_modules), plan.notices, ())
 
 
-def _inspect_file(
-    net: NetFile,
-    phase: str | None,
-    level: int,
-    stages: Sequence[str],
-    inputs: Mapping[str, tuple[int, ...]],
-    dialect: str | None,
-    end: str | None,
-    python_modules: Sequence[str],
-) -> Inspection:
+def _inspect_file(net: NetFile, phase: str | None, wanted: _Wanted) -> Inspection:
+    options = wanted.options
+
     def spec_of(phase: str) -> NetSpec:
         spec = build_spec(
             net.message,
-            NetState(phase, level, tuple(stages)),
+            NetState(phase, options.level, tuple(options.stages)),
             file=net.file,
             lines=net.lines,
-            dialect=dialect,
-            python_modules=python_modules,
+            dialect=options.dialect,
+            python_modules=options.python_modules,
         )
-        return with_inputs(spec.up_to(end), inputs)
+        return wanted.of(spec)
 
     said = []
     try:
@@ -313,36 +312,26 @@ def _remarks(item: LayerSpec, spec: NetSpec) -> Iterator[str]:
         ).partition("\n")[0]
 
 
-def _fill_shapes(spec: Any, views: list[LayerView], blobs: dict[str, Any]) -> None:
+def _fill_shapes(spec: NetSpec, views: Sequence[LayerView], blobs: dict[str, Any]) -> None:
     """Shapes, parameters and MACs of every layer that no unknown layer hides; takes no memory.
 
     Args:
         spec: the net with Split layers, which have no view.
     """
-    from adaption.layers.base import build_layer
-
-    rest = iter(views)
-    wanted = next(rest, None)
-    for item in spec.layers:
-        view = None
-        if wanted is not None and (item.name, item.type) == (wanted.name, wanted.type):
-            view, wanted = wanted, next(rest, None)
-        if not can_run(item) or any(b not in blobs for b in item.bottoms):
+    rest: dict[tuple[str, str, int | None], list[LayerView]] = {}
+    for one in views:
+        rest.setdefault((one.name, one.type, one.line), []).append(one)
+    for found in each_shape(spec):
+        blobs.update(zip(found.spec.tops, found.tops, strict=False))
+        waiting = rest.get((found.spec.name, found.spec.type, found.spec.line))
+        if not waiting:
             continue
-        layer = build_layer(item, spec.dialect, spec.layers)
-        bottoms = [blobs[b] for b in item.bottoms]
-        try:
-            tops = layer.top_shapes(*bottoms)
-            shapes = layer.blob_shapes(*bottoms)
-        except AdaptionError as error:
-            raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
-        blobs.update(zip(item.tops, tops, strict=True))
-        if view is None:
-            continue
-        view.top_shapes = [list(s) for s in tops]
-        view.blob_shapes = [list(s) for s in shapes]
-        view.params = sum(prod(s) for s in shapes)
-        view.macs = layer.macs(bottoms, tops)
+        view = waiting.pop(0)
+        view.top_shapes = [list(s) for s in found.tops]
+        view.blob_shapes = [list(s) for s in found.blobs]
+        view.params = sum(prod(s) for s in found.blobs)
+        view.arranged = found.layer.arranged
+        view.macs = found.layer.macs(found.bottoms, found.tops)
 
 
 def _hold_against(made: Inspection, weights: Weights) -> None:
@@ -359,9 +348,7 @@ def _hold_against(made: Inspection, weights: Weights) -> None:
         if layer is None or not layer.blobs:
             view.weights = "missing"
             continue
-        blobs = layer.blobs[::2] if layer.is_paired else layer.blobs
-        if view.type == "BatchNorm":
-            blobs = in_order(blobs)
+        blobs = view.arranged(layer.blobs[::2] if layer.is_paired else layer.blobs)
         want = [prod(s) for s in view.blob_shapes]
         have = [b.count for b in blobs]
         view.weights = "fit" if want == have else f"{_shapes(blobs)} in the caffemodel"

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from adaption.errors import AdaptionError
 from adaption.io import prototxt, wire
+from adaption.io.file_bytes import FileBytes
 from adaption.solver.settings import NetPlan, plan_test_nets, plan_train_net, read_solver
 
 __all__ = [
@@ -147,7 +148,7 @@ def _settings(message: Any) -> str:
 def is_onnx(path: PathLike) -> bool:
     """Whether a binary protobuf is an ONNX ModelProto: a version, a graph, operator sets."""
     seen = set()
-    for item in wire.walk(wire.map_file(path)):
+    for item in wire.walk(FileBytes(path)):
         seen.add((item.number, item.wire))
         if item.number not in range(1, 30):
             return False

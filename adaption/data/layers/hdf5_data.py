@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from adaption.data.arrays import read_hdf5_list
-from adaption.data.base import Array
+from adaption.data.base import Array, Source
 from adaption.data.feed import FedLayer, Order, check_batch_size, check_source, shuffled
-from adaption.errors import AdaptionError, DataError, LayerError
-from adaption.io.caffemodel_h5 import open_hdf5
+from adaption.data.source import open_source
+from adaption.data.transform import Transform
+from adaption.errors import DataError, LayerError
+from adaption.io.hdf5 import array_of, damage_told, is_group, member, open_hdf5
 from adaption.layers.base import Runtime, Shape, layer
 
 
-@layer("HDF5Data", param="hdf5_data_param", bottoms=0, tops=(1, None), is_source=True)
+@layer("HDF5Data", param="hdf5_data_param", kind="data", bottoms=0, tops=(1, None), is_source=True)
 @dataclass(frozen=True)
 class HDF5Data(FedLayer):
     source: str
@@ -41,6 +43,12 @@ class HDF5Data(FedLayer):
         """The files that `source` lists. Raises: DataError, FileFormatError."""
         check_source("hdf5_data_param", self.source)
         return read_hdf5_list(self.source)
+
+    def one_pass(self) -> tuple[Source, Transform | None]:
+        return open_source(self.source, root="."), None
+
+    def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
+        yield "hdf5_data_layer.cpp:79", f"Loading list of HDF5 filenames from: {self.source}"
 
     def _shapes(self, number: int) -> list[Shape]:
         """Shapes of the data sets of a file, without reading them."""
@@ -125,24 +133,24 @@ def _read(path: str, names: Sequence[str], *, values: bool) -> list[Array]:
             "no such file", "paths in the list are relative to the working directory", file=path
         )
     arrays: list[Array] = []
-    try:
-        with open_hdf5(path) as file:
-            for name in names:
-                if name not in file or not hasattr(file[name], "dtype"):
-                    raise DataError(
-                        f"holds no data set {name!r} for the top of that name; it holds"
-                        f" {', '.join(sorted(file)) or 'nothing'}",
-                        "name the data sets as the tops",
-                    )
-                item = file[name]
-                if not item.shape or not item.shape[0]:
-                    raise DataError(f"data set {name!r} has no rows")
-                if values:
-                    arrays.append(np.asarray(item[()], np.float32))
-                else:
-                    arrays.append(np.broadcast_to(np.float32(0), item.shape))
-    except AdaptionError as error:
-        raise error.at(file=path) from None
+    with open_hdf5(path) as file, damage_told(path):
+        for name in names:
+            item = member(file, name)
+            if item is None or is_group(item):
+                raise DataError(
+                    f"holds no data set {name!r} for the top of that name; it holds"
+                    f" {', '.join(sorted(file)) or 'nothing'}",
+                    "name the data sets as the tops",
+                )
+            array = array_of(item, path)
+            if not array.shape or not array.shape[0]:
+                raise DataError(f"data set {name!r} has no rows")
+            if array.dtype.kind not in "iufb":
+                raise DataError(f"data set {name!r} holds {array.dtype} values, not numbers")
+            if values:
+                arrays.append(np.asarray(array[()], np.float32))
+            else:
+                arrays.append(np.broadcast_to(np.float32(0), array.shape))
     lengths = {name: len(a) for name, a in zip(names, arrays, strict=True)}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {n}" for name, n in lengths.items())

@@ -25,14 +25,23 @@ from adaption.data.feed import (
 )
 from adaption.data.transform import Transform
 from adaption.data.windows import Window, WindowFile, cut, read_windows
-from adaption.errors import DataError, FieldError
+from adaption.errors import DataError, FieldError, FileFormatError
+from adaption.io.files import read_bytes
 from adaption.layers.base import Runtime, Shape, layer
 
 _MOVED = ("crop_size", "mean_file", "mirror")
 _AS_IT_IS = Transform()
 
 
-@layer("WindowData", param="window_data_param", bottoms=0, tops=2, is_source=True)
+@layer(
+    "WindowData",
+    param="window_data_param",
+    kind="data",
+    obeys_transform=True,
+    bottoms=0,
+    tops=2,
+    is_source=True,
+)
 @dataclass(frozen=True)
 class WindowData(FedLayer):
     source: str
@@ -182,7 +191,7 @@ class _Cutter:
             return path
         if path not in self.files:
             try:
-                self.files[path] = Path(path).read_bytes()
-            except OSError as error:
-                raise DataError(f"cannot be read: {error.strerror}") from None
+                self.files[path] = read_bytes(path, "an image")
+            except FileFormatError as error:
+                raise DataError(error.fact, error.fix) from None
         return self.files[path]

@@ -24,8 +24,7 @@ from adaption.export.exact.program import (
 from adaption.export.reference import without_activation
 from adaption.export.selection import Member, Selection
 from adaption.layers.base import Shape
-from adaption.numerics import FixedPoint
-from adaption.precision.sites import WEIGHT_TYPES
+from adaption.numerics import FixedPoint, Format
 
 __all__ = ["build_program"]
 
@@ -90,6 +89,10 @@ class _Walk:
         b.blobs = {f"blob{i}": t.detach().numpy() for i, t in enumerate(blobs)}
         before = len(b.ops)
         bottoms = [self.latest[name] for name in spec.bottoms]
+        if node.formats.bottom is not None:
+            fmt = _binary(node.formats.bottom, "bottom")
+            for i in node.read_bottoms:
+                bottoms[i] = self._point(bottoms[i], fmt)
         tops = self._tops(member, bottoms)
         if node.formats.accumulator and not any(isinstance(op, Product) for op in b.ops[before:]):
             raise FieldError(
@@ -97,16 +100,13 @@ class _Walk:
                 "set",
                 "only where a layer multiplies codes by weights",
             )
-        fmt = node.formats.activation
-        if fmt is not None:
-            if not isinstance(fmt, FixedPoint):
-                raise LayerError(
-                    f"activation format {fmt} has no integer form", "use fixed point at this point"
-                )
-            tops = [self._point(top, fmt) for top in tops]
+        at_top: FixedPoint | None = None
+        if node.formats.activation is not None:
+            at_top = _binary(node.formats.activation, "activation")
+            tops = [self._point(top, at_top) for top in tops]
         for blob, top in zip(spec.tops, tops, strict=True):
             self.latest[blob] = top
-            where = TopValue(spec.name, spec.type, blob, None, format=fmt)
+            where = TopValue(spec.name, spec.type, blob, None, format=at_top)
             self.tops.append((where, top))
 
     def finished(self) -> Program:
@@ -214,13 +214,22 @@ class _Walk:
 def _has_float_weights(member: Member) -> bool:
     """Whether a layer that multiplies has weights that lie on no grid."""
     node = member.node
-    if node.formats.weight is not None or node.spec.type not in WEIGHT_TYPES:
+    if node.formats.weight is not None or not node.layer.is_weight_layer():
         return False
     try:
         weight_codes(node.masters[0].tensor.detach().numpy(), None)
     except FieldError:
         return True
     return False
+
+
+def _binary(fmt: Format, kind: str) -> FixedPoint:
+    """The format, on a grid whose step is a power of two. Raises: LayerError on any other."""
+    if not isinstance(fmt, FixedPoint) or not fmt.is_binary:
+        raise LayerError(
+            f"{kind} format {fmt} has no integer form", "use fixed point at this point"
+        )
+    return fmt
 
 
 def _reason(member: Member, bottoms: Sequence[Entry]) -> str:

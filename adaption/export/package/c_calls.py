@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -32,6 +31,7 @@ from adaption.export.exact.program import (
 )
 from adaption.export.package.constants import PackedConstant, constants_of
 from adaption.export.package.moves import Move, moves_of
+from adaption.export.package.names import comment, identifier, printed
 from adaption.layers.base import Shape
 from adaption.layers.convolution import Convolution
 from adaption.layers.eltwise import Eltwise
@@ -41,7 +41,6 @@ from adaption.layers.pooling import Pooling
 __all__ = ["Caller", "Output"]
 
 MOST_COPIES = 64  # ranges that a layer moves; more become a table of indices
-PASSES_ON = ("LPAct", "Dropout", "Split")  # hand on their bottom, in phase TEST
 ROUNDINGS = {"half_away": "HALF_AWAY", "half_even": "HALF_EVEN", "floor": "FLOOR"}
 LOWEST, HIGHEST = "INT64_MIN", "INT64_MAX"
 
@@ -161,7 +160,8 @@ class Caller:
     def _float_layer(self, op: FloatLayer) -> list[str]:
         source = op.inputs[0]
         if source in self._floats:
-            if op.node.spec.type not in PASSES_ON:
+            layer = op.node.layer
+            if not (layer.is_identity or layer.hands_on()):
                 raise self._refusal(
                     op, f"runs in float32 before its bottom is rounded ({op.node.spec.type})",
                     "round the input in front of it",
@@ -178,13 +178,12 @@ class Caller:
         return Output(blob, self._at(name), self._count(name), made.frac_length, made.divisor)
 
     def _write(self, op: Op) -> None:
-        self.lines.append(f"/* {_comment(op.layer)}: {type(op).__name__} */")
+        self.lines.append(f"/* {comment(op.layer)}: {type(op).__name__} */")
         CALLS[type(op)](self, op)
         for name in op.outputs:
-            quoted = _comment(name)
             self.lines += [
                 "if (trace)",
-                f'    trace("{quoted}", {self._at(name)}, {self._count(name)});',
+                f'    trace("{printed(name)}", {self._at(name)}, {self._count(name)});',
             ]
 
     def _call(self, function: str, *arguments: Any) -> None:
@@ -193,10 +192,8 @@ class Caller:
     def _constant(self, op: Op, kind: str) -> PackedConstant:
         found = next(c for c in self._own[op.outputs[0]] if c.kind == kind)
         self.constants.append(found)
-        stem = re.sub(r"\W", "_", found.name)
-        while stem in self.identifiers.values():
-            stem += "_"
-        self.identifiers[found.name] = f"c_{stem}" if stem[:1].isdigit() else stem
+        taken = {name.lower() for name in self.identifiers.values()}
+        self.identifiers[found.name] = identifier(found.name, taken)
         return found
 
     def _spread(self, op: Op, kind: str) -> str:
@@ -379,11 +376,6 @@ def _bounds(low: int | None, high: int | None) -> tuple[str, str]:
 
 def _double(exponent: int) -> str:
     return repr(2.0**exponent)
-
-
-def _comment(text: str) -> str:
-    """A name that ends neither a comment nor a string."""
-    return re.sub(r'[^ -~]|["\\*]', "_", text)
 
 
 CALLS: dict[type[Op], Callable[[Caller, Any], None]] = {
