@@ -338,6 +338,8 @@ class Solver:
         is_shown = bool(p.display) and self.iter % p.display == 0
         net.debug_info = net.spec.debug_info or (is_shown and p.debug_info)
         net.clear_param_diffs()
+        for listener in self.listeners:
+            listener.starting(self.iter)
         loss = 0.0
         try:
             for _ in range(p.iter_size):
@@ -353,6 +355,8 @@ class Solver:
             outputs = list(_outputs(net))
             for listener in self.listeners:
                 listener.trained(self.iter, smoothed, outputs)
+        for listener in self.listeners:
+            listener.gradients_ready(self.iter)
         self.ranks.average([param.blob.grad for param in self.params if not param.is_copy])
         self.apply_update()
         self.iter += 1
