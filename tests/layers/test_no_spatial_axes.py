@@ -19,7 +19,7 @@ FILLERS = 'weight_filler { type: "gaussian" } bias_filler { type: "gaussian" }'
 def made(dims: tuple[int, ...], own: str, kind: str = "Convolution") -> Net:
     text = IMAGE % " ".join(f"dim: {d}" for d in dims)
     param = f"convolution_param {{ {own} {FILLERS} }}"
-    return net_of(text + layer(kind, "y", "x", more=param), seed=3)
+    return net_of("force_backward: true\n" + text + layer(kind, "y", "x", more=param), seed=3)
 
 
 @pytest.mark.parametrize(

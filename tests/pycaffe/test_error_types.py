@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,15 @@ import pytest
 import adaption.pycaffe as caffe
 from adaption.errors import AdaptionError, FieldError, FileFormatError, LayerError, ShapeError
 from adaption.pycaffe.errors import also, also_raised_as
+from adaption.pycaffe.install import uninstall_as_caffe
 
 L = caffe.layers
+
+
+@pytest.fixture(autouse=True)
+def caffe_as_before() -> Iterator[None]:
+    yield
+    uninstall_as_caffe()  # Python layers have installed it
 
 
 def _spec() -> caffe.NetSpec:

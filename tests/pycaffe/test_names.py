@@ -255,7 +255,8 @@ def test_init_log_with_two_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_of_drawing() -> None:
     layer = caffe.proto.caffe_pb2.LayerParameter
     conv = layer(name="c", type="Convolution", convolution_param={"num_output": 4})
-    conv.param.extend([{"lr_mult": 1}, {"lr_mult": 2}])
+    for factor in (1, 2):
+        conv.param.add(lr_mult=factor)
     assert caffe.draw.get_pooling_types_dict() == {0: "MAX", 1: "AVE", 2: "STOCHASTIC"}
     assert caffe.draw.get_layer_lr_mult(conv) == "[1.0, 2.0]"
     assert caffe.draw.get_layer_lr_mult(layer(type="InnerProduct")) == "1.0"
@@ -267,8 +268,9 @@ def test_names_of_drawing() -> None:
 def test_drawing_with_learning_rates() -> None:
     net = caffe.proto.caffe_pb2.NetParameter()
     net.layer.add(name="x", type="Input", top=["x"], input_param={"shape": [{"dim": [1, 2, 4, 4]}]})
-    net.layer.add(name="c", type="Convolution", bottom=["x"], top=["c"], param=[{"lr_mult": 3}],
+    net.layer.add(name="c", type="Convolution", bottom=["x"], top=["c"], 
                   convolution_param={"num_output": 4, "kernel_size": [1]})  # fmt: skip
+    net.layer[1].param.add(lr_mult=3)
     assert b"lr mult 3.0" in caffe.draw.draw_net(net, "LR", ext="dot", display_lrm=True)
     assert b"lr mult" not in caffe.draw.draw_net(net, "LR", ext="dot")
 

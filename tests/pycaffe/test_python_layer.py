@@ -401,12 +401,12 @@ def test_names_of_2015() -> None:
 def test_boxes_may_have_any_shape_before_the_first_pass() -> None:
     net = allowed(
         python("src", "BoxSource", "", tops="data info boxes")
-        + layer("Convolution", "score", "data", more="convolution_param { num_output: 18"
+        + layer("Convolution", "score", "data", more="convolution_param { num_output: 6"
                 " kernel_size: 16 stride: 16 }")
         + """layer { name: "t" type: "Python" bottom: "score" bottom: "boxes" bottom: "info"
         bottom: "data" top: "l" top: "m" top: "i" top: "o" python_param {
-        module: "rpn.anchor_target_layer" layer: "AnchorTargetLayer" param_str: "'feat_stride': 16"
-        } }""",
+        module: "rpn.anchor_target_layer" layer: "AnchorTargetLayer" param_str:
+        "'feat_stride': 16, 'scales': [2]" } }""",
         phase="TRAIN",
     )  # fmt: skip
     made = net.forward()
@@ -475,7 +475,7 @@ def test_an_error_in_setup(module: Path) -> None:
     line = MODULE[: MODULE.index("raise RuntimeError")].count("\n") + 1
     assert str(caught.value) == (
         'net.prototxt:2: layer "bad" (Python): setup of user_layers.ExceptionLayer failed at'
-        f" {module}:{line}: RuntimeError: a deep\nreason\n"
+        f" {module}:{line}: RuntimeError: a deep\\nreason\n"
         "  fix: correct that code, or the layer's param_str, bottoms and tops"
     )
     cause = caught.value.__cause__
@@ -563,4 +563,6 @@ def test_quantize(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = json.loads(capsys.readouterr().out)
     first, second = summary["verification"]
     assert first["ok"] and "bit-equal" in first["detail"]
-    assert second["detail"] == "not written: layer type Python has no ONNX form"
+    assert second["detail"] == (
+        'not written: layer "ten" (Python): layer type Python has no ONNX form'
+    )
