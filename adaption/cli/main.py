@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 VERBS = (
+    "assign",
     "convert",
     "cost",
     "create",
