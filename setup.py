@@ -53,6 +53,7 @@ setup(
     extras_require={
         **EXTRAS,
         "all": sorted({requirement for extra in EXTRAS.values() for requirement in extra}),
+        "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=0.26"],
         "test": [
             "grpcio-tools>=1.62",
             "hypothesis>=6.100",
