@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adaption._version import __version__
 from adaption.data import Transform
-from adaption.errors import AdaptionError, FieldError, UsageError, system_error
+from adaption.data.given import is_path
+from adaption.errors import AdaptionError, FieldError, UsageError, one_line, system_error
 from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
@@ -22,21 +25,27 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.foresee import why_not_exact
 from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
+from adaption.job.quality import quality_warnings
 from adaption.job.reference import Reference, load_reference, origin_of, save_reference
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
-from adaption.layers.base import unknown_layers
+from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
+from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
 from adaption.options import COMMON, NET, Formats, RunOptions, takes_options
-from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
+from adaption.precision.classifiers import Classifiers, find_classifiers
+from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
-from adaption.precision.rewrite import rewrite
+from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track, write_report
+from adaption.report.summary import points_of
+from adaption.report.tables import results_grid
 
 __all__ = ["QuantizeResult", "quantize"]
 
@@ -49,7 +58,7 @@ RESULTS = (
 )
 
 
-@dataclass
+@dataclass(repr=False)
 class QuantizeResult:
     """What `quantize` made; `summary` is the content of summary.json."""
 
@@ -64,13 +73,43 @@ class QuantizeResult:
         """True when every check of the proof holds."""
         return all(check["ok"] for check in self.summary["verification"])
 
+    def __repr__(self) -> str:
+        grid = results_grid(self.summary)
+        lines = grid.plain().splitlines()
+        warnings = [f"warning: {text}" for text in self.summary["warnings"]]
+        notes = [*shortened(warnings, 3, "..."), f"in {os.fspath(self.folder)}"]
+        most = MOST_LINES - len(notes)
+        return "\n".join(map(one_line, [*shortened(lines, most, "..."), *notes]))
 
-@takes_options(formats=(COMMON,), options=(COMMON, *NET))
+    def table_rows(self) -> list[dict[str, Any]]:
+        """One row per rounded or measured tensor, as the report's table of layers has them."""
+        keys = (
+            *("q", "max_abs", "saturated_share", "flushed_share"),
+            *("zero_share_before", "zero_share_after", "sqnr_db"),
+        )
+        return [
+            {"layer": layer["name"], "type": layer["type"], "point": kind}
+            | {key: tensor.get(key) for key in keys}
+            for layer in self.summary["layers"]
+            for kind, tensor in points_of(layer)
+        ]
+
+    def _repr_html_(self) -> str:
+        grid = results_grid(self.summary)
+        results = [dict(zip(grid.columns, row, strict=True)) for row in grid.rows]
+        return as_html(grid.title, results) + as_html("layers", self.table_rows())
+
+    def to_dataframe(self) -> Any:
+        """One row per tensor, as a pandas.DataFrame. Raises: UsageError without pandas."""
+        return as_frame(self.table_rows())
+
+
+@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
 @within_limit
 def quantize(
     net: PathLike,
     weights: PathLike,
-    data: PathLike | None = None,
+    data: Any = None,
     *,
     out: PathLike,
     formats: Formats = Formats(),
@@ -88,7 +127,8 @@ def quantize(
 
     Args:
         net, weights: prototxt and caffemodel of the float net.
-        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
+        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer. Or what
+            the caller holds: an array, arrays by blob name, batches of them; see data.source_of.
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
         formats: which formats are chosen; see Formats.
@@ -111,39 +151,63 @@ def quantize(
     folder = Path(out)
     keep_inputs(
         [folder, *(folder / name for name in RESULTS)],
-        [net, weights, data, reference, None if transform is None else transform.mean_file],
+        [
+            net,
+            weights,
+            data if is_path(data) else None,
+            reference,
+            None if transform is None else transform.mean_file,
+        ],
     )
     earlier = _earlier_results(folder)
 
     net_file = read_net(net)
     trained = read_weights(weights)
+    formatted = low_precision_layers(net_file)
+    if formatted:
+        net_file = rewrite(net_file)
     folding = fold_batch_norm(net_file, trained) if fold else None
     if folding is not None:
         net_file, trained = folding.net, folding.weights
     part = Part(options)
     spec = part.of(net_file)
-    unknown = unknown_layers(spec.layers)
-    if unknown is not None:
-        raise unknown.at(file=spec.file)
+    refuse_unknown(spec)
     if data is None:
         feed = feed_from_layers(spec, transform, options)
     else:
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
+
+    def chosen(measurement: Measurement) -> Proposal:
+        return propose(feed.spec, measurement, formats=formats)
+
+    def low_spec(proposal: Proposal) -> NetSpec:
+        return fed_by(part.of(rewrite(net_file, proposal)), feed)
+
+    if onnx != "float":
+        foreseen = why_not_exact(
+            feed.spec, is_partly_float=formats.is_partial, propose=chosen, low=low_spec
+        )
+        if foreseen and not quiet:
+            print(
+                f"warning: no net_lp.onnx of style {onnx} will be written: {foreseen}; --onnx float"
+                " asks for another style",
+                file=sys.stderr,
+            )
     full = Net(feed.spec, seed=options.seed)
     load_all(full, trained)
 
-    scores = score_blob(feed.spec, full)
+    scores = find_classifiers(feed.spec, full, options.score)
     origin = None
     if reference is not None:
         origin = origin_of(
             *(net, weights),
-            data=data,
+            data=None if data is None else feed.batches.source.origin,
             preprocessing=feed.preprocessing(),
             limit=options.limit,
             state=[part.state.phase, part.state.level, list(part.state.stages)],
             fold=fold,
             batch_size=feed.batches.batch_size,
-            **{"end": None, **options.changed("layers")},
+            **{"end": None, **options.changed("layers", "score")},
         )
     measured, before = _float_pass(
         full,
@@ -156,13 +220,15 @@ def quantize(
         origin=origin or {},
     )
     full.release()  # a large net would be held twice
-    proposal = propose(feed.spec, measured, formats=formats)
+    proposal = chosen(measured)
     low_file = rewrite(net_file, proposal)
     low = Net(fed_by(part.of(low_file), feed), trained, seed=options.seed)
     batches = track(feed, f"running it in {formats.lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, measured, proposal, before, after)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
+    if formatted:
+        notices.append(_taken_off(formatted, net, weights))
 
     with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
@@ -172,6 +238,9 @@ def quantize(
         summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
+        summary["notes"] += [scores.why] if scores.why else []
+        summary["notes"] += [_taken_off(formatted, net, weights)] if formatted else []
+        summary["warnings"] = quality_warnings(summary, scores)
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
@@ -193,12 +262,22 @@ def quantize(
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
 
 
+def _taken_off(formatted: Sequence[str], net: PathLike, weights: PathLike) -> str:
+    names = ", ".join(formatted[:6]) + (", ..." if len(formatted) > 6 else "")
+    files = shlex.join([os.fspath(net), os.fspath(weights)])
+    return (
+        f"The net has formats already, of {len(formatted)} layers ({names}): they are taken off,"
+        ' and "float" is the net with its full precision weights. How it does as it is:'
+        f" adaption test {files} (a train_val), or adaption verify {files} float lp."
+    )
+
+
 def _float_pass(
     full: Net,
     batches: Iterable[Any],
     preprocessing: Mapping[str, Any],
     *,
-    scores: str | None,
+    scores: Classifiers,
     legacy_rule: bool,
     folder: Path | None,
     origin: Mapping[str, Any],
@@ -228,11 +307,11 @@ def _summary(
 ) -> dict[str, Any]:
     layers = layer_entries(spec, low, measured, proposal, before, after)
     accuracy = None
-    if before.labelled:
+    if before.tally.labelled:
         accuracy = {
             "float": before.accuracy(),
             "quantized": after.accuracy(),
-            "samples": before.labelled,
+            "samples": before.tally.labelled,
         }
     said = proposal.head()
     return {
