@@ -70,7 +70,7 @@ def scratch_of(graph: Graph, step: Step) -> Iterator[Scratch]:
     for i, stage in enumerate(step.stages):
         if isinstance(stage.core, Product):
             sums = sums_of(graph, stage.core)
-            if sums.count > 1:
+            if sums.how != "dot":
                 yield Scratch(i, "sums", sums.kind, sums.count)
         if i < len(step.stages) - 1:
             v = graph.value(stage.top)
