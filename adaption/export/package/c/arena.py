@@ -68,7 +68,7 @@ def placed(blocks: Sequence[Block], slacks: Slacks) -> Arena:
         if not order or found.size < best.size:
             best, order = found, list(start)
     dice = random.Random(0)
-    for _ in range(TRIES if len(blocks) > 2 else 0):
+    for _ in range(TRIES if len(blocks) > 1 else 0):
         if best.size <= bound:
             break
         other = list(order)
