@@ -137,17 +137,19 @@ def macs_entry(layers: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def cost_entry(low: NetSpec, before: Run, after: Run) -> dict[str, Any]:
-    """What one sample costs in float and quantized: memory, operations, energy.
+def cost_entry(low: Net, before: Run, after: Run) -> dict[str, Any] | None:
+    """What one sample costs in float and quantized: memory, operations, energy; None of a net
+    without weight layers.
 
     Args:
         low: the low-precision net, whose sources are Input layers.
         before, after: the runs, which know how many of the values that layers read are zero.
-    Raises: LayerError when it has no weight layers.
     """
+    if not any(node.layer.is_weight_layer() for node in low.nodes):
+        return None
     costs = {
         name: inference_cost(
-            low,
+            low.spec,
             zero_shares={layer: run.zero_input_share(layer) for layer in run.input_zeros},
             in_float=run is before,
         ).to_dict()
