@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from adaption.io.upgrade_file import upgrade as upgrade
     from adaption.job import measure as measure
     from adaption.job import quantize as quantize
+    from adaption.job import sensitivity as sensitivity
     from adaption.job import sparsity as sparsity
     from adaption.net import Net as Net
     from adaption.net import Point as Point
@@ -98,6 +99,7 @@ _MODULE_OF = {
     "rescale": "adaption.precision",
     "rewrite": "adaption.precision",
     "rewrite_files": "adaption.precision",
+    "sensitivity": "adaption.job",
     "sparsity": "adaption.job",
     "test": "adaption.report.scores",
     "time": "adaption.report.timing",

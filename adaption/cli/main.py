@@ -34,6 +34,7 @@ VERBS = (
     "quantize",
     "rescale",
     "rewrite",
+    "sensitivity",
     "sparsity",
     "test",
     "time",

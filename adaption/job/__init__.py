@@ -4,6 +4,16 @@ report out), and its parts that need data.
 
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
+from adaption.job.sensitivity import Sensitivity, sensitivity
 from adaption.job.sparsity import Sparsity, sparsity
 
-__all__ = ["QuantizeResult", "Sparsity", "measure", "merge_measurements", "quantize", "sparsity"]
+__all__ = [
+    "QuantizeResult",
+    "Sensitivity",
+    "Sparsity",
+    "measure",
+    "merge_measurements",
+    "quantize",
+    "sensitivity",
+    "sparsity",
+]

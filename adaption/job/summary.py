@@ -20,7 +20,7 @@ from adaption.precision.measure import Measurement
 from adaption.precision.propose import Proposal
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["FORMAT", "cost_entry", "layer_entries", "macs_entry", "sparsity_entry"]
+__all__ = ["FORMAT", "cost_entry", "layer_entries", "lp_act_behind", "macs_entry", "sparsity_entry"]
 
 FORMAT = "adaption.summary/1"
 PIECE = 1 << 22  # values of a weight looked at together
