@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from adaption.job import assign as assign
     from adaption.job import measure as measure
     from adaption.job import quantize as quantize
+    from adaption.job import sensitivity as sensitivity
     from adaption.job import sparsity as sparsity
     from adaption.net import Net as Net
     from adaption.net import Point as Point
@@ -100,6 +101,7 @@ _MODULE_OF = {
     "rescale": "adaption.precision",
     "rewrite": "adaption.precision",
     "rewrite_files": "adaption.precision",
+    "sensitivity": "adaption.job",
     "sparsity": "adaption.job",
     "test": "adaption.report.scores",
     "time": "adaption.report.timing",

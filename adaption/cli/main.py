@@ -39,6 +39,7 @@ VERBS = (
     "quantize",
     "rescale",
     "rewrite",
+    "sensitivity",
     "sparsity",
     "test",
     "time",

@@ -6,15 +6,18 @@ every tensor of training out).
 from adaption.job.assign import AssignResult, assign
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
+from adaption.job.sensitivity import Sensitivity, sensitivity
 from adaption.job.sparsity import Sparsity, sparsity
 
 __all__ = [
     "AssignResult",
     "QuantizeResult",
+    "Sensitivity",
     "Sparsity",
     "assign",
     "measure",
     "merge_measurements",
     "quantize",
+    "sensitivity",
     "sparsity",
 ]
