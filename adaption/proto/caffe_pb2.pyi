@@ -1,7 +1,7 @@
 """Message classes of protos/caffe.proto. Generated: do not edit.
 
 By: scripts/generate_proto.py
-caffe.proto sha256: ede193624dc7ede40d942b8fd4bc4f6e3afef9e430b4753593b8f1ec54077659
+caffe.proto sha256: 43f1c20d4bf4d0ec4d161381a80e5590e6f1a88a4f7528a715b4d3f79352d817
 """
 # ruff: noqa
 # fmt: off
@@ -2019,6 +2019,10 @@ class ConvolutionParameter(Message):
     PAD_R_FIELD_NUMBER: ClassVar[int]
     PAD_T_FIELD_NUMBER: ClassVar[int]
     PAD_B_FIELD_NUMBER: ClassVar[int]
+    KERNEL_DEPTH_FIELD_NUMBER: ClassVar[int]
+    TEMPORAL_STRIDE_FIELD_NUMBER: ClassVar[int]
+    TEMPORAL_PAD_FIELD_NUMBER: ClassVar[int]
+    FILTER_GROUP_FIELD_NUMBER: ClassVar[int]
     num_output: int
     bias_term: bool
     @property
@@ -2050,6 +2054,10 @@ class ConvolutionParameter(Message):
     pad_r: int
     pad_t: int
     pad_b: int
+    kernel_depth: int
+    temporal_stride: int
+    temporal_pad: int
+    filter_group: int
     def __init__(
         self,
         *,
@@ -2078,6 +2086,10 @@ class ConvolutionParameter(Message):
         pad_r: int | None = ...,
         pad_t: int | None = ...,
         pad_b: int | None = ...,
+        kernel_depth: int | None = ...,
+        temporal_stride: int | None = ...,
+        temporal_pad: int | None = ...,
+        filter_group: int | None = ...,
     ) -> None: ...
 
 class CropParameter(Message):
@@ -2572,6 +2584,8 @@ class PoolingParameter(Message):
     PAD_T_FIELD_NUMBER: ClassVar[int]
     PAD_B_FIELD_NUMBER: ClassVar[int]
     AVG_INCLUDE_PAD_FIELD_NUMBER: ClassVar[int]
+    KERNEL_DEPTH_FIELD_NUMBER: ClassVar[int]
+    TEMPORAL_STRIDE_FIELD_NUMBER: ClassVar[int]
     pool: int
     pad: int
     pad_h: int
@@ -2591,6 +2605,8 @@ class PoolingParameter(Message):
     pad_t: int
     pad_b: int
     avg_include_pad: bool
+    kernel_depth: int
+    temporal_stride: int
     def __init__(
         self,
         *,
@@ -2613,6 +2629,8 @@ class PoolingParameter(Message):
         pad_t: int | None = ...,
         pad_b: int | None = ...,
         avg_include_pad: bool | None = ...,
+        kernel_depth: int | None = ...,
+        temporal_stride: int | None = ...,
     ) -> None: ...
 
 class PowerParameter(Message):
@@ -2742,16 +2760,19 @@ class ReshapeParameter(Message):
     SHAPE_FIELD_NUMBER: ClassVar[int]
     AXIS_FIELD_NUMBER: ClassVar[int]
     NUM_AXES_FIELD_NUMBER: ClassVar[int]
+    PIXELSHUFFLER_FIELD_NUMBER: ClassVar[int]
     @property
     def shape(self) -> BlobShape: ...
     axis: int
     num_axes: int
+    pixelshuffler: int
     def __init__(
         self,
         *,
         shape: BlobShape | Mapping[str, Any] | None = ...,
         axis: int | None = ...,
         num_axes: int | None = ...,
+        pixelshuffler: int | None = ...,
     ) -> None: ...
 
 class ScaleParameter(Message):
