@@ -10,13 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.errors import (
-    AdaptionError,
-    FieldError,
-    NonFiniteError,
-    ResourceError,
-    UsageError,
-)
+from adaption.errors import AdaptionError, FieldError, NonFiniteError, ResourceError, UsageError
 from adaption.graph import unknown_settings
 from adaption.io.text import as_path
 from adaption.io.weights import Weights
