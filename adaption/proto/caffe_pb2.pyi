@@ -1,7 +1,7 @@
 """Message classes of protos/caffe.proto. Generated: do not edit.
 
 By: scripts/generate_proto.py
-caffe.proto sha256: 31f4d3c7d86a2c3d47ef078d8a998709264a105a23b190c463838ca2e06bfba6
+caffe.proto sha256: a7a9b8f3c3d7f3328a465d2e7e5e89b52db5d83176e9bbbc40a5284b8aaaf465
 """
 # ruff: noqa
 # fmt: off
@@ -2035,6 +2035,10 @@ class ConvolutionParameter(Message):
     PAD_R_FIELD_NUMBER: ClassVar[int]
     PAD_T_FIELD_NUMBER: ClassVar[int]
     PAD_B_FIELD_NUMBER: ClassVar[int]
+    KERNEL_DEPTH_FIELD_NUMBER: ClassVar[int]
+    TEMPORAL_STRIDE_FIELD_NUMBER: ClassVar[int]
+    TEMPORAL_PAD_FIELD_NUMBER: ClassVar[int]
+    FILTER_GROUP_FIELD_NUMBER: ClassVar[int]
     num_output: int
     bias_term: bool
     @property
@@ -2066,6 +2070,10 @@ class ConvolutionParameter(Message):
     pad_r: int
     pad_t: int
     pad_b: int
+    kernel_depth: int
+    temporal_stride: int
+    temporal_pad: int
+    filter_group: int
     def __init__(
         self,
         *,
@@ -2094,6 +2102,10 @@ class ConvolutionParameter(Message):
         pad_r: int | None = ...,
         pad_t: int | None = ...,
         pad_b: int | None = ...,
+        kernel_depth: int | None = ...,
+        temporal_stride: int | None = ...,
+        temporal_pad: int | None = ...,
+        filter_group: int | None = ...,
     ) -> None: ...
 
 class CropParameter(Message):
@@ -2588,6 +2600,8 @@ class PoolingParameter(Message):
     PAD_T_FIELD_NUMBER: ClassVar[int]
     PAD_B_FIELD_NUMBER: ClassVar[int]
     AVG_INCLUDE_PAD_FIELD_NUMBER: ClassVar[int]
+    KERNEL_DEPTH_FIELD_NUMBER: ClassVar[int]
+    TEMPORAL_STRIDE_FIELD_NUMBER: ClassVar[int]
     pool: int
     pad: int
     pad_h: int
@@ -2607,6 +2621,8 @@ class PoolingParameter(Message):
     pad_t: int
     pad_b: int
     avg_include_pad: bool
+    kernel_depth: int
+    temporal_stride: int
     def __init__(
         self,
         *,
@@ -2629,6 +2645,8 @@ class PoolingParameter(Message):
         pad_t: int | None = ...,
         pad_b: int | None = ...,
         avg_include_pad: bool | None = ...,
+        kernel_depth: int | None = ...,
+        temporal_stride: int | None = ...,
     ) -> None: ...
 
 class PowerParameter(Message):
@@ -2758,16 +2776,19 @@ class ReshapeParameter(Message):
     SHAPE_FIELD_NUMBER: ClassVar[int]
     AXIS_FIELD_NUMBER: ClassVar[int]
     NUM_AXES_FIELD_NUMBER: ClassVar[int]
+    PIXELSHUFFLER_FIELD_NUMBER: ClassVar[int]
     @property
     def shape(self) -> BlobShape: ...
     axis: int
     num_axes: int
+    pixelshuffler: int
     def __init__(
         self,
         *,
         shape: BlobShape | Mapping[str, Any] | None = ...,
         axis: int | None = ...,
         num_axes: int | None = ...,
+        pixelshuffler: int | None = ...,
     ) -> None: ...
 
 class ScaleParameter(Message):
