@@ -68,7 +68,8 @@ _mixes: dict[tuple[type[AdaptionError], type[Exception]], type[AdaptionError] | 
 def _mixed(own: type[AdaptionError], kind: type[Exception]) -> type[AdaptionError] | None:
     def plain(self: AdaptionError) -> tuple[object, ...]:
         """Another process gets the error without the built-in kind."""
-        return errors.remade, (own, self.args, self.__dict__)
+        make, _ = AdaptionError.__reduce__(self)
+        return make, (own, self.args, self.__dict__)
 
     body = {"__module__": own.__module__, "__init__": own.__init__, "__reduce__": plain}
     try:
