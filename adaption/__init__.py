@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
     from adaption.io.upgrade_file import upgrade as upgrade
+    from adaption.job import assign as assign
     from adaption.job import measure as measure
     from adaption.job import quantize as quantize
+    from adaption.job import sensitivity as sensitivity
     from adaption.job import sparsity as sparsity
     from adaption.net import Net as Net
     from adaption.net import Point as Point
@@ -69,6 +71,7 @@ _MODULE_OF = {
     "Point": "adaption.net",
     "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
+    "assign": "adaption.job",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
     "cost": "adaption.report.cost",
@@ -98,6 +101,7 @@ _MODULE_OF = {
     "rescale": "adaption.precision",
     "rewrite": "adaption.precision",
     "rewrite_files": "adaption.precision",
+    "sensitivity": "adaption.job",
     "sparsity": "adaption.job",
     "test": "adaption.report.scores",
     "time": "adaption.report.timing",
