@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError, NonFiniteError, ResourceError, UsageError
-from adaption.graph import unknown_settings
 from adaption.io.text import as_path
 from adaption.io.weights import Weights
 from adaption.net import Net
