@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FileFormatError, UsageError, system_error
+from adaption.errors import AdaptionError, FieldError, FileFormatError, UsageError, system_error
 from adaption.io.atomic import atomic_write, together
+from adaption.io.entries import Entries
 from adaption.io.file_bytes import FileBytes
 from adaption.io.npy import read_npz
 from adaption.precision.evaluate import Run
@@ -25,7 +26,9 @@ from adaption.precision.measure import Measurement
 __all__ = ["Reference", "load_reference", "origin_of", "save_reference"]
 
 MEASUREMENT, RUN = "measurement.json", "run.npz"
-PLAIN = ("samples", "classes", "top1", "top5", "labelled", "input_zeros")
+ZEROS = "input_zeros"
+MOST = 1 << 62
+PLAIN = ("samples", "classes", "top1", "top5", "labelled", ZEROS)
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,18 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
         return None
     try:
         arrays = read_npz(folder / RUN)
-        head = json.loads(str(arrays["head"]))
-        found = head["origin"]
-        run = Run(**{name: head[name] for name in PLAIN})
+        head = Entries(json.loads(str(arrays["head"])))
+        found = head.object("origin").values
+        run = Run(**{name: head.whole(name, 0, MOST) for name in PLAIN if name != ZEROS})
+        zeros = head.object(ZEROS)
+        run.input_zeros = {name: zeros.wholes(name, 0, MOST) for name in zeros.values}
         if "predictions" in arrays:
-            run.predictions = [arrays["predictions"]]
-        for name, lengths in head["outputs"].items():
+            run.predictions = [arrays["predictions"].astype(np.int64, casting="safe")]
+        outputs = head.object("outputs")
+        for name in outputs.values:
+            lengths = outputs.wholes(name, 0, MOST)
             run.outputs[name] = _parts(arrays[f"output:{name}"], lengths)
-    except FileFormatError as error:
+    except (FieldError, FileFormatError) as error:
         raise UsageError(
             f"is no reference: {error.fact}", "remove the folder", file=folder
         ) from None
