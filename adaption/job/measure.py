@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from adaption.data import Transform
 from adaption.errors import DataError, UsageError
 from adaption.graph import NetState
+from adaption.io.kinds import is_there
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
 from adaption.job.feed import BatchSize, Feed
@@ -84,7 +84,7 @@ def measure(
         raise UsageError("resume needs the file to go on with", "name it with -o")
     mean = None if transform is None else transform.mean_file
     keep_inputs([out], [net, weights, data, mean])  # type: ignore[list-item]
-    begun = Measurement.load(out) if resume and out is not None and Path(out).exists() else None
+    begun = Measurement.load(out) if resume and out is not None and is_there(out) else None
     if begun is not None:
         batch_size = begun.batch_size
     part = Part(NetState("TEST", level, tuple(stages)), dialect, end, python_modules)

@@ -28,7 +28,7 @@ from adaption.errors import AdaptionError, FileFormatError, WeightsError
 from adaption.io.atomic import atomic_write, together
 from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.files import read_json
-from adaption.io.kinds import kind_of
+from adaption.io.kinds import is_there, kind_of
 from adaption.io.solverstate import SolverState, read_state, write_state
 from adaption.io.weights import WeightBlob, Weights
 from adaption.net import Net
@@ -206,10 +206,10 @@ def _misfit(solver: Solver, found: Sequence[tuple[int, ...]]) -> WeightsError:
 def _learned_net(solver: Solver, state: SolverState, path: Path) -> Path:
     """The caffemodel that a state names: as written, else beside the state (a moved run)."""
     named = Path(state.learned_net)
-    if named.exists():
+    if is_there(named):
         return named
     beside = path.parent / named.name
-    if not beside.exists():
+    if not is_there(beside):
         raise FileFormatError(
             f"the state's caffemodel {state.learned_net!r} does not exist, nor does"
             f" {os.fspath(beside)!r}",

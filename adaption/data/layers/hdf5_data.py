@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from adaption.data.base import Array
 from adaption.data.feed import FedLayer, Order, check_batch_size, check_source, shuffled
 from adaption.errors import DataError, LayerError
 from adaption.io.hdf5 import array_of, damage_told, is_group, member, open_hdf5
+from adaption.io.kinds import is_there
 from adaption.layers.base import Runtime, Shape, layer
 
 
@@ -120,7 +120,7 @@ def _read(path: str, names: Sequence[str], *, values: bool) -> list[Array]:
 
     Raises: DataError when one is missing, or they have different numbers of rows.
     """
-    if not Path(path).exists():
+    if not is_there(path):
         raise DataError(
             "no such file", "paths in the list are relative to the working directory", file=path
         )
