@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from adaption.job import quantize as quantize
     from adaption.job import sparsity as sparsity
     from adaption.net import Net as Net
+    from adaption.net import Point as Point
     from adaption.numerics import FixedPoint as FixedPoint
+    from adaption.numerics import number_format as number_format
+    from adaption.numerics import parse_format as parse_format
+    from adaption.options import Formats as Formats
+    from adaption.options import RunOptions as RunOptions
     from adaption.precision import convert as convert
     from adaption.precision import convert_file as convert_file
     from adaption.precision import create as create
@@ -42,7 +47,10 @@ if TYPE_CHECKING:
     from adaption.precision import rescale as rescale
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
+    from adaption.precision import widen as widen
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
+    from adaption.recipes import named_recipe as named_recipe
+    from adaption.report.cost import cost as cost
     from adaption.report.devices import device_query as device_query
     from adaption.report.draw import draw as draw
     from adaption.report.inspect import inspect as inspect
@@ -56,10 +64,14 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "AdaptionError": "adaption.errors",
     "FixedPoint": "adaption.numerics",
+    "Formats": "adaption.options",
     "Net": "adaption.net",
+    "Point": "adaption.net",
+    "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
+    "cost": "adaption.report.cost",
     "create": "adaption.precision",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
@@ -73,6 +85,9 @@ _MODULE_OF = {
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",
     "measure": "adaption.job",
+    "named_recipe": "adaption.recipes",
+    "number_format": "adaption.numerics",
+    "parse_format": "adaption.numerics",
     "memory_limit": "adaption.io.limits",
     "plot_log": "adaption.report.plot_log",
     "propose": "adaption.precision",
@@ -92,6 +107,7 @@ _MODULE_OF = {
     "ExactOptions": "adaption.export",
     "verify": "adaption.export",
     "verify_between": "adaption.export",
+    "widen": "adaption.precision",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",
 }

@@ -16,8 +16,10 @@ __all__ = [
     "DataError",
     "FieldError",
     "FileFormatError",
+    "KeywordError",
     "LayerError",
     "MissingExtraError",
+    "NonFiniteError",
     "ParseError",
     "RankError",
     "ResourceError",
@@ -122,6 +124,10 @@ class UsageError(AdaptionError):
     """A flag or argument of a public call is wrong."""
 
 
+class KeywordError(UsageError, TypeError):
+    """A keyword of a public call is unknown, or says something else than a value beside it."""
+
+
 class FileFormatError(AdaptionError):
     """A file is missing, truncated, or of another kind than its place asks for."""
 
@@ -148,6 +154,15 @@ class WeightsError(AdaptionError):
 
 class DataError(AdaptionError):
     """A data source is empty, unreadable or does not fit the net."""
+
+
+class NonFiniteError(AdaptionError):
+    """A tensor holds inf or NaN where a format takes its grid from the greatest magnitude."""
+
+    def in_iteration(self, iteration: int) -> Self:
+        """Say in which iteration of a training run, counted from 0; returns self."""
+        self.fact += f", in iteration {iteration}"
+        return self
 
 
 class RankError(AdaptionError):

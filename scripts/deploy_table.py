@@ -28,9 +28,10 @@ from adaption.export import ExactNet, ExactOptions, export_onnx
 from adaption.export.backends import backend_of
 from adaption.export.c_backend import CProgram
 from adaption.export.exact.inputs import format_of_data
-from adaption.job.feed import BatchSize, Feed, feed_from_data
+from adaption.job.feed import Feed, feed_from_data
 from adaption.net import Net
 from adaption.numerics import FixedPoint
+from adaption.options import RunOptions
 
 Formats = Mapping[str, FixedPoint]
 Scores = Callable[[Mapping[str, np.ndarray]], np.ndarray]  # inputs to (N, classes)
@@ -133,8 +134,8 @@ def main(argv: list[str] | None = None) -> int:
 def compare(args: argparse.Namespace) -> int:
     """Run every form on every sample, print the table. Returns the exit code."""
     net = Net(args.net, args.weights)
-    size = BatchSize(args.batch_size, args.samples)
-    feed = feed_from_data(net.spec, args.data, transform_of(args), size, root=args.root)
+    options = RunOptions(batch_size=args.batch_size, limit=args.samples)
+    feed = feed_from_data(net.spec, args.data, transform_of(args), options, root=args.root)
     formats = input_formats(feed, net, dict(map(input_format_of, args.input_format)))
     blob = net.outputs[0]
     with tempfile.TemporaryDirectory() as folder:

@@ -110,8 +110,10 @@ def _train_val(name: str, recipe: Recipe) -> caffe_pb2.NetParameter:
 def _data(recipe: Recipe, phase: str, part: str, batch: int) -> str:
     is_cropped = recipe.shape[1] > 200
     mirror = "mirror: true" if phase == "TRAIN" and recipe.mirror else ""
-    crop = f"crop_size: {recipe.shape[1]}" if is_cropped else ""
+    padded = recipe.pad and phase == "TRAIN"
+    crop = f"crop_size: {recipe.shape[1]}" if is_cropped or padded else ""
     part = part if is_cropped or part == "train" else "test"
+    part = f"pad{recipe.pad}_{part}" if padded else part
     return (
         f'name: "data" type: "Data" top: "data" top: "label" include {{ phase: {phase} }}'
         f" transform_param {{ {mirror} {crop} {recipe.transform} }}"
@@ -151,7 +153,7 @@ def _plan(net: NetFile, formats: Formats) -> Proposal:
     """Formats by layer, in the order of the weight layers; auxiliary classifiers stay float."""
     sites = [s for s in file_sites(net) if not s.weight.name.startswith(("loss1/", "loss2/"))]
     rounding = "stochastic" if formats.stochastic else "half_away"
-    made = Proposal(net.message.name, 16, "given", 0.0, rounding)
+    made = Proposal(net.message.name)
     rows = [
         (given,) * len(sites) if isinstance(given, str) else given
         for given in (formats.weight, formats.activation)

@@ -21,8 +21,9 @@ from adaption.cli.options import add_preprocessing_flags, transform_of
 from adaption.graph import NetState, build_spec
 from adaption.io.caffemodel import read_weights
 from adaption.io.netfile import read_net
-from adaption.job.feed import BatchSize, fed_by, feed_from_data
+from adaption.job.feed import fed_by, feed_from_data
 from adaption.net import Net
+from adaption.options import RunOptions
 from adaption.precision.evaluate import run_net, score_blob
 from adaption.precision.measure import ActivationObserver, measure_weights
 from adaption.precision.propose import propose
@@ -47,7 +48,7 @@ def main() -> int:
     full_weights, published = read_weights(args.weights), read_weights(args.published)
     spec = build_spec(file.message, NetState("TEST"), file=file.file)
     feed = feed_from_data(
-        spec, args.data, transform_of(args), BatchSize(limit=args.limit), weights=full_weights
+        spec, args.data, transform_of(args), RunOptions(limit=args.limit), weights=full_weights
     )
     full = Net(feed.spec, full_weights)
     scores = score_blob(feed.spec, full)

@@ -19,10 +19,10 @@ from adaption.cli.options import add_preprocessing_flags, transform_of
 from adaption.graph import NetState, build_spec
 from adaption.io.caffemodel import read_weights
 from adaption.io.netfile import read_net
-from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data
+from adaption.job.feed import Feed, fed_by, feed_from_data
 from adaption.net import Net
+from adaption.options import JOINS, RunOptions
 from adaption.precision.evaluate import Run, run_net, score_blob
-from adaption.precision.joined import JOINS
 from adaption.precision.measure import ActivationObserver, measure_weights
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
@@ -52,9 +52,9 @@ def main() -> int:
 
     file, trained = read_net(args.net), read_weights(args.weights)
     spec = build_spec(file.message, NetState("TEST"), file=file.file)
-    size = BatchSize(args.batch_size, args.limit)
+    options = RunOptions(batch_size=args.batch_size, limit=args.limit)
     feed = feed_from_data(
-        spec, args.data, transform_of(args), size, root=args.root, weights=trained
+        spec, args.data, transform_of(args), options, root=args.root, weights=trained
     )
     full = Net(feed.spec, trained)
     scores = score_blob(feed.spec, full)

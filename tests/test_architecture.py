@@ -21,10 +21,10 @@ PACKAGE = ROOT / "adaption"
 
 # Data flows to the right, imports point to the left.
 ROOMS = (
-    *("errors", "glog", "numerics", "proto", "io", "graph", "layers", "net", "data"),
-    *("precision", "solver", "export", "report", "job", "pycaffe", "cli"),
+    *("errors", "glog", "options", "numerics", "proto", "io", "graph", "layers", "net", "recipes"),
+    *("data", "precision", "solver", "export", "report", "job", "pycaffe", "cli"),
 )
-TORCHLESS = ("errors", "glog", "proto", "io", "graph")
+TORCHLESS = ("errors", "glog", "options", "proto", "io", "graph")
 ANYWHERE = ("_version",)
 FRONT_DOOR = ("__init__", "__main__")  # may name every room
 GENERATED = ("adaption/proto/caffe_pb2.py", "adaption/proto/caffe_pb2.pyi")

@@ -116,7 +116,29 @@ def test_public_name_is_the_object_of_its_module() -> None:
     assert adaption.AdaptionError is AdaptionError
 
 
-def test_example_in_contributing_is_the_real_file() -> None:
+def test_examples_in_contributing_are_the_real_files() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     shown = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert (ROOT / "adaption/layers/relu.py").read_text(encoding="utf-8") in shown
+    for name in ("relu", "swish"):
+        assert (ROOT / f"adaption/layers/{name}.py").read_text(encoding="utf-8") in shown
+
+
+def test_what_a_neuron_takes_is_counted_right() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    swish = (ROOT / "adaption/layers/swish.py").read_text(encoding="utf-8")
+    assert f"Swish is one file of {len(swish.splitlines())} lines" in text
+    rows = (ROOT / "tests/layers/rows.py").read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in rows if "Swish" in line]
+    assert f"```\n{row}\n```" in text
+    proto = (ROOT / "protos/caffe.proto").read_text(encoding="utf-8")
+    message = re.search(r"^message SwishParameter \{.*?^\}", proto, re.MULTILINE | re.DOTALL)
+    fields = [line for line in proto.splitlines() if "SwishParameter swish_param" in line]
+    assert message is not None
+    count = len(message[0].splitlines()) + len(fields)
+    assert f"`protos/caffe.proto` has {count} lines more" in text
+    knowing = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "adaption").rglob("*.py")
+        if "Swish" in path.read_text(encoding="utf-8") and path.parent.name != "proto"
+    }
+    assert knowing == {"adaption/layers/swish.py"}, "`No other file knows of Swish`"

@@ -119,7 +119,7 @@ def test_convert_runs_nothing(file: str, weights: str, tmp_path: Path) -> None:
 
 
 def test_rewrite_keeps_what_is_unknown(file: str) -> None:
-    proposal = Proposal("odd", 8, "adaption", 0.0, "half_away")
+    proposal = Proposal("odd")
     for name in ("ip1", "ip2"):
         proposal.choices[Point(name, "weight")] = Choice(FixedPoint(8, 6), "by hand")
     proposal.choices[Point("ip1", "activation")] = Choice(FixedPoint(8, 4), "by hand")

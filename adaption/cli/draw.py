@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from adaption.cli.options import add_input_flag, add_output_flags, shape_of, stages_of
+from adaption.cli.flags import add_flags, value_of
+from adaption.cli.options import add_input_flag, add_output_flags, input_shapes_of
+from adaption.options import RunOptions
 
 HELP = "draw a net as SVG, PNG, PDF, DOT or Mermaid"
 EXAMPLE = "  adaption draw deploy.prototxt net.svg --rankdir TB"
@@ -25,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="TEST",
         help="layers of which phase are drawn (default TEST)",
     )
-    parser.add_argument("--level", type=int, default=0, help="level of the net state")
-    parser.add_argument("--stage", default="", metavar="A,B", help="stages of the net state")
+    add_flags(parser, RunOptions(), "state")
     add_input_flag(parser)
     parser.add_argument(
         "--rankdir",
@@ -44,10 +45,9 @@ def run(args: argparse.Namespace) -> int:
         args.net,
         args.out,
         phase=None if args.phase == "ALL" else args.phase,
-        level=args.level,
-        stages=stages_of(args),
-        inputs=dict(shape_of(text) for text in args.input),
+        inputs=input_shapes_of(args),
         rankdir=args.rankdir,
+        **value_of(args, RunOptions()).values("state"),
     )
     if args.json:
         print(json.dumps({**drawing.to_dict(), "file": args.out}, indent=2))

@@ -10,17 +10,17 @@ import json
 import shlex
 from typing import Any
 
+from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
     add_input_flag,
-    add_net_flags,
     add_output_flags,
     add_preprocessing_flags,
     input_format_of,
-    shape_of,
-    stages_of,
+    input_shapes_of,
     transform_of,
 )
 from adaption.errors import UsageError
+from adaption.options import NET, RunOptions
 
 HELP = "write a net as ONNX, plain caffemodel, integer codes, a C program"
 EXAMPLE = (
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nullhop.add_argument(
         "--original-semantics", action="store_true", help="with the defects of caffe2nullhop.py"
     )
-    add_net_flags(parser)
+    add_flags(parser, RunOptions(), *NET)
     add_input_flag(parser)
     add_preprocessing_flags(parser)
     add_output_flags(parser)
@@ -99,19 +99,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from adaption.export.targets import export_net
 
+    options = value_of(args, RunOptions())
     made = export_net(
         args.net,
         args.weights,
         to=args.to,
         out=args.out,
-        net_options={
-            "level": args.level,
-            "stages": stages_of(args),
-            "dialect": args.dialect,
-            "end": args.end,
-            "python_modules": args.allow_python,
-            "input_shapes": dict(shape_of(text) for text in args.input),
-        },
+        net_options={**options.for_net(), "input_shapes": input_shapes_of(args)},
         style=args.style,
         batch=args.batch,
         opset=args.opset,

@@ -8,14 +8,10 @@ import argparse
 import json
 import sys
 
-from adaption.cli.options import (
-    add_input_flag,
-    add_net_flags,
-    add_output_flags,
-    shape_of,
-    stages_of,
-)
+from adaption.cli.flags import add_flags, value_of
+from adaption.cli.options import add_input_flag, add_output_flags, input_shapes_of
 from adaption.errors import one_line
+from adaption.options import NET, RunOptions
 
 HELP = "show what is in these files: layers, shapes, parameters, MACs"
 EXAMPLE = "  adaption inspect deploy.prototxt net.caffemodel"
@@ -25,8 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="a prototxt, a caffemodel, or both"
     )
-    parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TEST", help="default TEST")
-    add_net_flags(parser)
+    add_flags(parser, RunOptions(), "phase", *NET)
     add_input_flag(parser)
     add_output_flags(parser)
 
@@ -34,16 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from adaption.report.inspect import inspect
 
-    found = inspect(
-        *args.files,
-        phase=args.phase,
-        level=args.level,
-        stages=stages_of(args),
-        dialect=args.dialect,
-        inputs=dict(shape_of(text) for text in args.input),
-        end=args.end,
-        python_modules=args.allow_python,
-    )
+    options = value_of(args, RunOptions())
+    found = inspect(*args.files, inputs=input_shapes_of(args), options=options)
     if args.json:
         print(json.dumps(found.to_dict(), indent=2))
         return 0

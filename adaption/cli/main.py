@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 VERBS = (
     "convert",
+    "cost",
     "create",
     "device_query",
     "draw",
@@ -39,6 +40,7 @@ VERBS = (
     "train",
     "upgrade",
     "verify",
+    "widen",
 )
 
 

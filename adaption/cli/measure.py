@@ -12,7 +12,7 @@ import shlex
 import sys
 
 from adaption.cli.options import (
-    add_net_flags,
+    add_data_flags,
     add_output_flags,
     add_preprocessing_flags,
     data_settings,
@@ -69,13 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="look at all values; otherwise, of tensors of more than 16384 values per batch, only"
         " count, min and max are of all values and the rest is of a sample",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="use N samples at most")
-    parser.add_argument(
-        "--skip", type=int, default=0, metavar="N", help="leave out the first N samples"
-    )
-    parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
-    parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
-    add_net_flags(parser)
+    add_data_flags(parser, "skip")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 
@@ -103,7 +97,6 @@ def run(args: argparse.Namespace) -> int:
             legacy_rule=args.legacy,
             every_layer=args.every_layer,
             every_value=args.every_value,
-            skip=args.skip,
             **data_settings(args),
         )
     rows = list(made.rows())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from adaption.cli.flags import add_caffe_flag, add_flags, value_of
 from adaption.errors import FieldError, UsageError
 from adaption.glog import Log, info, silent
+from adaption.options import COMMON, NET, RunOptions
 
 if TYPE_CHECKING:
     from adaption.data import Transform
@@ -14,11 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_caffe_flag",
+    "add_data_flags",
     "add_file",
     "add_input_flag",
-    "add_layer_flags",
-    "add_net_flags",
-    "add_original_flag",
     "add_output_flags",
     "add_preprocessing_flags",
     "data_settings",
@@ -26,23 +26,10 @@ __all__ = [
     "devices_of",
     "file_of",
     "input_format_of",
+    "input_shapes_of",
     "log_of",
-    "net_options",
-    "shape_of",
-    "stages_of",
     "transform_of",
 ]
-
-
-def add_caffe_flag(parser: argparse.ArgumentParser, name: str, **settings: Any) -> None:
-    """A flag in all forms that Caffe's tools take: -x v, -x=v, --x v, --x=v; underscores stay.
-
-    Args:
-        name: "sigint_effect"; --sigint-effect is understood, too.
-        settings: as add_argument takes them.
-    """
-    names = dict.fromkeys((f"-{name}", f"--{name}", f"--{name.replace('_', '-')}"))
-    parser.add_argument(*names, dest=name, **settings)
 
 
 def add_file(parser: argparse.ArgumentParser, name: str, help: str) -> None:
@@ -95,76 +82,19 @@ def device_of(args: argparse.Namespace, log: Log) -> str:
     return devices[0] if devices else "cpu"
 
 
-def stages_of(args: argparse.Namespace) -> list[str]:
-    """The stages of the flag --stage."""
-    return [stage for stage in args.stage.split(",") if stage]
+def add_data_flags(parser: argparse.ArgumentParser, *uses: str) -> None:
+    """How a net is built and run over data: flags of RunOptions, `uses` beside the common ones."""
+    add_flags(parser, RunOptions(), COMMON, *NET, *uses)
 
 
 def data_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Keywords of calls that run a net over data: how it is cut and prepared, which layers run."""
+    """Keywords of calls that run a net over data: how it is prepared, and what is run."""
     return {
         "transform": transform_of(args),
         "root": args.root,
-        "batch_size": args.batch_size,
-        "limit": args.limit,
-        "seed": args.seed,
-        "level": args.level,
-        "stages": stages_of(args),
-        "dialect": args.dialect,
-        "end": args.end,
-        "python_modules": args.allow_python,
+        "options": value_of(args, RunOptions()),
         "quiet": args.quiet or args.json,
     }
-
-
-def net_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Keywords of Net that the flags of `add_net_flags` and its neighbours give."""
-    options = {
-        "dialect": args.dialect,
-        "end": args.end,
-        "python_modules": args.allow_python,
-    }
-    if "original_semantics" in args:
-        options["original_semantics"] = args.original_semantics
-    if "input" in args:
-        options["input_shapes"] = dict(shape_of(text) for text in args.input)
-    return options
-
-
-def add_original_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--original-semantics",
-        action="store_true",
-        help="reproduce the original ADaPTION where its behaviour is a defect",
-    )
-
-
-def add_net_flags(parser: argparse.ArgumentParser) -> None:
-    """The net state, and the fork where forks disagree."""
-    add_caffe_flag(parser, "level", type=int, default=0, help="level of the net state")
-    add_caffe_flag(parser, "stage", default="", metavar="A,B", help="stages of the net state")
-    parser.add_argument(
-        "--dialect",
-        metavar="NAME",
-        help="Caffe fork whose meaning counts where forks disagree about a layer type and its"
-        " fields do not tell (segnet, pspnet, textboxes, ...)",
-    )
-    add_layer_flags(parser)
-
-
-def add_layer_flags(parser: argparse.ArgumentParser) -> None:
-    """Which layers are run, and which code of their own they may bring."""
-    parser.add_argument(
-        "--end", metavar="LAYER", help="leave out the layers behind this one (unknown ones, ...)"
-    )
-    parser.add_argument(
-        "--allow-python",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help='run layers of type "Python" from this module, found on PYTHONPATH (may be given'
-        " several times); otherwise they are refused, since a model file is data",
-    )
 
 
 def add_output_flags(parser: argparse.ArgumentParser) -> None:
@@ -239,6 +169,11 @@ def add_input_flag(parser: argparse.ArgumentParser) -> None:
         help="shape of a blob that a data layer makes, where its data is not at hand:"
         " data=1x3x224x224 (may be given several times)",
     )
+
+
+def input_shapes_of(args: argparse.Namespace) -> dict[str, tuple[int, ...]]:
+    """Shapes by blob that the flags --input give. Raises: FieldError."""
+    return dict(shape_of(text) for text in args.input)
 
 
 def shape_of(text: str) -> tuple[str, tuple[int, ...]]:

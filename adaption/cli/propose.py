@@ -11,8 +11,8 @@ import json
 import shlex
 import sys
 
+from adaption.cli.format_flags import add_format_flags, formats_of
 from adaption.cli.options import add_output_flags
-from adaption.cli.rule_flags import add_rule_flags, rule_settings
 from adaption.errors import one_line
 
 HELP = "choose fixed-point formats from a measurement"
@@ -26,13 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", help="prototxt of the float net")
     parser.add_argument("measurement", help="what `adaption measure` wrote")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="plan to write (JSON)")
-    parser.add_argument(
-        "--original-semantics",
-        action="store_true",
-        help="with --rule adaption-legacy: take the weights' format from the bias, and activations"
-        " after all layers in place, as the original's helper does",
-    )
-    add_rule_flags(parser)
+    add_format_flags(parser)
     add_output_flags(parser)
 
 
@@ -41,18 +35,14 @@ def run(args: argparse.Namespace) -> int:
     from adaption.precision.propose import propose
     from adaption.report.plan import plan_grid
 
-    made = propose(
-        args.net,
-        args.measurement,
-        original_semantics=args.original_semantics,
-        **rule_settings(args),
-    )
+    made = propose(args.net, args.measurement, formats=formats_of(args))
     keep_inputs([args.out], [args.net, args.measurement])
     made.save(args.out)
+    head = made.head()
     if args.json:
-        print(json.dumps({**made.head(), "points": made.rows()}, indent=2))
+        print(json.dumps({**head, "points": made.rows()}, indent=2))
         return 0
-    plan_grid(made.net, made.rule, made.lengths, made.rows()).print(sys.stdout)
+    plan_grid(made.net, head["rule"], head["lengths"], made.rows()).print(sys.stdout)
     if not args.quiet:
         for layer, why in made.left_float.items():
             print(f'layer "{one_line(layer)}": {one_line(why)}')

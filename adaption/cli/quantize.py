@@ -12,14 +12,15 @@ import json
 import shlex
 import sys
 
+from adaption.cli.format_flags import add_format_flags, formats_of
 from adaption.cli.options import (
-    add_net_flags,
+    add_data_flags,
     add_output_flags,
     add_preprocessing_flags,
     data_settings,
 )
-from adaption.cli.rule_flags import add_rule_flags, rule_settings
 from adaption.errors import one_line
+from adaption.options import COMMON
 
 HELP = "make a fixed-point version of a net, prove it right, and report"
 EXAMPLE = (
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " npz; without it the net's own data layer is read",
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
-    add_rule_flags(parser)
+    add_format_flags(parser, COMMON)
     parser.add_argument(
         "--fold-batch-norm",
         action="store_true",
@@ -51,15 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("float", "qdq", "integer"),
         help="style of net_lp.onnx, see adaption export (default float; with --int8 qdq)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="use the first N samples only")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
-    parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
     parser.add_argument(
         "--reference",
         metavar="DIR",
         help="keep the float net's pass over the data here; several calls share it",
     )
-    add_net_flags(parser)
+    add_data_flags(parser)
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 
@@ -73,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         args.weights,
         args.data,
         out=args.out,
-        **rule_settings(args),
+        formats=formats_of(args),
         fold=args.fold_batch_norm,
         onnx=args.onnx or ("qdq" if args.int8 else "float"),
         reference=args.reference,

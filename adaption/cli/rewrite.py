@@ -10,8 +10,10 @@ import argparse
 import json
 import shlex
 
+from adaption.cli.flags import add_flags, given
 from adaption.cli.options import add_output_flags
 from adaption.errors import one_line
+from adaption.options import Formats
 
 HELP = "rewrite a float prototxt to low precision, and back"
 EXAMPLE = (
@@ -41,14 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--plan", metavar="FILE", help="plan.json of propose or quantize")
     how.add_argument("--weight", metavar="Qm.f", help="format of all weights, m with the sign")
     how.add_argument("--activation", metavar="Qm.f", help="format of all results")
-    how.add_argument("--round-bias", action="store_true", help="round biases, too")
+    add_flags(how, Formats(), "round_bias", round_bias="round biases, too")
     how.add_argument("--rounding", default="deterministic", choices=tuple(ROUNDINGS))
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
     where = parser.add_argument_group("layers")
-    where.add_argument(
-        "--lpact",
-        choices=("before-relu", "after-relu", "after-pooling"),
-        help="where results are rounded (default: as the plan says; before the ReLU, as ADaPTION)",
+    add_flags(
+        where,
+        Formats(),
+        "lpact",
+        lpact="where results are rounded (default: as the plan says; before the ReLU, as ADaPTION)",
     )
     where.add_argument(
         "--exclude",
@@ -93,9 +96,8 @@ def run(args: argparse.Namespace) -> int:
         plan=args.plan,
         weight=weight,
         activation=activation,
-        round_bias=args.round_bias,
         to_float=args.to == "float",
-        lpact=args.lpact,
+        **given(args, Formats),
         exclude=args.exclude,
         exclude_first=args.exclude_first,
         exclude_last=args.exclude_last,

@@ -12,7 +12,7 @@ import shlex
 import sys
 
 from adaption.cli.options import (
-    add_net_flags,
+    add_data_flags,
     add_output_flags,
     add_preprocessing_flags,
     data_settings,
@@ -31,10 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DATA", help="as for `adaption measure`")
     parser.add_argument("--plan", metavar="FILE", help="plan.json of propose or quantize")
     parser.add_argument("-o", "--out", metavar="FILE", help="write the figures, as JSON")
-    parser.add_argument("--limit", type=int, metavar="N", help="use the first N samples only")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="default: chosen by memory")
-    parser.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
-    add_net_flags(parser)
+    add_data_flags(parser)
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 

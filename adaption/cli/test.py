@@ -8,20 +8,19 @@ import argparse
 import json
 import shlex
 import sys
+from dataclasses import replace
 
+from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
     add_caffe_flag,
     add_file,
-    add_net_flags,
-    add_original_flag,
     add_output_flags,
     device_of,
     file_of,
     log_of,
-    net_options,
-    stages_of,
 )
 from adaption.errors import one_line
+from adaption.options import NET, RunOptions
 
 HELP = "score a net on its own data (caffe test)"
 EXAMPLE = "  adaption test --model=train_val.prototxt --weights=net.caffemodel --iterations=100"
@@ -32,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file(parser, "weights", "caffemodel, binary or HDF5")
     add_caffe_flag(parser, "iterations", type=int, default=50, help="batches (default 50)")
     add_caffe_flag(parser, "gpu", default="", metavar="ID", help="compute on this GPU")
-    add_net_flags(parser)
-    add_original_flag(parser)
+    add_flags(parser, RunOptions(), *NET, "original_semantics")
     add_output_flags(parser)
 
 
@@ -44,11 +42,8 @@ def run(args: argparse.Namespace) -> int:
     scores = test(
         *(model, weights),
         iterations=args.iterations,
-        level=args.level,
-        stages=stages_of(args),
-        device=device_of(args, log),
+        options=replace(value_of(args, RunOptions()), device=device_of(args, log)),
         log=log,
-        **net_options(args),
     )
     for notice in scores.notices:
         print(f"warning: {one_line(notice)}", file=sys.stderr)

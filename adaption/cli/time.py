@@ -8,40 +8,37 @@ import argparse
 import json
 import shlex
 import sys
+from dataclasses import replace
 
+from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
     add_caffe_flag,
     add_file,
     add_input_flag,
-    add_net_flags,
-    add_original_flag,
     add_output_flags,
     device_of,
     file_of,
+    input_shapes_of,
     log_of,
-    net_options,
-    stages_of,
 )
 from adaption.errors import one_line
+from adaption.options import NET, RunOptions
 
 HELP = "time a net's layers, forward and backward (caffe time)"
 EXAMPLE = (
     "  adaption time --model=train_val.prototxt --iterations=10\n"
     "  adaption time deploy.prototxt net.caffemodel --phase TEST"
 )
+DEFAULTS = RunOptions(phase="TRAIN")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file(parser, "model", "net prototxt")
     add_file(parser, "weights", "caffemodel; without it the weights are the fillers'")
     add_caffe_flag(parser, "iterations", type=int, default=50, help="passes (default 50)")
-    add_caffe_flag(
-        parser, "phase", choices=("TRAIN", "TEST"), default="TRAIN", help="default TRAIN"
-    )
     add_caffe_flag(parser, "gpu", default="", metavar="ID", help="compute on this GPU")
     add_input_flag(parser)
-    add_net_flags(parser)
-    add_original_flag(parser)
+    add_flags(parser, DEFAULTS, "phase", *NET, "original_semantics")
     add_output_flags(parser)
 
 
@@ -53,12 +50,9 @@ def run(args: argparse.Namespace) -> int:
         model,
         file_of(args, "weights", required=False),
         iterations=args.iterations,
-        phase=args.phase,
-        level=args.level,
-        stages=stages_of(args),
-        device=device_of(args, log),
+        options=replace(value_of(args, DEFAULTS), device=device_of(args, log)),
+        input_shapes=input_shapes_of(args),
         log=log,
-        **net_options(args),
     )
     for notice in timing.notices:
         print(f"warning: {one_line(notice)}", file=sys.stderr)

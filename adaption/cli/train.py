@@ -11,18 +11,16 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
+from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
     add_caffe_flag,
     add_file,
-    add_net_flags,
-    add_original_flag,
     add_output_flags,
     devices_of,
     file_of,
     log_of,
-    net_options,
-    stages_of,
 )
+from adaption.options import NET, RunOptions
 
 if TYPE_CHECKING:
     from adaption.solver import TrainResult
@@ -74,8 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="end with exit code 1, and no snapshot, when a displayed loss or output is NaN",
     )
-    add_net_flags(parser)
-    add_original_flag(parser)
+    add_flags(parser, RunOptions(), *NET, "original_semantics")
     add_output_flags(parser)
 
 
@@ -91,20 +88,20 @@ def run(args: argparse.Namespace) -> int:
     progress = [] if args.quiet or args.json else [TrainingProgress()]
     for shown in progress:
         log = shown.above(log)
-    options = net_options(args)
+    options = value_of(args, RunOptions())
     result = train(
         solver,
         weights=args.weights.split(",") if args.weights else None,
         snapshot=args.snapshot,
         iterations=args.iterations,
-        level=args.level,
-        stages=stages_of(args) or [""],  # as Caffe splits an empty flag; its log has it
+        level=options.level,
+        stages=options.stages or [""],  # as Caffe splits an empty flag; its log has it
         sigint_effect=args.sigint_effect,
         sighup_effect=args.sighup_effect,
         seed=args.seed,
-        original_semantics=options.pop("original_semantics"),
+        original_semantics=options.original_semantics,
         devices=devices_of(args),
-        net_options=options,
+        net_options=options.values("layers"),
         stop_on_nan=args.stop_on_nan,
         log=log,
         log_json=args.log_json,

@@ -22,17 +22,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
     add_input_flag,
-    add_net_flags,
     add_output_flags,
     add_preprocessing_flags,
     input_format_of,
-    shape_of,
-    stages_of,
+    input_shapes_of,
     transform_of,
 )
 from adaption.errors import one_line
+from adaption.options import NET, RunOptions
 
 if TYPE_CHECKING:
     from adaption.export import ImageCheck
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " 16 bits at most",
     )
     add_input_flag(parser)
-    add_net_flags(parser)
+    add_flags(parser, RunOptions(), *NET)
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 
@@ -94,16 +94,8 @@ def run(args: argparse.Namespace) -> int:
     from adaption.export.sessions import ModelFile
     from adaption.net import Net
 
-    net = Net(
-        args.net,
-        args.weights,
-        level=args.level,
-        stages=stages_of(args),
-        dialect=args.dialect,
-        end=args.end,
-        python_modules=args.allow_python,
-        input_shapes=dict(shape_of(text) for text in args.input),
-    )
+    options = value_of(args, RunOptions())
+    net = Net(args.net, args.weights, input_shapes=input_shapes_of(args), **options.for_net())
     for notice in net.notices:
         print(f"warning: {one_line(notice)}", file=sys.stderr)
     is_onnx = args.a.endswith(".onnx")

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from adaption.data.ahead import WORKERS
-from adaption.data.base import Array, Job
+from adaption.data.base import Array, Job, Source
 from adaption.data.prefetch import Prefetch
 from adaption.data.transform import DRAWS, Transform
 from adaption.errors import AdaptionError, DataError, FieldError
@@ -148,6 +148,14 @@ class FedLayer(Layer):
     def epoch_size(self) -> int | None:
         """Samples of one pass over the data; None where there is no such thing."""
         raise NotImplementedError
+
+    def one_pass(self) -> tuple[Source, Transform | None] | None:
+        """The data from its start to its end, and its preprocessing in TEST.
+
+        Returns: None where the layer has no source that is read so.
+        Raises: DataError when it cannot be opened.
+        """
+        return None
 
     @property
     def is_decoded(self) -> bool:

@@ -54,12 +54,14 @@ class DatumForm:
         encoding: "" for raw values; "same" for compressed images in the form of their files, byte
             for byte where nothing changes them; "jpg" or "png" for that form.
         channel_order: of raw values, "BGR", or "RGB" as the CIFAR-10 nets take them.
+        pad: rows and columns of zeros around raw values, so that random crops move the image.
     Raises: FieldError.
     """
 
     size: tuple[int, int] | None = None
     encoding: str = ""
     channel_order: str = "BGR"
+    pad: int = 0
 
     def __post_init__(self) -> None:
         if self.encoding not in ("", "same", *_FORMATS):
@@ -69,6 +71,10 @@ class DatumForm:
             beside = " beside an encoding" if self.encoding else ""
             raise FieldError(
                 "channel_order", self.channel_order, " or ".join(map(repr, allowed)) + beside
+            )
+        if self.pad < 0 or (self.pad and self.encoding):
+            raise FieldError(
+                "pad", self.pad, "0 beside an encoding" if self.encoding else "0 or more"
             )
 
 
@@ -138,6 +144,8 @@ def _datum(source: Source, form: DatumForm, index: int) -> caffe_pb2.Datum:
         raise DataError(f"sample {sample.name!r} has shape {image.shape}, a Datum has three axes")
     if form.size is not None:
         image = resize(image, *form.size)
+    if form.pad:
+        image = np.pad(image, ((0, 0), (form.pad, form.pad), (form.pad, form.pad)))
     if form.channel_order == "RGB" and len(image) == 3:
         image = image[::-1]
     datum.channels, datum.height, datum.width = image.shape

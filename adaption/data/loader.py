@@ -146,7 +146,7 @@ class Batches:
             return job.name, error
         rng = None
         if self.transform is not None and self.transform.is_random:
-            rng = np.random.default_rng((self.seed, index))
+            rng = np.random.default_rng((self.seed % 2**64, index))
         return job.name, self._prepare(sample, rng)
 
     def _prepare(self, sample: Sample, rng: np.random.Generator | None) -> _Prepared:

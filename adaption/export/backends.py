@@ -243,7 +243,7 @@ def _stripped(node: Node, strip: Callable[[LayerFormats], LayerFormats]) -> Node
     if formats == node.formats:
         return node
     blobs = [Blob(tensor=b.tensor.detach().clone()) for b in node.blobs]
-    return replace(node, formats=formats, blobs=blobs, _rounded_from={}, _packs={})
+    return node.having(formats, blobs)
 
 
 def _float64(x: Tensor) -> Array:

@@ -268,17 +268,17 @@ class Comparison:
 
     def _plain(self, ours: list[LayerRun], samples: int, found: Mapping[str, Array]) -> None:
         last = {
-            blob: (run.member.spec.type, top.detach().numpy())
+            blob: (run.member.node.layer, top.detach().numpy())
             for run in ours
             for blob, top in zip(run.member.spec.tops, run.tops, strict=True)
         }
         for blob, name in zip(self.fresh.selection.outputs, self.file.outputs, strict=False):
             if name not in found:
                 continue
-            theirs, (kind, mine) = found[name], last[blob]
+            theirs, (layer, mine) = found[name], last[blob]
             before = self.outputs.get(blob, OutputCheck(blob, 0.0, None))
             agreeing = before.agreeing
-            classifies = kind == "Softmax" or len(self.file.outputs) == 1
+            classifies = layer.gives_scores or len(self.file.outputs) == 1
             if theirs.shape == mine.shape and classifies and holds_scores(mine.shape):
                 same = theirs.argmax(1) == mine.argmax(1)
                 agreeing = (agreeing or 0) + int(np.count_nonzero(same[:samples]))

@@ -17,7 +17,7 @@ from adaption.numerics import FixedPoint, Format
 if TYPE_CHECKING:
     from adaption.export.styles import Style
 
-__all__ = ["LayerLowered", "LayerValues", "Lowered", "Moved", "Scale", "format_dict"]
+__all__ = ["LayerLowered", "LayerValues", "Lowered", "Moved", "Scale"]
 
 Shape = tuple[int, ...]
 Scale = tuple[int, int]
@@ -43,8 +43,6 @@ class LayerValues:
 
     def to_dict(self) -> dict[str, Any]:
         """The layer as plain values, for JSON."""
-        points = ("weight", "bias", "activation")
-        formats = {p: format_dict(getattr(self.formats, p)) for p in points}
         return {
             "name": self.name,
             "type": self.type,
@@ -52,7 +50,7 @@ class LayerValues:
             "tops": list(self.tops),
             "before": list(self.before),
             **({"scales": list(self.scales)} if any(self.scales) else {}),
-            **{point: f for point, f in formats.items() if f is not None},
+            **{kind: fmt.to_dict() for kind, fmt in self.formats.for_inference.items()},
         }
 
 
@@ -160,6 +158,11 @@ class LayerLowered(Lowered):
         g, spec, layer = self.graph, member.spec, member.node.layer
         bottoms = [self._latest[b] for b in spec.bottoms]
         shapes = [g.shape(b) for b in bottoms]
+        if (fmt := member.node.formats.bottom) is not None:
+            for i in member.node.read_bottoms:
+                with g.scope(spec.name, "bottom"):
+                    bottoms[i] = self.style.activation(g, bottoms[i], fmt)
+                g.shapes[bottoms[i]] = shapes[i]
         wanted = layer.blob_shapes(*shapes)
         if [tuple(t.shape) for t in tensors] != [tuple(s) for s in wanted]:
             have = [tuple(t.shape) for t in tensors]
@@ -219,19 +222,3 @@ class LayerLowered(Lowered):
             )
             for x in self.layers
         ]
-
-
-def format_dict(fmt: Format | None) -> dict[str, Any] | None:
-    """A format as plain values, for JSON; None stays None."""
-    if fmt is None:
-        return None
-    if not isinstance(fmt, FixedPoint):
-        return {"format": str(fmt)}
-    return {
-        "q": str(fmt),
-        "word_length": fmt.word_length,
-        "frac_length": fmt.frac_length,
-        "rounding": fmt.rounding,
-        "is_signed": fmt.is_signed,
-        "range": fmt.range,
-    }

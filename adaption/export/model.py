@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from adaption._version import __version__
 from adaption.errors import AdaptionError, UsageError
 from adaption.export.free_size import check_free_size, enlarged, free_dims
-from adaption.export.lowered import LayerValues, Lowered, format_dict
+from adaption.export.lowered import LayerValues, Lowered
 from adaption.export.onnx_file import same_bits
 from adaption.export.onnx_graph import Array, OnnxGraph
 from adaption.export.selection import Selection
@@ -85,7 +85,7 @@ class Model:
                 **({"adaption.arithmetic": arithmetic} if arithmetic else {}),
                 "adaption.layers": json.dumps(layers, ensure_ascii=False),
                 "adaption.input_formats": json.dumps(
-                    {name: format_dict(fmt) for name, fmt in self.input_formats.items()}
+                    {name: fmt.to_dict() for name, fmt in self.input_formats.items()}
                 ),
             },
         )
@@ -223,7 +223,7 @@ def _infos(values: Mapping[str, Dims], types: Mapping[str, int]) -> list[ValueIn
 def _formats(selection: Selection) -> list[Format]:
     """Of weights and activations."""
     points = [m.node.formats for m in selection.members]
-    return [f for p in points for f in (p.weight, p.activation) if f is not None]
+    return [f for p in points for f in (p.weight, p.bottom, p.activation) if f is not None]
 
 
 def _notes(selection: Selection) -> list[str]:

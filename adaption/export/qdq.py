@@ -69,13 +69,13 @@ class QdqStyle(FloatStyle):
     def weight(self, g: OnnxGraph, index: int, blob: Tensor, fmt: Format | None) -> str:
         """A float32 constant, for `finish` to store as integers."""
         name = super().weight(g, index, blob, fmt)
-        if isinstance(fmt, FixedPoint):
+        if isinstance(fmt, FixedPoint) and fmt.is_binary:
             self._weights[name] = fmt
         return name
 
     def activation(self, g: OnnxGraph, x: str, fmt: Format) -> str:
         """A mark, for `finish` to replace."""
-        if not isinstance(fmt, FixedPoint) or fmt.is_random:
+        if not isinstance(fmt, FixedPoint) or not fmt.is_binary or fmt.is_random:
             return super().activation(g, x, fmt)  # which refuses it
         made: str = g.op(POINT, x)
         self._away += fmt.rounding == "half_away"

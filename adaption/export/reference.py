@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -77,20 +77,26 @@ def without_activation(node: Node, drawn: Sequence[Tensor] | None) -> Node:
     if drawn is not None:
         copies = 2 if node.is_paired else 1
         blobs = [Blob(tensor=t.clone()) for t in drawn for _ in range(copies)]
-        return replace(node, formats=LayerFormats(), blobs=blobs, _rounded_from={})
-    formats = replace(node.formats, activation=None)
+        return node.having(LayerFormats(bottom=node.formats.bottom), blobs)
+    formats = node.formats.having({"activation": None})
     if node.layer.writes_blobs:
         blobs = [Blob(tensor=b.tensor.detach().clone()) for b in node.blobs]
-        return replace(node, formats=formats, blobs=blobs, _rounded_from={})
-    return replace(node, formats=formats)
+        return node.having(formats, blobs)
+    return node.having(formats)
 
 
 def _in_double(node: Node, bottoms: Sequence[Tensor]) -> list[Tensor]:
     layer = node.layer
     if isinstance(layer, InnerProduct) and not layer.transpose:
-        return [_product_in_double(layer, bottoms[0], node.quantized_blobs())]
+        x = bottoms[0]
+        if node.formats.bottom is not None:
+            x = node.points.rounded("bottom", x)
+        return [_product_in_double(layer, x, node.quantized_blobs())]
     blobs = [b.detach().double() for b in node.quantized_blobs()]
     wide = [x.double() for x in bottoms]
+    if node.formats.bottom is not None:
+        for i in node.read_bottoms:
+            wide[i] = node.points.rounded("bottom", wide[i], i)
     with torch.no_grad():
         if layer.same_tops_as_bottoms:
             return [layer.run(node.runtime, x, *blobs) for x in wide]

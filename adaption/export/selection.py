@@ -18,9 +18,6 @@ __all__ = ["Member", "Selection", "members", "select"]
 
 Value = tuple[int, int]  # layer index, top index
 
-# Layers that compare with labels, beside the losses, or write blobs to a file.
-MEASURES = ("Accuracy", "HDF5Output")
-
 
 @dataclass(frozen=True)
 class Member:
@@ -32,7 +29,7 @@ class Member:
     @property
     def measures(self) -> bool:
         """True for layers that measure or record, and compute nothing for other layers."""
-        return self.node.layer.is_loss or self.spec.type in MEASURES
+        return self.node.layer.is_loss or self.node.layer.measures
 
 
 @dataclass(frozen=True)
@@ -119,14 +116,12 @@ class _Wiring:
     def is_source(self, i: int) -> bool:
         return self.layers[i].node.layer.is_source
 
-    def is_silence(self, i: int) -> bool:
-        return self.layers[i].spec.type == "Silence"
+    def discards(self, i: int) -> bool:
+        return self.layers[i].node.layer.discards
 
     def is_read(self, value: Value) -> bool:
         """True when a layer that stays computes with it."""
-        return any(
-            r not in self.out and not self.is_silence(r) for r in self.readers.get(value, ())
-        )
+        return any(r not in self.out and not self.discards(r) for r in self.readers.get(value, ()))
 
     def leave_out_labels(self) -> None:
         """Leave out, last layers first, what prepares labels: read by layers left out only, and
@@ -187,7 +182,7 @@ class _Wiring:
             if unread:
                 names = ", ".join(f'"{t}"' for t in unread)
                 yield f'top {names} of layer "{member.spec.name}" is no input: nothing reads it'
-            if member.spec.type != "Input" and len(unread) < len(member.spec.tops):
+            if not member.spec.is_input and len(unread) < len(member.spec.tops):
                 yield (
                     f'the top of data layer "{member.spec.name}" ({member.spec.type}) is an input:'
                     " scaling, mean and crop stay outside the model"

@@ -24,7 +24,7 @@ from adaption.export.onnx_session import Session, SessionError, release_held
 from adaption.io.entries import Entries
 from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.wire import WireError
-from adaption.numerics import FixedPoint
+from adaption.numerics import FixedPoint, number_format
 
 __all__ = [
     "FROM_FILE",
@@ -304,8 +304,11 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _format(entry: Mapping[str, Any]) -> FixedPoint:
-    """What lowered.format_dict wrote."""
-    return FixedPoint(**{name: value for name, value in entry.items() if name != "q"})
+    """What Format.to_dict wrote."""
+    fmt = number_format(**entry)
+    if not isinstance(fmt, FixedPoint):
+        raise ValueError(f"input format {entry}")
+    return fmt
 
 
 def _info(name: str, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:

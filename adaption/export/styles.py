@@ -85,11 +85,12 @@ class FloatStyle(Style):
     name = "float"
 
     def activation(self, g: OnnxGraph, x: str, fmt: Format) -> str:
-        """The codes, and Mul by 2^-f."""
-        code = self.codes(g, x, fmt)
+        """The codes, and Mul by 2^-f; Div by the divisor where there is one."""
+        y = self.codes(g, x, fmt)
         assert isinstance(fmt, FixedPoint)
-        y: str = g.op("Mul", code, g.constant(fmt.lsb))
-        return y
+        if fmt.frac_length or fmt.is_binary:
+            y = g.op("Mul", y, g.constant(2.0**-fmt.frac_length))
+        return y if fmt.is_binary else str(g.op("Div", y, g.constant(float(fmt.divisor))))
 
     def codes(self, g: OnnxGraph, x: str, fmt: Format) -> str:
         """The integers that stand for x, in float32: Mul by 2^f, Clip to the codes, round.
@@ -103,7 +104,7 @@ class FloatStyle(Style):
             )
         code: str = g.op(
             "Clip",
-            g.op("Mul", x, g.constant(2.0**fmt.frac_length)),
+            g.op("Mul", x, g.constant(2.0**fmt.frac_length * fmt.divisor)),
             g.constant(float(fmt.min_code)),
             g.constant(float(fmt.max_code)),
         )

@@ -64,7 +64,7 @@ def _from_data_layers(net: Net, model: Model) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for member in members(net):
         wanted = set(member.spec.tops) & set(model.inputs)
-        if member.node.layer.is_source and member.spec.type != "Input" and wanted:
+        if member.node.layer.is_source and not member.spec.is_input and wanted:
             tops = member.node.forward([], record=False)
             named = zip(member.spec.tops, tops, strict=True)
             found.update((name, top) for name, top in named if name in wanted)

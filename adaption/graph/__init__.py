@@ -4,10 +4,11 @@ from adaption.graph.build import build_spec
 from adaption.graph.filter import NetState
 from adaption.graph.inputs import input_shapes, with_inputs
 from adaption.graph.roi_scale import roi_scale_notices, wrong_roi_scales
-from adaption.graph.spec import LayerSpec, NetSpec
+from adaption.graph.spec import INPUT, LayerSpec, NetSpec
 from adaption.graph.splits import insert_splits
 
 __all__ = [
+    "INPUT",
     "LayerSpec",
     "NetSpec",
     "NetState",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from adaption.errors import UsageError
-from adaption.graph.spec import LayerSpec, NetSpec
+from adaption.graph.spec import INPUT, LayerSpec, NetSpec
 from adaption.proto import caffe_pb2
 
 __all__ = ["input_shapes", "with_inputs"]
@@ -47,18 +47,18 @@ def with_inputs(spec: NetSpec, shapes: Mapping[str, Shape]) -> NetSpec:
 
 def _input(name: str, top: str, shape: Shape, like: LayerSpec) -> LayerSpec:
     message = caffe_pb2.LayerParameter()
-    message.name, message.type = name, "Input"
+    message.name, message.type = name, INPUT
     message.phase = like.message.phase
     message.top.append(top)
     message.input_param.shape.add().dim.extend(shape)
-    return LayerSpec(name, "Input", (), (top,), message, like.line)
+    return LayerSpec(name, INPUT, (), (top,), message, like.line)
 
 
 def input_shapes(spec: NetSpec) -> dict[str, Shape]:
     """Shape of each blob of an Input layer that the prototxt gives one for."""
     shapes = {}
     for item in spec.layers:
-        if item.type != "Input":
+        if not item.is_input:
             continue
         given = item.message.input_param.shape
         for i, top in enumerate(item.tops):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adaption.io.lp_types import LP_ACT, LP_CONVOLUTION, LP_INNER_PRODUCT
+
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
 
@@ -15,9 +17,9 @@ __all__ = ["read_lp_params"]
 
 # Layer type -> the message, and where its geometry belongs.
 MESSAGES = {
-    "LPConvolution": ("lp_convolution_param", "convolution_param"),
-    "LPInnerProduct": ("lp_inner_product_param", "inner_product_param"),
-    "LPAct": ("lp_act_param", None),
+    LP_CONVOLUTION: ("lp_convolution_param", "convolution_param"),
+    LP_INNER_PRODUCT: ("lp_inner_product_param", "inner_product_param"),
+    LP_ACT: ("lp_act_param", None),
 }
 FORMAT = ("bd", "ad", "round_bias", "rounding_scheme")
 

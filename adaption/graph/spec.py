@@ -12,7 +12,11 @@ from adaption.io.prototxt_values import nearest_name
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
 
-__all__ = ["LayerSpec", "NetSpec"]
+__all__ = ["INPUT", "SPLIT", "LayerSpec", "NetSpec"]
+
+# The types of the layers that this room puts into nets itself.
+INPUT = "Input"  # its tops are the caller's to fill
+SPLIT = "Split"  # its tops are its bottom, one for each reader
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,16 @@ class LayerSpec:
     @property
     def is_in_place(self) -> bool:
         return any(top in self.bottoms for top in self.tops)
+
+    @property
+    def is_input(self) -> bool:
+        """Whether the caller fills the tops."""
+        return self.type == INPUT
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the tops are the bottom, once for each reader."""
+        return self.type == SPLIT
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ class NetSpec:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Blobs that the caller fills: the tops of Input layers."""
-        return tuple(top for s in self.layers if s.type == "Input" for top in s.tops)
+        return tuple(top for s in self.layers if s.is_input for top in s.tops)
 
     @property
     def outputs(self) -> tuple[str, ...]:

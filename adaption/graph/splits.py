@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from adaption.graph.spec import LayerSpec, NetSpec
+from adaption.graph.spec import SPLIT, LayerSpec, NetSpec
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
@@ -67,14 +67,14 @@ def _split_layer(source: LayerSpec, top: int, count: int, loss_weight: float) ->
     blob = source.tops[top]
     message = type(source.message)()
     message.name = f"{blob}_{source.name}_{top}_split"
-    message.type = "Split"
+    message.type = SPLIT
     message.phase = source.message.phase
     message.bottom.append(blob)
     copies = [_copy_name(source.name, blob, top, k) for k in range(count)]
     message.top.extend(copies)
     if loss_weight:
         message.loss_weight.extend([loss_weight] + [0.0] * (count - 1))
-    return LayerSpec(message.name, "Split", (blob,), tuple(copies), message, source.line)
+    return LayerSpec(message.name, SPLIT, (blob,), tuple(copies), message, source.line)
 
 
 def _copy_name(layer: str, blob: str, top: int, copy: int) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from adaption.errors import FileFormatError, WeightsError
 from adaption.io.file_bytes import FileValues
+from adaption.io.lp_types import PLAIN
 
 if TYPE_CHECKING:
     from adaption.proto.caffe_pb2 import NetParameter
@@ -112,7 +113,7 @@ class LayerWeights:
         Told by the type; where none is stored (HDF5), by two equal shapes at the front.
         """
         if self.type:
-            return self.type in ("LPConvolution", "LPInnerProduct")
+            return self.type in PLAIN
         shapes = [blob.shape for blob in self.blobs]
         if len(shapes) not in (2, 4) or len(shapes[0]) < 2:
             return False

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adaption.data import Batches, Source, Transform, open_source
-from adaption.data.images import open_list
+from adaption.data.feed import FedLayer
 from adaption.errors import DataError, LayerError, WeightsError
 from adaption.graph import LayerSpec, NetSpec, input_shapes, with_inputs
 from adaption.io.caffemodel import Weights
+from adaption.layers.base import traits_of
 from adaption.net import Net
+from adaption.options import RunOptions
 
 __all__ = ["Feed", "fed_by", "feed_from_data", "feed_from_layers"]
 
 ACTIVATION_BUDGET = 256 << 20  # bytes of blobs that one batch may take
 MOST_SAMPLES = 128
-
-
-@dataclass(frozen=True)
-class BatchSize:
-    """How data is cut: samples per batch (None: chosen by memory), samples in all, seed.
-
-    The first `skip` samples are left out.
-    """
-
-    batch_size: int | None = None
-    limit: int | None = None
-    seed: int = 0
-    skip: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +79,7 @@ def feed_from_data(
     spec: NetSpec,
     data: str | os.PathLike[str],
     transform: Transform | None = None,
-    size: BatchSize = BatchSize(),
+    options: RunOptions = RunOptions(),
     *,
     root: str | os.PathLike[str] | None = None,
     weights: Weights | None = None,
@@ -101,11 +89,12 @@ def feed_from_data(
     A data layer of the net is replaced: its first top takes the images, its second the labels.
 
     Args:
+        options: how the data is cut into batches.
         root: folder that the files of a list are relative to.
         weights: tell how many channels a net without Input layers takes.
     Raises: DataError when the data does not suit the net's inputs.
     """
-    layers = [s for s in spec.layers if not s.bottoms and s.type in DATA_TYPES]
+    layers = _data_layers(spec)
     if len(layers) > 1:
         raise DataError(
             f"the net has {len(layers)} data layers, one source cannot feed them all",
@@ -124,20 +113,20 @@ def feed_from_data(
         raise DataError("the net has no input to feed", "give a net with an Input layer").at(
             file=spec.file
         )
-    batches = _batches(source, transform, size, spec, shapes)
+    batches = _batches(source, transform, options, spec, shapes)
     return Feed(batches, spec, source.kind, os.fspath(data), label)
 
 
 def feed_from_layers(
     spec: NetSpec,
     transform: Transform | None = None,
-    size: BatchSize = BatchSize(),
+    options: RunOptions = RunOptions(),
 ) -> Feed:
     """Feed `spec` from its own data layer, one pass over the source, without wrapping around.
 
     Raises: DataError when the net has no data layer, or one that is fed by a program.
     """
-    layers = [s for s in spec.layers if not s.bottoms and s.type in DATA_TYPES]
+    layers = _data_layers(spec)
     if len(layers) != 1:
         raise DataError(
             f"has {len(layers)} data layers in phase {spec.phase}, so the data is not known",
@@ -155,7 +144,7 @@ def feed_from_layers(
     _require_labels(label, source.has_labels, spec, source.path)
     shapes = input_shapes(spec)
     shapes.pop(label or "", None)
-    batches = _batches(source, transform, size, spec, shapes)
+    batches = _batches(source, transform, options, spec, shapes)
     return Feed(batches, spec, "layers", os.fspath(source.path), label)
 
 
@@ -218,40 +207,31 @@ def _is_color(spec: NetSpec, layers: list[LayerSpec], weights: Weights | None) -
 def _batches(
     source: Source,
     transform: Transform | None,
-    size: BatchSize,
+    options: RunOptions,
     spec: NetSpec,
     shapes: dict[str, tuple[int, ...]],
 ) -> Batches:
-    count = size.batch_size or suitable_batch(spec)
-    return Batches(
-        source, transform, count, shapes, limit=size.limit, seed=size.seed, skip=size.skip
-    )
+    count = options.batch_size or suitable_batch(spec)
+    limit, seed, skip = options.limit, options.seed, options.skip
+    return Batches(source, transform, count, shapes, limit=limit, seed=seed, skip=skip)
 
 
 def _opened(item: LayerSpec) -> tuple[Source, Transform | None]:
     """The source and the preprocessing of a data layer. Raises: DataError for other layers."""
-    message = item.message
-    transform = Transform.from_message(message.transform_param, "TEST")
-    if item.type == "Data":
-        is_color = True if message.data_param.force_encoded_color else transform.is_color
-        return open_source(message.data_param.source, is_color=is_color), transform
-    if item.type == "ImageData":
-        param = message.image_data_param
-        if param.new_height and param.new_width:
-            transform = replace(transform, resize=(param.new_height, param.new_width))
-        source = open_list(
-            Path(param.source), root=param.root_folder or ".", is_color=param.is_color
+    layer = traits_of(item)
+    opened = layer.one_pass() if isinstance(layer, FedLayer) else None
+    if opened is None:
+        raise DataError(
+            f"is a {item.type} layer, which has no source of its own",
+            "give --data with a folder, list file, LMDB, LevelDB, HDF5 or npz",
         )
-        return source, transform
-    if item.type == "HDF5Data":
-        return open_source(message.hdf5_data_param.source, root="."), None
-    raise DataError(
-        f"is a {item.type} layer, which has no source of its own",
-        "give --data with a folder, list file, LMDB, LevelDB, HDF5 or npz",
-    )
+    return opened
 
 
-DATA_TYPES = ("Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "WindowData")
+def _data_layers(spec: NetSpec) -> list[LayerSpec]:
+    """The layers that bring data, but for inputs."""
+    sources = [s for s in spec.layers if not s.bottoms and not s.is_input]
+    return [s for s in sources if traits_of(s, spec).is_source]
 
 
 def _require_labels(label: str | None, has_labels: bool, spec: NetSpec, data: Any) -> None:
@@ -265,7 +245,7 @@ def _require_labels(label: str | None, has_labels: bool, spec: NetSpec, data: An
 def fed_by(spec: NetSpec, feed: Feed) -> NetSpec:
     """`spec`, a rewritten form of the net that `feed` was made for, with the same inputs."""
     shapes = input_shapes(feed.spec)
-    own = {top for s in spec.layers if s.type == "Input" for top in s.tops}
+    own = {top for s in spec.layers if s.is_input for top in s.tops}
     return with_inputs(spec, {name: s for name, s in shapes.items() if name not in own})
 
 

@@ -9,10 +9,11 @@ from adaption.data import Transform
 from adaption.errors import WeightsError
 from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.netfile import NetFile, read_net
-from adaption.job.feed import BatchSize, Feed, feed_from_data, feed_from_layers
+from adaption.job.feed import Feed, feed_from_data, feed_from_layers
 from adaption.job.part import Part
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
+from adaption.options import RunOptions
 
 __all__ = ["Opened", "load_all", "open_net"]
 
@@ -34,8 +35,7 @@ def open_net(
     net: PathLike,
     weights: PathLike,
     data: PathLike | None,
-    part: Part,
-    size: BatchSize,
+    options: RunOptions,
     *,
     transform: Transform | None = None,
     root: PathLike | None = None,
@@ -46,15 +46,16 @@ def open_net(
     """
     file = read_net(net)
     trained = read_weights(weights)
+    part = Part(options)
     spec = part.of(file)
     unknown = unknown_layers(spec.layers)
     if unknown is not None:
         raise unknown.at(file=spec.file)
     if data is None:
-        feed = feed_from_layers(spec, transform, size)
+        feed = feed_from_layers(spec, transform, options)
     else:
-        feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
-    made = Net(feed.spec, seed=size.seed)
+        feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
+    made = Net(feed.spec, seed=options.seed)
     load_all(made, trained)
     return Opened(file, trained, feed, made, part)
 

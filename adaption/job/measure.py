@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from adaption.data import Transform
 from adaption.errors import DataError, UsageError
-from adaption.graph import NetState
 from adaption.io.kinds import is_there
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
-from adaption.job.feed import BatchSize, Feed
+from adaption.job.feed import Feed
 from adaption.job.load import open_net
-from adaption.job.part import Part
 from adaption.net import Net
+from adaption.options import COMMON, NET, RunOptions, takes_options
 from adaption.precision.measure import Measurement, differences, measure_net, measure_weights
 from adaption.report import track
 
@@ -27,6 +26,7 @@ __all__ = ["measure", "merge_measurements"]
 PathLike = str | os.PathLike[str]
 
 
+@takes_options(options=(COMMON, *NET, "skip"))
 @within_limit
 def measure(
     net: PathLike | Net,
@@ -42,17 +42,10 @@ def measure(
     every_value: bool = False,
     transform: Transform | None = None,
     root: PathLike | None = None,
-    batch_size: int | None = None,
-    limit: int | None = None,
-    skip: int = 0,
-    seed: int = 0,
-    level: int = 0,
-    stages: Sequence[str] = (),
-    dialect: str | None = None,
-    end: str | None = None,
-    python_modules: Sequence[str] = (),
+    options: RunOptions = RunOptions(),
     quiet: bool = False,
     memory_limit: Size | None = None,
+    **choices: Any,
 ) -> Measurement:
     """Measure weights, biases, activations and, on request, gradients over data of any kind.
 
@@ -67,13 +60,11 @@ def measure(
         every_layer, every_value: run each layer on its own; count all values; see measure_net.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
-        batch_size: samples per forward pass; None chooses by memory.
-        limit: use so many samples at most; `skip` leaves out so many before them, so that several
+        options: how the net is built and run; see RunOptions. With `skip` and `limit` several
             machines can share a data set and merge what they measured.
-        seed: of random cropping and mirroring.
-        level, stages, dialect, end, python_modules: as for `quantize`.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
+        choices: fields of RunOptions as keywords.
     Raises: AdaptionError on bad input; DataError when the measurement to resume is another's.
     """
     kinds = _Kinds(backward, legacy_rule, every_layer, every_value)
@@ -86,12 +77,10 @@ def measure(
     keep_inputs([out], [net, weights, data, mean])  # type: ignore[list-item]
     begun = Measurement.load(out) if resume and out is not None and is_there(out) else None
     if begun is not None:
-        batch_size = begun.batch_size
-    part = Part(NetState("TEST", level, tuple(stages)), dialect, end, python_modules)
-    size = BatchSize(batch_size, limit, seed, skip)
-    opened = open_net(net, weights, data, part, size, transform=transform, root=root)  # type: ignore[arg-type]
+        options = replace(options, batch_size=begun.batch_size)
+    opened = open_net(net, weights, data, options, transform=transform, root=root)  # type: ignore[arg-type]
     running, feed = opened.net, opened.feed
-    wanted = _new(running, feed, size, kinds)
+    wanted = _new(running, feed, options, kinds)
     if begun is None:
         begun = wanted
     else:
@@ -147,12 +136,12 @@ class _Saving:
             self.last = time.monotonic()
 
 
-def _new(net: Net, feed: Feed, size: BatchSize, kinds: _Kinds) -> Measurement:
+def _new(net: Net, feed: Feed, options: RunOptions, kinds: _Kinds) -> Measurement:
     made = measure_weights(net, legacy_rule=kinds.legacy_rule)
     made.preprocessing = feed.preprocessing()
     described = feed.describe()
     made.data = {name: described[name] for name in ("source", "kind")}
-    made.data |= {"skip": size.skip, "limit": size.limit, "seed": size.seed}
+    made.data |= options.values("skip", "limit", "seed")
     made.data |= {name: True for name, is_on in vars(kinds).items() if is_on}
     made.batch_size = feed.batches.batch_size
     made.is_complete = False

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.caffemodel import LayerWeights, Weights
+from adaption.io.lp_types import LP_ACT
 from adaption.io.netfile import NetFile
 from adaption.net import Net
+from adaption.options import RunOptions
 from adaption.precision.convert import convert
 
 __all__ = ["Part"]
@@ -16,30 +18,32 @@ __all__ = ["Part"]
 
 @dataclass(frozen=True)
 class Part:
-    """The layers that `state` keeps, up to and including `end`."""
+    """The layers that the net state keeps, up to and including `end`."""
 
-    state: NetState
-    dialect: str | None = None
-    end: str | None = None
-    python_modules: Sequence[str] = ()
+    options: RunOptions
+
+    @property
+    def state(self) -> NetState:
+        """The net state that rules are held against."""
+        return NetState(self.options.phase, self.options.level, tuple(self.options.stages))
 
     def whole(self, net_file: NetFile) -> NetSpec:
         """All layers of the net state."""
         return build_spec(
             net_file.message,
             self.state,
-            dialect=self.dialect,
+            dialect=self.options.dialect,
             file=net_file.file,
             lines=net_file.lines,
-            python_modules=self.python_modules,
+            python_modules=self.options.python_modules,
         )
 
     def of(self, net_file: NetFile) -> NetSpec:
         """The layers to run; an LPAct that rounds the result of `end` belongs to it."""
         whole = self.whole(net_file)
-        cut = whole.up_to(self.end)
+        cut = whole.up_to(self.options.end)
         behind = whole.layers[len(cut.layers) :][:1]
-        if behind and behind[0].type == "LPAct" and behind[0].bottoms == cut.layers[-1].tops[:1]:
+        if behind and behind[0].type == LP_ACT and behind[0].bottoms == cut.layers[-1].tops[:1]:
             return whole.with_layers((*cut.layers, *behind))
         return cut
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from adaption._version import __version__
 from adaption.data import Transform
 from adaption.errors import AdaptionError, FieldError, UsageError, system_error
-from adaption.graph import NetSpec, NetState
+from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.entries import Entries
@@ -21,7 +21,7 @@ from adaption.io.files import read_json
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
-from adaption.job.feed import BatchSize, Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
@@ -29,13 +29,13 @@ from adaption.job.reference import Reference, load_reference, origin_of, save_re
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
+from adaption.options import COMMON, NET, Formats, RunOptions, takes_options
 from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
-from adaption.precision.propose import Proposal, check_settings, propose
+from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
-from adaption.precision.word_lengths import Bits, WordLengths
 from adaption.report import track, write_report
 
 __all__ = ["QuantizeResult", "quantize"]
@@ -65,6 +65,7 @@ class QuantizeResult:
         return all(check["ok"] for check in self.summary["verification"])
 
 
+@takes_options(formats=(COMMON,), options=(COMMON, *NET))
 @within_limit
 def quantize(
     net: PathLike,
@@ -72,32 +73,16 @@ def quantize(
     data: PathLike | None = None,
     *,
     out: PathLike,
-    bits: Bits = 16,
-    rule: str = "adaption",
-    threshold: float = 0.0,
-    percentile: float = 99.9,
-    rounding: str = "half_away",
-    round_bias: bool = False,
-    product_bias: bool = False,
-    every_bottom: bool = False,
-    unsigned: bool = False,
-    lpact: str = "before-relu",
-    same_format: str | None = None,
+    formats: Formats = Formats(),
+    options: RunOptions = RunOptions(),
     fold: bool = False,
     onnx: str = "float",
     transform: Transform | None = None,
     root: PathLike | None = None,
-    batch_size: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    level: int = 0,
-    stages: Sequence[str] = (),
-    dialect: str | None = None,
-    end: str | None = None,
-    python_modules: Sequence[str] = (),
     reference: PathLike | None = None,
     quiet: bool = False,
     memory_limit: Size | None = None,
+    **choices: Any,
 ) -> QuantizeResult:
     """Make a fixed-point version of a net, prove it right, and report.
 
@@ -106,31 +91,23 @@ def quantize(
         data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
-        bits, rule, threshold, percentile, rounding, round_bias, product_bias, every_bottom,
-            unsigned, lpact, same_format: see `propose`.
+        formats: which formats are chosen; see Formats.
+        options: how the net is built and run; see RunOptions. With `end`, the layers behind it, of
+            unknown types or not, stay as they are in the files that are written.
         fold: first fold batch norm, scale and bias into the weight layer before them.
         onnx: style of net_lp.onnx: "float", "qdq" or "integer"; see `export_onnx`.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
-        batch_size: samples per forward pass; None chooses by memory.
-        limit: use the first so many samples only.
-        seed: of stochastic rounding and random cropping.
-        level, stages: of the net state.
-        dialect: Caffe fork that decides where forks disagree about a layer type.
-        end: run and quantize the layers up to this one; those behind it, of unknown types or not,
-            stay as they are in the files that are written.
-        python_modules: modules whose classes may run as layers of type "Python"; see Net.
         reference: folder that keeps the float net's pass over the data; where it is there already,
             of the same net, weights and data, it is not run again.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
+        choices: fields of Formats and RunOptions as keywords: quantize(..., bits=8, limit=100).
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
     if onnx not in PROVED:
         raise FieldError("onnx", onnx, ", ".join(PROVED))
-    lengths = WordLengths.parse(bits)
-    check_settings(rule, threshold, percentile, round_bias, product_bias, same_format)
     folder = Path(out)
     keep_inputs(
         [folder, *(folder / name for name in RESULTS)],
@@ -143,18 +120,16 @@ def quantize(
     folding = fold_batch_norm(net_file, trained) if fold else None
     if folding is not None:
         net_file, trained = folding.net, folding.weights
-    state = NetState("TEST", level, tuple(stages))
-    part = Part(state, dialect, end, python_modules)
+    part = Part(options)
     spec = part.of(net_file)
     unknown = unknown_layers(spec.layers)
     if unknown is not None:
         raise unknown.at(file=spec.file)
-    size = BatchSize(batch_size, limit, seed)
     if data is None:
-        feed = feed_from_layers(spec, transform, size)
+        feed = feed_from_layers(spec, transform, options)
     else:
-        feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
-    full = Net(feed.spec, seed=seed)
+        feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
+    full = Net(feed.spec, seed=options.seed)
     load_all(full, trained)
 
     scores = score_blob(feed.spec, full)
@@ -164,11 +139,11 @@ def quantize(
             *(net, weights),
             data=data,
             preprocessing=feed.preprocessing(),
-            limit=limit,
-            state=[state.phase, state.level, list(state.stages)],
-            end=end,
+            limit=options.limit,
+            state=[part.state.phase, part.state.level, list(part.state.stages)],
             fold=fold,
             batch_size=feed.batches.batch_size,
+            **{"end": None, **options.changed("layers")},
         )
     measured, before = _float_pass(
         full,
@@ -176,29 +151,15 @@ def quantize(
         feed.preprocessing(),
         scores=scores,
         # A reference serves every rule.
-        legacy_rule=rule == "adaption-legacy" or reference is not None,
+        legacy_rule=formats.rule == "adaption-legacy" or reference is not None,
         folder=None if reference is None else Path(reference),
         origin=origin or {},
     )
     full.release()  # a large net would be held twice
-    proposal = propose(
-        feed.spec,
-        measured,
-        bits=bits,
-        rule=rule,
-        threshold=threshold,
-        percentile=percentile,
-        rounding=rounding,
-        round_bias=round_bias,
-        product_bias=product_bias,
-        every_bottom=every_bottom,
-        unsigned=unsigned,
-        lpact=lpact,
-        same_format=same_format,
-    )
+    proposal = propose(feed.spec, measured, formats=formats)
     low_file = rewrite(net_file, proposal)
-    low = Net(fed_by(part.of(low_file), feed), trained, seed=seed)
-    batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
+    low = Net(fed_by(part.of(low_file), feed), trained, seed=options.seed)
+    batches = track(feed, f"running it in {formats.lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, measured, proposal, before, after)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
@@ -208,7 +169,7 @@ def quantize(
         held = part.weights(low, trained, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
-        summary["verification"] = prove(low, feed, stage, part, seed, style=onnx)
+        summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
         if folding is not None:
@@ -218,9 +179,9 @@ def quantize(
             if "file" in check:  # where it will lie, not where it was checked
                 check["file"] = os.fspath(folder / Path(check["file"]).name)
             summary["notes"] += [f"ONNX: {note}." for note in check.get("notes", [])]
-        if end is not None:
+        if options.end is not None:
             summary["notes"].append(
-                f'Layers behind "{end}" were not run; they are in the files as they were.'
+                f'Layers behind "{options.end}" were not run; they are in the files as they were.'
             )
         summary["seconds"] = time.monotonic() - started
         summary = finite_only(summary)
@@ -273,15 +234,12 @@ def _summary(
             "quantized": after.accuracy(),
             "samples": before.labelled,
         }
+    said = proposal.head()
     return {
         "format": FORMAT,
         "adaption_version": __version__,
         "net": spec.name or Path(spec.file or "net").stem,
-        "bits": proposal.bits,
-        "lengths": proposal.lengths,
-        "rule": proposal.rule,
-        "threshold": proposal.threshold,
-        "rounding": proposal.rounding,
+        **{name: said[name] for name in ("bits", "lengths", "rule", "threshold", "rounding")},
         "data": feed.describe(),
         "preprocessing": feed.preprocessing(),
         "layers": layers,

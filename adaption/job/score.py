@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from typing import Any
 
 from adaption.data import Transform
-from adaption.graph import NetState
-from adaption.io.caffemodel import read_weights
-from adaption.io.netfile import read_net
-from adaption.job.feed import BatchSize, feed_from_data, feed_from_layers
-from adaption.job.load import load_all
-from adaption.job.part import Part
-from adaption.net import Net
+from adaption.job.load import open_net
+from adaption.options import COMMON, NET, RunOptions, takes_options
 from adaption.precision.evaluate import run_net, score_blob
 from adaption.report import track
 
@@ -21,6 +16,7 @@ __all__ = ["score"]
 PathLike = str | os.PathLike[str]
 
 
+@takes_options(options=(COMMON, *NET))
 def score(
     net: PathLike,
     weights: PathLike,
@@ -28,28 +24,18 @@ def score(
     *,
     transform: Transform | None = None,
     root: PathLike | None = None,
-    batch_size: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    level: int = 0,
-    stages: Sequence[str] = (),
+    options: RunOptions = RunOptions(),
     quiet: bool = False,
+    **choices: Any,
 ) -> dict[str, float | None] | None:
     """Top-1 and Top-5 shares of a net on labelled data; None without labels or class scores.
 
     Args:
         net, weights: prototxt and caffemodel, float or low precision.
-        data, transform, root, batch_size, limit, seed, level, stages, quiet: as of `quantize`.
+        data, transform, root, options, quiet, choices: as of `measure`.
     Raises: AdaptionError on bad input.
     """
-    net_file, trained = read_net(net), read_weights(weights)
-    spec = Part(NetState("TEST", level, tuple(stages))).of(net_file)
-    size = BatchSize(batch_size, limit, seed)
-    if data is None:
-        feed = feed_from_layers(spec, transform, size)
-    else:
-        feed = feed_from_data(spec, data, transform, size, root=root, weights=trained)
-    made = Net(feed.spec, seed=seed)
-    load_all(made, trained)
-    batches = track(feed, f"testing {os.fspath(weights)}", quiet=quiet, unit="batches")
-    return run_net(made, batches, scores=score_blob(feed.spec, made)).accuracy()
+    opened = open_net(net, weights, data, options, transform=transform, root=root)
+    batches = track(opened.feed, f"testing {os.fspath(weights)}", quiet=quiet, unit="batches")
+    scores = score_blob(opened.feed.spec, opened.net)
+    return run_net(opened.net, batches, scores=scores).accuracy()

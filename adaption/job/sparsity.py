@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from adaption.data import Transform
-from adaption.graph import NetSpec, NetState
+from adaption.graph import NetSpec
 from adaption.io.limits import Size, within_limit
-from adaption.job.feed import BatchSize, Feed, fed_by
+from adaption.job.feed import Feed, fed_by
 from adaption.job.load import open_net
-from adaption.job.part import Part
 from adaption.net import Net, Point
 from adaption.net.node import Node
+from adaption.options import COMMON, NET, RunOptions, takes_options
 from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import rewrite
-from adaption.precision.sites import WEIGHT_TYPES, quantization_sites
+from adaption.precision.sites import quantization_sites
 from adaption.precision.sparsity_map import compressed_words, dense_words
 from adaption.report import track
 
@@ -89,6 +89,7 @@ class Sparsity:
         }
 
 
+@takes_options(options=(COMMON, *NET))
 @within_limit
 def sparsity(
     net: PathLike,
@@ -98,16 +99,10 @@ def sparsity(
     plan: Proposal | PathLike | None = None,
     transform: Transform | None = None,
     root: PathLike | None = None,
-    batch_size: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    level: int = 0,
-    stages: Sequence[str] = (),
-    dialect: str | None = None,
-    end: str | None = None,
-    python_modules: Sequence[str] = (),
+    options: RunOptions = RunOptions(),
     quiet: bool = False,
     memory_limit: Size | None = None,
+    **choices: Any,
 ) -> Sparsity:
     """Count zeros in a float net over data and, with a plan, in its quantized form.
 
@@ -117,21 +112,19 @@ def sparsity(
 
     Args:
         net, weights: of the float net; `plan`: formats, from `propose` or `quantize`.
-        data and the other keywords: as for `measure`.
+        data, transform, root, options, quiet, choices: as for `measure`.
         memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: AdaptionError on bad input.
     """
     if plan is not None and not isinstance(plan, Proposal):
         plan = Proposal.load(plan)
-    part = Part(NetState("TEST", level, tuple(stages)), dialect, end, python_modules)
-    size = BatchSize(batch_size, limit, seed)
-    opened = open_net(net, weights, data, part, size, transform=transform, root=root)
+    opened = open_net(net, weights, data, options, transform=transform, root=root)
     full, feed = opened.net, opened.feed
     before = _count(full, feed, "counting zeros of the float net", quiet)
     after = low = None
     if plan is not None:
-        spec = fed_by(part.of(rewrite(opened.file, plan)), feed)
-        low = Net(spec, opened.weights, seed=seed)
+        spec = fed_by(opened.part.of(rewrite(opened.file, plan)), feed)
+        low = Net(spec, opened.weights, seed=options.seed)
         after = _count(low, feed, "counting zeros of the quantized net", quiet)
     layers = [_layer(site, full, before, after, plan) for site in _sites(feed.spec)]
     return Sparsity(full.name, before.samples, layers, _total(layers))
@@ -144,13 +137,13 @@ def _count(net: Net, feed: Feed, label: str, quiet: bool) -> Counts:
 
     def observe(node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
         spec = node.spec
-        if spec.type in WEIGHT_TYPES:
+        if node.layer.is_weight_layer():
             for x in bottoms:
                 made.inputs.setdefault(spec.name, Count()).add(x)
-        is_handed_on = spec.type in ("LPAct", "Split")
+        is_handed_on = node.layer.kind == "rounding" or spec.is_split
         giver = behind[spec.bottoms[0]] if is_handed_on else spec.name
         behind.update(dict.fromkeys(spec.tops, giver))
-        if spec.type != "Split":
+        if not spec.is_split:
             counts = (rounded if is_handed_on else made.tops).setdefault(giver, Count())
             for top in tops:
                 if top.dim():

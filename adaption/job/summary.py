@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from adaption.graph import NetSpec
+from adaption.io.lp_types import LP_ACT
 from adaption.net import Net, Point
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint
@@ -103,18 +104,12 @@ def lp_act_behind(low: NetSpec, place: str) -> str:
         if s.name == place or (not s.bottoms and place in s.tops)
     )
     act = next(s for s in layers if blob in s.bottoms)
-    assert act.type == "LPAct", f"rewrite put no LPAct behind {place}"
+    assert act.type == LP_ACT, f"rewrite put no LPAct behind {place}"
     return act.name
 
 
 def _format(fmt: FixedPoint) -> dict[str, Any]:
-    return {
-        "q": str(fmt),
-        "word_length": fmt.word_length,
-        "frac_length": fmt.frac_length,
-        "lsb": fmt.lsb,
-        "rounding": fmt.rounding,
-    }
+    return {**fmt.to_dict(), "lsb": fmt.lsb}
 
 
 def _range(stats: TensorStats) -> dict[str, Any]:

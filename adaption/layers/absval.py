@@ -10,7 +10,7 @@ from adaption.errors import LayerError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, layer
 
 
-@layer("AbsVal", is_pointwise=True)
+@layer("AbsVal", kind="function", is_homogeneous=True, is_pointwise=True)
 @dataclass(frozen=True)
 class AbsVal(Layer):
     def check(self) -> None:

@@ -19,6 +19,10 @@ from adaption.layers.losses import check_labels
 @layer(
     "Accuracy",
     param="accuracy_param",
+    kind="loss",
+    measures=True,
+    reads_scores=True,
+    ignores_scale=True,
     bottoms=2,
     tops=(1, 2),
     is_differentiable=False,

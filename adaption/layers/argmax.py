@@ -15,16 +15,27 @@ from torch import Tensor
 
 from adaption.errors import FieldError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
+from adaption.layers.traits import ScaleChange
 
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
-@layer("ArgMax", param="argmax_param", is_differentiable=False, no_gradient=(0,))
+@layer(
+    "ArgMax",
+    param="argmax_param",
+    kind="other",
+    ignores_scale=True,
+    is_differentiable=False,
+    no_gradient=(0,),
+)
 @dataclass(frozen=True)
 class ArgMax(Layer):
     out_max_val: bool
     top_k: int
     axis: int | None  # None: all axes but the first, flattened
+
+    def rescaled(self, scale: float) -> ScaleChange | None:
+        return None if self.out_max_val else super().rescaled(scale)
 
     def top_shape(self, *bottoms: Shape) -> Shape:
         x = bottoms[0]

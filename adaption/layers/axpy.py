@@ -15,7 +15,7 @@ from adaption.errors import ShapeError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
-@layer("Axpy", bottoms=3)
+@layer("Axpy", kind="arrangement", bottoms=3)
 @dataclass(frozen=True)
 class Axpy(Layer):
     def top_shape(self, *bottoms: Shape) -> Shape:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -21,8 +20,10 @@ from torch import Tensor
 from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError, UnknownLayerError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.prototxt_values import nearest_name
+from adaption.layers.fields import read_fields
 from adaption.layers.lowering import IntegerLowering, Lowering, Shape
 from adaption.layers.runtime import Progress, Runtime
+from adaption.layers.traits import KINDS, Count, KindName, Traits
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
@@ -39,35 +40,17 @@ __all__ = [
     "layer",
 ]
 
-Count = int | tuple[int, int | None]  # exact, or (least, most); most None: no limit
-
 PACKAGES = ("adaption.layers", "adaption.data.layers")
 
 
-class Layer:
-    """Base of all layer types. Bottoms and blobs come in prototxt and caffemodel order."""
+class Layer(Traits):
+    """Base of all layer types; a plain one stands for a type that is not known.
+
+    Bottoms and blobs come in prototxt and caffemodel order.
+    """
 
     types: ClassVar[tuple[str, ...]] = ()
     param: ClassVar[str | None] = None
-    bottoms: ClassVar[Count] = 1
-    tops: ClassVar[Count] = 1
-    is_loss: ClassVar[bool] = False  # the first top's loss_weight defaults to 1
-    forgets_loss_weight: ClassVar[bool] = False  # the original's loss_weight defaults to 0
-    is_differentiable: ClassVar[bool] = True
-    is_source: ClassVar[bool] = False  # brings data of its own; its tops have no bottoms
-    same_tops_as_bottoms: ClassVar[bool] = False  # one top per bottom, each on its own
-    writes_blobs: ClassVar[bool] = False  # forward changes its own blobs (BatchNorm)
-    takes_blobs: ClassVar[bool] = False  # works on the net's blobs themselves, see `bind`
-    takes_channels_last: ClassVar[bool] = False  # forward is as fast on NHWC memory, or faster
-    top_is_free: ClassVar[bool] = False  # new memory, whose values the backward pass never reads
-    is_identity: ClassVar[bool] = False  # the top is the bottom; what is to be done, the net does
-    works_on_codes: ClassVar[bool] = False  # moves, picks or compares values: any scale will do
-    is_pointwise: ClassVar[bool] = False  # a function of each value alone in TEST; it has no blobs
-    no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
-
-    refuses: ClassVar[tuple[str, ...]] = ()  # fields that change the numbers but are not computed
-
-    spec: LayerSpec
 
     def check(self) -> None:
         """Raise FieldError when a field's value is not allowed."""
@@ -161,6 +144,11 @@ class Layer:
             "let it be the last layer, or end the net before it (--end LAYER, end=)",
         )
 
+    @property
+    def filters_come_first(self) -> bool:
+        """Whether the first axis of the first blob counts outputs, one filter each."""
+        return False
+
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-accumulate operations of one forward pass."""
         return 0
@@ -184,39 +172,17 @@ class Layer:
         return 1
 
     @classmethod
+    def described(cls, spec: LayerSpec) -> Layer:
+        """As `read`, for its traits alone: fields are not checked, and nothing runs."""
+        return cls.read(spec)
+
+    @classmethod
     def read(cls, spec: LayerSpec) -> Layer:
         """The layer that `spec` describes, its fields read from the typed message."""
         message = getattr(spec.message, cls.param) if cls.param else None
-        values = {
-            f.name: _read_field(message, f.name, optional="None" in str(f.type))
-            for f in fields(cls)  # type: ignore[arg-type]
-        }
-        made = cls(**values)
+        made = cls(**read_fields(cls, message))
         object.__setattr__(made, "spec", spec)
         return made
-
-
-def _read_field(message: Any, name: str, *, optional: bool) -> Any:
-    descriptor = message.DESCRIPTOR.fields_by_name[name]
-    if _is_repeated(descriptor):
-        values = getattr(message, name)
-        if descriptor.enum_type is not None:
-            return tuple(descriptor.enum_type.values_by_number[v].name for v in values)
-        return tuple(values)
-    if optional and not descriptor.has_default_value and not message.HasField(name):
-        return None
-    value = getattr(message, name)
-    if descriptor.enum_type is not None:
-        return descriptor.enum_type.values_by_number[value].name
-    return value
-
-
-def _is_repeated(descriptor: Any) -> bool:
-    """protobuf 7 has no `label` any more; older releases have no `is_repeated`."""
-    repeated = getattr(descriptor, "is_repeated", None)
-    if repeated is None:
-        return bool(descriptor.label == descriptor.LABEL_REPEATED)
-    return bool(repeated() if callable(repeated) else repeated)
 
 
 L = TypeVar("L", bound=type[Layer])
@@ -224,17 +190,27 @@ _registry: dict[str, dict[str, type[Layer]]] = {}  # layer type -> dialect -> cl
 
 
 def layer(
-    *types: str, param: str | None = None, dialect: str = "", **traits: Any
+    *types: str,
+    param: str | None = None,
+    dialect: str = "",
+    kind: KindName | None = None,
+    **traits: Any,
 ) -> Callable[[L], L]:
     """Register a class under the given layer types; `traits` sets its class attributes.
 
     Args:
+        kind: what sort of layer it is, which a class has to say or to inherit.
         dialect: name of the Caffe fork whose meaning of the type this is, where forks disagree;
             see `choose_class`.
-    Raises: ValueError when a type is taken or a trait unknown (both are our own mistakes).
+    Raises: ValueError when a type is taken, or its kind or a trait unknown (our own mistakes).
     """
 
     def register(cls: L) -> L:
+        cls.kind = kind or cls.kind
+        if cls.kind not in KINDS:
+            known = "".join(f'\n  kind="{name}": {k.meaning}' for name, k in KINDS.items())
+            fact = f"{cls.__name__} does not say what kind of layer it is"
+            raise ValueError(f"{fact}; add one of these to its @layer(...):{known}")
         for name in types:
             variants = _registry.setdefault(name, {})
             if dialect in variants or (variants and "" in (dialect, *variants)):
@@ -269,6 +245,23 @@ def known_types() -> tuple[str, ...]:
 def is_known(layer_type: str) -> bool:
     """True when a layer of this type can run."""
     return layer_type in _registered()
+
+
+def traits_of(spec: LayerSpec, net: NetSpec | None = None) -> Layer:
+    """What a layer says of itself, as its prototxt has it; a plain Layer where it cannot run.
+
+    Args:
+        net: that it belongs to, whose dialect and fields count where forks disagree about a type.
+    """
+    if not is_known(spec.type):
+        return Layer()
+    cls, _ = choose_class(spec, net.dialect if net else None, net.layers if net else ())
+    return cls.described(spec)
+
+
+def traits_of_type(layer_type: str) -> type[Layer]:
+    """What every layer of a type says of itself; a plain Layer of types that are not known."""
+    return next(iter(_registered().get(layer_type, {}).values()), Layer)
 
 
 def may_hold_blobs(layer_type: str) -> bool:

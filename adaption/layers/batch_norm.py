@@ -6,6 +6,7 @@ Blobs: accumulated mean, accumulated variance, and the factor that both are to b
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaption.errors import FieldError
+from adaption.errors import FieldError, WeightsError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
+from adaption.layers.traits import Array, ScaleChange
 
 
 @layer(
     "BatchNorm",
     param="batch_norm_param",
+    kind="channel affine",
+    is_foldable=True,
     writes_blobs=True,
     takes_channels_last=True,
     top_is_free=True,
@@ -29,6 +33,26 @@ class BatchNorm(Layer):
     use_global_stats: bool | None
     moving_average_fraction: float
     eps: float
+
+    def rescaled(self, scale: float) -> ScaleChange:
+        if scale == 1:
+            return ScaleChange(False)
+        text = f"mean x {scale:.6g}, variance and eps x {scale**2:.6g}"
+        blobs = {0: scale, 1: scale**2}
+        return ScaleChange(False, blobs, text, "batch_norm_param", "eps", scale**2, 1e-5)
+
+    def why_not_folded(self, phase: str) -> str:
+        computes = phase == "TEST" and self.use_global_stats is False
+        return "computes its statistics from each batch" if computes else ""
+
+    def slope_and_shift(self, blobs: Sequence[Array], outputs: int) -> tuple[Array, Array]:
+        if len(blobs) != 3:
+            raise WeightsError(f'"{self.spec.name}" has {len(blobs)} blobs, allowed: 3')
+        mean, variance, accumulated = blobs
+        total = float(accumulated.ravel()[0])
+        scale = 0.0 if total == 0 else 1.0 / total  # batch_norm_layer.cpp
+        slope = 1.0 / np.sqrt(variance.ravel() * scale + self.eps)
+        return slope, -mean.ravel() * scale * slope
 
     def check(self) -> None:
         if not self.eps >= 0 or math.isinf(self.eps):

@@ -15,7 +15,7 @@ from adaption.layers.base import Layer, Lowering, Shape, layer
 _INT64 = 7  # onnx.TensorProto.INT64
 
 
-@layer("BatchReindex", bottoms=2, no_gradient=(1,))
+@layer("BatchReindex", kind="arrangement", is_homogeneous=True, bottoms=2, no_gradient=(1,))
 @dataclass(frozen=True)
 class BatchReindex(Layer):
     def top_shape(self, *bottoms: Shape) -> Shape:

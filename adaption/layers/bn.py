@@ -122,7 +122,7 @@ def _lower_affine(g: Lowering, x: str, scale: str, shift: str, rank: int, axis: 
     return y
 
 
-@layer("BN", param="bn_param", dialect="pspnet", writes_blobs=True)
+@layer("BN", param="bn_param", dialect="pspnet", kind="channel affine", writes_blobs=True)
 @dataclass(frozen=True)
 class MovingBN(Layer):
     """Scales by moving statistics in TEST, by the batch's in TRAIN. PSPNet: bn_layer.cpp."""
@@ -187,7 +187,7 @@ class MovingBN(Layer):
         return _lower_fixed(g, x, slope, bias, mean, variance, self.eps)
 
 
-@layer("BN", param="bn_param", dialect="tsn", writes_blobs=True)
+@layer("BN", param="bn_param", dialect="tsn", kind="channel affine", writes_blobs=True)
 @dataclass(frozen=True)
 class SegmentBN(MovingBN):
     """The same with blobs of two axes. TSN (yjxiong): bn_layer.cpp."""
@@ -196,7 +196,7 @@ class SegmentBN(MovingBN):
         return [(1, bottoms[0][1])] * 4
 
 
-@layer("BN", param="bn_param", dialect="segnet", tops=(1, 3))
+@layer("BN", param="bn_param", dialect="segnet", kind="channel affine", tops=(1, 3))
 @dataclass(frozen=True)
 class BatchBN(Layer):
     """Scales by the batch's statistics, or by none. SegNet, ENet: bn_layer.cpp."""
@@ -253,7 +253,7 @@ class BatchBN(Layer):
         return made[0] if len(self.spec.tops) == 1 else made[: len(self.spec.tops)]
 
 
-@layer("BN", param="bn_param", dialect="ctpn", writes_blobs=True)
+@layer("BN", param="bn_param", dialect="ctpn", kind="channel affine", writes_blobs=True)
 @dataclass(frozen=True)
 class AveragedBN(Layer):
     """Scales by the batch's statistics, in TEST by averaged ones if asked for. CTPN's caffe."""

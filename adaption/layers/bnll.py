@@ -11,7 +11,7 @@ from adaption.layers.base import Layer, Lowering, Runtime, layer
 from adaption.layers.gradient import gradient_at_top
 
 
-@layer("BNLL", is_pointwise=True)
+@layer("BNLL", kind="activation", is_pointwise=True)
 @dataclass(frozen=True)
 class BNLL(Layer):
     def forward(self, x: Tensor) -> Tensor:

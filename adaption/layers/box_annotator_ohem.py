@@ -19,6 +19,7 @@ from adaption.layers.base import Layer, Shape, layer
 @layer(
     "BoxAnnotatorOHEM",
     param="box_annotator_ohem_param",
+    kind="other",
     bottoms=4,
     tops=2,
     is_differentiable=False,

@@ -20,7 +20,9 @@ from adaption.layers.gradient import own_gradient
 from adaption.layers.losses import check_labels, check_one_label_each
 
 
-@layer("CenterLoss", param="center_loss_param", bottoms=2, is_loss=True, no_gradient=(1,))
+@layer(
+    "CenterLoss", param="center_loss_param", kind="loss", bottoms=2, is_loss=True, no_gradient=(1,)
+)
 @dataclass(frozen=True)
 class CenterLoss(Layer):
     num_output: int

@@ -12,7 +12,7 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, laye
 from adaption.layers.gradient import gradient_at_top
 
 
-@layer("Clip", param="clip_param", is_pointwise=True)
+@layer("Clip", param="clip_param", kind="activation", is_pointwise=True)
 @dataclass(frozen=True)
 class Clip(Layer):
     min: float | None

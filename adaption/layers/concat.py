@@ -12,7 +12,14 @@ from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
 @layer(
-    "Concat", param="concat_param", bottoms=(1, None), takes_channels_last=True, works_on_codes=True
+    "Concat",
+    param="concat_param",
+    kind="arrangement",
+    joins=True,
+    rearranges=True,
+    bottoms=(1, None),
+    takes_channels_last=True,
+    works_on_codes=True,
 )
 @dataclass(frozen=True)
 class Concat(Layer):

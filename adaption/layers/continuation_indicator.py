@@ -14,6 +14,7 @@ from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 @layer(
     "ContinuationIndicator",
     param="continuation_indicator_param",
+    kind="other",
     bottoms=0,
     is_differentiable=False,
 )

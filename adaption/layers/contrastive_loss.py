@@ -21,6 +21,7 @@ from adaption.layers.gradient import own_gradient
 @layer(
     "ContrastiveLoss",
     param="contrastive_loss_param",
+    kind="loss",
     bottoms=3,
     is_loss=True,
     no_gradient=(2,),

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
-from adaption.layers.spatial import per_axis
+from adaption.layers.spatial import per_axis, window_text
+from adaption.layers.traits import Array, ScaleChange, scaled_bias
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _DECONV = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -41,6 +42,8 @@ class _Geometry:
     "LPConvolution",
     "DepthwiseConvolution",
     param="convolution_param",
+    kind="convolution",
+    places="windows",
     bottoms=(1, None),
     tops=(1, None),
     same_tops_as_bottoms=True,
@@ -93,11 +96,32 @@ class Convolution(Layer):
                 "none in a Deconvolution, and none beside pad, pad_h and pad_w",
             )
 
+    def settings(self) -> str:
+        outputs = [f"{self.num_output} outputs"] if self.num_output else []
+        group = [f"group {self.group}"] if self.group > 1 else []
+        return ", ".join([*outputs, *window_text(self.spec.message.convolution_param), *group])
+
+    def rescaled(self, scale: float) -> ScaleChange:
+        return scaled_bias(scale, self.bias_term)
+
+    def sums_to_channels(self) -> bool:
+        return self.axis == 1
+
+    def by_output(self, weight: Array) -> Array:
+        return weight.reshape(weight.shape[0], -1)
+
+    def from_output(self, rows: Array, shape: Shape) -> Array:
+        return rows.reshape(shape)
+
     @property
     def _sides(self) -> tuple[int, ...]:
         """Padding at the left, right, top and bottom; empty when it is not given side by side."""
         sides = (self.pad_l, self.pad_r, self.pad_t, self.pad_b)
         return sides if any(sides) else ()
+
+    @property
+    def filters_come_first(self) -> bool:
+        return not self.is_transposed
 
     def geometry(self, rank: int) -> _Geometry:
         """Kernel, stride, pad and dilation along each spatial axis of a blob of `rank` axes."""
@@ -222,6 +246,8 @@ class Convolution(Layer):
 @layer(
     "Deconvolution",
     param="convolution_param",
+    kind="convolution",
+    places="spread",
     bottoms=(1, None),
     tops=(1, None),
     same_tops_as_bottoms=True,
@@ -247,10 +273,22 @@ class Deconvolution(Convolution):
     def _swept(self, bottom: Shape, top: Shape) -> Shape:
         return bottom
 
+    def by_output(self, weight: Array) -> Array:
+        """Group by group: blob 0 is (C, outputs / group, kernel)."""
+        inputs, outputs = weight.shape[0] // self.group, weight.shape[1]
+        parts = weight.reshape(self.group, inputs, outputs, -1).swapaxes(1, 2)
+        return parts.reshape(self.group * outputs, -1)
+
+    def from_output(self, rows: Array, shape: Shape) -> Array:
+        inputs, outputs = shape[0] // self.group, shape[1]
+        parts = rows.reshape(self.group, outputs, inputs, prod(shape[2:])).swapaxes(1, 2)
+        return parts.reshape(shape)
+
 
 @layer(
     "ConvolutionDepthwise",
     param="convolution_param",
+    kind="convolution",
     bottoms=1,
     tops=1,
     same_tops_as_bottoms=False,

@@ -11,7 +11,15 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Crop", param="crop_param", bottoms=2, no_gradient=(1,), works_on_codes=True)
+@layer(
+    "Crop",
+    param="crop_param",
+    kind="arrangement",
+    places="cut",
+    bottoms=2,
+    no_gradient=(1,),
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class Crop(Layer):
     axis: int

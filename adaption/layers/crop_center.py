@@ -10,7 +10,12 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("CropCenter", param="crop_center_param", works_on_codes=True)
+@layer(
+    "CropCenter",
+    param="crop_center_param",
+    kind="arrangement",
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class CropCenter(Layer):
     crop_size: tuple[int, ...]

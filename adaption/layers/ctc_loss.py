@@ -18,7 +18,7 @@ from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.gradient import own_gradient
 
 
-@layer("CtcLoss", param="ctc_loss_param", bottoms=2, is_loss=True, no_gradient=(1,))
+@layer("CtcLoss", param="ctc_loss_param", kind="loss", bottoms=2, is_loss=True, no_gradient=(1,))
 @dataclass(frozen=True)
 class CtcLoss(Layer):
     alphabet_size: int

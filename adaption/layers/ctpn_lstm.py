@@ -31,7 +31,7 @@ from adaption.layers.state import tensors_from_state, tensors_to_state
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
-@layer("Lstm", param="lstm_param", bottoms=(1, 2), no_gradient=(1,))
+@layer("Lstm", param="lstm_param", kind="recurrent", bottoms=(1, 2), no_gradient=(1,))
 @dataclass(frozen=True)
 class Lstm(Layer):
     num_output: int

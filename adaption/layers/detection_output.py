@@ -35,6 +35,7 @@ LOWEST = -3.4028234663852886e38  # -FLT_MAX, the confidence_threshold where none
 @layer(
     "DetectionOutput",
     param="detection_output_param",
+    kind="other",
     bottoms=(3, 4),
     is_differentiable=False,
     no_gradient=(0, 1, 2, 3),

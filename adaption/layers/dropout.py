@@ -14,6 +14,8 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, laye
 @layer(
     "Dropout",
     param="dropout_param",
+    kind="function",
+    is_homogeneous=True,
     takes_channels_last=True,
     refuses=("sample_weights_test",),
     is_pointwise=True,
@@ -28,6 +30,12 @@ class Dropout(Layer):
             raise FieldError(
                 "dropout_param.dropout_ratio", self.dropout_ratio, "above 0 and below 1"
             )
+
+    def hands_on(self) -> bool:
+        return self.scale_train
+
+    def settings(self) -> str:
+        return f"ratio {self.dropout_ratio:g}"
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> Tensor:
         x = tensors[0]

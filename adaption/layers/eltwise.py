@@ -13,7 +13,13 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
 @layer(
-    "Eltwise", param="eltwise_param", bottoms=(2, None), takes_channels_last=True, top_is_free=True
+    "Eltwise",
+    param="eltwise_param",
+    kind="arrangement",
+    places="kept",
+    bottoms=(2, None),
+    takes_channels_last=True,
+    top_is_free=True,
 )
 @dataclass(frozen=True)
 class Eltwise(Layer):
@@ -29,6 +35,15 @@ class Eltwise(Layer):
             )
         if self.coeff and self.operation == "PROD":
             raise FieldError("eltwise_param.coeff", list(self.coeff), "none with operation: PROD")
+
+    def hands_scale_on(self) -> bool:
+        return self.operation != "PROD"
+
+    def keeps_grid(self) -> bool:
+        return self.hands_scale_on() and all(c in (-1.0, 1.0) for c in self.coeff)
+
+    def settings(self) -> str:
+        return self.operation
 
     def top_shape(self, *bottoms: Shape) -> Shape:
         if len(set(bottoms)) > 1:

@@ -10,7 +10,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, layer
 
 
-@layer("ELU", param="elu_param", is_pointwise=True)
+@layer("ELU", param="elu_param", kind="activation", is_pointwise=True)
 @dataclass(frozen=True)
 class ELU(Layer):
     alpha: float

@@ -14,7 +14,7 @@ from adaption.layers.base import Layer, Lowering, Shape, layer
 _INT64 = 7  # onnx.TensorProto.INT64
 
 
-@layer("Embed", param="embed_param", no_gradient=(0,))
+@layer("Embed", param="embed_param", kind="other", drawn_as="inner product", no_gradient=(0,))
 @dataclass(frozen=True)
 class Embed(Layer):
     num_output: int

@@ -10,7 +10,7 @@ from adaption.errors import ShapeError
 from adaption.layers.base import Layer, Shape, layer
 
 
-@layer("EuclideanLoss", bottoms=2, is_loss=True)
+@layer("EuclideanLoss", kind="loss", bottoms=2, is_loss=True)
 @dataclass(frozen=True)
 class EuclideanLoss(Layer):
     def top_shape(self, *bottoms: Shape) -> Shape:

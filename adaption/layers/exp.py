@@ -12,7 +12,7 @@ from adaption.errors import FieldError
 from adaption.layers.base import Layer, Lowering, layer
 
 
-@layer("Exp", param="exp_param", is_pointwise=True)
+@layer("Exp", param="exp_param", kind="function", is_pointwise=True)
 @dataclass(frozen=True)
 class Exp(Layer):
     base: float

@@ -17,7 +17,7 @@ from adaption.layers.base import Layer, Lowering, Shape, layer
 _BOOL = 9  # onnx.TensorProto.BOOL
 
 
-@layer("Filter", bottoms=(2, None), tops=(1, None))
+@layer("Filter", kind="arrangement", is_homogeneous=True, bottoms=(2, None), tops=(1, None))
 @dataclass(frozen=True)
 class Filter(Layer):
     def check(self) -> None:

@@ -10,7 +10,13 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Flatten", param="flatten_param", works_on_codes=True)
+@layer(
+    "Flatten",
+    param="flatten_param",
+    kind="arrangement",
+    rearranges=True,
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class Flatten(Layer):
     axis: int

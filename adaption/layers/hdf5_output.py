@@ -27,6 +27,8 @@ _NAMES = ("data", "label")  # hdf5_output_layer.hpp
 @layer(
     "HDF5Output",
     param="hdf5_output_param",
+    kind="other",
+    measures=True,
     bottoms=2,
     tops=0,
     is_differentiable=False,

@@ -11,7 +11,9 @@ from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.losses import check_labels, check_one_label_each
 
 
-@layer("HingeLoss", param="hinge_loss_param", bottoms=2, is_loss=True, no_gradient=(1,))
+@layer(
+    "HingeLoss", param="hinge_loss_param", kind="loss", bottoms=2, is_loss=True, no_gradient=(1,)
+)
 @dataclass(frozen=True)
 class HingeLoss(Layer):
     norm: str

@@ -14,10 +14,17 @@ from torch import Tensor
 
 from adaption.errors import ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
-from adaption.layers.spatial import per_axis
+from adaption.layers.spatial import per_axis, window_text
 
 
-@layer("Im2col", param="convolution_param")
+@layer(
+    "Im2col",
+    param="convolution_param",
+    kind="arrangement",
+    drawn_as="convolution",
+    places="windows",
+    is_homogeneous=True,
+)
 @dataclass(frozen=True)
 class Im2col(Layer):
     pad: tuple[int, ...]
@@ -31,6 +38,9 @@ class Im2col(Layer):
     stride_h: int | None
     stride_w: int | None
     axis: int
+
+    def settings(self) -> str:
+        return ", ".join(window_text(self.spec.message.convolution_param))
 
     def _geometry(self, rank: int) -> list[tuple[int, int, int, int]]:
         """(kernel, stride, pad, dilation) along each spatial axis."""

@@ -31,6 +31,7 @@ from adaption.layers.losses import (
 @layer(
     "InfogainLoss",
     param="infogain_loss_param",
+    kind="loss",
     bottoms=(2, 3),
     tops=(1, 2),
     is_loss=True,

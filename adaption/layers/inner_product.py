@@ -12,9 +12,16 @@ from torch import Tensor
 
 from adaption.errors import FieldError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
+from adaption.layers.traits import Array, ScaleChange, scaled_bias
 
 
-@layer("InnerProduct", "LPInnerProduct", param="inner_product_param", top_is_free=True)
+@layer(
+    "InnerProduct",
+    "LPInnerProduct",
+    param="inner_product_param",
+    kind="inner product",
+    top_is_free=True,
+)
 @dataclass(frozen=True)
 class InnerProduct(Layer):
     num_output: int
@@ -28,6 +35,22 @@ class InnerProduct(Layer):
         if self.num_output < 1:
             raise FieldError("inner_product_param.num_output", self.num_output, "1 or more")
 
+    def settings(self) -> str:
+        return f"{self.num_output} outputs" if self.num_output else ""
+
+    def rescaled(self, scale: float) -> ScaleChange:
+        return scaled_bias(scale, self.bias_term)
+
+    def sums_to_channels(self) -> bool:
+        return self.axis == 1
+
+    def by_output(self, weight: Array) -> Array:
+        rows = weight.reshape(weight.shape[-2], weight.shape[-1])
+        return rows.T if self.transpose else rows
+
+    def from_output(self, rows: Array, shape: Shape) -> Array:
+        return (rows.T if self.transpose else rows).reshape(shape)
+
     def top_shape(self, *bottoms: Shape) -> Shape:
         x = bottoms[0]
         return (*x[: canonical_axis(self.axis, len(x))], self.num_output)
@@ -39,6 +62,10 @@ class InnerProduct(Layer):
 
     def blob_fillers(self) -> list[Any]:
         return [self.weight_filler, self.bias_filler]
+
+    @property
+    def filters_come_first(self) -> bool:
+        return not self.transpose
 
     def forward(self, x: Tensor, w: Tensor, *b: Tensor) -> Tensor:
         axis = canonical_axis(self.axis, x.dim())

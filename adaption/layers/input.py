@@ -9,7 +9,7 @@ from adaption.errors import FieldError
 from adaption.layers.base import Layer, Runtime, Shape, layer
 
 
-@layer("Input", param="input_param", bottoms=0, tops=(1, None), is_source=True)
+@layer("Input", param="input_param", kind="data", bottoms=0, tops=(1, None), is_source=True)
 @dataclass(frozen=True)
 class Input(Layer):
     shape: tuple[Any, ...]  # BlobShape messages: none, one for all tops, or one per top

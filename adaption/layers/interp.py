@@ -14,7 +14,7 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Interp", param="interp_param")
+@layer("Interp", param="interp_param", kind="other", is_homogeneous=True)
 @dataclass(frozen=True)
 class Interp(Layer):
     height: int

@@ -18,6 +18,8 @@ from adaption.layers.base import Layer, Shape, layer
 @layer(
     "LabelsequenceAccuracy",
     param="labelsequence_accuracy_param",
+    kind="loss",
+    measures=True,
     bottoms=2,
     is_differentiable=False,
     no_gradient=(0, 1),

@@ -14,7 +14,7 @@ from adaption.layers.base import Layer, Lowering, Runtime, layer
 from adaption.layers.gradient import own_gradient
 
 
-@layer("Log", param="log_param", is_pointwise=True)
+@layer("Log", param="log_param", kind="function", is_pointwise=True)
 @dataclass(frozen=True)
 class Log(Layer):
     base: float

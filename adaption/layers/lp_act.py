@@ -12,7 +12,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, layer
 
 
-@layer("LPAct", takes_channels_last=True, is_identity=True)
+@layer("LPAct", kind="rounding", takes_channels_last=True, is_identity=True)
 @dataclass(frozen=True)
 class LPAct(Layer):
     def forward(self, x: Tensor) -> Tensor:

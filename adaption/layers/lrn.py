@@ -13,7 +13,7 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
-@layer("LRN", param="lrn_param")
+@layer("LRN", param="lrn_param", kind="normalization")
 @dataclass(frozen=True)
 class LRN(Layer):
     local_size: int

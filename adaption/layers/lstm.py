@@ -16,7 +16,9 @@ from adaption.layers.base import Lowering, Shape, layer
 from adaption.layers.recurrent import Recurrent, lower_lstm_unit, lstm_unit
 
 
-@layer("LSTM", param="recurrent_param", bottoms=(2, 5), tops=(1, 3), no_gradient=(1,))
+@layer(
+    "LSTM", param="recurrent_param", kind="recurrent", bottoms=(2, 5), tops=(1, 3), no_gradient=(1,)
+)
 @dataclass(frozen=True)
 class LSTM(Recurrent):
     states = 2

@@ -14,7 +14,7 @@ from adaption.layers.base import Layer, Lowering, Shape, layer
 from adaption.layers.recurrent import lower_lstm_unit, lstm_unit
 
 
-@layer("LSTMUnit", bottoms=3, tops=2, no_gradient=(2,))
+@layer("LSTMUnit", kind="recurrent", bottoms=3, tops=2, no_gradient=(2,))
 @dataclass(frozen=True)
 class LSTMUnit(Layer):
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:

@@ -27,6 +27,8 @@ from adaption.layers.losses import check_labels
 @layer(
     "MarginInnerProduct",
     param="margin_inner_product_param",
+    kind="other",
+    drawn_as="inner product",
     bottoms=2,
     tops=(1, 2),
     no_gradient=(1,),

@@ -26,6 +26,7 @@ _TINY = 1e-20  # keeps norms finite: multi_stage_meanfield.cpp
 @layer(
     "MultiStageMeanfield",
     param="multi_stage_meanfield_param",
+    kind="other",
     bottoms=3,
     no_gradient=(2,),
 )

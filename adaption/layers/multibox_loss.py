@@ -30,6 +30,7 @@ Indices = NDArray[np.intp]
 @layer(
     "MultiBoxLoss",
     param="multibox_loss_param",
+    kind="loss",
     bottoms=4,
     is_loss=True,
     no_gradient=(2, 3),

@@ -16,7 +16,7 @@ from adaption.layers.gradient import own_gradient
 from adaption.layers.losses import LOG_THRESHOLD, check_labels, check_one_label_each
 
 
-@layer("MultinomialLogisticLoss", bottoms=2, is_loss=True, no_gradient=(1,))
+@layer("MultinomialLogisticLoss", kind="loss", bottoms=2, is_loss=True, no_gradient=(1,))
 @dataclass(frozen=True)
 class MultinomialLogisticLoss(Layer):
     def top_shape(self, *bottoms: Shape) -> Shape:

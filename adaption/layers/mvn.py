@@ -15,7 +15,7 @@ from adaption.layers.base import Layer, Lowering, Shape, layer
 from adaption.layers.gradient import own_gradient
 
 
-@layer("MVN", param="mvn_param")
+@layer("MVN", param="mvn_param", kind="normalization")
 @dataclass(frozen=True)
 class MVN(Layer):
     normalize_variance: bool

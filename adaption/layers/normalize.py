@@ -19,7 +19,7 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shap
 from adaption.layers.gradient import own_gradient
 
 
-@layer("Normalize", param="norm_param")
+@layer("Normalize", param="norm_param", kind="normalization")
 @dataclass(frozen=True)
 class Normalize(Layer):
     across_spatial: bool

@@ -10,7 +10,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Parameter", param="parameter_param", bottoms=0)
+@layer("Parameter", param="parameter_param", kind="data", bottoms=0)
 @dataclass(frozen=True)
 class Parameter(Layer):
     shape: Any

@@ -10,7 +10,13 @@ from adaption.errors import FieldError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Permute", param="permute_param", works_on_codes=True)
+@layer(
+    "Permute",
+    param="permute_param",
+    kind="arrangement",
+    rearranges=True,
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class Permute(Layer):
     order: tuple[int, ...]

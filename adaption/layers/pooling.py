@@ -18,7 +18,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, LayerError, ShapeError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
-from adaption.layers.spatial import per_axis
+from adaption.layers.spatial import per_axis, window_text
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,15 @@ class _Window:
         return (end - start).astype(np.float32)
 
 
-@layer("Pooling", param="pooling_param", tops=(1, 2), takes_channels_last=True)
+@layer(
+    "Pooling",
+    param="pooling_param",
+    kind="pooling",
+    places="windows",
+    is_homogeneous=True,
+    tops=(1, 2),
+    takes_channels_last=True,
+)
 @dataclass(frozen=True)
 class Pooling(Layer):
     pool: str
@@ -99,6 +107,18 @@ class Pooling(Layer):
                     getattr(message, name),
                     "none with global_pooling: true, which takes the whole bottom",
                 )
+
+    def keeps_codes(self) -> bool:
+        return self.pool == "MAX"
+
+    def keeps_grid(self) -> bool:
+        return True
+
+    def settings(self) -> str:
+        message = self.spec.message.pooling_param
+        return ", ".join(
+            [self.pool, *(["global"] if self.global_pooling else window_text(message))]
+        )
 
     @property
     def is_mean(self) -> bool:

@@ -12,7 +12,7 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, laye
 from adaption.layers.gradient import own_gradient
 
 
-@layer("Power", param="power_param", takes_channels_last=True, is_pointwise=True)
+@layer("Power", param="power_param", kind="function", takes_channels_last=True, is_pointwise=True)
 @dataclass(frozen=True)
 class Power(Layer):
     power: float

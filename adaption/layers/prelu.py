@@ -12,7 +12,9 @@ from adaption.errors import ShapeError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
-@layer("PReLU", param="prelu_param", takes_channels_last=True)
+@layer(
+    "PReLU", param="prelu_param", kind="activation", is_homogeneous=True, takes_channels_last=True
+)
 @dataclass(frozen=True)
 class PReLU(Layer):
     filler: Any | None

@@ -27,6 +27,7 @@ Indices = NDArray[np.intp]
 @layer(
     "Proposal",
     param="proposal_param",
+    kind="other",
     bottoms=3,
     tops=(1, 2),
     is_differentiable=False,

@@ -18,7 +18,14 @@ from adaption.layers.base import Layer, Shape, layer
 from adaption.numerics.rounding import round_half_away
 
 
-@layer("PSROIPooling", param="psroi_pooling_param", bottoms=2, no_gradient=(1,))
+@layer(
+    "PSROIPooling",
+    param="psroi_pooling_param",
+    kind="pooling",
+    is_homogeneous=True,
+    bottoms=2,
+    no_gradient=(1,),
+)
 @dataclass(frozen=True)
 class PSROIPooling(Layer):
     spatial_scale: float | None

@@ -17,7 +17,14 @@ from adaption.layers.python_registry import built_in, published
 RUNNER = "adaption.pycaffe.python_layer"  # loaded only to run code that the caller has allowed
 
 
-@layer("Python", param="python_param", bottoms=(0, None), tops=(0, None), is_differentiable=False)
+@layer(
+    "Python",
+    param="python_param",
+    kind="data",
+    bottoms=(0, None),
+    tops=(0, None),
+    is_differentiable=False,
+)
 class Python(Layer):
     """Stands for the layer that computes what the class named by `python_param` does."""
 
@@ -31,6 +38,11 @@ class Python(Layer):
             f" with a model file is not run unless the module is named (--allow-python"
             f' {param.module}, python_modules=("{param.module}",))'
         )
+
+    @classmethod
+    def described(cls, spec: LayerSpec) -> Layer:
+        """Nothing but its kind is known: the class may be code that isn't to run for this."""
+        return cls()
 
     @classmethod
     def read(cls, spec: LayerSpec) -> Layer:

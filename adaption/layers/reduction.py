@@ -9,7 +9,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Reduction", param="reduction_param")
+@layer("Reduction", param="reduction_param", kind="arrangement")
 @dataclass(frozen=True)
 class Reduction(Layer):
     operation: str

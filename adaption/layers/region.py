@@ -37,7 +37,9 @@ _ANCHORS = (  # width and height in cells: region_layer.cpp, LayerSetUp
 _EXPANDED = ((0.75, 0.25), (0.25, 0.25), (0.5, 0.5), (0.75, 0.75), (0.75, 0.25))
 
 
-@layer("Region", param="region_param", bottoms=2, tops=3, is_loss=True, no_gradient=(1,))
+@layer(
+    "Region", param="region_param", kind="loss", bottoms=2, tops=3, is_loss=True, no_gradient=(1,)
+)
 @dataclass(frozen=True)
 class Region(Layer):
     classes: int

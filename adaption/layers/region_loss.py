@@ -18,7 +18,9 @@ from adaption.layers.gradient import own_gradient
 from adaption.layers.yolo_boxes import Array, check_labels_of, iou, sigmoid, truths
 
 
-@layer("RegionLoss", param="region_loss_param", bottoms=2, is_loss=True, no_gradient=(1,))
+@layer(
+    "RegionLoss", param="region_loss_param", kind="loss", bottoms=2, is_loss=True, no_gradient=(1,)
+)
 @dataclass(frozen=True)
 class RegionLoss(Layer):
     num_class: int

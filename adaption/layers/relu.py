@@ -10,18 +10,33 @@ from torch import Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
 
 
-@layer("ReLU", param="relu_param", takes_channels_last=True, is_pointwise=True)
+@layer(
+    "ReLU",
+    param="relu_param",
+    kind="activation",
+    takes_channels_last=True,
+    is_pointwise=True,
+)
 @dataclass(frozen=True)
 class ReLU(Layer):
     negative_slope: float
     relu6: bool  # synopsys-caffe: the top is at most 6
+
+    def rectifies(self) -> bool:
+        return not self.negative_slope and not self.relu6
+
+    def keeps_codes(self) -> bool:
+        return self.rectifies()
+
+    def hands_scale_on(self) -> bool:
+        return not self.relu6
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
         return y.clamp_max(6) if self.relu6 else y
 
     def overwrite(self, runtime: Runtime, x: Tensor, *blobs: Tensor) -> Tensor:
-        return self.forward(x) if self.negative_slope or self.relu6 else F.relu_(x)
+        return F.relu_(x) if self.rectifies() else self.forward(x)
 
     def lower_integer(self, g: IntegerLowering, *names: str) -> str:
         x = names[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, layer
 
 
-@layer("ReLU6", param="relu6_param", is_pointwise=True)
+@layer("ReLU6", param="relu6_param", kind="activation", is_pointwise=True)
 @dataclass(frozen=True)
 class ReLU6(Layer):
     negative_slope: float

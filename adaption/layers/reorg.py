@@ -68,7 +68,13 @@ class _Reorg(Layer):
         return y
 
 
-@layer("Reorg", param="reorg_param", dialect="darknet", works_on_codes=True)
+@layer(
+    "Reorg",
+    param="reorg_param",
+    dialect="darknet",
+    kind="arrangement",
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class DarknetReorg(_Reorg):
     """Both directions read the bottom's own sizes."""
@@ -77,7 +83,13 @@ class DarknetReorg(_Reorg):
         return x[1], x[2], x[3]
 
 
-@layer("Reorg", param="reorg_param", dialect="deeptextspotter", works_on_codes=True)
+@layer(
+    "Reorg",
+    param="reorg_param",
+    dialect="deeptextspotter",
+    kind="arrangement",
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class PlainReorg(_Reorg):
     """Both directions read the top's sizes."""

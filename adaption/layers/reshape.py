@@ -15,7 +15,13 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Reshape", param="reshape_param", works_on_codes=True)
+@layer(
+    "Reshape",
+    param="reshape_param",
+    kind="arrangement",
+    rearranges=True,
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class Reshape(Layer):
     shape: Any

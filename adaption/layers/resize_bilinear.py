@@ -19,7 +19,7 @@ from adaption.layers.base import Layer, Lowering, Shape, layer
 _FORMATS = {"NHWC": (1, 2), "NCHW": (2, 3)}  # the axes of height and width
 
 
-@layer("ResizeBilinear", param="resize_bilinear_param")
+@layer("ResizeBilinear", param="resize_bilinear_param", kind="other", is_homogeneous=True)
 @dataclass(frozen=True)
 class ResizeBilinear(Layer):
     align_corners: bool

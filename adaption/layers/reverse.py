@@ -11,7 +11,7 @@ from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 _BEFORE_ALL = -(2**31)  # a Slice end that no axis reaches
 
 
-@layer("Reverse", param="reverse_param", works_on_codes=True)
+@layer("Reverse", param="reverse_param", kind="arrangement", works_on_codes=True)
 @dataclass(frozen=True)
 class Reverse(Layer):
     axis: int

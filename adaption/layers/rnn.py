@@ -17,7 +17,9 @@ from adaption.layers.base import Lowering, Shape, layer
 from adaption.layers.recurrent import Recurrent
 
 
-@layer("RNN", param="recurrent_param", bottoms=(2, 4), tops=(1, 2), no_gradient=(1,))
+@layer(
+    "RNN", param="recurrent_param", kind="recurrent", bottoms=(2, 4), tops=(1, 2), no_gradient=(1,)
+)
 @dataclass(frozen=True)
 class RNN(Recurrent):
     states = 1

@@ -60,7 +60,14 @@ class _Side:
         return (pixel >= start) & (pixel <= end) & (cell >= first) & (cell < last)
 
 
-@layer("ROIPooling", param="roi_pooling_param", bottoms=2, no_gradient=(1,))
+@layer(
+    "ROIPooling",
+    param="roi_pooling_param",
+    kind="pooling",
+    is_homogeneous=True,
+    bottoms=2,
+    no_gradient=(1,),
+)
 @dataclass(frozen=True)
 class ROIPooling(Layer):
     pooled_h: int

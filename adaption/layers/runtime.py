@@ -21,6 +21,8 @@ class Runtime:
     original_semantics: bool = False
     config: dict[str, Any] = field(default_factory=dict)  # what forks read outside the prototxt
     state: dict[str, Any] = field(default_factory=dict)  # the layer's own, kept between passes
+    # (points, kind, greatest magnitude) of what was rounded on a device; one list for all layers
+    peaks: list[tuple[Any, str, Any]] = field(default_factory=list)
 
     @property
     def phase(self) -> str:

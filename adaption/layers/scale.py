@@ -5,10 +5,12 @@ Caffe: scale_layer.cpp, bias_layer.cpp. The blob is a learned one, or a second b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +24,7 @@ from adaption.layers.base import (
     canonical_axis,
     layer,
 )
+from adaption.layers.traits import Array, ScaleChange, scaled_bias
 
 
 def _blob_shape(x: Shape, axis: int, num_axes: int) -> Shape:
@@ -33,6 +36,11 @@ def _blob_shape(x: Shape, axis: int, num_axes: int) -> Shape:
     if first + num_axes > len(x):
         raise ShapeError(f"axis {axis} and num_axes {num_axes} reach beyond a bottom of {x}")
     return x[first : first + num_axes]
+
+
+def _why_not_per_channel(axis: int, num_axes: int) -> str:
+    fits = (axis, num_axes) == (1, 1)
+    return "" if fits else "does not act per channel (axis 1, num_axes 1)"
 
 
 def _spread(blob: Tensor, x: Tensor, axis: int) -> Tensor:
@@ -63,7 +71,15 @@ def _spread_values(g: IntegerLowering, blob: str, x: str, axis: int) -> Any:
     return values.reshape(*values.shape, *[1] * (rank - first - values.ndim))
 
 
-@layer("Scale", param="scale_param", bottoms=(1, 2), takes_channels_last=True, top_is_free=True)
+@layer(
+    "Scale",
+    param="scale_param",
+    kind="channel affine",
+    is_foldable=True,
+    bottoms=(1, 2),
+    takes_channels_last=True,
+    top_is_free=True,
+)
 @dataclass(frozen=True)
 class Scale(Layer):
     axis: int
@@ -71,6 +87,15 @@ class Scale(Layer):
     filler: Any | None
     bias_term: bool
     bias_filler: Any
+
+    def rescaled(self, scale: float) -> ScaleChange | None:
+        return scaled_bias(scale, self.bias_term) if self._learned else None
+
+    def why_not_folded(self, phase: str) -> str:
+        return _why_not_per_channel(self.axis, self.num_axes)
+
+    def slope_and_shift(self, blobs: Sequence[Array], outputs: int) -> tuple[Array, Array]:
+        return blobs[0].ravel(), blobs[1].ravel() if len(blobs) > 1 else np.zeros(outputs)
 
     @property
     def _learned(self) -> bool:
@@ -124,12 +149,29 @@ class Scale(Layer):
         return prod(bottoms[0])
 
 
-@layer("Bias", param="bias_param", bottoms=(1, 2), takes_channels_last=True, top_is_free=True)
+@layer(
+    "Bias",
+    param="bias_param",
+    kind="channel affine",
+    is_foldable=True,
+    bottoms=(1, 2),
+    takes_channels_last=True,
+    top_is_free=True,
+)
 @dataclass(frozen=True)
 class Bias(Layer):
     axis: int
     num_axes: int
     filler: Any
+
+    def rescaled(self, scale: float) -> ScaleChange | None:
+        return scaled_bias(scale, True, index=0) if len(self.spec.bottoms) == 1 else None
+
+    def why_not_folded(self, phase: str) -> str:
+        return _why_not_per_channel(self.axis, self.num_axes)
+
+    def slope_and_shift(self, blobs: Sequence[Array], outputs: int) -> tuple[Array, Array]:
+        return np.ones(outputs), blobs[0].ravel()
 
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         if len(bottoms) == 2:

@@ -22,6 +22,8 @@ from adaption.layers.state import tensors_from_state, tensors_to_state
 @layer(
     "SegAccuracy",
     param="seg_accuracy_param",
+    kind="loss",
+    measures=True,
     bottoms=2,
     is_differentiable=False,
     no_gradient=(0, 1),

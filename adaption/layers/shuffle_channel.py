@@ -10,7 +10,12 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("ShuffleChannel", param="shuffle_channel_param", works_on_codes=True)
+@layer(
+    "ShuffleChannel",
+    param="shuffle_channel_param",
+    kind="arrangement",
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class ShuffleChannel(Layer):
     group: int

@@ -10,7 +10,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, layer
 
 
-@layer("Sigmoid", takes_channels_last=True, is_pointwise=True)
+@layer("Sigmoid", kind="activation", takes_channels_last=True, is_pointwise=True)
 @dataclass(frozen=True)
 class Sigmoid(Layer):
     def forward(self, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.losses import normalizer
 
 
-@layer("SigmoidCrossEntropyLoss", bottoms=2, is_loss=True, no_gradient=(1,))
+@layer("SigmoidCrossEntropyLoss", kind="loss", bottoms=2, is_loss=True, no_gradient=(1,))
 @dataclass(frozen=True)
 class SigmoidCrossEntropyLoss(Layer):
     def top_shape(self, *bottoms: Shape) -> Shape:

@@ -10,7 +10,15 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Silence", bottoms=(1, None), tops=0, is_differentiable=False)
+@layer(
+    "Silence",
+    kind="arrangement",
+    discards=True,
+    ignores_scale=True,
+    bottoms=(1, None),
+    tops=0,
+    is_differentiable=False,
+)
 @dataclass(frozen=True)
 class Silence(Layer):
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:

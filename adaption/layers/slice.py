@@ -14,7 +14,13 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Slice", param="slice_param", tops=(1, None), works_on_codes=True)
+@layer(
+    "Slice",
+    param="slice_param",
+    kind="arrangement",
+    tops=(1, None),
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class Slice(Layer):
     axis: int

@@ -21,6 +21,7 @@ LARGEST_SIGMA = 1e18  # its square is a float32
 @layer(
     "SmoothL1Loss",
     param="smooth_l1_loss_param",
+    kind="loss",
     bottoms=(2, 4),
     is_loss=True,
     forgets_loss_weight=True,

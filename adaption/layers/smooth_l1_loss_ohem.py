@@ -19,6 +19,7 @@ from adaption.layers.losses import normalizer, smooth_l1
 
 @layer(
     "SmoothL1LossOHEM",
+    kind="loss",
     bottoms=(2, 3),
     tops=(1, 2),
     is_loss=True,

@@ -10,7 +10,14 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Softmax", param="softmax_param", takes_channels_last=True)
+@layer(
+    "Softmax",
+    param="softmax_param",
+    kind="function",
+    gives_scores=True,
+    keeps_order=True,
+    takes_channels_last=True,
+)
 @dataclass(frozen=True)
 class Softmax(Layer):
     axis: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from adaption.layers.losses import check_labels, log_likelihood, normalizer
 @layer(
     "SoftmaxWithLoss",
     param="softmax_param",
+    kind="loss",
+    reads_scores=True,
+    keeps_order=True,
     bottoms=2,
     tops=(1, 2),
     is_loss=True,
@@ -24,6 +28,10 @@ from adaption.layers.losses import check_labels, log_likelihood, normalizer
 @dataclass(frozen=True)
 class SoftmaxWithLoss(Layer):
     axis: int
+
+    def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
+        """Its inner Softmax layer has the same name."""
+        yield "layer_factory.hpp:77", f"Creating layer {self.spec.name}"
 
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
         canonical_axis(self.axis, len(bottoms[0]))

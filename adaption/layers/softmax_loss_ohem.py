@@ -20,6 +20,7 @@ from adaption.layers.losses import check_labels, log_likelihood, normalizer
 @layer(
     "SoftmaxWithLossOHEM",
     param="softmax_param",
+    kind="loss",
     bottoms=2,
     tops=(1, 3),
     is_loss=True,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from adaption.errors import FieldError
 
-__all__ = ["per_axis"]
+__all__ = ["per_axis", "window_text"]
 
 
 def per_axis(
@@ -38,3 +39,27 @@ def per_axis(
         if value is None or value < least:
             raise FieldError(name, "missing" if value is None else value, f"{least} or more")
     return tuple(v for v in values if v is not None)
+
+
+def window_text(param: Any) -> list[str]:
+    """Kernel, stride and pad as far as they are set: ["5x5", "stride 2", "pad 1"]."""
+    kernel = _sides(param, "kernel", "kernel_size")
+    if len(kernel) == 1:
+        kernel *= 2  # one number stands for both sides
+    shown = ["x".join(str(side) for side in kernel)] if kernel else []
+    for name, neutral in (("stride", 1), ("pad", 0), ("dilation", 1)):
+        sides = _sides(param, name, name)
+        if any(side != neutral for side in sides):
+            shown.append(f"{name} {'x'.join(str(side) for side in sides)}")
+    return shown
+
+
+def _sides(param: Any, name: str, field: str) -> list[int]:
+    known = param.DESCRIPTOR.fields_by_name
+    if f"{name}_h" in known and (param.HasField(f"{name}_h") or param.HasField(f"{name}_w")):
+        return [getattr(param, f"{name}_h"), getattr(param, f"{name}_w")]
+    if field not in known:
+        return []
+    value = getattr(param, field)
+    sides = [value] if isinstance(value, int) else list(value)
+    return sides[:1] if len(set(sides)) == 1 else sides

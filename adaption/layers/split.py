@@ -9,9 +9,19 @@ from torch import Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 
-@layer("Split", tops=(1, None), takes_channels_last=True)
+@layer(
+    "Split",
+    kind="arrangement",
+    places="kept",
+    rearranges=True,
+    tops=(1, None),
+    takes_channels_last=True,
+)
 @dataclass(frozen=True)
 class Split(Layer):
+    def hands_on(self) -> bool:
+        return True
+
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
         return [bottoms[0]] * len(self.spec.tops)
 

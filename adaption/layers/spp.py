@@ -17,7 +17,7 @@ from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("SPP", param="spp_param")
+@layer("SPP", param="spp_param", kind="pooling", is_homogeneous=True)
 @dataclass(frozen=True)
 class SPP(Layer):
     pyramid_height: int

@@ -10,7 +10,13 @@ from adaption.errors import ShapeError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Squeeze", param="squeeze_param", works_on_codes=True)
+@layer(
+    "Squeeze",
+    param="squeeze_param",
+    kind="arrangement",
+    rearranges=True,
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class Squeeze(Layer):
     axis: tuple[int, ...]

@@ -10,7 +10,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, layer
 
 
-@layer("Swish", param="swish_param", is_pointwise=True)
+@layer("Swish", param="swish_param", kind="activation", is_pointwise=True)
 @dataclass(frozen=True)
 class Swish(Layer):
     beta: float

@@ -10,7 +10,7 @@ from torch import Tensor
 from adaption.layers.base import Layer, Lowering, layer
 
 
-@layer("TanH", takes_channels_last=True, is_pointwise=True)
+@layer("TanH", kind="activation", takes_channels_last=True, is_pointwise=True)
 @dataclass(frozen=True)
 class TanH(Layer):
     def forward(self, x: Tensor) -> Tensor:

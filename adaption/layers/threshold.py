@@ -14,6 +14,7 @@ _FLOAT = 1  # onnx.TensorProto.FLOAT
 @layer(
     "Threshold",
     param="threshold_param",
+    kind="function",
     is_differentiable=False,
     no_gradient=(0,),
     is_pointwise=True,

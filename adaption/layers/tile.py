@@ -11,7 +11,7 @@ from adaption.errors import FieldError
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 
-@layer("Tile", param="tile_param", works_on_codes=True)
+@layer("Tile", param="tile_param", kind="arrangement", works_on_codes=True)
 @dataclass(frozen=True)
 class Tile(Layer):
     axis: int

@@ -10,7 +10,13 @@ from adaption.errors import FieldError
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 
-@layer("Transpose", param="transpose_param", works_on_codes=True)
+@layer(
+    "Transpose",
+    param="transpose_param",
+    kind="arrangement",
+    rearranges=True,
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class Transpose(Layer):
     dim: tuple[int, ...]

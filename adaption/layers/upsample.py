@@ -20,7 +20,16 @@ from adaption.layers.gradient import own_gradient
 _INT64 = 7  # onnx.TensorProto.INT64
 
 
-@layer("Upsample", param="upsample_param", dialect="segnet", bottoms=2, no_gradient=(1,))
+@layer(
+    "Upsample",
+    param="upsample_param",
+    dialect="segnet",
+    kind="arrangement",
+    drawn_as="pooling",
+    is_homogeneous=True,
+    bottoms=2,
+    no_gradient=(1,),
+)
 @dataclass(frozen=True)
 class Unpool(Layer):
     """Writes each value to its index within the plane of its channel, zeros elsewhere.
@@ -110,7 +119,14 @@ class Unpool(Layer):
         return top
 
 
-@layer("Upsample", param="upsample_param", dialect="darknet", works_on_codes=True)
+@layer(
+    "Upsample",
+    param="upsample_param",
+    dialect="darknet",
+    kind="arrangement",
+    drawn_as="pooling",
+    works_on_codes=True,
+)
 @dataclass(frozen=True)
 class UpsampleNearest(Layer):
     """Nearest neighbour by a whole factor, 1 when none is given."""

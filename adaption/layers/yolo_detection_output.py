@@ -18,6 +18,7 @@ from adaption.layers.yolo_boxes import Array, detection_rows, sigmoid
 @layer(
     "YoloDetectionOutput",
     param="yolo_detection_output_param",
+    kind="other",
     bottoms=(1, 2),
     is_differentiable=False,
     no_gradient=(0, 1),

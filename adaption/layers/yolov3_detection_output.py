@@ -19,6 +19,7 @@ from adaption.layers.yolo_boxes import Array, detection_rows, sigmoid
 @layer(
     "Yolov3DetectionOutput",
     param="yolov3_detection_output_param",
+    kind="other",
     bottoms=(1, None),
     is_differentiable=False,
     no_gradient=tuple(range(16)),

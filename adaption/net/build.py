@@ -10,6 +10,7 @@ import torch
 
 from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError
 from adaption.graph import LayerSpec, NetSpec
+from adaption.io.lp_types import LP_INNER_PRODUCT
 from adaption.layers.base import (
     Layer,
     Runtime,
@@ -18,12 +19,15 @@ from adaption.layers.base import (
     known_dialects,
     unknown_layers,
 )
+from adaption.layers.shapes import with_automatic_tops
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.device_blob import new_blob
 from adaption.net.fillers import fill
 from adaption.net.memory import FAILURES, Footprint
 from adaption.net.node import Node
 from adaption.net.plan import layer_formats
+from adaption.net.points import Points
+from adaption.net.points_check import check_formats
 
 __all__ = [
     "accumulator_notices",
@@ -31,6 +35,7 @@ __all__ = [
     "dialect_notices",
     "fill_first_tops",
     "infer_shapes",
+    "name_masters",
 ]
 
 Shape = tuple[int, ...]
@@ -67,7 +72,7 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
     if unknown is not None:
         raise unknown
     nodes = []
-    for item in _with_automatic_tops(spec.layers):
+    for item in with_automatic_tops(spec.layers):
         layer = build_layer(item, spec.dialect, spec.layers)
         runtime = replace(
             lent,
@@ -79,31 +84,12 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
         )
         try:
             formats = layer_formats(item, original_semantics=lent.original_semantics)
-            if formats.activation is not None and (layer.is_source or item.type == "Input"):
-                raise FieldError(
-                    "precision_param.activation",
-                    "set",
-                    "layers that compute",
-                    "put an LPAct layer behind the data",
-                )
             weights = _loss_weights(item, layer, original_semantics=lent.original_semantics)
         except AdaptionError as error:
             raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
-        nodes.append(Node(item, layer, formats, runtime, loss_weights=weights))
+        points = Points(formats, item.name, item.type, item.line, runtime)
+        nodes.append(Node(item, layer, points, runtime, loss_weights=weights))
     return nodes
-
-
-def _with_automatic_tops(layers: Sequence[LayerSpec]) -> list[LayerSpec]:
-    """Losses without tops get one. Caffe: Layer::AutoTopBlobs; it calls all of them the same."""
-    made: list[LayerSpec] = []
-    count = 0
-    for item in layers:
-        if not item.tops and choose_class(item)[0].is_loss:
-            count += 1
-            top = "(automatic)" if count == 1 else f"(automatic {count})"
-            item = replace(item, tops=(top,))
-        made.append(item)
-    return made
 
 
 def _loss_weights(spec: LayerSpec, layer: Layer, *, original_semantics: bool) -> list[float]:
@@ -133,7 +119,7 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
             own = [blobs.setdefault(top, new_blob(device)) for top in spec.tops]
             node.layer.bind([blobs[b] for b in spec.bottoms], own, node.blobs)
         try:
-            if spec.type == "Input" and all(t in blobs for t in spec.tops):
+            if spec.is_input and all(t in blobs for t in spec.tops):
                 tops = [blobs[t].shape for t in spec.tops]
             else:
                 tops = node.layer.top_shapes(*bottoms)
@@ -165,6 +151,16 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
                 blobs[name].reshape(*shape)
             else:
                 blobs[name] = new_blob(node.runtime.device, shape)
+
+
+def name_masters(nodes: Sequence[Node]) -> None:
+    """Name every master as the first layer that has it does; a shared one has one name."""
+    names: dict[int, str] = {}
+    for node in nodes:
+        owners = [b.owner if isinstance(b, SharedBlob) else b for b in node.masters]
+        node.master_names = [
+            names.setdefault(id(owner), f"{node.spec.name}[{i}]") for i, owner in enumerate(owners)
+        ]
 
 
 def _check_in_place(spec: LayerSpec, bottoms: Sequence[Shape], top: str, shape: Shape) -> None:
@@ -210,23 +206,11 @@ def _make_parameters(
                 raise ShapeError(f"its blob {i} would have shape {tuple(shape)}")
             filler = fillers[i] if i < len(fillers) else None
             _add_blob(node, tuple(shape), filler)
-    _check_points(node)
+    if len(node.masters) < 2 and not node.spec.message.precision_param.HasField("bias"):
+        # lpfp_param's round_bias says nothing about a layer without a bias.
+        node.points.formats = node.formats.having({"bias": None})
+    check_formats(node, node.formats)
     _share(node, shared)
-
-
-def _check_points(node: Node) -> None:
-    """Refuse a `precision_param` for a weight or bias that the layer does not have."""
-    count = len(node.masters)
-    for i, kind in enumerate(("weight", "bias")):
-        if not node.spec.message.precision_param.HasField(kind) or node.format_of(i) is None:
-            continue
-        if node.layer.writes_blobs or count > 2:
-            allowed = "layers whose blobs are one weight and one bias"
-        elif i >= count:
-            allowed = f"layers with a {kind}"
-        else:
-            continue
-        raise FieldError(f"precision_param.{kind}", "set", allowed, "remove it from this layer")
 
 
 def _add_blob(node: Node, shape: Shape, filler: object) -> None:
@@ -237,7 +221,7 @@ def _add_blob(node: Node, shape: Shape, filler: object) -> None:
         if copy and not node.runtime.original_semantics:
             continue  # the rounded copy follows from its master
         # The original draws the rounded copy on its own, and leaves LPInnerProduct's at zero.
-        if filler is not None and not (index == 1 and node.spec.type == "LPInnerProduct"):
+        if filler is not None and not (index == 1 and node.spec.type == LP_INNER_PRODUCT):
             values = torch.from_numpy(blob.data)  # drawn on the host, alike for every device
             fill(values, filler, node.runtime.draws_on_host)  # type: ignore[arg-type]
 

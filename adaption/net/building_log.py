@@ -14,6 +14,7 @@ from typing import Any
 
 from adaption.glog import Log
 from adaption.graph.filter import PHASES, NetState, is_kept, unmet_rules
+from adaption.io.lp_types import LP_CONVOLUTION
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.prototxt import debug_string
 from adaption.net.blob import Blob, SharedBlob
@@ -98,7 +99,7 @@ def show_building(net: Net, log: Log) -> None:
     for node in net.nodes:
         name = node.spec.name
         log("layer_factory.hpp:77", f"Creating layer {name}")
-        if node.spec.type == "LPConvolution":
+        if node.spec.type == LP_CONVOLUTION:
             log("layer_factory.cpp:103", "Using LPCAFFE convolutions.")
         log("net.cpp:100", f"Creating Layer {name}")
         for source, text in (*_wiring(node), *_set_up(node, net)):
@@ -149,25 +150,8 @@ def _wiring(node: Node) -> Iterator[Line]:
 
 def _set_up(node: Node, net: Net) -> Iterator[Line]:
     """What single layers log in their LayerSetUp."""
-    message = node.spec.message
     shape = ",".join(map(str, net.blobs[node.spec.tops[0]].shape)) if node.spec.tops else ""
-    match node.spec.type:
-        case "Data":
-            source = message.data_param.source
-            kind = caffe_pb2.DataParameter.DB.Name(message.data_param.backend).lower()
-            yield (
-                ("db_lmdb.cpp:35" if kind == "lmdb" else "db_leveldb.cpp:18"),
-                (f"Opened {kind} {source}"),
-            )
-            yield "data_layer.cpp:41", f"output data size: {shape}"
-        case "ImageData":
-            yield "image_data_layer.cpp:38", f"Opening file {message.image_data_param.source}"
-            yield "image_data_layer.cpp:68", f"output data size: {shape}"
-        case "HDF5Data":
-            source = message.hdf5_data_param.source
-            yield "hdf5_data_layer.cpp:79", f"Loading list of HDF5 filenames from: {source}"
-        case "SoftmaxWithLoss":  # its inner Softmax layer has the same name
-            yield "layer_factory.hpp:77", f"Creating layer {node.spec.name}"
+    return node.layer.set_up_lines(shape)
 
 
 def _sharing(node: Node, owners: dict[Blob, tuple[str, int]]) -> Iterator[Line]:

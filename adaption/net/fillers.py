@@ -76,6 +76,21 @@ def _msra(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
     blob.normal_(0.0, math.sqrt(2.0 / _fan(blob, f)), generator=g)
 
 
+def _tnvs(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
+    """Truncated normal, variance scaling: sigma^2 = variance_scale / fan-in, cut at sqrt(3) sigma.
+
+    Source: Kummer et al., "AdaPT" (SDM 2023), their initializer; drawn by the inverse of the
+    distribution function.
+    """
+    if f.variance_scale <= 0:
+        raise FieldError("filler variance_scale", f.variance_scale, "above 0")
+    sigma = math.sqrt(f.variance_scale * blob.shape[0] / blob.numel())
+    half = math.erf(math.sqrt(1.5))  # share of a normal distribution within sqrt(3) sigma
+    share = torch.empty(blob.shape, dtype=torch.float64).uniform_(-half, half, generator=g)
+    cut = math.sqrt(3.0) * sigma
+    blob.copy_(torch.erfinv(share).mul_(math.sqrt(2.0) * sigma).clamp_(-cut, cut))
+
+
 def _positive_unitball(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
     blob.uniform_(0.0, 1.0, generator=g)
     rows = blob.view(blob.shape[0], -1)
@@ -105,7 +120,8 @@ FILLERS: MappingProxyType[str, Callable[[Tensor, Any, torch.Generator | None], N
             "xavier": _xavier,
             "msra": _msra,
             "bilinear": _bilinear,
+            "tnvs": _tnvs,  # ours
         }
     )
 )
-"""Filler types by Caffe's names."""
+"""Filler types by name: Caffe's, and AdaPT's."""

@@ -23,7 +23,6 @@ from adaption.layers.scale import Scale
 from adaption.net.convolver import Convolver
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
-from adaption.numerics import quantize_
 
 __all__ = ["Chain", "RoundedChain", "find_chains"]
 
@@ -119,12 +118,11 @@ class RoundedChain:
                 continue
             if not node.layer.is_identity and not is_positive:
                 top.relu_()
-            fmt = node.formats.activation
             is_positive = (
                 node.layer.is_identity and follower is not None and _is_plain_relu(follower)
             )
-            if fmt is not None:
-                quantize_(top, fmt, node.runtime.generator, then_relu=is_positive)
+            if node.formats.activation is not None:
+                node.points.round_("activation", top, then_relu=is_positive)
             elif is_positive:
                 top.relu_()
         return top
@@ -178,6 +176,8 @@ def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
 
 
 def _is_in_memory(node: Node) -> bool:
+    if node.formats.bottom is not None:  # its view of the bottom is other memory
+        return False
     return node.layer.is_identity or node.layer.top_is_free or _is_plain_relu(node)
 
 

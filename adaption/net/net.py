@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,14 +12,15 @@ from adaption.errors import AdaptionError, ShapeError, UsageError
 from adaption.graph import (
     NetSpec,
     NetState,
-    build_spec,
     insert_splits,
     roi_scale_notices,
     with_inputs,
 )
 from adaption.io.caffemodel import Weights, read_weights, write_weights
-from adaption.io.netfile import NetFile, read_net
+from adaption.io.netfile import NetFile
+from adaption.io.precision_note import note_text, read_note
 from adaption.layers.base import Runtime
+from adaption.net.arguments import PathLike, as_spec, each, own_copy
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import (
     accumulator_notices,
@@ -30,22 +28,25 @@ from adaption.net.build import (
     dialect_notices,
     fill_first_tops,
     infer_shapes,
+    name_masters,
 )
 from adaption.net.debug_info import show_backward, show_forward, show_params
 from adaption.net.device import as_device, true_float32
 from adaption.net.fuse import Chain, RoundedChain, find_chains
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
+from adaption.net.plan import FORWARD_KINDS
+from adaption.net.planning import Planned
+from adaption.net.points import raise_non_finite
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
 from adaption.numerics.seeds import checked_seed
 
 __all__ = ["Net"]
 
-PathLike = str | os.PathLike[str]
 Observer = Callable[[Node, Sequence[Tensor], Sequence[Tensor]], None]
 
 
-class Net(nn.Module):
+class Net(Planned, nn.Module):
     """A net that computes what Caffe computes, layer by layer.
 
     Args:
@@ -95,7 +96,7 @@ class Net(nn.Module):
     ) -> None:
         super().__init__()
         state = NetState(phase, level, tuple(stages))
-        spec, self.notices = _as_spec(net, state, dialect)
+        spec, self.notices = as_spec(net, state, dialect)
         self.spec = with_inputs(
             spec.up_to(end), {name: tuple(shape) for name, shape in (input_shapes or {}).items()}
         )
@@ -112,7 +113,7 @@ class Net(nn.Module):
         self.manual_seed(self.host_generator.seed() if seed is None else seed)
         try:
             with_splits = insert_splits(self.spec)
-            lent = Runtime(
+            lent = self._lent = Runtime(
                 generator=self.generator,
                 host_generator=self.host_generator,
                 device=self.device,
@@ -125,16 +126,19 @@ class Net(nn.Module):
             infer_shapes(self.nodes, self.blobs)
             fill_first_tops(self.nodes, self.blobs)
             mark_gradients(self.nodes, force_backward=self.spec.force_backward)
+            name_masters(self.nodes)
         except AdaptionError as error:
             raise error.at(file=self.spec.file) from error.__cause__
         self.inputs = self.spec.inputs
         self.outputs = with_splits.outputs
         self.params = {n.spec.name: n.blobs for n in self.nodes if n.blobs}
         self._register()
-        self._chains = find_chains(self.nodes) if self.device.type == "cpu" else {}
+        self.followers = []
+        self._chains: dict[int, Chain | RoundedChain] = {}
+        self.choose_chains()
         self._seen_shapes = self._input_shapes()
         self.fill_loss_diffs()
-        for one in _each(weights):
+        for one in each(weights):
             self.load(one)
 
     def _register(self) -> None:
@@ -166,6 +170,10 @@ class Net(nn.Module):
         if layer not in names:
             raise UsageError(f"the net has no layer {layer!r}", f"its layers: {', '.join(names)}")
         return names.index(layer)
+
+    def choose_chains(self) -> None:
+        """Decide which layers run as one, for the formats in force."""
+        self._chains = find_chains(self.nodes) if self.device.type == "cpu" else {}
 
     def reshape(self) -> None:
         """Pass the shapes of the input blobs through the net. Caffe: Net::Reshape."""
@@ -254,7 +262,7 @@ class Net(nn.Module):
                 raise UsageError(
                     f"the net has no blob {name!r}", f"its inputs: {', '.join(self.inputs)}"
                 )
-            tensor = _own_copy(name, value, self.device)
+            tensor = own_copy(name, value, self.device)
             blob = self.blobs[name]
             if tensor.dim() != len(blob.shape):
                 raise ShapeError(
@@ -288,7 +296,7 @@ class Net(nn.Module):
         self.blobs[chain.top].set(top)
 
     def _run(self, node: Node, free: set[str] | None) -> tuple[list[Tensor], list[Tensor]]:
-        if node.spec.type == "Input":  # the caller has filled its tops
+        if node.spec.is_input:  # the caller has filled its tops
             return [], [self.blobs[t].tensor for t in node.spec.tops]
         record = node.needs_backward and torch.is_grad_enabled()
         overwrites = free is not None and self._may_overwrite(node, free)
@@ -315,7 +323,12 @@ class Net(nn.Module):
         return not self.blobs[spec.tops[0]].is_exposed
 
     def loss(self) -> float:
-        """Weighted sum of the loss tops of the last forward pass."""
+        """Weighted sum of the loss tops of the last forward pass.
+
+        Raises: NonFiniteError when what was rounded on a device held inf or NaN, where the format
+            takes its grid from the values.
+        """
+        raise_non_finite(self._lent)
         return sum(
             weight * float(self.blobs[top].tensor.sum())
             for node in self.nodes
@@ -378,14 +391,25 @@ class Net(nn.Module):
     def load(self, weights: PathLike | Weights) -> LoadReport:
         """Copy weights into the layers of the same name.
 
+        Weights that a recipe has trained, in a net without its formats, are told in `notices`.
         Raises: WeightsError listing what does not fit, FileFormatError when the file is bad.
         """
         if not isinstance(weights, Weights):
+            self._note_recipe(weights)
             weights = read_weights(weights)
         try:
             return load_weights(self.nodes, weights, original_semantics=self.original_semantics)
         except AdaptionError as error:
             raise error.at(file=weights.file) from None
+
+    def _note_recipe(self, weights: PathLike) -> None:
+        note = read_note(weights)
+        if note is None:
+            return
+        own = {(p.layer, p.kind) for p in self.plan}
+        wanted = {(row.get("layer"), row.get("kind")) for row in note["plan"]}
+        if any(kind in FORWARD_KINDS and (layer, kind) not in own for layer, kind in wanted):
+            self.notices.append(note_text(weights, note))
 
     def share_with(self, other: Net) -> None:
         """Use the weights of `other`, by layer name: what either net writes, both compute with.
@@ -416,35 +440,3 @@ class Net(nn.Module):
         """Restart the net's random numbers (dropout, stochastic rounding)."""
         for generator in {self.host_generator, self.generator}:
             generator.manual_seed(checked_seed(seed))
-
-
-def _as_spec(
-    net: PathLike | NetFile | NetSpec, state: NetState, dialect: str | None
-) -> tuple[NetSpec, list[str]]:
-    """The net in this state, and what its file holds that is unknown."""
-    if isinstance(net, NetSpec):
-        return net if dialect is None else replace(net, dialect=dialect), []
-    if not isinstance(net, NetFile):
-        net = read_net(net)
-    spec = build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)
-    return spec, [str(notice) for notice in net.notices]
-
-
-def _own_copy(name: str, value: Any, device: torch.device) -> Tensor:
-    """`value` as a float32 tensor on the device that shares no memory with it."""
-    if isinstance(value, Tensor):
-        return value.detach().to(device, torch.float32, copy=True).contiguous()
-    try:
-        return torch.from_numpy(np.array(value, np.float32, order="C")).to(device)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
-
-
-def _each(
-    weights: PathLike | Weights | Sequence[PathLike | Weights] | None,
-) -> Sequence[PathLike | Weights]:
-    if weights is None:
-        return ()
-    if isinstance(weights, str | os.PathLike | Weights):
-        return (weights,)
-    return weights

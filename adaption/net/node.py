@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,12 +17,16 @@ from adaption.net.blob import Blob
 from adaption.net.convolver import Convolver
 from adaption.net.memory import FAILURES
 from adaption.net.plan import LayerFormats, is_low_precision
-from adaption.numerics import Format, quantize_, quantize_ste
+from adaption.net.points import Points, WeightDraw
+from adaption.net.points_check import missing_point
+from adaption.numerics import Format
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
 
-__all__ = ["Node", "Tape"]
+__all__ = ["MASTERS", "Node", "Tape"]
+
+MASTERS = ("weight", "bias")  # kinds of point of a layer's first and second blob
 
 
 @dataclass
@@ -35,12 +40,17 @@ class Tape:
 
 @dataclass(frozen=True, eq=False)
 class _Rounded:
-    """A rounded copy of a master, and the stamps of both blobs when it was made."""
+    """A rounded copy of a master, the stamps of both blobs when it was made, and the draw.
+
+    grid: the format as it was for this tensor, where the grid depends on it.
+    """
 
     values: Tensor
     master: Blob
     fmt: Format | None
+    grid: Format | None
     stamps: tuple[object, object]
+    draw: WeightDraw | None
 
 
 @dataclass
@@ -53,7 +63,7 @@ class Node:
 
     spec: LayerSpec
     layer: Layer
-    formats: LayerFormats
+    points: Points
     runtime: Runtime
     blobs: list[Blob] = field(default_factory=list)
     needs_backward: bool = False
@@ -62,8 +72,32 @@ class Node:
     loss_weights: list[float] = field(default_factory=list)
     tape: Tape | None = None
     convolver: Convolver | None = None  # runs this convolution where no gradient is wanted
+    draw: WeightDraw | None = None  # of stochastic weights; None: anew in every pass
+    master_names: list[str] = field(default_factory=list)  # as the owner of a shared one has it
     _rounded_from: dict[int, _Rounded] = field(default_factory=dict)  # by index of the master
     _packs: dict[int, tuple[object, Tensor]] = field(default_factory=dict)  # likewise
+
+    @property
+    def formats(self) -> LayerFormats:
+        """The formats in force; `Net.set_plan` changes them."""
+        return self.points.formats
+
+    def has_point(self, kind: str) -> bool:
+        """Whether the layer has a point of this kind."""
+        return missing_point(self, kind) is None
+
+    def set_formats(self, formats: LayerFormats) -> None:
+        """Take other formats, and drop what was derived from the old ones. Part of
+        `Net.set_plan`, which also chooses anew which layers run as one."""
+        self.points.formats = formats
+        self.convolver = None
+        self._rounded_from, self._packs = {}, {}
+
+    def having(self, formats: LayerFormats, blobs: list[Blob] | None = None) -> Node:
+        """A copy with other formats, and with `blobs` of its own where some are given."""
+        points = replace(self.points, formats=formats, peaks=dict(self.points.peaks))
+        own = self.blobs if blobs is None else blobs
+        return replace(self, points=points, blobs=own, _rounded_from={}, _packs={})
 
     @property
     def is_paired(self) -> bool:
@@ -99,7 +133,7 @@ class Node:
 
     def format_of(self, index: int) -> Format | None:
         """Format of master `index`: the weights' for the first, the bias' for the second."""
-        return (self.formats.weight, self.formats.bias)[index] if index < 2 else None
+        return self.formats.of(MASTERS[index]) if index < len(MASTERS) else None
 
     def quantized_blobs(self) -> list[Tensor]:
         """The tensors handed to the layer: masters, rounded at use where a format asks for it."""
@@ -118,11 +152,14 @@ class Node:
         """The rounded copy of a master, made anew only when either may have changed."""
         copy = self.blobs[2 * index + 1] if self.is_paired else None
         kept = self._rounded_from.get(index)
+        is_random = fmt is not None and fmt.is_random
+        draw = self.draw if is_random else None
         if (
             kept is not None
             and kept.master is master
             and kept.fmt == fmt
-            and not (fmt is not None and fmt.is_random)
+            and kept.draw == draw
+            and (draw is not None or not is_random)
             and kept.stamps == _stamps(master, copy)
         ):
             return kept.values
@@ -132,9 +169,15 @@ class Node:
                 values = copy.tensor.detach().copy_(values)
             elif fmt is not None:
                 values = values.clone()
+            grid = None
             if fmt is not None:
-                quantize_(values, fmt, self.runtime.generator)
-        self._rounded_from[index] = _Rounded(values, master, fmt, _stamps(master, copy))
+                generator = self.runtime.generator
+                if draw is not None:
+                    generator = draw.generator(self.master_names[index], values.device)
+                grid = self.points.resolved(MASTERS[index], values)
+                grid.quantize_(values, generator)
+        stamps = _stamps(master, copy)
+        self._rounded_from[index] = _Rounded(values, master, fmt, grid, stamps, draw)
         return values
 
     def forward(
@@ -148,6 +191,8 @@ class Node:
         blobs = self.quantized_blobs()
         self.tape = None
         if not record:
+            if self.formats.bottom is not None:
+                bottoms = [self._own_view(x, i) for i, x in enumerate(bottoms)]
             if not self.layer.takes_channels_last:
                 bottoms = [x.contiguous() for x in bottoms]
             with torch.no_grad():
@@ -162,12 +207,39 @@ class Node:
             b.detach().requires_grad_(learn) if self.layer.is_learned(i) else b
             for i, (b, learn) in enumerate(zip(blobs, self.gradient_flags(), strict=True))
         ]
-        with torch.enable_grad(), self._backward_with_masters(weights):
-            # autograd lets no leaf be overwritten, only what was made from one.
-            given = [_Alias.apply(x) for x in leaves] if may_overwrite else leaves  # type: ignore[no-untyped-call]
-            tops = self._call(given, weights, may_overwrite)
+        if self.points.watched:
+            self._show(leaves)
+        remade: dict[int, Callable[[], Tensor]] = {}
+        with torch.enable_grad():
+            given = list(leaves)
+            if self.formats.bottom is not None:
+                may_overwrite = False  # the view's values are made again from the bottom's
+                for i in self.read_bottoms:
+                    given[i], again = self.points.view(leaves[i], i)
+                    remade[given[i].untyped_storage().data_ptr()] = again
+            elif may_overwrite:
+                # autograd lets no leaf be overwritten, only what was made from one.
+                given = [_Alias.apply(x) for x in leaves]  # type: ignore[no-untyped-call]
+            remade |= self._masters_for_backward(weights)
+            with _saving_instead(remade):
+                tops = self._call(given, weights, may_overwrite)
         self.tape = Tape(leaves, weights, tops)
         return [t.detach() for t in tops]
+
+    @property
+    def read_bottoms(self) -> list[int]:
+        """Bottoms that hold values; labels are no numbers to be rounded."""
+        return [i for i in range(len(self.spec.bottoms)) if i not in self.layer.no_gradient]
+
+    def _own_view(self, x: Tensor, index: int) -> Tensor:
+        return self.points.rounded("bottom", x, index) if index in self.read_bottoms else x
+
+    def _show(self, bottoms: Sequence[Tensor]) -> None:
+        """Show what is about to be rounded before the layer runs: its masters and bottoms."""
+        for kind, master in zip(MASTERS, self.masters, strict=False):
+            self.points.see(kind, master.tensor)
+        for i in self.read_bottoms:
+            self.points.see("bottom", bottoms[i])
 
     def _convolve(self, convolver: Convolver, x: Tensor, blobs: list[Tensor]) -> Tensor:
         made_of = [self._rounded_from.get(i) or (b, b.stamp()) for i, b in enumerate(self.masters)]
@@ -176,7 +248,7 @@ class Node:
         x = x.contiguous(memory_format=torch.channels_last)
         y = convolver.run(x, made_of, lambda: (weight, bias))
         if self.formats.activation is not None:
-            quantize_(y, self.formats.activation, self.runtime.generator)
+            self.points.round_("activation", y)
         return y
 
     def _packed(self, blobs: list[Tensor]) -> list[Tensor]:
@@ -221,40 +293,27 @@ class Node:
             raise LayerError(f"forward failed on bottoms of shape {shapes}: {error}").at(
                 layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
             ) from error
-        fmt = self.formats.activation
-        if fmt is None:
+        if self.points.watched and torch.is_grad_enabled() and not layer.is_source:
+            for top in tops:
+                self.points.see("activation", top)
+        if self.formats.activation is None:
             return tops
-        if not self.leaves_top_free(overwrites=may_overwrite):
-            return [quantize_ste(t, fmt, self.runtime.generator) for t in tops]
-        for t in tops:
-            quantize_(t, fmt, self.runtime.generator)
-        return tops
+        is_free = self.leaves_top_free(overwrites=may_overwrite)
+        return [self.points.top(t, i, in_place=is_free) for i, t in enumerate(tops)]
 
-    def _backward_with_masters(self, weights: list[Tensor]) -> Any:
-        """Let autograd keep the full precision blob wherever it would keep the rounded one.
+    def _masters_for_backward(self, weights: list[Tensor]) -> dict[int, Callable[[], Tensor]]:
+        """What autograd keeps instead of a rounded weight, by the address of its memory.
 
         ADaPTION computes the bottom gradient with the unrounded weights (lp_conv_layer.cpp and
         lp_inner_product_layer.cpp, Backward_cpu). As a side effect no rounded copy is kept.
         """
-        masters = {
-            w.untyped_storage().data_ptr(): master
+        if self.formats.backward_weights == "QUANTIZED":
+            return {}
+        return {
+            w.untyped_storage().data_ptr(): lambda m=master: m.tensor.detach()  # type: ignore[misc]
             for i, (w, master) in enumerate(zip(weights, self.masters, strict=True))
             if self.format_of(i) is not None
         }
-        if not masters:
-            return torch.enable_grad()
-
-        def pack(saved: Tensor) -> Tensor | Callable[[], Tensor]:
-            master = masters.get(saved.untyped_storage().data_ptr())
-            if master is None:
-                return saved
-            form = saved.size(), saved.stride(), saved.storage_offset()
-            return lambda: master.tensor.detach().as_strided(*form)
-
-        def unpack(kept: Tensor | Callable[[], Tensor]) -> Tensor:
-            return kept if isinstance(kept, Tensor) else kept()
-
-        return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
 
     def backward(
         self, top_grads: Sequence[Tensor]
@@ -270,7 +329,11 @@ class Node:
                 "run forward on the whole net first",
             ).at(layer=self.spec.name, layer_type=self.spec.type)
         wanted = [t for t in (*tape.bottoms, *tape.blobs) if t.requires_grad]
-        pairs = [(t, g) for t, g in zip(tape.tops, top_grads, strict=True) if t.requires_grad]
+        pairs = [
+            (t, self._rounded_grad(g, i))
+            for i, (t, g) in enumerate(zip(tape.tops, top_grads, strict=True))
+            if t.requires_grad
+        ]
         found: dict[int, Tensor | None] = {}
         if wanted and pairs:
             try:
@@ -295,8 +358,49 @@ class Node:
             found = {id(t): g for t, g in zip(wanted, grads, strict=True)}
         return (
             [found.get(id(t)) for t in tape.bottoms],
-            [found.get(id(t)) for t in tape.blobs],
+            [self._masked(found.get(id(t)), i) for i, t in enumerate(tape.blobs)],
         )
+
+    def _rounded_grad(self, grad: Tensor, index: int) -> Tensor:
+        """The gradient of a top as all products of the backward pass read it."""
+        if self.points.watched:
+            self.points.see("activation_grad", grad)
+        if self.formats.activation_grad is None:
+            return grad
+        return self.points.rounded("activation_grad", grad, index)
+
+    def _masked(self, grad: Tensor | None, index: int) -> Tensor | None:
+        """A master's gradient: none where its format masks what is beyond the range."""
+        fmt = self.format_of(index)
+        if grad is None or fmt is None or not fmt.mask_saturated:
+            return grad
+        grid = self._rounded_from[index].grid
+        assert grid is not None, "the forward pass has rounded it"
+        return grad * grid.inside(self.masters[index].tensor.detach())
+
+
+@contextmanager
+def _saving_instead(remade: Mapping[int, Callable[[], Tensor]]) -> Iterator[None]:
+    """Let autograd keep, of tensors in the memory at these addresses, only what makes them again.
+
+    The tensors must stay alive in the meantime, or their memory may become another's.
+    """
+    if not remade:
+        yield
+        return
+
+    def pack(saved: Tensor) -> Tensor | Callable[[], Tensor]:
+        again = remade.get(saved.untyped_storage().data_ptr())
+        if again is None:
+            return saved
+        form = saved.size(), saved.stride(), saved.storage_offset()
+        return lambda: again().as_strided(*form)
+
+    def unpack(kept: Tensor | Callable[[], Tensor]) -> Tensor:
+        return kept if isinstance(kept, Tensor) else kept()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        yield
 
 
 class _Alias(torch.autograd.Function):

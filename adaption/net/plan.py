@@ -1,16 +1,18 @@
 """Plan: which number format applies at which point of a net.
 
-A prototxt says it with `lpfp_param` (ADaPTION) and `precision_param` (everything else). The six
-kinds of point below are the only places where numbers are quantized.
+A prototxt says it with `lpfp_param` (ADaPTION) and `precision_param` (everything else). The kinds
+of point below are the only places where numbers are quantized.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adaption.errors import FieldError
+from adaption.io.lp_types import LP_ACT, LP_TYPES
+from adaption.net.format_message import read_format, write_format
 from adaption.numerics import FixedPoint, Format
 from adaption.numerics.accumulator import Accumulator
 
@@ -18,11 +20,35 @@ if TYPE_CHECKING:
     from adaption.graph import LayerSpec
     from adaption.proto import caffe_pb2
 
-__all__ = ["KINDS", "LayerFormats", "Plan", "Point", "is_low_precision", "layer_formats"]
+__all__ = [
+    "FORWARD_KINDS",
+    "GRADIENT_OF",
+    "KINDS",
+    "LayerFormats",
+    "Plan",
+    "Point",
+    "is_low_precision",
+    "layer_formats",
+    "stated_kinds",
+    "write_formats",
+]
 
-KINDS = ("weight", "bias", "activation", "weight_grad", "activation_grad", "accumulator")
+KINDS = (
+    "weight",
+    "bias",
+    "bottom",
+    "activation",
+    "weight_grad",
+    "bias_grad",
+    "activation_grad",
+    "weight_accumulator",
+)
+"""The kinds of point, in the order in which an iteration comes to them. (`accumulator` is none: it
+is the register that sums products in exact arithmetic.)"""
 
-LP_TYPES = ("LPConvolution", "LPInnerProduct", "LPAct")
+FORWARD_KINDS = KINDS[:4]
+
+GRADIENT_OF = {"weight": "weight_grad", "bias": "bias_grad"}
 
 
 @dataclass(frozen=True, order=True)
@@ -36,17 +62,60 @@ class Point:
         return f"{self.layer}:{self.kind}"
 
 
-Plan = Mapping[Point, Format]
+Plan = Mapping[Point, Format | None]
+"""Formats by point; None is float."""
 
 
 @dataclass(frozen=True)
 class LayerFormats:
-    """Formats at one layer's points; None leaves the numbers in float."""
+    """Formats at one layer's points; None leaves the numbers in float.
+
+    backward_weights: "MASTER" or "QUANTIZED", the weights in the gradient of the bottoms.
+    accumulator: of exact arithmetic; simulations sum in float32.
+    """
 
     weight: Format | None = None
     bias: Format | None = None
     activation: Format | None = None
-    accumulator: Accumulator | None = None  # of exact arithmetic; simulations sum in float32
+    bottom: Format | None = None
+    weight_grad: Format | None = None
+    bias_grad: Format | None = None
+    activation_grad: Format | None = None
+    weight_accumulator: Format | None = None
+    accumulator: Accumulator | None = None
+    backward_weights: str = "MASTER"
+
+    def of(self, kind: str) -> Format | None:
+        """The format of one kind of point."""
+        fmt: Format | None = getattr(self, kind)
+        return fmt
+
+    def items(self) -> Iterator[tuple[str, Format]]:
+        """Kinds with a format, in the order of KINDS."""
+        for kind in KINDS:
+            fmt = self.of(kind)
+            if fmt is not None:
+                yield kind, fmt
+
+    def having(self, formats: Mapping[str, Format | None]) -> LayerFormats:
+        """These formats with others at some kinds of point."""
+        return replace(self, **formats)  # type: ignore[arg-type]
+
+    def with_backward(self, weights: str) -> LayerFormats:
+        """These formats with other weights in the gradient of the bottoms."""
+        return replace(self, backward_weights=weights)
+
+    @property
+    def rounds_forward(self) -> bool:
+        """Whether a forward pass rounds anything at this layer."""
+        return any(self.of(kind) is not None for kind in FORWARD_KINDS)
+
+    @property
+    def for_inference(self) -> LayerFormats:
+        """Without the points that only training has."""
+        return LayerFormats(
+            self.weight, self.bias, self.activation, self.bottom, accumulator=self.accumulator
+        )
 
 
 def is_low_precision(layer_type: str) -> bool:
@@ -57,32 +126,66 @@ def is_low_precision(layer_type: str) -> bool:
 def layer_formats(spec: LayerSpec, *, original_semantics: bool = False) -> LayerFormats:
     """The formats that a layer's `lpfp_param` and `precision_param` ask for.
 
-    Raises: FieldError on bits out of range, or on a kind of number not computed here.
+    Raises: FieldError on bits out of range, or a format that does not exist.
     """
     message = spec.message
-    weight: Format | None = None
-    bias: Format | None = None
-    activation: Format | None = None
+    formats: dict[str, Format | None] = {}
     if is_low_precision(spec.type) and not _says_it_by_precision_param(message):
         low = lpfp_format(message.lpfp_param, original_semantics=original_semantics)
-        if spec.type == "LPAct":
-            activation = low
+        if spec.type == LP_ACT:
+            formats["activation"] = low
         else:
             # ADaPTION rounds the bias with the weights' format (lp_base_conv_layer.cpp).
-            weight, bias = low, low if message.lpfp_param.round_bias else None
-    if message.HasField("precision_param"):
+            formats["weight"] = low
+            formats["bias"] = low if message.lpfp_param.round_bias else None
+    own = message.precision_param
+    for kind in KINDS:
+        if own.HasField(kind):
+            try:
+                formats[kind] = read_format(getattr(own, kind))
+            except FieldError as error:
+                name = f"precision_param.{kind}.{error.field}"
+                raise FieldError(name, error.found, error.allowed, error.fix) from None
+    weights = type(own).DESCRIPTOR.fields_by_name["backward_weights"].enum_type
+    return LayerFormats(
+        **formats,
+        accumulator=_accumulator(message),
+        backward_weights=weights.values_by_number[own.backward_weights].name,
+    )
+
+
+def stated_kinds(spec: LayerSpec) -> frozenset[str]:
+    """The kinds of point, and `backward_weights`, about which a layer's own text says something,
+    float included."""
+    message = spec.message
+    own = message.precision_param
+    kinds = {kind for kind in (*KINDS, "backward_weights") if own.HasField(kind)}
+    if is_low_precision(spec.type) and not _says_it_by_precision_param(message):
+        kinds |= {"activation"} if spec.type == LP_ACT else {"weight", "bias"}
+    return frozenset(kinds)
+
+
+def write_formats(formats: LayerFormats, message: caffe_pb2.LayerParameter) -> None:
+    """Make a layer's message state these formats at its points, all by precision_param.
+
+    The inverse of `layer_formats`. Of the accumulator the message keeps what it says.
+    """
+    message.ClearField("lpfp_param")
+    own = message.precision_param
+    for kind in KINDS:
+        own.ClearField(kind)
+        fmt = formats.of(kind)
+        if fmt is not None:
+            write_format(fmt, getattr(own, kind))
+    own.ClearField("backward_weights")
+    if formats.backward_weights != "MASTER":
+        own.backward_weights = type(own).Weights.Value(formats.backward_weights)
+    if own.ListFields():
+        return
+    message.ClearField("precision_param")
+    if is_low_precision(message.type):  # without formats it has to say so
         own = message.precision_param
-        weight = _number_format(own, "weight", weight)
-        bias = _number_format(own, "bias", bias)
-        activation = _number_format(own, "activation", activation)
-        for kind in KINDS[3:5]:
-            if own.HasField(kind):
-                raise FieldError(
-                    f"precision_param.{kind}",
-                    "set",
-                    "weight, bias, activation, accumulator in this release",
-                )
-    return LayerFormats(weight, bias, activation, _accumulator(message))
+        write_format(None, own.activation if message.type == LP_ACT else own.weight)
 
 
 def _says_it_by_precision_param(message: caffe_pb2.LayerParameter) -> bool:
@@ -114,42 +217,6 @@ def lpfp_format(
     else:
         rounding = "half_away"
     return FixedPoint(param.bd + param.ad, param.ad, rounding)
-
-
-def _number_format(
-    param: caffe_pb2.PrecisionParameter, kind: str, inherited: Format | None
-) -> Format | None:
-    if not param.HasField(kind):
-        return inherited
-    number: caffe_pb2.NumberFormat = getattr(param, kind)
-    names = {
-        name: type(number).DESCRIPTOR.fields_by_name[name].enum_type.values_by_number
-        for name in ("kind", "rounding", "range")
-    }
-    if not number.HasField("kind"):
-        raise FieldError(
-            f"precision_param.{kind}.kind",
-            "not set",
-            "FLOAT, FIXED in this release",
-            "write kind: FIXED beside word_length and frac_length",
-        )
-    made = names["kind"][number.kind].name
-    if made == "FLOAT":
-        return None
-    if made != "FIXED":
-        raise FieldError(f"precision_param.{kind}.kind", made, "FLOAT, FIXED in this release")
-    try:
-        return FixedPoint(
-            number.word_length,
-            number.frac_length,
-            names["rounding"][number.rounding].name.lower(),
-            number.is_signed,
-            names["range"][number.range].name.lower(),
-        )
-    except FieldError as error:
-        raise FieldError(
-            f"precision_param.{kind}.{error.field}", error.found, error.allowed
-        ) from None
 
 
 def _accumulator(message: caffe_pb2.LayerParameter) -> Accumulator | None:

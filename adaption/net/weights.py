@@ -173,7 +173,7 @@ def layer_weights(nodes: Sequence[Node], *, with_diff: bool = False) -> Iterator
     Draws no random numbers: a run goes on the same whether it is saved on the way or not.
     """
     for node in nodes:
-        if node.spec.type == "Split":
+        if node.spec.is_split:
             continue
         if not node.runtime.original_semantics:
             _refresh(node)

@@ -1,17 +1,32 @@
 """Number formats, rounding, straight-through estimators and measures. Knows nothing of nets."""
 
-from adaption.numerics.formats import FixedPoint, Format
+from adaption.numerics.formats import (
+    BinaryWeight,
+    DynamicFixed,
+    FixedPoint,
+    Format,
+    Wrpn,
+    number_format,
+    parse_format,
+)
 from adaption.numerics.measures import saturated_share, sqnr_db, zero_share
 from adaption.numerics.rounding import ROUNDINGS
-from adaption.numerics.ste import quantize_, quantize_ste
+from adaption.numerics.ste import quantize_, quantize_ste, quantize_ste_, view_ste
 
 __all__ = [
     "ROUNDINGS",
+    "BinaryWeight",
+    "DynamicFixed",
     "FixedPoint",
     "Format",
+    "Wrpn",
+    "number_format",
+    "parse_format",
     "quantize_",
     "quantize_ste",
+    "quantize_ste_",
     "saturated_share",
     "sqnr_db",
+    "view_ste",
     "zero_share",
 ]

@@ -29,45 +29,64 @@ def can_round(x: Tensor, frac_length: int, rounding: str) -> bool:
 
 
 def round_half_away_(
-    x: Tensor, step: float, least: int, most: int, *, then_relu: bool = False
+    x: Tensor, step: float, least: int, most: int, *, then_relu: bool = False, divisor: int = 1
 ) -> None:
-    """x = clamp(round(x / step), least, most) step, ties away from zero; as `steps_half_away`.
+    """x = clamp(round(x divisor / step), least, most) step / divisor, ties away from zero; as
+    `steps_half_away`.
 
     Args:
         then_relu: make results below zero zero; such values need no half step of their sign, which
             saves a pass.
+        divisor: of the grid. A code is divided by it: a product with its reciprocal would be off
+            by a bit.
     """
     half = BELOW_HALF[torch.float32] * step
     by = _constant(step, x.device)
-    if then_relu:
+    if then_relu and divisor == 1:
         x.add_(_constant(half, x.device)).div_(by, rounding_mode="trunc")
         x.clamp_(max(0, least), most).mul_(by)
         return
+    least = max(0, least) if then_relu else least
     flat = x if x.numel() <= SIZE else _flat(x)
     for piece in torch.split(flat, SIZE) if flat is not x else (x,):
+        if divisor != 1:
+            piece.mul_(divisor)
         # Half a step of the value's sign; below half a step the value itself does as well, since
         # twice that is less than a step.
         piece.add_(piece.clamp(-half, half)).div_(by, rounding_mode="trunc")
-        piece.clamp_(least, most).mul_(by)
+        _onto_grid(piece.clamp_(least, most), by, divisor)
     _write_back(flat, x)
 
 
 def round_half_even_(
-    x: Tensor, step: float, least: int, most: int, *, then_relu: bool = False
+    x: Tensor, step: float, least: int, most: int, *, then_relu: bool = False, divisor: int = 1
 ) -> None:
-    """x = clamp(round(x / step), least, most) step, ties to even; `then_relu` as above."""
+    """As `round_half_away_`, ties to even."""
     flat = x if x.numel() <= SIZE else _flat(x)
     least = max(0, least) if then_relu else least
+    scale, by = _constant(divisor / step, x.device), _constant(step, x.device)
     for piece in torch.split(flat, SIZE) if flat is not x else (x,):
-        piece.mul_(_constant(1 / step, x.device)).round_().clamp_(least, most)
-        piece.mul_(_constant(step, x.device))
+        _onto_grid(piece.mul_(scale).round_().clamp_(least, most), by, divisor)
     _write_back(flat, x)
 
 
+def _onto_grid(codes: Tensor, step: Tensor, divisor: int) -> None:
+    """codes = codes step / divisor."""
+    codes.mul_(step)
+    if divisor != 1:
+        codes.div_(divisor)
+
+
 def round_stochastic_(
-    x: Tensor, step: float, least: int, most: int, generator: torch.Generator | None
+    x: Tensor,
+    step: float,
+    least: int,
+    most: int,
+    generator: torch.Generator | None,
+    *,
+    divisor: int = 1,
 ) -> None:
-    """x = floor(clamp(x / step, least, most) + u) step, u uniform in [0, 1).
+    """x = floor(clamp(x divisor / step, least, most) + u) step / divisor, u uniform in [0, 1).
 
     The sum itself would not fit the mantissa; floor(y) + ceil(frac(y) - u) is the same number.
     The draw depends on the generator and on a value's place in the tensor (row by row, whatever
@@ -76,12 +95,14 @@ def round_stochastic_(
     flat = x.view(-1) if x.is_contiguous() else x.contiguous().view(-1)
     count = min(SIZE, flat.numel())
     low, room = x.new_empty(count), x.new_empty(count, dtype=torch.int32)
+    by = _constant(step, x.device)
     pieces = torch.split(flat, SIZE)
     for piece, (factor, offset) in zip(pieces, _keys(len(pieces), generator), strict=True):
         u = _uniform(room[: piece.numel()], factor, offset)
-        piece.mul_(1 / step).clamp_(least, most)
+        piece.mul_(divisor / step).clamp_(least, most)
         floor = torch.floor(piece, out=low[: piece.numel()])
-        piece.sub_(floor).sub_(u).ceil_().add_(floor).mul_(step)
+        piece.sub_(floor).sub_(u).ceil_().add_(floor)
+        _onto_grid(piece, by, divisor)
     _write_back(flat, x)
 
 

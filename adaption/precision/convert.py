@@ -15,20 +15,18 @@ from adaption.graph import LayerSpec, NetSpec
 from adaption.io.atomic import atomic_write, together
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights, write_weights
 from adaption.io.limits import Size, within_limit
+from adaption.io.lp_types import PLAIN, TWINS
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
 from adaption.layers.base import may_hold_blobs
 from adaption.net.plan import LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import Format
 from adaption.numerics.seeds import checked_seed
-from adaption.precision.sites import TWINS
 
 __all__ = ["Conversion", "convert", "convert_file", "match_layers", "write_sparsity"]
 
 
 PathLike = str | os.PathLike[str]
-
-PLAIN = {twin: plain for plain, twin in TWINS.items()}
 
 
 def convert(

@@ -11,31 +11,37 @@ from difflib import unified_diff
 from adaption.errors import AdaptionError, FieldError, LayerError
 from adaption.graph import wrong_roi_scales
 from adaption.io import prototxt
+from adaption.io.lp_types import LP_ACT, LP_TYPES
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
-from adaption.io.prototxt import Document, Field
+from adaption.io.prototxt import Block, Document, Field
 from adaption.io.prototxt_values import nearest_name
-from adaption.net.plan import LP_TYPES
-from adaption.numerics import FixedPoint
+from adaption.layers.base import traits_of_type
+from adaption.net.plan import KINDS as POINT_KINDS
+from adaption.net.plan import LayerFormats
+from adaption.numerics import DynamicFixed, FixedPoint, Format, parse_format
 from adaption.numerics.rounding import ROUNDINGS
-from adaption.precision.format_text import formats_of, lp_act, make_float, set_formats, text_of
+from adaption.precision.format_text import (
+    FORWARD,
+    formats_of,
+    lp_act,
+    make_float,
+    set_formats,
+    set_points,
+    text_of,
+)
 from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import file_sites, file_specs, fresh_document, matches, unused_name
-from adaption.precision.sites import (
-    ACTIVATION_TYPES,
-    AFFINE_TYPES,
-    WEIGHT_TYPES,
-    following_alone,
-)
+from adaption.precision.sites import Wiring, shapes_result
 from adaption.precision.splice import splice_out
 
 __all__ = ["Change", "Edited", "edit", "edit_file"]
 
 PathLike = str | os.PathLike[str]
 
-KINDS = ("weight", "bias", "activation", "rounding", "round_bias")
+OTHER_KINDS = tuple(kind for kind in POINT_KINDS if kind not in FORWARD)
+CHANGES = (*FORWARD, *OTHER_KINDS, "rounding", "round_bias", "backward_weights")
 CONVENTIONS = ("sign-included", "sign-excluded")
-ON_THE_WAY = (*AFFINE_TYPES, *ACTIVATION_TYPES, "Dropout", "Pooling", "LPAct")
 EXAMPLE = "write conv*:weight=Q2.14, fc6:activation=Q5.11 or all:rounding=stochastic"
 
 
@@ -65,7 +71,7 @@ class Edited:
 class _Request:
     pattern: str
     kind: str
-    value: FixedPoint | str | None  # a format (None: float), a rounding, "true" or "false"
+    value: Format | str | None  # a format (None: float), a rounding, "true" or "false"
     is_whole: bool = False  # the format says the rounding too
 
 
@@ -99,11 +105,12 @@ def edit(
 
     Args:
         requests: `LAYER:POINT=VALUE`, applied in order. LAYER is a name, a pattern (`conv*`), or
-            `all` for every layer that is low precision already. POINT and VALUE: weight, bias or
-            activation and Qm.f or "float"; rounding and deterministic, stochastic, half_even or
-            floor; round_bias and true or false. A weight format makes a plain layer a
-            low-precision one; the activation of a weight layer is that of the LPAct behind it,
-            which is put in where there is none.
+            `all` for every layer that is low precision already. POINT and VALUE: a kind of point
+            (weight, bias, activation, bottom, weight_grad, ...) and a format (Q2.14, W4, DFP8-1)
+            or "float"; rounding and deterministic, stochastic, half_even or floor; round_bias and
+            true or false; backward_weights and master or quantized. A weight of Qm.f makes a plain
+            layer a low-precision one; the activation of a weight layer is that of the LPAct behind
+            it, which is put in where there is none.
         plan: formats to set first, as `propose` gives them.
         import_names: "sign-excluded" for files from before ADaPTION counted the sign bit in bd
             (names such as LP_VGG16_5_10): every bd of the file is raised by one, and a VALUE
@@ -138,8 +145,8 @@ def edit(
 
 def _parse(text: str, excluded: bool) -> _Request:
     found = re.fullmatch(r"(.+):(\w+)=(.+)", text)
-    if found is None or found[2] not in KINDS:
-        raise FieldError("change", text, f"LAYER:POINT=VALUE, POINT one of {', '.join(KINDS)}",
+    if found is None or found[2] not in CHANGES:
+        raise FieldError("change", text, f"LAYER:POINT=VALUE, POINT one of {', '.join(CHANGES)}",
                          EXAMPLE)  # fmt: skip
     pattern, kind, value = found.groups()
     if kind == "rounding":
@@ -151,11 +158,17 @@ def _parse(text: str, excluded: bool) -> _Request:
         if value not in ("true", "false"):
             raise FieldError("round_bias", value, "true, false")
         return _Request(pattern, kind, value)
+    if kind == "backward_weights":
+        if value.upper() not in ("MASTER", "QUANTIZED"):
+            raise FieldError("backward_weights", value, "master, quantized")
+        return _Request(pattern, kind, value.upper())
     if value == "float":
         return _Request(pattern, kind, None)
     if old := re.fullmatch(r"(\d+)_(\d+)", value):
         m, f = int(old[1]) + excluded, int(old[2])
         return _Request(pattern, kind, FixedPoint(m + f, f))
+    if re.match(r"[A-Zu]", value):
+        return _Request(pattern, kind, parse_format(value))
     return _Request(pattern, kind, FixedPoint.q(value))
 
 
@@ -199,7 +212,7 @@ class _Editor:
             wrong |= wrong_roi_scales(spec)
         for item in self.layers:
             name = text_of(item.block, "name")
-            if name not in wrong or text_of(item.block, "type") != "ROIPooling":
+            if name not in wrong:
                 continue
             for param in item.block.all("roi_pooling_param"):
                 for field in param.block.all("spatial_scale"):
@@ -238,10 +251,10 @@ class _Editor:
             if request.kind == "rounding":
                 if is_low:
                     yield item
-            elif kind == "LPAct":
+            elif kind == LP_ACT:
                 if request.kind == "activation":
                     acts.append(name)
-            elif kind in WEIGHT_TYPES:
+            elif traits_of_type(kind).is_weight_layer():
                 if request.kind != "activation":
                     yield item
                 elif (act := _act_behind(self.net, name)) is not None:
@@ -256,7 +269,7 @@ class _Editor:
         places = {s.weight.name: s.result.name for s in file_sites(self.net) if s.result}
         place = places.get(name, name)
         act = unused_name(f"{name}_lpact", {text_of(x.block, "name") for x in self.layers})
-        assert isinstance(request.value, FixedPoint)
+        assert request.value is not None and not isinstance(request.value, str)
         for item in self.layers:
             if text_of(item.block, "name") == place:
                 self.document.root.insert_after(
@@ -269,46 +282,57 @@ class _Editor:
     def _set(self, item: Field, request: _Request) -> None:
         block, kind = item.block, request.kind
         found = formats_of(block)
-        formats: dict[str, FixedPoint | None] = {
-            name: fmt if isinstance(fmt := getattr(found, name), FixedPoint) else None
-            for name in ("weight", "bias", "activation")
-        }
+        if kind in OTHER_KINDS or kind == "backward_weights":
+            self._set_other(block, found, request)
+            return
+        formats: dict[str, Format | None] = {name: found.of(name) for name in FORWARD}
         new = _updated(formats, request)
         for name, fmt in new.items():
             if fmt != formats[name]:
-                self.changes.append(
-                    Change(text_of(block, "name"), name, _shown(formats[name]), _shown(fmt))
-                )
-        if kind == "activation" and request.value is None and text_of(block, "type") == "LPAct":
+                self._note(block, name, _shown(formats[name]), _shown(fmt))
+        if kind == "activation" and request.value is None and text_of(block, "type") == LP_ACT:
             splice_out(self.document.root, item)
             self._net = None
         elif new["weight"] is None and formats["weight"] is not None:
-            make_float(block)
+            make_float(block, FORWARD)
             set_formats(block, bias=new["bias"], activation=new["activation"])
         elif new != formats:
             set_formats(block, **new)
+
+    def _set_other(self, block: Block, found: LayerFormats, request: _Request) -> None:
+        """Set a point that lpfp_param does not know, or which weights the backward pass takes."""
+        kind, value = request.kind, request.value
+        if isinstance(value, str):
+            if value != found.backward_weights:
+                self._note(block, kind, found.backward_weights.lower(), value.lower())
+                set_points(block, {}, backward_weights=value)
+        elif value != found.of(kind):
+            self._note(block, kind, _shown(found.of(kind)), _shown(value))
+            set_points(block, {kind: value})
+
+    def _note(self, block: Block, kind: str, old: str, new: str) -> None:
+        self.changes.append(Change(text_of(block, "name"), kind, old, new))
 
 
 def _act_behind(net: NetFile, name: str) -> str | None:
     """The first LPAct that follows a weight layer alone, in any phase."""
     for spec in file_specs(net):
+        wiring = Wiring(spec)
         for i, item in enumerate(spec.layers):
             if item.name == name:
-                behind = following_alone(spec, i, ON_THE_WAY)
-                acts = [x.name for x in behind if x.type == "LPAct"]
+                behind = [spec.layers[j] for j in wiring.following(i, shapes_result)]
+                acts = [x.name for x in behind if x.type == LP_ACT]
                 if acts:
                     return acts[0]
     return None
 
 
-def _updated(
-    formats: Mapping[str, FixedPoint | None], request: _Request
-) -> dict[str, FixedPoint | None]:
+def _updated(formats: Mapping[str, Format | None], request: _Request) -> dict[str, Format | None]:
     new = dict(formats)
     value = request.value
     if request.kind == "rounding":
         for name, fmt in formats.items():
-            if fmt is not None:
+            if isinstance(fmt, FixedPoint | DynamicFixed):
                 new[name] = replace(fmt, rounding=str(value))
     elif request.kind == "round_bias":
         if value == "true" and formats["weight"] is None:
@@ -319,15 +343,18 @@ def _updated(
         if isinstance(value, FixedPoint):
             # The way of rounding and the range stay; a bias shares what its weights have.
             like = old or formats["weight"] or formats["activation"]
-            if like is not None and not request.is_whole:
+            if isinstance(like, FixedPoint) and value.is_binary and not request.is_whole:
                 value = replace(value, rounding=like.rounding)
-        new[request.kind] = value if isinstance(value, FixedPoint) else None
+        assert not isinstance(value, str)
+        new[request.kind] = value
         if request.kind == "weight" and formats["bias"] is not None and old == formats["bias"]:
             new["bias"] = new["weight"]  # as ADaPTION's round_bias: true has it
     return new
 
 
-def _shown(fmt: FixedPoint | None) -> str:
+def _shown(fmt: Format | None) -> str:
     if fmt is None:
         return "float"
-    return str(fmt) if fmt.rounding == "half_away" else f"{fmt} {fmt.rounding}"
+    rounding = getattr(fmt, "rounding", None)
+    is_usual = rounding == getattr(parse_format(str(fmt)), "rounding", None)
+    return str(fmt) if is_usual else f"{fmt} {rounding}"

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adaption.graph import NetSpec
+from adaption.layers.base import traits_of
 from adaption.net import Net
 from adaption.net.net import Observer
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint
-from adaption.precision.sites import WEIGHT_TYPES
 
 __all__ = ["PointError", "Run", "compare_runs", "holds_scores", "run_net", "score_blob"]
 
@@ -99,13 +99,13 @@ def score_blob(spec: NetSpec, net: Net) -> str | None:
     Among several such outputs the last Softmax decides; None when there is none.
     """
     for item in spec.layers:
-        if item.type in ("Accuracy", "SoftmaxWithLoss"):
+        if traits_of(item, spec).reads_scores:
             return item.bottoms[0]
     scores = [name for name in spec.outputs if holds_scores(net.blobs[name].shape)]
     if len(scores) <= 1:
         return scores[0] if scores else None
     made_by = {top: s for s in spec.layers for top in s.tops}
-    softmax = [name for name in scores if made_by[name].type == "Softmax"]
+    softmax = [name for name in scores if traits_of(made_by[name], spec).gives_scores]
     return softmax[0] if len(softmax) == 1 else None
 
 
@@ -147,13 +147,13 @@ def run_net(
 def run_observer(run: Run, node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
     """Count zeros that weight layers read, and what rounding does to results."""
     name = node.spec.name
-    if node.spec.type in WEIGHT_TYPES:
+    if node.layer.is_weight_layer():
         seen = run.input_zeros.setdefault(name, [0, 0])
         for x in bottoms:
             seen[0] += x.numel() - int(torch.count_nonzero(x))
             seen[1] += x.numel()
     fmt = node.formats.activation
-    if node.spec.type == "LPAct" and isinstance(fmt, FixedPoint):
+    if node.layer.kind == "rounding" and isinstance(fmt, FixedPoint):
         point = run.points.setdefault(name, PointError())
         point.update(bottoms[0], tops[0], fmt)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +15,19 @@ from adaption.errors import LayerError, WeightsError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io import prototxt
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights
+from adaption.io.lp_types import PLAIN
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.io.prototxt import Block
+from adaption.layers.base import Layer, traits_of, traits_of_type
 from adaption.precision.format_text import text_of
 from adaption.precision.rewrite import file_specs, fresh_document
-from adaption.precision.sites import TWINS, WEIGHT_TYPES, following_alone
+from adaption.precision.sites import Wiring
 from adaption.precision.splice import splice_out
 
 __all__ = ["Folding", "fold_batch_norm"]
 
 PathLike = str | os.PathLike[str]
 Array = npt.NDArray[np.float64]
-
-FOLDED = ("BatchNorm", "Scale", "Bias")
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,9 @@ def fold_batch_norm(net: NetFile | PathLike, weights: Weights | PathLike) -> Fol
     document = fresh_document(net)
     for item in document.root.all("layer"):
         name, kind = text_of(item.block, "name"), text_of(item.block, "type")
-        if name in gone and kind in FOLDED:
+        if name in gone and traits_of_type(kind).is_foldable:
             splice_out(document.root, item)
-        elif name in chains and kind in WEIGHT_TYPES:
+        elif name in chains and traits_of_type(kind).is_weight_layer():
             _give_bias(item.block)
     folded = from_document(prototxt.parse(document.text(), net.file))
     layers = [made.get(x.name, x) for x in weights.layers if x.name not in gone]
@@ -89,10 +88,11 @@ def _chains(specs: list[NetSpec]) -> tuple[dict[str, list[LayerSpec]], dict[str,
     found: dict[str, list[LayerSpec]] = {}
     left: dict[str, str] = {}
     for spec in specs:
+        wiring = Wiring(spec)
         for i, item in enumerate(spec.layers):
-            if item.type not in WEIGHT_TYPES:
+            if not wiring[i].is_weight_layer():
                 continue
-            chain, why = _chain(spec, i)
+            chain, why = _chain(wiring, i)
             if why is not None:
                 left[why[0]] = why[1]
             have = found.setdefault(item.name, chain)
@@ -108,37 +108,29 @@ def _chains(specs: list[NetSpec]) -> tuple[dict[str, list[LayerSpec]], dict[str,
     taken = {x.name for chain in chains.values() for x in chain}
     for spec in specs:
         for item in spec.layers:
-            if item.type in FOLDED and item.name not in taken:
+            if traits_of_type(item.type).is_foldable and item.name not in taken:
                 left.setdefault(item.name, "does not follow a weight layer alone")
     return chains, left
 
 
-def _chain(spec: NetSpec, index: int) -> tuple[list[LayerSpec], tuple[str, str] | None]:
+def _chain(wiring: Wiring, index: int) -> tuple[list[LayerSpec], tuple[str, str] | None]:
     """A weight layer and the layers that can be folded into it; what ends the chain, and why."""
+    spec = wiring.spec
     chain = [spec.layers[index]]
-    for item in following_alone(spec, index, FOLDED):
-        why = _why_not(chain[0], item, spec.phase)
+    for i in wiring.following(index, lambda x: x.is_foldable):
+        why = wiring[i].why_not_folded(spec.phase) or _why_no_place(wiring[index])
         if why:
-            return chain, (item.name, why)
-        chain.append(item)
+            return chain, (spec.layers[i].name, why)
+        chain.append(spec.layers[i])
     return chain, None
 
 
-def _why_not(weight: LayerSpec, item: LayerSpec, phase: str) -> str:
-    message = item.message
-    if item.type == "BatchNorm":
-        param = message.batch_norm_param
-        if phase == "TEST" and param.HasField("use_global_stats") and not param.use_global_stats:
-            return "computes its statistics from each batch"
-    else:
-        axes = message.scale_param if item.type == "Scale" else message.bias_param
-        if (axes.axis, axes.num_axes) != (1, 1):
-            return "does not act per channel (axis 1, num_axes 1)"
-    if weight.type.endswith("InnerProduct") and weight.message.inner_product_param.axis != 1:
-        return "stands behind an InnerProduct of another axis than 1"
-    if weight.type not in TWINS and weight.message.convolution_param.axis != 1:
-        return "stands behind a convolution of another axis than 1"
-    return ""
+def _why_no_place(weight: Layer) -> str:
+    """Why a weight layer cannot take in what acts per channel behind it; "" when it can."""
+    if weight.sums_to_channels():
+        return ""
+    kind = "an InnerProduct" if weight.kind == "inner product" else f"a {weight.kind}"
+    return f"stands behind {kind} of another axis than 1"
 
 
 def _shared_parameters(specs: list[NetSpec]) -> set[str]:
@@ -153,7 +145,7 @@ def _shared_parameters(specs: list[NetSpec]) -> set[str]:
 
 
 def _refuse_low_precision(item: LayerSpec, file: str | None) -> None:
-    if item.type in TWINS.values():
+    if item.type in PLAIN:
         raise LayerError(
             "is low precision, allowed: a float net to fold batch norm in",
             "bring it back to float first: adaption rewrite NET --to float -o OUT",
@@ -163,14 +155,18 @@ def _refuse_low_precision(item: LayerSpec, file: str | None) -> None:
 def _folded(chain: list[LayerSpec], weights: Weights) -> LayerWeights:
     """The weights of the first layer of a chain with the others folded in."""
     own = _blobs(chain[0], weights)
-    w = _by_output(chain[0], own[0])
+    layer = traits_of(chain[0])
+    w = layer.by_output(own[0])
     outputs = len(w)
     b = own[1] if len(own) > 1 else np.zeros(outputs)
     for item in chain[1:]:
-        factor, offset = _affine(item, _blobs(item, weights), outputs)
-        w = w * factor[:, None]
-        b = b * factor + offset
-    blobs = [WeightBlob.of(x) for x in (_as_stored(chain[0], w, own[0].shape), b)]
+        slope, shift = traits_of(item).slope_and_shift(_blobs(item, weights), outputs)
+        if slope.size != outputs or shift.size != outputs:
+            found = max(slope.size, shift.size)
+            raise WeightsError(f'"{item.name}" has {found} channels, the layer before it {outputs}')
+        w = w * slope[:, None]
+        b = b * slope + shift
+    blobs = [WeightBlob.of(x) for x in (layer.from_output(w, own[0].shape), b)]
     return LayerWeights(chain[0].name, chain[0].type, blobs)
 
 
@@ -183,52 +179,6 @@ def _blobs(item: LayerSpec, weights: Weights) -> list[Array]:
         )
     blobs = layer.blobs[::2] if layer.is_paired else layer.blobs
     return [blob.array().astype(np.float64) for blob in blobs]
-
-
-def _affine(item: LayerSpec, blobs: list[Array], outputs: int) -> tuple[Array, Array]:
-    """factor and offset per channel of y = factor x + offset."""
-    if item.type == "BatchNorm":
-        if len(blobs) != 3:
-            raise WeightsError(f'"{item.name}" has {len(blobs)} blobs, allowed: 3')
-        mean, variance, accumulated = blobs
-        total = float(accumulated.ravel()[0])
-        scale = 0.0 if total == 0 else 1.0 / total  # batch_norm_layer.cpp
-        factor = 1.0 / np.sqrt(variance * scale + item.message.batch_norm_param.eps)
-        values = factor, -mean * scale * factor
-    elif item.type == "Scale":
-        values = blobs[0], (blobs[1] if len(blobs) > 1 else np.zeros(outputs))
-    else:
-        values = np.ones(outputs), blobs[0]
-    factor, offset = (np.asarray(v, np.float64).ravel() for v in values)
-    if factor.size != outputs or offset.size != outputs:
-        found = max(factor.size, offset.size)
-        raise WeightsError(f'"{item.name}" has {found} channels, the layer before it {outputs}')
-    return factor, offset
-
-
-def _by_output(item: LayerSpec, w: Array) -> Array:
-    """The weights as one row per output channel."""
-    if item.type.endswith("InnerProduct"):
-        rows = w.reshape(w.shape[-2], w.shape[-1])
-        return rows.T if item.message.inner_product_param.transpose else rows
-    if item.type == "Deconvolution":  # (C, outputs / group, kernel): group by group
-        group = item.message.convolution_param.group
-        inputs, outputs = w.shape[0] // group, w.shape[1]
-        parts = w.reshape(group, inputs, outputs, -1).swapaxes(1, 2)
-        return parts.reshape(group * outputs, -1)
-    return w.reshape(w.shape[0], -1)
-
-
-def _as_stored(item: LayerSpec, rows: Array, shape: tuple[int, ...]) -> Array:
-    """The inverse of `_by_output`."""
-    if item.type.endswith("InnerProduct"):
-        return (rows.T if item.message.inner_product_param.transpose else rows).reshape(shape)
-    if item.type == "Deconvolution":
-        group = item.message.convolution_param.group
-        inputs, outputs, kernel = shape[0] // group, shape[1], prod(shape[2:])
-        parts = rows.reshape(group, outputs, inputs, kernel).swapaxes(1, 2)
-        return parts.reshape(shape)
-    return rows.reshape(shape)
 
 
 def _give_bias(block: Block) -> None:

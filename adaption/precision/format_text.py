@@ -5,22 +5,30 @@ Only fields that change are touched, so comments and layout beside them stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from adaption.errors import FieldError
 from adaption.graph import LayerSpec
 from adaption.io import prototxt
+from adaption.io.lp_types import LP_ACT, TWINS
 from adaption.io.prototxt import Block, Field
-from adaption.net.plan import LayerFormats, is_low_precision, layer_formats
-from adaption.numerics import FixedPoint
-from adaption.precision.sites import TWINS
+from adaption.net.format_message import format_text, read_format
+from adaption.net.plan import KINDS, LayerFormats, is_low_precision, layer_formats
+from adaption.numerics import FixedPoint, Format
 from adaption.proto import caffe_pb2
 
-__all__ = ["fits_lpfp", "formats_of", "lp_act", "make_float", "set_formats", "text_of"]
+__all__ = [
+    "fits_lpfp",
+    "formats_of",
+    "lp_act",
+    "make_float",
+    "set_formats",
+    "set_points",
+    "text_of",
+]
 
 SCHEMES = {"half_away": "DETERMINISTIC", "stochastic": "STOCHASTIC"}
-NUMBER_DEFAULTS = {"rounding": "HALF_AWAY", "is_signed": "true", "range": "SYMMETRIC"}
-POINTS = ("weight", "bias", "activation")  # of precision_param, as far as a net computes them
+FORWARD = ("weight", "bias", "activation")  # what lpfp_param knows
 
 
 def text_of(block: Block, name: str) -> str:
@@ -35,10 +43,13 @@ def formats_of(block: Block) -> LayerFormats:
     return layer_formats(LayerSpec(message.name, message.type, (), (), message))
 
 
-def fits_lpfp(fmt: FixedPoint) -> bool:
+def fits_lpfp(fmt: Format) -> bool:
     """Whether ADaPTION's lpfp_param can say the format: bd 1..31, ad 0..30, with a sign."""
     return (
-        1 <= fmt.int_length <= 31
+        isinstance(fmt, FixedPoint)
+        and fmt.is_binary
+        and not fmt.mask_saturated
+        and 1 <= fmt.int_length <= 31
         and 0 <= fmt.frac_length <= 30
         and fmt.is_signed
         and fmt.range == "symmetric"
@@ -49,25 +60,28 @@ def fits_lpfp(fmt: FixedPoint) -> bool:
 def set_formats(
     block: Block,
     *,
-    weight: FixedPoint | None = None,
-    bias: FixedPoint | None = None,
-    activation: FixedPoint | None = None,
+    weight: Format | None = None,
+    bias: Format | None = None,
+    activation: Format | None = None,
 ) -> None:
-    """Make a layer's text say these formats; None is float. What says them already stays.
+    """Make a layer's text say these formats; None is float. What says them already stays, and so
+    do its other points.
 
     A weight in fixed point makes Convolution and InnerProduct their low-precision twins.
     """
     kind = block.first("type")
     assert kind is not None
-    if kind.string not in TWINS and _says(block, LayerFormats(weight, bias, activation)):
-        return
-    if weight is not None and kind.string in TWINS:
-        kind.set(prototxt.quote(TWINS[kind.string]))
     points = {"weight": weight, "bias": bias, "activation": activation}
+    if kind.string not in TWINS and _says(block, points):
+        return
+    is_fixed = isinstance(weight, FixedPoint) and weight.is_binary
+    if is_fixed and kind.string in TWINS:
+        kind.set(prototxt.quote(TWINS[kind.string]))
     rest = {name: fmt for name, fmt in points.items() if fmt is not None}
-    main = rest.get("activation" if kind.string == "LPAct" else "weight")
+    main = rest.get("activation" if kind.string == LP_ACT else "weight")
     if is_low_precision(kind.string) and main is not None and fits_lpfp(main):
-        if kind.string == "LPAct":
+        assert isinstance(main, FixedPoint)
+        if kind.string == LP_ACT:
             rest.clear()
             _set_lpfp(block, main, None)
         else:
@@ -77,18 +91,49 @@ def set_formats(
             _set_lpfp(block, main, shares)
     else:
         _remove(block, "lpfp_param")
-    _set_precision(block, rest)
+    _set_precision(block, rest, FORWARD)
 
 
-def _says(block: Block, wanted: LayerFormats) -> bool:
+def set_points(
+    block: Block,
+    formats: Mapping[str, Format | None],
+    *,
+    backward_weights: str | None = None,
+) -> None:
+    """Make a layer's precision_param state formats at some kinds of point; its type stays.
+
+    Args:
+        formats: by kind; None takes the point out.
+        backward_weights: "MASTER" or "QUANTIZED"; None leaves what is there.
+    """
+    wanted = {kind: fmt for kind, fmt in formats.items() if fmt is not None}
+    _set_precision(block, wanted, tuple(formats))
+    if backward_weights is None:
+        return
+    have = block.first("precision_param")
+    line = f"backward_weights: {backward_weights}"
+    if have is None:
+        if backward_weights != "MASTER":
+            block.append(f"precision_param {{\n  {line}\n}}")
+        return
+    field = have.block.first("backward_weights")
+    if field is not None:
+        field.set(backward_weights)
+    elif backward_weights != "MASTER":
+        have.block.append(line)
+
+
+def _says(block: Block, wanted: Mapping[str, Format | None]) -> bool:
     try:
-        return formats_of(block) == wanted
+        found = formats_of(block)
+        return all(found.of(kind) == fmt for kind, fmt in wanted.items())
     except FieldError:  # bits out of range, to be replaced
         return False
 
 
-def make_float(block: Block) -> None:
-    """Take a layer's formats out, and turn a low-precision type into its plain twin."""
+def make_float(block: Block, kinds: Sequence[str] = (*KINDS, "backward_weights")) -> None:
+    """Take a layer's formats out at these kinds of point, and turn a low-precision type into its
+    plain twin."""
     kind = block.first("type")
     assert kind is not None
     for plain, twin in TWINS.items():
@@ -96,19 +141,20 @@ def make_float(block: Block) -> None:
             kind.set(prototxt.quote(plain))
     for name in ("lpfp_param", "lp_convolution_param", "lp_inner_product_param", "lp_act_param"):
         _remove(block, name)
-    _set_precision(block, {})
+    _set_precision(block, {}, kinds)
 
 
-def lp_act(name: str, blob: str, fmt: FixedPoint, like: Block | None = None) -> str:
+def lp_act(name: str, blob: str, fmt: Format, like: Block | None = None) -> str:
     """The text of an in-place LPAct on a blob, kept in the net states that `like` is kept in."""
     top = prototxt.quote(blob)
-    if fits_lpfp(fmt):
+    if isinstance(fmt, FixedPoint) and fits_lpfp(fmt):
         own = _lpfp(fmt, None)
     else:
         own = f"precision_param {{\n{_number('activation', fmt)}}}"
     fields = () if like is None else like.fields
     rules = "".join(f.text + "\n" for f in fields if f.name in ("include", "exclude"))
-    body = f'name: {prototxt.quote(name)}\ntype: "LPAct"\nbottom: {top}\ntop: {top}\n{rules}{own}'
+    head = f'name: {prototxt.quote(name)}\ntype: "{LP_ACT}"\nbottom: {top}\ntop: {top}\n'
+    body = f"{head}{rules}{own}"
     return "layer {\n" + "".join(f"  {line}\n" for line in body.splitlines()) + "}"
 
 
@@ -132,15 +178,16 @@ def _set_lpfp(block: Block, fmt: FixedPoint, round_bias: bool | None) -> None:
             field.set(value)
 
 
-def _set_precision(block: Block, rest: Mapping[str, FixedPoint]) -> None:
-    """Write the formats of `rest` into precision_param, and take the other points out."""
+def _set_precision(block: Block, rest: Mapping[str, Format], handled: Sequence[str]) -> None:
+    """Write the formats of `rest` into precision_param, and take the other points of `handled`
+    out."""
     have = block.first("precision_param")
     if have is None:
         if rest:
             inner = "".join(_number(name, fmt) for name, fmt in rest.items())
             block.append(f"precision_param {{\n{inner}}}")
         return
-    for name in POINTS:
+    for name in dict.fromkeys((*handled, *rest)):
         present = have.block.first(name)
         if name in rest:
             if present is None:
@@ -153,20 +200,28 @@ def _set_precision(block: Block, rest: Mapping[str, FixedPoint]) -> None:
         have.remove()
 
 
-def _set_number(field: Field, fmt: FixedPoint) -> None:
-    new = prototxt.parse(_number(field.name, fmt)).root.first(field.name)
-    assert new is not None
-    for item in new.block.fields:
-        have = field.block.first(item.name)
-        if have is None:
-            if item.string != NUMBER_DEFAULTS.get(item.name):
-                field.block.append(item.text)
-        elif have.string != item.string:
-            have.set(item.string)
-    for have in field.block.fields:
-        is_default = have.name in NUMBER_DEFAULTS and have.string == NUMBER_DEFAULTS[have.name]
-        if new.block.first(have.name) is None and not is_default:
-            have.remove()
+def _set_number(field: Field, fmt: Format) -> None:
+    """Make one NumberFormat say `fmt`, where it says something else."""
+    if _states(field, fmt):
+        return
+    wanted = dict(format_text(fmt))
+    for item in field.block.fields:
+        value = wanted.pop(item.name, None)
+        if value is None:
+            item.remove()
+        elif item.string != value:
+            item.set(value)
+    for name, value in wanted.items():
+        if _states(field, fmt):  # what is left goes without saying
+            return
+        field.block.append(f"{name}: {value}")
+
+
+def _states(field: Field, fmt: Format) -> bool:
+    try:
+        return read_format(prototxt.Document(field.block).message(caffe_pb2.NumberFormat)[0]) == fmt
+    except FieldError:  # no format yet, or one that does not exist
+        return False
 
 
 def _remove(block: Block, name: str) -> None:
@@ -182,12 +237,13 @@ def _lpfp(fmt: FixedPoint, round_bias: bool | None) -> str:
     )
 
 
-def _number(point: str, fmt: FixedPoint) -> str:
+def _number(point: str, fmt: Format) -> str:
     """One NumberFormat of precision_param: any layer type, any frac_length."""
-    text = f"  {point} {{\n    kind: FIXED\n    word_length: {fmt.word_length}\n"
-    text += f"    frac_length: {fmt.frac_length}\n    rounding: {fmt.rounding.upper()}\n"
-    if not fmt.is_signed:
-        text += "    is_signed: false\n"
-    if fmt.range != "symmetric":
-        text += f"    range: {fmt.range.upper()}\n"
-    return text + "  }\n"
+    inner = "".join(f"    {name}: {value}\n" for name, value in _fields(fmt))
+    return f"  {point} {{\n{inner}  }}\n"
+
+
+def _fields(fmt: Format) -> list[tuple[str, str]]:
+    """What a prototxt says of a format; a sign and a symmetric range go without saying."""
+    unsaid = (("is_signed", "true"), ("range", "SYMMETRIC"))
+    return [entry for entry in format_text(fmt) if entry not in unsaid]

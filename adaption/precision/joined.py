@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adaption.graph import NetSpec
+from adaption.layers.base import traits_of
 from adaption.numerics import FixedPoint
-from adaption.precision.sites import Site, keeps_codes
+from adaption.precision.sites import Site
 
-__all__ = ["JOINS", "common_format", "joined_results"]
-
-JOINS = ("concat",)
+__all__ = ["common_format", "joined_results"]
 
 
 def joined_results(spec: NetSpec, sites: Sequence[Site]) -> dict[frozenset[str], str]:
@@ -29,14 +28,15 @@ def joined_results(spec: NetSpec, sites: Sequence[Site]) -> dict[frozenset[str],
     for item in spec.layers:
         below = [held.get(blob, frozenset()) for blob in item.bottoms]
         found: frozenset[str] = frozenset()
-        if item.type == "Concat":
+        layer = traits_of(item, spec)
+        if layer.joins:
             found = frozenset().union(*below)
             met = found
             for group in [g for g in groups if g & found]:
                 met |= group
                 del groups[group]
             groups[met] = item.name
-        elif below and keeps_codes(spec, item):
+        elif below and layer.keeps_codes():
             found = below[0]
         if item.name in made_by:
             found = frozenset({made_by[item.name]})

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError
 from adaption.net import Net
+from adaption.options import Formats
 from adaption.precision.rules import Settings, choose
 from adaption.precision.statistics import TensorStats
 
@@ -65,9 +66,10 @@ def activation_bits(
 
 def _columns(tensors: Iterable[Tensor], width: int, bits: int, threshold: float) -> Bits:
     found = np.zeros((2, width))
+    settings = Settings(bits, formats=Formats(threshold=threshold))
     for i, tensor in enumerate(tensors):
         stats = TensorStats.of(tensor.to(torch.float32), legacy_rule=True)
-        fmt = choose("adaption-legacy", stats, Settings(bits, threshold)).format
+        fmt = choose("adaption-legacy", stats, settings).format
         found[:, i] = fmt.int_length, fmt.frac_length
     return found
 

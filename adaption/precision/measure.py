@@ -12,7 +12,6 @@ from torch import Tensor
 
 from adaption.errors import DataError, FieldError, UsageError
 from adaption.io.entries import Entries
-from adaption.layers.relu import ReLU
 from adaption.net import Net, Point
 from adaption.net.node import Node
 from adaption.precision.sample import Sample, together
@@ -24,9 +23,6 @@ __all__ = ["ActivationObserver", "Measurement", "measure_net", "measure_weights"
 FORMAT = "adaption.measurement/2"
 MOST = 1 << 62
 OF_WEIGHTS = ("weight", "bias")  # kinds that do not depend on the data
-
-# Tops hold the values of the bottoms in another order, so that nothing has to be counted again.
-REARRANGING = ("Split", "Flatten", "Reshape", "Permute", "Transpose", "Squeeze", "Concat")
 
 
 @dataclass
@@ -259,7 +255,7 @@ class ActivationObserver:
             found = [parts] * len(tops)
             parts = parts * len(tops)
         self._latest.update(zip(spec.tops, found, strict=True))
-        if spec.type == "Split" or not parts:
+        if spec.is_split or not parts:
             return
         self._waiting.append((Point(spec.name, "activation"), parts))
         if self.every_value or self.legacy_rule:
@@ -286,9 +282,9 @@ class ActivationObserver:
     def _derived(node: Node, of_bottoms: list[list[Sample]]) -> list[Sample] | None:
         """What each top holds, where that follows from the bottoms."""
         parts = [part for of_bottom in of_bottoms for part in of_bottom]
-        if node.spec.type in REARRANGING:
+        if node.layer.rearranges:
             return parts
-        if not _is_plain_relu(node):
+        if not node.layer.rectifies():
             return None
         rectified = [part.rectified() for part in parts]
         return None if None in rectified else rectified  # type: ignore[return-value]
@@ -310,7 +306,7 @@ def _measure_backward(net: Net, made: Measurement) -> None:
         if not node.needs_backward:
             continue
         diffs = [net.blobs[top].grad for top in node.spec.tops]
-        if node.spec.type != "Split":
+        if not node.spec.is_split:
             _add(made, Point(node.spec.name, "activation_grad"), map(TensorStats.of, diffs))
         net.backward(start=node.spec.name, end=node.spec.name)
         for blob, flag, kind in zip(
@@ -327,11 +323,6 @@ def _add(made: Measurement, point: Point, found: Iterable[TensorStats]) -> None:
             made.points[point] = stats.copy()
         else:
             held.add(stats)
-
-
-def _is_plain_relu(node: Node) -> bool:
-    layer = node.layer
-    return isinstance(layer, ReLU) and not layer.negative_slope and not layer.relu6
 
 
 def _sources(made: Measurement) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adaption.errors import UsageError
+from adaption.graph import INPUT
 from adaption.io.netfile import NetFile
 from adaption.net import Point
 from adaption.numerics import FixedPoint
@@ -32,7 +33,7 @@ def original_style(
             file=net.file,
         )
     data = [item for item in net.message.layer if not item.bottom and item.top]
-    is_deploy = all(item.type == "Input" for item in data)
+    is_deploy = all(item.type == INPUT for item in data)
     weights: list[FixedPoint] = []
     activations: list[FixedPoint] = []
     if plan is not None:

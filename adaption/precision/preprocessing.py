@@ -15,10 +15,10 @@ from adaption.data import Transform
 from adaption.errors import AdaptionError
 from adaption.graph import NetState, build_spec
 from adaption.io.netfile import NetFile
+from adaption.layers.base import traits_of
 
 __all__ = ["net_preprocessing", "preprocessing_notes"]
 
-_TYPES = ("Data", "ImageData", "WindowData", "MemoryData")
 _COMPARED = ("scale", "mean_value", "mean_file")
 
 
@@ -27,7 +27,7 @@ def net_preprocessing(net: NetFile) -> dict[str, Mapping[str, Any]]:
     spec = build_spec(net.message, NetState("TEST"), file=net.file, lines=net.lines)
     found: dict[str, Mapping[str, Any]] = {}
     for item in spec.layers:
-        if item.type in _TYPES:
+        if traits_of(item, spec).obeys_transform:
             try:
                 transform = Transform.from_message(item.message.transform_param, "TEST")
             except AdaptionError:  # augmentations of forks: told where the net is run

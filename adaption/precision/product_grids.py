@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from adaption.graph import LayerSpec, NetSpec
+from adaption.layers.base import traits_of
 from adaption.net.plan import layer_formats
 from adaption.numerics import FixedPoint
-from adaption.precision.sites import keeps_codes
 
 __all__ = ["BIAS_BITS", "bottom_grids"]
 
@@ -39,7 +39,7 @@ def bottom_grids(
         fmt = results.get(item.name if item.bottoms else item.tops[0]) or _own_format(item)
         if fmt is not None:
             made = fmt.frac_length
-        elif _keeps_grid(spec, item):
+        elif traits_of(item, spec).keeps_grid():
             made = _finest(bottoms, item.name)
         latest.update(dict.fromkeys(item.tops, made))
     return found
@@ -57,12 +57,3 @@ def _own_format(item: LayerSpec) -> FixedPoint | None:
     """The format of an LPAct, or another point, that stands in the net already."""
     fmt = layer_formats(item).activation
     return fmt if isinstance(fmt, FixedPoint) else None
-
-
-def _keeps_grid(spec: NetSpec, item: LayerSpec) -> bool:
-    """Whether tops lie on the grid of the bottoms. An average is a sum on that grid, divided."""
-    if item.type == "Eltwise":
-        param = item.message.eltwise_param
-        whole = all(coefficient in (-1.0, 1.0) for coefficient in param.coeff)
-        return whole and param.operation != type(param).PROD
-    return item.type == "Pooling" or keeps_codes(spec, item)

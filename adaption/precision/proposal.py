@@ -12,8 +12,9 @@ from adaption.io.entries import Entries
 from adaption.net import Point
 from adaption.net.plan import KINDS
 from adaption.numerics import FixedPoint
-from adaption.numerics.formats import RANGES
+from adaption.numerics.formats.base import RANGES
 from adaption.numerics.rounding import ROUNDINGS
+from adaption.options import Formats
 from adaption.precision.effects import Effect
 from adaption.precision.rules import Choice
 from adaption.precision.sidecar import load_rows, save_rows
@@ -21,6 +22,8 @@ from adaption.precision.sidecar import load_rows, save_rows
 __all__ = ["Proposal"]
 
 FORMAT = "adaption.plan/1"
+GIVEN = "given"  # the rule of formats that no rule chose
+ONCE_GIVEN = ("uniform",)  # what it was called before
 MOST = 1 << 62
 
 
@@ -34,17 +37,10 @@ class Proposal:
     """
 
     net: str
-    bits: int
-    rule: str
-    threshold: float
-    rounding: str
+    formats: Formats | None = None  # what the formats were chosen by; None: they were given
     choices: dict[Point, Choice] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     left_float: dict[str, str] = field(default_factory=dict)  # layer -> why its result is float
-    lengths: str = ""  # all word lengths in words, when there are several
-    percentile: float | None = None
-    lpact: str = "before-relu"
-    same_format: str | None = None  # what all bottoms of a Concat have, on request
     preprocessing: Mapping[str, Any] | None = None  # of the measurement; None: not known
     samples: int = 0  # that were measured
 
@@ -63,29 +59,30 @@ class Proposal:
             "format": FORMAT,
             "convention": "Qm.f: m counts the sign bit, f the fractional bits; uQm.f has no sign",
             "net": self.net,
-            "bits": self.bits,
-            "lengths": self.lengths or str(self.bits),
-            "rule": self.rule,
-            "threshold": self.threshold,
-            "percentile": self.percentile,
-            "rounding": self.rounding,
-            "lpact": self.lpact,
-            "same_format": self.same_format,
+            **self._recorded(),
             "samples": self.samples,
             "preprocessing": None if self.preprocessing is None else dict(self.preprocessing),
             "left_float": self.left_float,
         }
 
+    def _recorded(self) -> dict[str, Any]:
+        """What the file says of the choices behind the formats."""
+        if self.formats is not None:
+            return self.formats.to_dict()
+        longest = max((fmt.word_length for fmt in self.plan.values()), default=0)
+        return {**Formats().to_dict(), "bits": longest, "lengths": str(longest), "rule": GIVEN}
+
     def rows(self) -> list[dict[str, Any]]:
         """One entry per point: layer, kind, q, reason, and what was measured of it."""
         rows = []
+        rounding = self._recorded()["rounding"]
         for point, choice in self.choices.items():
             row: dict[str, Any] = {"layer": point.layer, "kind": point.kind}
             if point.kind == "activation":
                 row["place"] = self.places[point.layer]
             row["q"] = str(choice.format)
             for name in ("rounding", "range"):
-                if getattr(choice.format, name) != _DEFAULTS.get(name, self.rounding):
+                if getattr(choice.format, name) != _DEFAULTS.get(name, rounding):
                     row[name] = getattr(choice.format, name)
             row["reason"] = choice.reason
             if choice.range is not None:
@@ -107,23 +104,18 @@ class Proposal:
     @classmethod
     def _from_values(cls, values: Entries) -> Self:
         has = values.optional
+        were_given = values.text("rule") in (GIVEN, *ONCE_GIVEN)
         made = cls(
             values.text("net"),
-            values.whole("bits", 1, 64),
-            values.text("rule"),
-            values.number("threshold", low=0, high=1),
-            values.text("rounding", allowed=ROUNDINGS),
+            None if were_given else Formats.from_dict(values.values),
             left_float=values.texts("left_float"),
-            lengths=values.text("lengths", ""),
-            percentile=values.number("percentile", low=0, high=100) if has("percentile") else None,
-            lpact=values.text("lpact", cls.lpact),
-            same_format=values.text("same_format") if has("same_format") else None,
             preprocessing=values.plain("preprocessing") if has("preprocessing") else None,
             samples=values.whole("samples", 0, MOST, 0),
         )
+        rounding = values.text("rounding", allowed=ROUNDINGS)
         for row in values.rows("points"):
             point = Point(row.text("layer"), row.text("kind", allowed=KINDS))
-            made.choices[point] = _choice(row, made.rounding)
+            made.choices[point] = _choice(row, rounding)
             if point.kind == "activation":
                 made.places[point.layer] = row.text("place")
         return made

@@ -9,7 +9,7 @@ eps s^2 eps takes it out. Layers that are not positively homogeneous (LRN, Sigmo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,29 +18,17 @@ from adaption.errors import FieldError, LayerError, WeightsError
 from adaption.graph import LayerSpec, NetSpec, NetState, build_spec
 from adaption.io import prototxt
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights
+from adaption.io.lp_types import LP_TYPES
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.io.prototxt import Block
-from adaption.net.plan import LP_TYPES
+from adaption.layers.base import Layer, traits_of
+from adaption.layers.traits import ScaleChange
 from adaption.precision.format_text import text_of
 from adaption.precision.rewrite import fresh_document
-from adaption.precision.sites import WEIGHT_TYPES
 
 __all__ = ["Rescaling", "rescale"]
 
 PathLike = str | os.PathLike[str]
-
-# f(s x) = s f(x) for s > 0, of each bottom.
-HOMOGENEOUS = frozenset(
-    "ReLU PReLU Pooling Split Flatten Reshape Dropout Permute Transpose Squeeze Slice Crop Concat"
-    " Eltwise AbsVal Tile ShuffleChannel Reorg Upsample Interp SPP Im2col Filter BatchReindex"
-    " ROIPooling PSROIPooling Reverse".split()
-)
-# Results do not depend on the scale.
-INVARIANT = frozenset("ArgMax Accuracy Silence PriorBox".split())
-# At the end of a net: what is greatest stays greatest, but the values are others.
-SCORES = frozenset("Softmax SoftmaxWithLoss".split())
-SOURCES = frozenset("Data ImageData WindowData MemoryData Input DummyData HDF5Data".split())
-TRANSFORMED = frozenset("Data ImageData WindowData MemoryData".split())  # obey transform_param
 
 
 @dataclass
@@ -87,7 +75,7 @@ def rescale(
             f"has low-precision layers ({', '.join(low[:4])}), whose formats fit one scale",
             "rescale the float net, then quantize it",
         ).at(file=net.file)
-    scales: dict[str, _Change] = {}
+    scales: dict[str, ScaleChange] = {}
     stuck: dict[str, str] = {}
     notes: list[str] = []
     for phase in ("TEST", "TRAIN"):
@@ -102,95 +90,74 @@ def rescale(
         ).at(file=net.file)
     notes += [f'Layer "{name}" changes its results: {why}.' for name, why in stuck.items()]
     made = Rescaling(_edited(net, scales), [], factor, notes=list(dict.fromkeys(notes)))
-    made.changed = {name: change.text for name, change in scales.items() if change.text}
+    made.changed = {name: change.text for name, change in scales.items()}
     for layer in weights.layers:
         change = scales.get(layer.name)
-        made.weights.append(layer if change is None else change.apply(layer, weights.file))
+        made.weights.append(layer if change is None else _applied(change, layer, weights.file))
     return made
 
 
-@dataclass(frozen=True)
-class _Change:
-    """What happens to one layer: factors by blob, and of a field of its prototxt."""
-
-    blobs: Mapping[int, float]
-    text: str
-    message: str = ""  # parameter message whose field is multiplied
-    field: str = ""
-    factor: float = 1.0
-    default: float = 1.0
-
-    def apply(self, layer: LayerWeights, file: str | os.PathLike[str] | None) -> LayerWeights:
-        blobs = list(layer.blobs)
-        for index, factor in self.blobs.items():
-            if index >= len(blobs):
-                raise WeightsError(f"holds {len(blobs)} blobs, needed: {index + 1}").at(
-                    file=file, layer=layer.name
-                )
-            values = blobs[index].array().astype(np.float64) * factor
-            made = WeightBlob.of(values.astype(np.float32))
-            blobs[index] = WeightBlob(blobs[index].shape, blobs[index].legacy, made.pieces)
-        return LayerWeights(layer.name, layer.type, blobs)
+def _applied(
+    change: ScaleChange, layer: LayerWeights, file: str | os.PathLike[str] | None
+) -> LayerWeights:
+    blobs = list(layer.blobs)
+    for index, factor in change.blobs.items():
+        if index >= len(blobs):
+            raise WeightsError(f"holds {len(blobs)} blobs, needed: {index + 1}").at(
+                file=file, layer=layer.name
+            )
+        values = blobs[index].array().astype(np.float64) * factor
+        made = WeightBlob.of(values.astype(np.float32))
+        blobs[index] = WeightBlob(blobs[index].shape, blobs[index].legacy, made.pieces)
+    return LayerWeights(layer.name, layer.type, blobs)
 
 
 def _walk(
     spec: NetSpec,
     factor: float,
     inputs: Sequence[str],
-    scales: dict[str, _Change],
+    scales: dict[str, ScaleChange],
     stuck: dict[str, str],
     notes: list[str],
 ) -> None:
     """Follow the scale of every blob from the inputs on."""
     blobs: dict[str, float] = {}
     for item in spec.layers:
-        if item.type in SOURCES and not item.bottoms:
-            _start(item, factor, inputs, blobs, scales, notes)
+        layer = traits_of(item, spec)
+        if layer.is_source and not item.bottoms:
+            _start(item, layer, factor, inputs, blobs, scales, notes)
             continue
         below = [blobs[b] for b in item.bottoms]
         scale = below[0] if below else 1.0
-        if item.type in WEIGHT_TYPES:
-            _note(scales, item, _bias(item, scale))
-        elif item.type == "BatchNorm" and scale != 1:
-            text = f"mean x {scale:.6g}, variance and eps x {scale**2:.6g}"
-            change = _Change(
-                {0: scale, 1: scale**2}, text, "batch_norm_param", "eps", scale**2, 1e-5
+        change = layer.rescaled(scale)
+        if layer.keeps_order and scale != 1:
+            notes.append(
+                f'Layer "{item.name}" ({item.type}) reads scores that are {scale:.6g} times'
+                " what they were: their order stays, its values change."
             )
-            _note(scales, item, change)
+        if change is not None and not change.scales_top:
             scale = 1.0
-        elif item.type == "Scale" and len(below) == 1:
-            if item.message.scale_param.bias_term and scale != 1:
-                _note(scales, item, _Change({1: scale}, f"bias x {scale:.6g}"))
-        elif item.type == "Bias" and len(below) == 1:
-            if scale != 1:
-                _note(scales, item, _Change({0: scale}, f"bias x {scale:.6g}"))
-        elif item.type in SCORES:
-            if scale != 1:
-                notes.append(
-                    f'Layer "{item.name}" ({item.type}) reads scores that are {scale:.6g} times'
-                    " what they were: their order stays, its values change."
-                )
-            scale = 1.0
-        elif item.type in INVARIANT:
-            scale = 1.0
-        elif why := _why_stuck(item, below):
+        elif why := _why_stuck(item, layer, below, change):
             stuck[item.name] = why
-            scale = 1.0
+            change, scale = None, 1.0
+        if change is not None and change.text:
+            scales.setdefault(item.name, change)
         blobs.update(dict.fromkeys(item.tops, scale))
 
 
 def _start(
     item: LayerSpec,
+    layer: Layer,
     factor: float,
     inputs: Sequence[str],
     blobs: dict[str, float],
-    scales: dict[str, _Change],
+    scales: dict[str, ScaleChange],
     notes: list[str],
 ) -> None:
     for i, top in enumerate(item.tops):
         if inputs:
             is_scaled = top in inputs
-        elif item.type == "Input":
+        elif item.is_input:
             shapes = item.message.input_param.shape
             is_scaled = len(shapes[min(i, len(shapes) - 1)].dim) >= 3 if shapes else False
         else:
@@ -198,45 +165,28 @@ def _start(
         blobs[top] = factor if is_scaled else 1.0
         if not is_scaled:
             continue
-        if item.type in TRANSFORMED:
+        if layer.obeys_transform:
             text = f"transform_param.scale x {factor:.6g}"
-            _note(scales, item, _Change({}, text, "transform_param", "scale", factor))
+            change = ScaleChange(True, {}, text, "transform_param", "scale", factor)
+            scales.setdefault(item.name, change)
         else:
             notes.append(f'Feed blob "{top}" with what it was fed with times {factor:.6g}.')
 
 
-def _bias(item: LayerSpec, scale: float) -> _Change | None:
-    is_product = item.type == "InnerProduct"
-    message = item.message.inner_product_param if is_product else item.message.convolution_param
-    if scale == 1 or not message.bias_term:
-        return None
-    return _Change({1: scale}, f"bias x {scale:.6g}")
-
-
-def _note(scales: dict[str, _Change], item: LayerSpec, change: _Change | None) -> None:
-    if change is not None:
-        scales.setdefault(item.name, change)
-
-
-_LIMITS: Mapping[str, Callable[[LayerSpec], bool]] = {
-    "ReLU": lambda item: item.message.relu_param.relu6,
-    "Eltwise": lambda item: item.message.eltwise_param.operation == 0,  # PROD
-}
-
-
-def _why_stuck(item: LayerSpec, below: Sequence[float]) -> str:
+def _why_stuck(
+    item: LayerSpec, layer: Layer, below: Sequence[float], change: ScaleChange | None
+) -> str:
     """Why a layer cannot hand the scale of its bottoms on; "" when it can."""
     if all(scale == 1 for scale in below):
         return ""
-    limited = item.type in _LIMITS and _LIMITS[item.type](item)
-    if item.type not in HOMOGENEOUS or limited:
+    if change is None:
         return f"{item.type} of scaled values"
-    if len(set(below)) > 1 and item.type not in ("Crop", "ROIPooling", "PSROIPooling"):
-        return f"{item.type} of bottoms at different scales"
-    return ""
+    # Bottoms without a gradient hold sizes, places, labels: not what comes to the tops.
+    values = {scale for i, scale in enumerate(below) if i not in layer.no_gradient}
+    return f"{item.type} of bottoms at different scales" if len(values) > 1 else ""
 
 
-def _edited(net: NetFile, scales: Mapping[str, _Change]) -> NetFile:
+def _edited(net: NetFile, scales: Mapping[str, ScaleChange]) -> NetFile:
     document = fresh_document(net)
     for item in document.root.all("layer"):
         change = scales.get(text_of(item.block, "name"))
@@ -245,14 +195,16 @@ def _edited(net: NetFile, scales: Mapping[str, _Change]) -> NetFile:
     return from_document(prototxt.parse(document.text(), net.file))
 
 
-def _multiply(layer: Block, change: _Change) -> None:
+def _multiply(layer: Block, change: ScaleChange) -> None:
     """Multiply a field of a layer's parameter message, writing it where it had its default."""
     param = layer.first(change.message)
     if param is None:
-        layer.append(f"{change.message} {{ {change.field}: {change.default * change.factor:.9g} }}")
+        layer.append(
+            f"{change.message} {{ {change.setting}: {change.default * change.factor:.9g} }}"
+        )
         return
-    have = param.block.first(change.field)
+    have = param.block.first(change.setting)
     if have is None:
-        param.block.append(f"{change.field}: {change.default * change.factor:.9g}")
+        param.block.append(f"{change.setting}: {change.default * change.factor:.9g}")
     else:
         have.set(f"{float(have.string) * change.factor:.9g}")

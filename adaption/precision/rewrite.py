@@ -9,10 +9,10 @@ from fnmatch import fnmatchcase
 from adaption.errors import LayerError, UsageError
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io import prototxt
+from adaption.io.lp_types import LP_ACT, LP_TYPES
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.io.prototxt import Block, Field
 from adaption.net import Point
-from adaption.net.plan import LP_TYPES
 from adaption.numerics import FixedPoint
 from adaption.precision.format_text import (
     lp_act,
@@ -106,7 +106,7 @@ def rewrite(
 
 def _places(net: NetFile, lpact: str) -> dict[str, str]:
     """The layer whose top is rounded, by weight layer, in a net that has no LPAct yet."""
-    if any(message.type == "LPAct" for message in net.message.layer):
+    if any(message.type == LP_ACT for message in net.message.layer):
         raise UsageError(
             "has LPAct layers already, allowed: a float net where lpact says their place",
             "bring it back to float first: adaption rewrite NET --to float -o OUT",
@@ -118,7 +118,7 @@ def _places(net: NetFile, lpact: str) -> dict[str, str]:
 def _to_float(net: NetFile) -> NetFile:
     document = fresh_document(net)
     for item in document.root.all("layer"):
-        if text_of(item.block, "type") == "LPAct":
+        if text_of(item.block, "type") == LP_ACT:
             splice_out(document.root, item)
     for item in document.root.all("layer"):
         low = text_of(item.block, "type") in LP_TYPES
@@ -145,9 +145,7 @@ def uniform_plan(
     """
     sites = file_sites(net, lpact)
     sites = sites[exclude_first : len(sites) - exclude_last]
-    rounding = next((f.rounding for f in (weight, activation) if f is not None), "half_away")
-    bits = max((f.word_length for f in (weight, activation) if f is not None), default=0)
-    made = Proposal(net.message.name, bits, "uniform", 0.0, rounding)
+    made = Proposal(net.message.name)
     for site in sites:
         name = site.weight.name
         if weight is not None:
@@ -219,7 +217,7 @@ def _behind(root: Block, place: str) -> list[tuple[str, Field | None]]:
 def _lp_act_behind(fields: list[Field], blob: str, maker: Field | None) -> Field | None:
     """The LPAct that already rounds a blob, in a net that is low precision already."""
     rest = fields if maker is None else fields[fields.index(maker) + 1 :]
-    if rest and text_of(rest[0].block, "type") == "LPAct":
+    if rest and text_of(rest[0].block, "type") == LP_ACT:
         if text_of(rest[0].block, "bottom") == blob:
             return rest[0]
     return None

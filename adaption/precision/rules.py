@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from adaption.errors import FieldError
 from adaption.numerics import FixedPoint
+from adaption.options import RULE_NAMES, Formats
 from adaption.precision.effects import Effect, effect_of
 from adaption.precision.statistics import TensorStats
 
@@ -24,13 +25,11 @@ _LEAST = -100  # integer bits: all frac_lengths up to 24 bits wide stay within f
 
 @dataclass(frozen=True)
 class Settings:
-    """What a rule is asked for."""
+    """What a rule is asked for: word length and rounding of the tensor, and the user's choices."""
 
     bits: int = 16  # word length, sign included
-    threshold: float = 0.0  # share of the non-zero values that may lie beyond the range
-    percentile: float = 99.9  # of the non-zero magnitudes that the range covers
     rounding: str = "half_away"
-    unsigned: bool = False  # drop the sign bit of tensors that are never negative
+    formats: Formats = Formats()
 
     def format(self, integer_bits: int, is_signed: bool = True) -> FixedPoint:
         """The format with so many bits left of the point, the sign bit not counted."""
@@ -64,6 +63,8 @@ def rule(name: str) -> Callable[[Rule], Rule]:
         if name in _RULES:
             raise FieldError("rule", name, "a name that is not taken")
         _RULES[name] = made
+        if name not in RULE_NAMES:
+            RULE_NAMES.append(name)
         return made
 
     return register
@@ -82,7 +83,7 @@ def choose(name: str, stats: TensorStats, settings: Settings) -> Choice:
     integer_bits, reason = found(stats, settings)
     is_signed = True
     if stats.is_never_negative and name != "adaption-legacy":
-        is_signed = not settings.unsigned
+        is_signed = not settings.formats.unsigned
         reason += ", never negative: " + ("the sign bit is unused" if is_signed else "unsigned")
     fmt = settings.format(max(integer_bits, _LEAST), is_signed)
     return judged(stats, fmt, reason)
@@ -102,12 +103,13 @@ def adaption(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     (the sign bit). Source: specification 6.2 of the ADaPTION re-creation.
     """
     # A value between the greatest code and 2^(m-1) loses less than one LSB: it is within.
-    if not settings.threshold:
+    threshold = settings.formats.threshold
+    if not threshold:
         m = max(1, _exponent_above(stats.max_abs) + 1)
         return m - 1, f"max-abs {stats.max_abs:.6g} needs m = {m}"
     live = max(1, stats.count - stats.zeros)
     m = 1
-    while stats.reaching(m - 1) > settings.threshold * live:
+    while stats.reaching(m - 1) > threshold * live:
         m += 1
     share = stats.reaching(m - 1) / live
     return m - 1, (
@@ -127,7 +129,7 @@ def adaption_legacy(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     while m < settings.bits and stats.maximum > 2.0**m:
         m += 1
     cut = 0.0
-    while cut < settings.threshold:
+    while cut < settings.formats.threshold:
         if stats.above is None:
             raise FieldError(
                 "rule",
@@ -155,11 +157,11 @@ def greatest(stats: TensorStats, settings: Settings) -> tuple[int, str]:
 @rule("percentile")
 def percentile(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     """As `max`, for the given percentile of the non-zero magnitudes; what is greater saturates."""
-    value = stats.percentile(settings.percentile)
+    percent = settings.formats.percentile
+    value = stats.percentile(percent)
     integer_bits = _exponent_not_below(value)
     return integer_bits, (
-        f"{settings.percentile:g} % of the non-zero magnitudes are up to {value:.6g}"
-        f" <= 2^{integer_bits}"
+        f"{percent:g} % of the non-zero magnitudes are up to {value:.6g} <= 2^{integer_bits}"
     )
 
 
@@ -170,7 +172,7 @@ def best_sqnr(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     It weighs what saturates against what is too fine for the step.
     """
     top = _exponent_not_below(stats.max_abs)
-    is_signed = not (settings.unsigned and stats.is_never_negative)
+    is_signed = not (settings.formats.unsigned and stats.is_never_negative)
 
     def sqnr_db(integer_bits: int) -> float:
         fmt = settings.format(max(integer_bits, _LEAST), is_signed)

@@ -9,28 +9,22 @@ be behind the activation function, or behind the pooling that follows.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from adaption.errors import FieldError
 from adaption.graph import LayerSpec, NetSpec
-from adaption.layers.base import choose_class, is_known
+from adaption.layers.base import Layer, traits_of
 
 __all__ = [
     "PLACES",
     "Site",
+    "Wiring",
     "bottom_sites",
-    "following_alone",
-    "keeps_codes",
     "quantization_sites",
-    "reaches_weights",
+    "shapes_result",
 ]
 
-# Types with a low-precision twin of the original; other weight layers say it by precision_param.
-TWINS = {"Convolution": "LPConvolution", "InnerProduct": "LPInnerProduct"}
-WEIGHT_TYPES = (*TWINS, *TWINS.values(), "Deconvolution", "ConvolutionDepthwise",
-                "DepthwiseConvolution")  # fmt: skip
-AFFINE_TYPES = ("BatchNorm", "Scale", "Bias", "BN")
-ACTIVATION_TYPES = ("ReLU", "ReLU6", "PReLU", "ELU", "TanH", "Sigmoid", "Swish", "Clip", "BNLL")
 PLACES = {
     "before-relu": "before the activation function",
     "after-relu": "behind the activation function",
@@ -69,20 +63,19 @@ def quantization_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
     """
     if lpact not in PLACES:
         raise FieldError("lpact", lpact, ", ".join(PLACES))
-    readers = _readers(spec)
+    graph = Wiring(spec)
     sites = []
     for i, item in enumerate(spec.layers):
-        if item.type not in WEIGHT_TYPES:
+        if not graph[i].is_weight_layer():
             continue
-        affine = _end_of(spec, readers, i, AFFINE_TYPES)
-        last = affine
+        last = graph.end_of(i, lambda x: x.kind == "channel affine")
         if lpact != "before-relu":
-            last = _end_of(spec, readers, affine, ACTIVATION_TYPES)
+            last = graph.end_of(last, lambda x: x.kind == "activation")
         if lpact == "after-pooling":
-            pooled = _end_of(spec, readers, last, ("Dropout", "Pooling"))
-            last = pooled if spec.layers[pooled].type == "Pooling" else last
+            pooled = graph.end_of(last, lambda x: x.kind == "pooling" or x.hands_on())
+            last = pooled if graph[pooled].kind == "pooling" else last
         result = spec.layers[last]
-        if item.type.endswith("InnerProduct") and not reaches_weights(spec, readers, last):
+        if graph[i].kind == "inner product" and not graph.reaches_weights(last):
             sites.append(Site(item, None, "last classifier, its result stays float"))
             continue
         behind = "" if last == i else f" behind {result.name}"
@@ -95,19 +88,19 @@ def bottom_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
     """Where else to round, so that every weight layer of a float net reads short codes: behind
     sums of branches, averages, other layers whose tops are no codes of their bottoms, and inputs.
     """
-    readers = _readers(spec)
+    graph = Wiring(spec)
     results = [s.result.name for s in quantization_sites(spec, lpact) if s.result is not None]
     # Per blob the layers that made what it holds, movers of codes left out.
     origins: dict[str, tuple[int, ...]] = {}
     wanted: set[int] = set()
     for i, item in enumerate(spec.layers):
         before = [origins.get(name, ()) for name in item.bottoms]
-        if item.type in WEIGHT_TYPES:
+        if graph[i].is_weight_layer():
             wanted.update(before[0])
         made: tuple[int, ...] = (i,)
         if item.name in results:
             made = ()
-        elif keeps_codes(spec, item):
+        elif graph[i].keeps_codes():
             made = tuple(dict.fromkeys(index for of_one in before for index in of_one))
         origins.update(dict.fromkeys(item.tops, made))
     found = []
@@ -117,74 +110,60 @@ def bottom_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
             found.append(Site(item, None, "several blobs from one layer, measured as one"))
             continue
         if lpact != "before-relu":
-            last = _end_of(spec, readers, i, ACTIVATION_TYPES)
+            last = graph.end_of(i, lambda x: x.kind == "activation")
         found.append(Site(item, spec.layers[last], "read by weight layers"))
     return found
 
 
-def keeps_codes(spec: NetSpec, item: LayerSpec) -> bool:
-    """Whether every value of a layer's tops is one of its bottoms', or 0."""
-    message = item.message
-    if item.type == "ReLU":
-        return not message.relu_param.negative_slope and not message.relu_param.relu6
-    if item.type == "Pooling":
-        return bool(message.pooling_param.pool == type(message.pooling_param).MAX)
-    if item.type in ("Dropout", "Split"):
-        return True
-    known = is_known(item.type)
-    return known and choose_class(item, spec.dialect, spec.layers)[0].works_on_codes
+def shapes_result(layer: Layer) -> bool:
+    """Whether a layer can stand between a weight layer and the place where its result rounds."""
+    kinds = ("channel affine", "activation", "pooling", "rounding")
+    return layer.kind in kinds or layer.hands_on()
 
 
-Readers = dict[int, list[int]]
+class Wiring:
+    """A net's layers by index: what they say of themselves, and which layers read their tops."""
 
+    def __init__(self, spec: NetSpec) -> None:
+        self.spec = spec
+        self._layers: dict[int, Layer] = {}
+        self._single = [len(item.bottoms) == 1 for item in spec.layers]
+        self._readers: dict[int, list[int]] = defaultdict(list)
+        latest: dict[str, int] = {}
+        for i, item in enumerate(spec.layers):
+            for bottom in item.bottoms:
+                self._readers[latest[bottom]].append(i)
+            for top in item.tops:
+                latest[top] = i
 
-def _readers(spec: NetSpec) -> Readers:
-    """For each layer, the layers that read its tops."""
-    latest: dict[str, int] = {}
-    readers: Readers = defaultdict(list)
-    for i, item in enumerate(spec.layers):
-        for bottom in item.bottoms:
-            readers[latest[bottom]].append(i)
-        for top in item.tops:
-            latest[top] = i
-    return readers
+    def __getitem__(self, index: int) -> Layer:
+        if index not in self._layers:
+            self._layers[index] = traits_of(self.spec.layers[index], self.spec)
+        return self._layers[index]
 
+    def following(self, index: int, fits: Callable[[Layer], bool]) -> list[int]:
+        """The layers that fit and follow a layer one by one, no other reading in between."""
+        found: list[int] = []
+        while len(readers := self._readers[index]) == 1:
+            index = readers[0]
+            if not self._single[index] or not fits(self[index]):
+                break
+            found.append(index)
+        return found
 
-def _end_of(spec: NetSpec, readers: Readers, index: int, types: tuple[str, ...]) -> int:
-    """The last of the layers of these types that follow alone behind a layer."""
-    while (behind := _follower(spec, readers, index, types)) is not None:
-        index = behind
-    return index
+    def end_of(self, index: int, fits: Callable[[Layer], bool]) -> int:
+        """The last of the layers that follow alone, or the layer itself."""
+        return [index, *self.following(index, fits)][-1]
 
-
-def _follower(spec: NetSpec, readers: Readers, index: int, types: tuple[str, ...]) -> int | None:
-    """The one layer that reads a layer's tops, when it is of these types and reads no more."""
-    if len(readers[index]) != 1:
-        return None
-    behind = spec.layers[readers[index][0]]
-    fits = behind.type in types and len(behind.bottoms) == 1
-    return readers[index][0] if fits else None
-
-
-def following_alone(spec: NetSpec, index: int, types: tuple[str, ...]) -> list[LayerSpec]:
-    """The layers of these types that follow a layer one by one, no other reading in between."""
-    readers = _readers(spec)
-    found: list[LayerSpec] = []
-    while (behind := _follower(spec, readers, index, types)) is not None:
-        index = behind
-        found.append(spec.layers[index])
-    return found
-
-
-def reaches_weights(spec: NetSpec, readers: Readers, index: int) -> bool:
-    """True when a weight layer reads, directly or through others, what layer `index` writes."""
-    queue, seen = [index], {index}
-    while queue:
-        for reader in readers[queue.pop()]:
-            if reader in seen:
-                continue
-            if spec.layers[reader].type in WEIGHT_TYPES:
-                return True
-            seen.add(reader)
-            queue.append(reader)
-    return False
+    def reaches_weights(self, index: int) -> bool:
+        """Whether a weight layer reads, directly or through others, what a layer writes."""
+        queue, seen = [index], {index}
+        while queue:
+            for reader in self._readers[queue.pop()]:
+                if reader in seen:
+                    continue
+                if self[reader].is_weight_layer():
+                    return True
+                seen.add(reader)
+                queue.append(reader)
+        return False

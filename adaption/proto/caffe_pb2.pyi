@@ -1,7 +1,7 @@
 """Message classes of protos/caffe.proto. Generated: do not edit.
 
 By: scripts/generate_proto.py
-caffe.proto sha256: ee4c4e47386fa4b85e2bba319aeb647100d84951a10132e8ba995834a3e3bd0b
+caffe.proto sha256: 4b8e3c146719e2a0d376d5b52dcd53b57504292df7fed90a4a3e1493e590e44c
 """
 # ruff: noqa
 # fmt: off
@@ -369,6 +369,7 @@ class FillerParameter(Message):
     STD_FIELD_NUMBER: ClassVar[int]
     SPARSE_FIELD_NUMBER: ClassVar[int]
     VARIANCE_NORM_FIELD_NUMBER: ClassVar[int]
+    VARIANCE_SCALE_FIELD_NUMBER: ClassVar[int]
     type: str
     value: float
     min: float
@@ -377,6 +378,7 @@ class FillerParameter(Message):
     std: float
     sparse: int
     variance_norm: int
+    variance_scale: float
     def __init__(
         self,
         *,
@@ -388,6 +390,7 @@ class FillerParameter(Message):
         std: float | None = ...,
         sparse: int | None = ...,
         variance_norm: int | str | None = ...,
+        variance_scale: float | None = ...,
     ) -> None: ...
 
 class NetState(Message):
@@ -759,6 +762,11 @@ class NumberFormat(Message):
     RANGE_FIELD_NUMBER: ClassVar[int]
     OVERFLOW_FIELD_NUMBER: ClassVar[int]
     PER_PRODUCT_FIELD_NUMBER: ClassVar[int]
+    MASK_SATURATED_FIELD_NUMBER: ClassVar[int]
+    MIN_EXPONENT_FIELD_NUMBER: ClassVar[int]
+    MAX_EXPONENT_FIELD_NUMBER: ClassVar[int]
+    DELAYED_FIELD_NUMBER: ClassVar[int]
+    PER_FILTER_FIELD_NUMBER: ClassVar[int]
     kind: int
     word_length: int
     frac_length: int
@@ -768,6 +776,11 @@ class NumberFormat(Message):
     range: int
     overflow: int
     per_product: bool
+    mask_saturated: bool
+    min_exponent: int
+    max_exponent: int
+    delayed: bool
+    per_filter: bool
     def __init__(
         self,
         *,
@@ -780,15 +793,31 @@ class NumberFormat(Message):
         range: int | str | None = ...,
         overflow: int | str | None = ...,
         per_product: bool | None = ...,
+        mask_saturated: bool | None = ...,
+        min_exponent: int | None = ...,
+        max_exponent: int | None = ...,
+        delayed: bool | None = ...,
+        per_filter: bool | None = ...,
     ) -> None: ...
 
 class PrecisionParameter(Message):
+    class _Weights(_Enum):
+        MASTER: int
+        QUANTIZED: int
+
+    Weights: ClassVar[_Weights]
+    MASTER: ClassVar[int]
+    QUANTIZED: ClassVar[int]
     WEIGHT_FIELD_NUMBER: ClassVar[int]
     BIAS_FIELD_NUMBER: ClassVar[int]
     ACTIVATION_FIELD_NUMBER: ClassVar[int]
     WEIGHT_GRAD_FIELD_NUMBER: ClassVar[int]
     ACTIVATION_GRAD_FIELD_NUMBER: ClassVar[int]
     ACCUMULATOR_FIELD_NUMBER: ClassVar[int]
+    BIAS_GRAD_FIELD_NUMBER: ClassVar[int]
+    BOTTOM_FIELD_NUMBER: ClassVar[int]
+    WEIGHT_ACCUMULATOR_FIELD_NUMBER: ClassVar[int]
+    BACKWARD_WEIGHTS_FIELD_NUMBER: ClassVar[int]
     @property
     def weight(self) -> NumberFormat: ...
     @property
@@ -801,6 +830,13 @@ class PrecisionParameter(Message):
     def activation_grad(self) -> NumberFormat: ...
     @property
     def accumulator(self) -> NumberFormat: ...
+    @property
+    def bias_grad(self) -> NumberFormat: ...
+    @property
+    def bottom(self) -> NumberFormat: ...
+    @property
+    def weight_accumulator(self) -> NumberFormat: ...
+    backward_weights: int
     def __init__(
         self,
         *,
@@ -810,31 +846,159 @@ class PrecisionParameter(Message):
         weight_grad: NumberFormat | Mapping[str, Any] | None = ...,
         activation_grad: NumberFormat | Mapping[str, Any] | None = ...,
         accumulator: NumberFormat | Mapping[str, Any] | None = ...,
+        bias_grad: NumberFormat | Mapping[str, Any] | None = ...,
+        bottom: NumberFormat | Mapping[str, Any] | None = ...,
+        weight_accumulator: NumberFormat | Mapping[str, Any] | None = ...,
+        backward_weights: int | str | None = ...,
     ) -> None: ...
 
 class PrecisionPolicy(Message):
     TYPE_FIELD_NUMBER: ClassVar[int]
-    SETTING_FIELD_NUMBER: ClassVar[int]
+    SDFP_PARAM_FIELD_NUMBER: ClassVar[int]
+    PER_TENSOR_PARAM_FIELD_NUMBER: ClassVar[int]
+    WRPN_PARAM_FIELD_NUMBER: ClassVar[int]
+    ADAPT_PARAM_FIELD_NUMBER: ClassVar[int]
     type: str
     @property
-    def setting(self) -> _Messages[PrecisionSetting]: ...
+    def sdfp_param(self) -> SdfpParameter: ...
+    @property
+    def per_tensor_param(self) -> PerTensorParameter: ...
+    @property
+    def wrpn_param(self) -> WrpnParameter: ...
+    @property
+    def adapt_param(self) -> AdaptParameter: ...
     def __init__(
         self,
         *,
         type: str | None = ...,
-        setting: Iterable[PrecisionSetting | Mapping[str, Any]] | None = ...,
+        sdfp_param: SdfpParameter | Mapping[str, Any] | None = ...,
+        per_tensor_param: PerTensorParameter | Mapping[str, Any] | None = ...,
+        wrpn_param: WrpnParameter | Mapping[str, Any] | None = ...,
+        adapt_param: AdaptParameter | Mapping[str, Any] | None = ...,
     ) -> None: ...
 
-class PrecisionSetting(Message):
-    NAME_FIELD_NUMBER: ClassVar[int]
-    VALUE_FIELD_NUMBER: ClassVar[int]
-    name: str
-    value: str
+class SdfpParameter(Message):
+    class _FirstLast(_Enum):
+        FLOAT: int
+        QUANTIZED: int
+
+    FirstLast: ClassVar[_FirstLast]
+    FLOAT: ClassVar[int]
+    QUANTIZED: ClassVar[int]
+    WORD_LENGTH_FIELD_NUMBER: ClassVar[int]
+    BIAS_WEIGHT_FIELD_NUMBER: ClassVar[int]
+    BIAS_ACTIVATION_FIELD_NUMBER: ClassVar[int]
+    BIAS_GRADIENT_FIELD_NUMBER: ClassVar[int]
+    FIRST_LAST_FIELD_NUMBER: ClassVar[int]
+    FULL_RANGE_FIELD_NUMBER: ClassVar[int]
+    DELAYED_FIELD_NUMBER: ClassVar[int]
+    ROUNDING_GRADIENT_FIELD_NUMBER: ClassVar[int]
+    MASK_SATURATED_FIELD_NUMBER: ClassVar[int]
+    word_length: int
+    bias_weight: int
+    bias_activation: int
+    bias_gradient: int
+    first_last: int
+    full_range: bool
+    delayed: bool
+    rounding_gradient: int
+    mask_saturated: bool
     def __init__(
         self,
         *,
-        name: str | None = ...,
-        value: str | None = ...,
+        word_length: int | None = ...,
+        bias_weight: int | None = ...,
+        bias_activation: int | None = ...,
+        bias_gradient: int | None = ...,
+        first_last: int | str | None = ...,
+        full_range: bool | None = ...,
+        delayed: bool | None = ...,
+        rounding_gradient: int | str | None = ...,
+        mask_saturated: bool | None = ...,
+    ) -> None: ...
+
+class PerTensorParameter(Message):
+    CLIP_PARAMETERS_FIELD_NUMBER: ClassVar[int]
+    RECORD_FIELD_NUMBER: ClassVar[int]
+    clip_parameters: bool
+    record: bool
+    def __init__(
+        self,
+        *,
+        clip_parameters: bool | None = ...,
+        record: bool | None = ...,
+    ) -> None: ...
+
+class WrpnParameter(Message):
+    CLIP_MASTERS_FIELD_NUMBER: ClassVar[int]
+    clip_masters: bool
+    def __init__(
+        self,
+        *,
+        clip_masters: bool | None = ...,
+    ) -> None: ...
+
+class AdaptParameter(Message):
+    class _Strategy(_Enum):
+        MIN: int
+        MEAN: int
+        MAX: int
+
+    Strategy: ClassVar[_Strategy]
+    MIN: ClassVar[int]
+    MEAN: ClassVar[int]
+    MAX: ClassVar[int]
+    INITIAL_WORD_LENGTH_FIELD_NUMBER: ClassVar[int]
+    INITIAL_FRAC_LENGTH_FIELD_NUMBER: ClassVar[int]
+    FRAC_LENGTH_FLOOR_FIELD_NUMBER: ClassVar[int]
+    LOOKBACK_MIN_FIELD_NUMBER: ClassVar[int]
+    LOOKBACK_MAX_FIELD_NUMBER: ClassVar[int]
+    LOOKBACK_MOMENTUM_FIELD_NUMBER: ClassVar[int]
+    RESOLUTION_MIN_FIELD_NUMBER: ClassVar[int]
+    RESOLUTION_MAX_FIELD_NUMBER: ClassVar[int]
+    BUFFER_FIELD_NUMBER: ClassVar[int]
+    STRATEGY_FIELD_NUMBER: ClassVar[int]
+    ALPHA_FIELD_NUMBER: ClassVar[int]
+    ADAPT_FIELD_NUMBER: ClassVar[int]
+    QUANTIZE_FIELD_NUMBER: ClassVar[int]
+    STRICT_CODE_FIELD_NUMBER: ClassVar[int]
+    QUANTIZE_POOL_FIELD_NUMBER: ClassVar[int]
+    BATCH_NORM_FORMAT_FIELD_NUMBER: ClassVar[int]
+    initial_word_length: int
+    initial_frac_length: int
+    frac_length_floor: int
+    lookback_min: int
+    lookback_max: int
+    lookback_momentum: float
+    resolution_min: int
+    resolution_max: int
+    buffer: int
+    strategy: int
+    alpha: float
+    adapt: bool
+    quantize: bool
+    strict_code: bool
+    quantize_pool: bool
+    batch_norm_format: bool
+    def __init__(
+        self,
+        *,
+        initial_word_length: int | None = ...,
+        initial_frac_length: int | None = ...,
+        frac_length_floor: int | None = ...,
+        lookback_min: int | None = ...,
+        lookback_max: int | None = ...,
+        lookback_momentum: float | None = ...,
+        resolution_min: int | None = ...,
+        resolution_max: int | None = ...,
+        buffer: int | None = ...,
+        strategy: int | str | None = ...,
+        alpha: float | None = ...,
+        adapt: bool | None = ...,
+        quantize: bool | None = ...,
+        strict_code: bool | None = ...,
+        quantize_pool: bool | None = ...,
+        batch_norm_format: bool | None = ...,
     ) -> None: ...
 
 class LayerParameter(Message):

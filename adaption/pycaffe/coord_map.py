@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaption.errors import FieldError, LayerError
+from adaption.layers.base import known_types, traits_of_type
 from adaption.pycaffe.net_spec import Function, Top, layers
 
 __all__ = [
@@ -29,19 +30,19 @@ __all__ = [
     "inverse",
 ]
 
-PASS_THROUGH_LAYERS = (
-    *("AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Eltwise", "Exp", "LPAct"),
-    *("LRN", "Log", "MVN", "PReLU", "Power", "ReLU", "ReLU6", "Scale", "Sigmoid", "Split"),
-    *("Swish", "TanH", "Threshold"),
-)
-"""Layers that leave every coordinate where it is."""
-
-_WINDOWED = ("Convolution", "LPConvolution", "Pooling", "Im2col", "Deconvolution")
-
 Fractions = NDArray[Any]  # of Fraction
 CoordMap = tuple[int | None, Any, Any]  # axis (None: any), scale, shift; Fractions, or 1 and 0
 
 IDENTITY: CoordMap = (None, 1, 0)
+
+PASS_THROUGH_LAYERS: tuple[str, ...]  # Caffe's name; made when it is asked for
+
+
+def __getattr__(name: str) -> Any:
+    """PASS_THROUGH_LAYERS, the layer types that leave every coordinate where it is."""
+    if name != "PASS_THROUGH_LAYERS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return tuple(t for t in known_types() if traits_of_type(t).moves_places() == "kept")
 
 
 class UndefinedMapException(LayerError):
@@ -57,22 +58,22 @@ def coord_map(fn: Function) -> CoordMap:
 
     Raises: UndefinedMapException when the layer does not keep places apart (InnerProduct).
     """
-    if fn.type_name in PASS_THROUGH_LAYERS:
+    layer = traits_of_type(fn.type_name)
+    places = layer.moves_places()
+    if places == "kept":
         return IDENTITY
-    if fn.type_name == "Crop":
-        settings = _settings(fn, "crop_param")
-        return int(settings.get("axis", 2)) - 1, 1, -_fractions(settings.get("offset", 0))
-    if fn.type_name not in _WINDOWED:
+    if not places or layer.param is None:
         raise UndefinedMapException(
             f"layer type {fn.type_name} has no coordinate map", "crop between spatial layers"
         )
-    kind = "pooling_param" if fn.type_name == "Pooling" else "convolution_param"
-    settings = _settings(fn, kind)
+    settings = _settings(fn, layer.param)
+    if places == "cut":
+        return int(settings.get("axis", 2)) - 1, 1, -_fractions(settings.get("offset", 0))
     kernel, stride = _sizes(settings, "kernel", None), _sizes(settings, "stride", 1)
     pad = _sizes(settings, "pad", 0)
     reach = (kernel - 1) * _fractions(settings.get("dilation", 1))  # last tap from the first
     axis = int(settings.get("axis", 1))
-    if fn.type_name == "Deconvolution":
+    if places == "spread":
         return axis, stride, reach / 2 - pad
     return axis, 1 / stride, (pad - reach / 2) / stride
 
@@ -140,8 +141,9 @@ def _maps_to_ancestors(top: Top) -> dict[Top, CoordMap]:
 
 def _step(top: Top, maps: dict[Top, CoordMap]) -> list[Top]:
     """Add the maps of a top's bottoms, where it has any; gives the bottoms that are new."""
-    # The second bottom of a Crop only lends its size.
-    bottoms = top.fn.inputs[:1] if top.fn.type_name == "Crop" else top.fn.inputs
+    # The second bottom of a layer that cuts only lends its size.
+    is_cut = traits_of_type(top.fn.type_name).moves_places() == "cut"
+    bottoms = top.fn.inputs[:1] if is_cut else top.fn.inputs
     fresh = [bottom for bottom in bottoms if bottom not in maps]
     if not fresh:
         return []

@@ -23,6 +23,8 @@ from adaption.io.kinds import kind_of
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
+from adaption.layers.shapes import each_shape
+from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import count as format_count
 from adaption.report.tables import Grid
 
@@ -142,28 +144,23 @@ class Inspection:
         return "\n".join([lines[0], *map(one_line, [*lines[1:], *self.upgrades])])
 
 
+@takes_options(options=("phase", *NET))
 @within_limit
 def inspect(
     *files: PathLike,
-    phase: str = "TEST",
-    level: int = 0,
-    stages: Sequence[str] = (),
+    options: RunOptions = RunOptions(),
     inputs: Mapping[str, tuple[int, ...]] | None = None,
-    dialect: str | None = None,
-    end: str | None = None,
-    python_modules: Sequence[str] = (),
     memory_limit: Size | None = None,
+    **choices: Any,
 ) -> Inspection:
     """Look into a prototxt, a caffemodel, or both.
 
     Args:
         files: one or two paths, in any order; told apart by their content.
-        phase, level, stages: the net state whose layers are shown.
+        options: which layers are shown; see RunOptions.
         inputs: shapes of blobs that data layers make, where their data is not at hand.
-        dialect: Caffe fork that decides where forks disagree about a layer type.
-        end: show the layers up to and including this one.
-        python_modules: modules whose classes may run as layers of type "Python", to tell shapes.
         memory_limit: the most that one array, image or blob may take, as in "8G".
+        choices: fields of RunOptions as keywords (phase, level, stages, dialect, end, ...).
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.
     """
@@ -182,16 +179,16 @@ def inspect(
         size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
-        state = NetState(phase, level, tuple(stages))
+        state = NetState(options.phase, options.level, tuple(options.stages))
         spec = build_spec(
             net.message,
             state,
             file=net.file,
             lines=net.lines,
-            dialect=dialect,
-            python_modules=python_modules,
+            dialect=options.dialect,
+            python_modules=options.python_modules,
         )
-        made = _inspect_net(net, with_inputs(spec.up_to(end), inputs or {}))
+        made = _inspect_net(net, with_inputs(spec.up_to(options.end), inputs or {}))
         if weights is not None:
             _hold_against(made, weights)
     else:
@@ -225,28 +222,17 @@ def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
     return made
 
 
-def _fill_shapes(spec: Any, views: dict[str, LayerView], blobs: dict[str, Any]) -> None:
+def _fill_shapes(spec: NetSpec, views: dict[str, LayerView], blobs: dict[str, Any]) -> None:
     """Shapes, parameters and MACs of every layer that no unknown layer hides; takes no memory."""
-    from adaption.layers.base import build_layer
-
-    for item in spec.layers:
-        if not can_run(item) or any(b not in blobs for b in item.bottoms):
-            continue
-        layer = build_layer(item, spec.dialect, spec.layers)
-        bottoms = [blobs[b] for b in item.bottoms]
-        try:
-            tops = layer.top_shapes(*bottoms)
-            shapes = layer.blob_shapes(*bottoms)
-        except AdaptionError as error:
-            raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
-        blobs.update(zip(item.tops, tops, strict=True))
-        view = views.get(item.name)
+    for found in each_shape(spec):
+        blobs.update(zip(found.spec.tops, found.tops, strict=False))
+        view = views.get(found.spec.name)
         if view is None:
             continue
-        view.top_shapes = [list(s) for s in tops]
-        view.blob_shapes = [list(s) for s in shapes]
-        view.params = sum(prod(s) for s in shapes)
-        view.macs = layer.macs(bottoms, tops)
+        view.top_shapes = [list(s) for s in found.tops]
+        view.blob_shapes = [list(s) for s in found.blobs]
+        view.params = sum(prod(s) for s in found.blobs)
+        view.macs = found.layer.macs(found.bottoms, found.tops)
 
 
 def _hold_against(made: Inspection, weights: Weights) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile
 from adaption.net import Net
 from adaption.net.building_log import build_logged, show_device
+from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import significant
 from adaption.report.tables import Grid
 
@@ -67,18 +68,19 @@ class Scores:
         return Grid(("output", "value", "mean", "loss weight"), rows, title).plain()
 
 
+@takes_options(options=(*NET, "original_semantics", "device"))
 @within_limit
 def test(
     net: PathLike | NetFile,
     weights: PathLike,
     *,
     iterations: int = 50,
-    level: int = 0,
-    stages: Sequence[str] = (),
-    device: str = "cpu",
+    options: RunOptions = RunOptions(),
+    seed: int | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     log: Log = silent,
     memory_limit: Size | None = None,
-    **net_options: Any,
+    **choices: Any,
 ) -> Scores:
     """Run a net in phase TEST and average its outputs over batches.
 
@@ -86,19 +88,21 @@ def test(
         net: prototxt whose data layers bring the data, as in a train_val file.
         weights: caffemodel, binary or HDF5.
         iterations: batches.
-        device: where to compute, "cpu" or "cuda:0".
+        options: how the net is built and run; see RunOptions.
+        seed, input_shapes: as of Net.
         log: gets Caffe's lines, `glog.info` writes them.
-        net_options: further keywords of Net (dialect, end, original_semantics, ...).
         memory_limit: the most that one array, image or blob may take, as in "8G".
+        choices: fields of RunOptions as keywords (dialect, end, device, ...).
     Raises: AdaptionError when the net cannot be built or run.
     """
     if iterations < 1:
         raise FieldError("iterations", iterations, "1 or more")
-    show_device(device, log)
-    if device != "cpu":
-        log("caffe.cpp:273", f"GPU device name: {torch.cuda.get_device_name(device)}")
-    made = build_logged(net, weights, "TEST", level, stages, log, device=device, **net_options)
-    sources = [node for node in made.nodes if node.layer.is_source and node.spec.type != "Input"]
+    show_device(options.device, log)
+    if options.device != "cpu":
+        log("caffe.cpp:273", f"GPU device name: {torch.cuda.get_device_name(options.device)}")
+    given = options.for_net("phase", "original_semantics", "device")
+    made = build_logged(net, weights, log=log, seed=seed, input_shapes=input_shapes, **given)
+    sources = [node for node in made.nodes if node.layer.is_source and not node.spec.is_input]
     if made.inputs and not sources:
         raise UsageError(
             f"no layer brings data, {', '.join(made.inputs)} would be zeros",

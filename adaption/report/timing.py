@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
@@ -17,6 +17,7 @@ from adaption.io.netfile import NetFile
 from adaption.net import Net
 from adaption.net.building_log import build_logged, show_device
 from adaption.net.node import Node
+from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import percent, significant
 from adaption.report.tables import Grid
 
@@ -70,19 +71,19 @@ class Timing:
         return Grid(columns, rows, title, text_columns=2).plain()
 
 
+@takes_options(options=("phase", *NET, "original_semantics", "device"))
 @within_limit
 def time(
     net: PathLike | NetFile,
     weights: PathLike | None = None,
     *,
     iterations: int = 50,
-    phase: str = "TRAIN",
-    level: int = 0,
-    stages: Sequence[str] = (),
-    device: str = "cpu",
+    options: RunOptions = RunOptions(phase="TRAIN"),
+    seed: int | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     log: Log = silent,
     memory_limit: Size | None = None,
-    **net_options: Any,
+    **choices: Any,
 ) -> Timing:
     """Time every layer's forward and backward pass, each layer on its own, as Caffe does.
 
@@ -90,16 +91,18 @@ def time(
 
     Args:
         iterations: passes to take the mean of.
-        device: where to compute, "cpu" or "cuda:0".
+        options: how the net is built and run; see RunOptions.
+        seed, input_shapes: as of Net.
         log: gets Caffe's lines, `glog.info` writes them.
-        net_options: further keywords of Net (dialect, end, input_shapes, ...).
         memory_limit: the most that one array, image or blob may take, as in "8G".
+        choices: fields of RunOptions as keywords (dialect, end, device, ...).
     Raises: AdaptionError when the net cannot be built or run.
     """
     if iterations < 1:
         raise FieldError("iterations", iterations, "1 or more")
-    show_device(device, log)
-    made = build_logged(net, weights, phase, level, stages, log, device=device, **net_options)
+    show_device(options.device, log)
+    given = options.for_net("phase", "original_semantics", "device")
+    made = build_logged(net, weights, log=log, seed=seed, input_shapes=input_shapes, **given)
     with torch.enable_grad():
         log("caffe.cpp:355", "Performing Forward")
         made.forward()
@@ -109,13 +112,13 @@ def time(
         made.backward()
         log("caffe.cpp:369", "*** Benchmark begins ***")
         log("caffe.cpp:370", f"Testing for {iterations} iterations.")
-        watch = _Watch(made, now := _clock(device))
+        watch = _Watch(made, now := _clock(options.device))
         start = now()
         for i in range(iterations):
             took = watch.run()
             log("caffe.cpp:398", f"Iteration: {i + 1} forward-backward time: {took:g} ms.")
         total = now() - start
-    timing = watch.timing(iterations, phase, initial_loss, total)
+    timing = watch.timing(iterations, options.phase, initial_loss, total)
     _show(timing, log)
     return timing
 

@@ -63,7 +63,8 @@ class TrainingLog:
     """One training run. Where a resumed run repeats iterations, the later ones count.
 
     tests: rows by number of the test net. losses: names of the outputs that are losses.
-    restarts: iterations from which the run was done again.
+    restarts: iterations from which the run was done again. performance: what a recipe's model says
+    at displays, as --log-json has it.
     """
 
     name: str
@@ -71,6 +72,7 @@ class TrainingLog:
     tests: dict[int, list[LogRow]] = field(default_factory=dict)
     losses: set[str] = field(default_factory=set)
     restarts: list[int] = field(default_factory=list)
+    performance: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; what is not finite becomes None."""
@@ -82,6 +84,7 @@ class TrainingLog:
                 "tests": {str(n): [asdict(r) for r in rows] for n, rows in self.tests.items()},
                 "losses": sorted(self.losses),
                 "restarts": self.restarts,
+                **({"performance": self.performance} if self.performance else {}),
             }
         )
         return plain
@@ -199,6 +202,8 @@ class _Reader:
         if self.iteration is not None and iteration < self.iteration:
             self.log.restarts.append(iteration)
             self.row = self.test = None
+            done = self.log.performance
+            self.log.performance = [e for e in done if e["iter"] <= iteration]
             for rows in (self.log.train, *self.log.tests.values()):
                 while rows and rows[-1].iteration >= iteration:
                     rows.pop()
@@ -208,6 +213,8 @@ class _Reader:
 
     def _take_event(self, event: dict[str, Any], offset: float) -> None:
         kind = event.get("event")
+        if kind == "performance" and _is_performance(event):
+            self.log.performance.append(event)
         if kind not in ("train", "test") or not isinstance(event.get("iter"), int):
             return
         self._go_to(event["iter"])
@@ -273,6 +280,20 @@ def _is_number(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return value is None or (_is_number(value) and isinstance(value, int) and value >= 0)
+
+
+def _is_performance(event: dict[str, Any]) -> bool:
+    """Whether an event has what the curves need."""
+    rows = event.get("layers")
+    return (
+        isinstance(event.get("iter"), int)
+        and isinstance(event.get("speedup"), int | float)
+        and isinstance(rows, list)
+        and all(
+            isinstance(row, dict) and {"layer", "word_length", "nonzero"} <= set(row)
+            for row in rows
+        )
+    )
 
 
 def _finite(value: Any) -> Any:

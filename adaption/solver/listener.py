@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adaption.net import Net
@@ -74,6 +74,9 @@ class Listener:
 
     def stepped(self, iteration: int) -> None:
         """An iteration is done; `iteration` counts it in."""
+
+    def recipe(self, event: Mapping[str, Any]) -> None:
+        """A recipe has decided something, or tells how it stands; `event` names what."""
 
     def snapshotting(self, path: str, what: str, file_format: str) -> None:
         """A file is about to be written: `what` is "weights" or "state"."""

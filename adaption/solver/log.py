@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -18,7 +18,7 @@ from adaption.net.building_log import show_building, show_definition
 from adaption.solver.listener import Listener, Output
 from adaption.solver.settings import NetPlan, SolverFile
 
-__all__ = ["CaffeLog", "JsonLog", "loss_text"]
+__all__ = ["CaffeLog", "JsonLog", "loss_text", "performance_lines"]
 
 
 def loss_text(output: Output) -> str:
@@ -27,6 +27,20 @@ def loss_text(output: Output) -> str:
         return ""
     weighted = output.loss_weight * output.value
     return f" (* {output.loss_weight:g} = {weighted:g} loss)"
+
+
+def performance_lines(event: Mapping[str, Any]) -> list[str]:
+    """A recipe's performance event in words: against the same net in float32."""
+    inference = event["speedup_inference"]
+    return [
+        f"Training speedup (model): {event['speedup']:.3f}, of inference"
+        f" {'unbounded' if inference is None else f'{inference:.2f}'}",
+        f"Model size (share of float32): {event['size_ratio']:.3f} as a mean over layers,"
+        f" {event['size_ratio_weighted']:.3f} by entries; memory while training"
+        f" {event['memory']:.2f}",
+        "Word lengths: "
+        + ", ".join(f"{row['layer']} {row['word_length']}" for row in event["layers"]),
+    ]
 
 
 class CaffeLog(Listener):
@@ -43,6 +57,7 @@ class CaffeLog(Listener):
         self.estimate = estimate
         self._last = self._first = self._now = 0
         self._started = 0.0
+        self._performance: Mapping[str, Any] | None = None  # as a recipe has told last
 
     def notice(self, text: str) -> None:
         glog.warning("solver.cpp:1", text)
@@ -137,13 +152,29 @@ class CaffeLog(Listener):
             if is_there(path):
                 self.log("sgd_solver.cpp:273", f"{path} of an earlier run is replaced")
 
+    def recipe(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "performance":
+            self._performance = event
+        elif event["event"] == "precision":
+            before, after = (f"<{wl},{fl}>" for wl, fl in (event["before"], event["after"]))
+            text = f"Iteration {event['iter']}, precision of {event['layer']}: {before} -> {after}"
+            self.log("solver.cpp:231", text)
+
+    def _show_performance(self) -> None:
+        """What a recipe's performance model comes to, at the end."""
+        if self._performance is not None:
+            for line in performance_lines(self._performance):
+                self.log("solver.cpp:231", line)
+
     def stopped(self) -> None:
+        self._show_performance()
         self.log("solver.cpp:352", "Optimization stopped early.")
 
     def final_loss(self, iteration: int, loss: float) -> None:
         self.log("solver.cpp:357", f"Iteration {iteration}, loss = {loss:g}")
 
     def done(self) -> None:
+        self._show_performance()
         self.log("solver.cpp:362", "Optimization Done.")
 
 
@@ -157,10 +188,10 @@ def _duration(seconds: float) -> str:
 class JsonLog(Listener):
     """One JSON object per line: {"event": "train", "iter": 100, "loss": 2.3, ...}.
 
-    Events: start, train, test, snapshot, notice, stop, done. Every line has `time` (ISO 8601) and
-    `seconds` since the start. A train line has `lr`, `outputs`, `epoch` (of the data, where the
-    net's own layers count it) and `iterations_per_second`; train and test lines have `loss_weights`
-    of the outputs that are losses. What is not finite is null.
+    Events: start, train, test, snapshot, notice, stop, done, and a recipe's own. Every line has
+    `time` (ISO 8601) and `seconds` since the start. A train line has `lr`, `outputs`, `epoch` (of
+    the data, where the net's own layers count it) and `iterations_per_second`; train and test lines
+    have `loss_weights` of the outputs that are losses. What is not finite is null.
     """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -227,6 +258,10 @@ class JsonLog(Listener):
         if loss is not None:
             values["loss"] = loss
         self._write("test", **values)
+
+    def recipe(self, event: Mapping[str, Any]) -> None:
+        rest = {name: value for name, value in event.items() if name != "event"}
+        self._write(str(event["event"]), **rest)
 
     def snapshotting(self, path: str, what: str, file_format: str) -> None:
         self._write("snapshot", path=path, what=what)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
 from adaption.net.device import as_device
 from adaption.proto import caffe_pb2
+from adaption.recipes import Recipe
 from adaption.solver.alarms import Alarms
 from adaption.solver.distributed import place, processes
 from adaption.solver.interrupt import Requests
@@ -37,8 +38,8 @@ class TrainResult:
 
     iter: iterations done. stopped: ended before max_iter, by a signal. loss: the smoothed training
     loss last displayed. tests: for each test net the outputs of its last test, by name.
-    snapshot: the last solver state that was written. diverged: what ended the run with
-    `stop_on_nan`.
+    snapshot: the last solver state that was written. performance: what a recipe's model has told
+    last, None without one. diverged: what ended the run with `stop_on_nan`.
     """
 
     iter: int
@@ -46,6 +47,7 @@ class TrainResult:
     loss: float | None
     tests: tuple[dict[str, float], ...]
     snapshot: Path | None
+    performance: dict[str, Any] | None = None
     diverged: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,6 +63,11 @@ class _Last(Listener):
         self.loss: float | None = None
         self.tests: dict[int, dict[str, float]] = {}
         self.state: Path | None = None
+        self.performance: dict[str, Any] | None = None
+
+    def recipe(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "performance":
+            self.performance = dict(event)
 
     def trained(self, iteration: int, loss: float, outputs: Sequence[Output]) -> None:
         self.loss = loss
@@ -93,6 +100,7 @@ def train(
     original_semantics: bool = False,
     devices: Sequence[str] = (),
     net_options: dict[str, Any] | None = None,
+    policy: Recipe[Any] | None = None,
     stop_on_nan: bool = False,
     memory_limit: Size | None = None,
     log: glog.Log = glog.silent,
@@ -115,6 +123,7 @@ def train(
             process of its own, and gradients are averaged; batch sizes are per process. Under
             torchrun they are those of one machine, and each process takes its own.
         net_options: further keywords of Net (dialect, python_modules).
+        policy: a recipe that acts while the net trains; default: the solver's precision_policy.
         stop_on_nan: end the run, without a snapshot, when a displayed loss or output is NaN or
             infinite. That such is met is told in any case, as are formats that saturate.
         memory_limit: the most that one array, image or blob may take, as in "8G".
@@ -156,6 +165,7 @@ def train(
         "seed": seed,
         "original_semantics": original_semantics,
         "net_options": options,
+        "policy": policy,
         "stop_on_nan": stop_on_nan,
     }
     Requests(sigint_effect, sighup_effect)  # checked before anything is started
@@ -170,7 +180,9 @@ def train(
             )
         run, alarms = _solve(ranks, device, arguments, told, log)
     tests = tuple(last.tests[i] for i in sorted(last.tests))
-    return TrainResult(run.iter, run.stops, last.loss, tests, last.state, alarms.diverged)
+    return TrainResult(
+        *(run.iter, run.stops, last.loss, tests, last.state, last.performance, alarms.diverged)
+    )
 
 
 def _solve(

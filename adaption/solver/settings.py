@@ -98,10 +98,6 @@ def _check(p: caffe_pb2.SolverParameter) -> None:
         raise FieldError("snapshot_prefix", p.snapshot_prefix, "a path")
     if p.regularization_type not in ("L1", "L2"):
         raise FieldError("regularization_type", p.regularization_type, "L1, L2")
-    if p.HasField("precision_policy"):
-        raise FieldError(
-            "precision_policy", p.precision_policy.type, "nothing in this release", "remove it"
-        )
     check_policy(p)
     if p.snapshot and not p.snapshot_prefix:
         raise FieldError("snapshot_prefix", "", 'a path, as in snapshot_prefix: "run/lenet"')

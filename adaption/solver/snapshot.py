@@ -32,8 +32,10 @@ from adaption.io.kinds import is_there, kind_of
 from adaption.io.solverstate import SolverState, read_state, write_state
 from adaption.io.weights import WeightBlob, Weights
 from adaption.net import Net
+from adaption.net.plan import layer_formats, write_formats
 from adaption.proto import caffe_pb2
 from adaption.solver import checksum
+from adaption.solver.precision_state import restore_precision, save_precision
 from adaption.solver.updates import UPDATES
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def save(solver: Solver) -> Files:
         for listener in solver.listeners:
             listener.snapshotting(os.fspath(files.state), "state", file_format)
         history = [WeightBlob.of(h.cpu().numpy()) for h in solver.history]
-        running = _running_state(solver, history, draws)
+        running = _running_state(solver, history, draws, save_precision(solver, files))
         running["weights_crc32"] = checksum.of_weights(layers)
         with atomic_write(files.sidecar, "w") as out:
             out.write(json.dumps(running, indent=1) + "\n")
@@ -104,9 +106,16 @@ def save(solver: Solver) -> Files:
 
 
 def _definition(net: Net) -> caffe_pb2.NetParameter:
-    """The net as Caffe stores it with its weights. Caffe: Net::ToProto."""
+    """The net as Caffe stores it with its weights (Net::ToProto), with the formats in force."""
     message = caffe_pb2.NetParameter(name=net.name)
-    message.layer.extend(node.spec.message for node in net.nodes)
+    for node in net.nodes:
+        layer = message.layer.add()
+        layer.CopyFrom(node.spec.message)
+        semantics = node.runtime.original_semantics
+        stated = layer_formats(node.spec, original_semantics=semantics)
+        # A bias format that the layer has no bias for is no change (lpfp_param's round_bias).
+        if dict(node.formats.items()) != {k: f for k, f in stated.items() if node.has_point(k)}:
+            write_formats(node.formats, layer)
     return message
 
 
@@ -123,7 +132,25 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
     solver.saved = None
     if sidecar is not None:
         _restore_running_state(solver, sidecar, path)
+    _restore_precision(solver, sidecar, path)
     return sidecar is not None
+
+
+def _restore_precision(solver: Solver, sidecar: dict[str, Any] | None, path: Path) -> None:
+    try:
+        restore_precision(solver, None if sidecar is None else sidecar.get("precision"), path)
+    except AdaptionError:
+        raise
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> FileFormatError:
+    return FileFormatError(
+        f"is damaged: {error!r}",
+        "remove it to resume as Caffe does, with data and random numbers anew",
+        file=sidecar_of(path),
+    )
 
 
 def _read(solver: Solver, path: Path) -> tuple[int, int, dict[str, Any] | None]:
@@ -225,7 +252,10 @@ def _learned_net(solver: Solver, state: SolverState, path: Path) -> Path:
 
 
 def _running_state(
-    solver: Solver, history: Sequence[WeightBlob], draws: Sequence[dict[str, str]]
+    solver: Solver,
+    history: Sequence[WeightBlob],
+    draws: Sequence[dict[str, Any]],
+    precision: dict[str, Any],
 ) -> dict[str, Any]:
     loss = solver.loss
     return {
@@ -236,6 +266,7 @@ def _running_state(
         "loss": {"start": loss.start, "losses": loss.losses, "value": loss.value},
         "nets": [_net_state(net) for net in _nets(solver)],
         "ranks": list(draws[1:]),  # random numbers of the train nets of further processes
+        "precision": precision,
     }
 
 
@@ -255,15 +286,18 @@ def _net_state(net: Net) -> dict[str, Any]:
     }
 
 
-def _draws(net: Net) -> dict[str, str]:
-    """The net's random numbers: those on its device and, where that is another, on the host."""
+def _draws(net: Net) -> dict[str, Any]:
+    """What is each process's own: the net's random numbers (those on its device and, where that is
+    another, on the host), and delayed exponents."""
     generators = {"generator": net.generator, "host_generator": net.host_generator}
     if net.generator is net.host_generator:
         del generators["host_generator"]
-    return {
+    draws: dict[str, Any] = {
         name: base64.b64encode(bytes(generator.get_state().tolist())).decode()
         for name, generator in generators.items()
     }
+    peaks = {n.spec.name: n.points.save_peaks() for n in net.nodes if n.points.peaks}
+    return {**draws, "peaks": peaks} if peaks else draws
 
 
 def _plain(value: Any) -> Any:
@@ -325,11 +359,7 @@ def _restore_running_state(solver: Solver, sidecar: dict[str, Any], path: Path) 
     except AdaptionError:
         raise
     except _DAMAGE as error:
-        raise FileFormatError(
-            f"is damaged: {error!r}",
-            "remove it to resume as Caffe does, with data and random numbers anew",
-            file=sidecar_of(path),
-        ) from None
+        raise _damaged(path, error) from None
 
 
 def _told_by_place(solver: Solver, sidecar: dict[str, Any], count: int) -> Iterator[str]:
@@ -350,7 +380,7 @@ def _told_by_place(solver: Solver, sidecar: dict[str, Any], count: int) -> Itera
         )
 
 
-def _restore_net(net: Net, state: dict[str, Any], draws: dict[str, str] | None) -> None:
+def _restore_net(net: Net, state: dict[str, Any], draws: dict[str, Any] | None) -> None:
     if draws is not None:
         _restore_draws(net, draws)
     layers = state["layers"]
@@ -358,8 +388,10 @@ def _restore_net(net: Net, state: dict[str, Any], draws: dict[str, str] | None) 
         node.layer.load_state(node.runtime, layers.get(node.spec.name, {}))
 
 
-def _restore_draws(net: Net, draws: dict[str, str]) -> None:
+def _restore_draws(net: Net, draws: dict[str, Any]) -> None:
     """Set the generators; what another kind of device drew cannot go on here."""
+    for node in net.nodes:
+        node.points.load_peaks(draws.get("peaks", {}).get(node.spec.name, {}))
     net.host_generator.set_state(_bytes(draws.get("host_generator", draws["generator"])))
     if net.generator is net.host_generator:
         return

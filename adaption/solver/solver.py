@@ -10,10 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, ResourceError, UsageError
+from adaption.errors import (
+    AdaptionError,
+    FieldError,
+    NonFiniteError,
+    ResourceError,
+    UsageError,
+)
 from adaption.io.weights import Weights
 from adaption.net import Net
+from adaption.net.points import WeightDraw
 from adaption.proto import caffe_pb2
+from adaption.recipes import Recipe
+from adaption.solver.driver import Driver, chosen_recipe
 from adaption.solver.listener import Listener, Output
 from adaption.solver.params import Param, learnable
 from adaption.solver.ranks import ALONE, Ranks
@@ -27,6 +36,7 @@ from adaption.solver.settings import (
 )
 from adaption.solver.smoothing import SmoothedLoss
 from adaption.solver.snapshot import Files, restore, save
+from adaption.solver.update_step import UpdateStep
 from adaption.solver.updates import make_update
 
 __all__ = ["Solver"]
@@ -48,6 +58,8 @@ class Solver:
         listeners: what hears of progress; see Listener. Without one nothing is printed.
         action: asked after every iteration and test batch for "stop", "snapshot" or None; or for
             "abandon", to stop without a snapshot.
+        policy: a recipe that acts while the net trains, or a PrecisionPolicy message; default: the
+            solver's precision_policy.
         ranks: the processes that train together; each has a solver of its own, and calls its
             methods as the others do. All but the first hear nothing, test nothing and write
             nothing.
@@ -70,6 +82,7 @@ class Solver:
         net_options: dict[str, Any] | None = None,
         listeners: Sequence[Listener] = (),
         action: Callable[[], str | None] = lambda: None,
+        policy: Recipe[Any] | caffe_pb2.PrecisionPolicy | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         self.definition = read_solver(solver)
@@ -93,6 +106,7 @@ class Solver:
         options = {"original_semantics": original_semantics, **(net_options or {})}
         with self._at_file():
             self.update = make_update(self.param)
+            recipe = chosen_recipe(policy, self.param)
         for listener in self.listeners:
             listener.reading(self.definition)
         for text in self.definition.notices:
@@ -104,18 +118,46 @@ class Solver:
             for i, plan in enumerate(plan_test_nets(self.definition))
             if ranks.is_first
         ]
+        self.net.followers = self.test_nets
         self.params: list[Param] = learnable(self.net.nodes)
         count = self.update.slots * len(self.params)
         self.history: list[Tensor] = [
             torch.zeros_like(self.params[i % len(self.params)].blob.tensor.detach())
             for i in range(count)
         ]
+        self.updates = UpdateStep(self.param, self.params, self.update, self.history)
         for listener in self.listeners:
             listener.ready()
         ranks.copy_first(self._weights())
+        # One seed for the weights of all processes; `seed` is each process's own.
+        self.draw_seed = int(ranks.from_first(self.net.host_generator.initial_seed() % 2**62))
+        self.driver: Driver | None = None
+        if recipe is not None:
+            self.driver = Driver(
+                *(recipe, self.net, ranks),
+                seed=self.draw_seed,
+                passes=self.param.iter_size,
+                regularization=self.param.regularization_type,
+            )
         given = self.param.weights if weights is None else weights
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
-            self.load(one)
+            self._load_everywhere(one)
+        self.draw_weights()
+        self._start_recipe()
+
+    def _start_recipe(self) -> None:
+        """Let the recipe choose its first formats, from the weights as they are."""
+        if self.driver is not None:
+            with self._at_file():
+                notices = self.driver.start()
+            for text in notices:
+                self._notice(text)
+
+    def draw_weights(self) -> None:
+        """Let all nets round stochastic weights alike, until the next update."""
+        draw = WeightDraw(self.draw_seed, self.iter)
+        for net in (self.net, *self.test_nets):
+            net.draw_weights(draw)
 
     def _build(
         self, plan: NetPlan, number: int | None, seed: int | None, options: dict[str, Any]
@@ -149,6 +191,11 @@ class Solver:
 
         Raises: WeightsError listing what does not fit, FileFormatError when the file is bad.
         """
+        self._load_everywhere(weights)
+        if self.iter == 0:
+            self._start_recipe()
+
+    def _load_everywhere(self, weights: PathLike | Weights) -> None:
         if self.ranks.is_first:
             self._load(weights)
         self.ranks.copy_first(self._weights())
@@ -190,6 +237,7 @@ class Solver:
         Raises: FileFormatError or WeightsError when the files are bad or of another net or type.
         """
         self._resumes = restore(self, path)
+        self.draw_weights()
         for listener in self.listeners:
             listener.restored(os.fspath(path))
 
@@ -285,12 +333,16 @@ class Solver:
         net.debug_info = net.spec.debug_info or (is_shown and p.debug_info)
         net.clear_param_diffs()
         loss = 0.0
-        for _ in range(p.iter_size):
-            with torch.enable_grad():
-                net.forward()
-            loss += net.loss()
-            net.backward()
-        smoothed = self.loss.add(loss / p.iter_size, self.iter)
+        try:
+            for _ in range(p.iter_size):
+                with torch.enable_grad():
+                    net.forward()
+                loss += net.loss()
+                net.backward()
+        except NonFiniteError as error:
+            raise error.in_iteration(self.iter) from error.__cause__
+        loss /= p.iter_size
+        smoothed = self.loss.add(loss, self.iter)
         if is_shown:
             outputs = list(_outputs(net))
             for listener in self.listeners:
@@ -298,8 +350,18 @@ class Solver:
         self.ranks.average([param.blob.grad for param in self.params if not param.is_copy])
         self.apply_update()
         self.iter += 1
+        self.draw_weights()
+        if self.driver is not None:
+            self._decide(self.driver, loss, is_shown)
         for listener in self.listeners:
             listener.stepped(self.iter)
+
+    def _decide(self, driver: Driver, loss: float, is_shown: bool) -> None:
+        events = list(driver.decide(self.iter, loss))
+        shown = driver.progress(self.iter) if is_shown else None
+        for event in events if shown is None else [*events, shown]:
+            for listener in self.listeners:
+                listener.recipe(event)
 
     def apply_update(self) -> None:
         """Turn the parameters' diffs into updates and subtract them; the diffs keep the updates.
@@ -316,32 +378,15 @@ class Solver:
             for listener in self.listeners:
                 listener.rate(self.iter, rate)
         with torch.no_grad():
-            if p.clip_gradients >= 0:
-                self._clip(p.clip_gradients)
-            for i, param in enumerate(self.params):
-                if not param.is_copy:
-                    self._update(param, self.history[i :: len(self.params)], rate)
-
-    def _clip(self, limit: float) -> None:
-        diffs = [param.blob.grad for param in self.params if not param.is_copy]
-        norm = float(sum(float(d.square().sum()) for d in diffs) ** 0.5)
-        if norm > limit:
-            for listener in self.listeners:
-                listener.clipped(norm, limit, limit / norm)
-            for diff in diffs:
-                diff.mul_(limit / norm)
-
-    def _update(self, param: Param, history: Sequence[Tensor], rate: float) -> None:
-        data, diff = param.blob.tensor, param.blob.grad
-        if self.param.iter_size > 1:
-            diff.mul_(1 / self.param.iter_size)
-        decay = self.param.weight_decay * param.decay_mult
-        if decay:
-            is_l2 = self.param.regularization_type == "L2"
-            diff.add_(data if is_l2 else data.sign(), alpha=decay)
-        self.update(diff, history, rate * param.lr_mult, self.iter)
-        data.sub_(diff)
-        param.blob.sync()  # an array that somebody holds of it shows the update
+            clipped = self.updates.clip()
+            if clipped is not None:
+                for listener in self.listeners:
+                    listener.clipped(clipped[0], p.clip_gradients, clipped[1])
+            draw = WeightDraw(self.draw_seed, self.iter)
+            try:
+                self.updates.run(rate, self.iter, draw, self.driver)
+            except NonFiniteError as error:
+                raise error.in_iteration(self.iter) from error.__cause__
 
     # -- testing -----------------------------------------------------------------------------
 

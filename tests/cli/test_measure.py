@@ -8,27 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from adaption.cli import rule_flags
+from adaption.cli.format_flags import add_format_flags, formats_of
 from adaption.cli.main import main
 from adaption.net import Point
-from adaption.numerics.rounding import ROUNDINGS
-from adaption.precision.joined import JOINS
+from adaption.options import INT8, Formats
 from adaption.precision.measure import Measurement
-from adaption.precision.presets import INT8
 from adaption.precision.propose import Proposal
-from adaption.precision.rules import RULES
-from adaption.precision.sites import PLACES
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "models/lenet_digits"
 NET, WEIGHTS = str(EXAMPLE / "deploy.prototxt"), str(EXAMPLE / "lenet_digits.caffemodel")
 DATA = ["--data", str(EXAMPLE / "digits_test_lmdb"), "--scale", "0.0625"]
-
-
-def test_flags_know_what_there_is() -> None:
-    assert rule_flags.RULES == tuple(RULES)
-    assert rule_flags.PLACES == tuple(PLACES)
-    assert rule_flags.JOINS == JOINS
-    assert set(rule_flags.ROUNDINGS.values()) <= set(ROUNDINGS)
 
 
 def test_measure_propose_and_the_next_commands(
@@ -59,27 +48,22 @@ def test_measure_propose_and_the_next_commands(
 
 
 @pytest.mark.parametrize(
-    ("flags", "changed"),
+    ("flags", "want"),
     [
-        pytest.param(["--int8"], {}, id="int8"),
+        pytest.param(["--int8"], Formats(**INT8), id="int8"),
         pytest.param(
             ["--int8", "--bits", "ip1=6", "--rounding", "deterministic", "--round-bias"],
-            {"bits": [8, "ip1=6"], "rounding": "half_away", "product_bias": False},
+            Formats(bits=[8, "ip1=6"], round_bias=True, every_bottom=True, same_format="concat"),
             id="unless said otherwise",
         ),
-        pytest.param(
-            [],
-            {"bits": [16], "rounding": "half_away", "product_bias": False, "every_bottom": False,
-             "same_format": None},
-            id="as ADaPTION",
-        ),
+        pytest.param(["--int8", "--bits", "6"], Formats(**{**INT8, "bits": 6}), id="6 bits"),
+        pytest.param([], Formats(), id="as ADaPTION"),
     ],
-)  # fmt: skip
-def test_int8_stands_for_other_flags(flags: list[str], changed: dict[str, object]) -> None:
+)
+def test_int8_stands_for_other_flags(flags: list[str], want: Formats) -> None:
     parser = argparse.ArgumentParser()
-    rule_flags.add_rule_flags(parser)
-    made = rule_flags.rule_settings(parser.parse_args(flags))
-    assert {name: made[name] for name in INT8} == {**INT8, "bits": [8], **changed}
+    add_format_flags(parser)
+    assert formats_of(parser.parse_args(flags)) == want
 
 
 def test_resume_and_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +89,7 @@ def test_resume_and_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["measure"], "net and weights are missing"),
         (["propose", NET, WEIGHTS], "not a measurement"),
         (["propose", NET, "{m}", "--bits", "conv9=8"], "did you mean 'conv2'?"),
-        (["propose", NET, "{m}", "--percentile", "0"], "percentile is 0.0"),
+        (["propose", NET, "{m}", "--percentile", "0"], "percentile is 0, allowed"),
         (
             ["propose", NET, "{m}", "--rule", "adaption-legacy", "--threshold", "0.1"],
             "a measurement made for it (legacy_rule=True, --legacy)",

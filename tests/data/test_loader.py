@@ -95,6 +95,8 @@ def test_mirror_is_the_same_on_every_pass_and_with_any_number_of_threads(tmp_pat
         for t, w in [(Transform(mirror=True), 0), (Transform(mirror=True), 4)]
     ]
     assert np.array_equal(*passes)
+    other = Batches(source, Transform(mirror=True), 12, {"d": (1, 1, 1, 2)}, seed=-1)
+    assert not np.array_equal(next(iter(other)).blobs["d"], passes[0])
     flipped = (passes[0][:, 0, 0, 0] > 0).sum()
     assert 0 < flipped < 12
 

@@ -155,6 +155,22 @@ def test_original_semantics(files: tuple[Path, Path]) -> None:
         ("kernel_size: 3 pad: 1", "kernel_size: 2", "it rounds the size down"),
         ('bottom: "pool1" top: "conv2"', 'bottom: "data" top: "conv2"', "NullHop runs chains"),
         ("bd: 4 ad: 5", "bd: 12 ad: 5", "has a result of 17 bits, allowed: 16"),
+        # Left out in silence, or taken for a ReLU, while the target kept a table of types.
+        (
+            'top: "act1" }',
+            'top: "act1" relu_param { relu6: true } }',
+            r'is followed by "relu1" \(ReLU\), which NullHop lacks',
+        ),
+        (
+            '"LPConvolution" bottom: "pool1" top: "conv2"',
+            '"ConvolutionDepthwise" bottom: "pool1" top: "conv2"',
+            r'"conv2" \(ConvolutionDepthwise\): has a stride, groups or dilation',
+        ),
+        (
+            '"LPConvolution" bottom: "pool1" top: "conv2"',
+            '"Deconvolution" bottom: "pool1" top: "conv2"',
+            r'"conv2" \(Deconvolution\): spreads its bottom, NullHop convolves',
+        ),
     ],
 )
 def test_nets_that_the_chip_cannot_run(

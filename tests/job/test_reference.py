@@ -69,6 +69,16 @@ def test_reference_of_other_data_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "second").exists()
 
 
+def test_reference_of_another_form_of_the_net_is_refused(tmp_path: Path) -> None:
+    kept = tmp_path / "float"
+    quantized(tmp_path / "first", reference=kept)
+    quantized(tmp_path / "second", reference=kept, seed=1)  # of the rounding, not of the pass
+    with pytest.raises(AdaptionError, match="was made with other dialect"):
+        quantized(tmp_path / "third", reference=kept, dialect="segnet")
+    with pytest.raises(AdaptionError, match="was made with other end"):
+        quantized(tmp_path / "third", reference=kept, end="ip1")
+
+
 def test_broken_reference(tmp_path: Path) -> None:
     kept = tmp_path / "float"
     kept.mkdir()

@@ -106,16 +106,50 @@ SIGN = "1..31 (integer bits, the sign bit counts)"
         ),
         (
             "precision_param { bias { kind: FIXED word_length: 8 frac_length: 300 } }",
-            "precision_param.bias.frac_length is 300, allowed: -126..126",
+            "precision_param.bias.frac_length is 300, allowed: -127..126",
         ),
         (
             "precision_param { weight { word_length: 8 frac_length: 7 } }",
-            "precision_param.weight.kind is 'not set', allowed: FLOAT, FIXED in this release\n"
+            "precision_param.weight.kind is 'not set', allowed: FLOAT, FIXED, DYNAMIC_FIXED,"
+            " SHIFTED_DYNAMIC_FIXED, WRPN\n"
             "  fix: write kind: FIXED beside word_length and frac_length",
         ),
         (
-            "precision_param { weight { kind: WRPN word_length: 4 } }",
-            "precision_param.weight.kind is 'WRPN', allowed: FLOAT, FIXED in this release",
+            "precision_param { weight { kind: WRPN word_length: 4 frac_length: 2 } }",
+            "precision_param.weight.frac_length is 2, allowed: nothing with kind WRPN"
+            " (word_length, rounding, is_signed, mask_saturated)",
+        ),
+        (
+            "precision_param { weight { kind: WRPN word_length: 17 } }",
+            "precision_param.weight.word_length is 17, allowed: 2..16 with WRPN",
+        ),
+        (
+            "precision_param { weight { kind: WRPN word_length: 4 is_signed: false } }",
+            "precision_param.weight is 'A4', allowed: the weight rule of WRPN (is_signed: true)",
+        ),
+        (
+            "precision_param { activation { kind: WRPN word_length: 1 } }",
+            "precision_param.activation is 'W1', allowed: WRPN with one bit only at weight",
+        ),
+        (
+            "precision_param { weight_grad { kind: WRPN word_length: 4 } }",
+            "precision_param.weight_grad is 'W4', allowed: no WRPN format, whose range is that of"
+            " weights and activations",
+        ),
+        (
+            "precision_param { bias_grad { kind: DYNAMIC_FIXED word_length: 8 exponent_bias: 1 } }",
+            "precision_param.bias_grad.exponent_bias is 1, allowed: 0 with kind DYNAMIC_FIXED\n"
+            "  fix: write kind: SHIFTED_DYNAMIC_FIXED",
+        ),
+        (
+            "precision_param { weight_accumulator { kind: FIXED word_length: 8 } }",
+            "precision_param.weight_accumulator is 'Q8.0', allowed: only beside a weight of kind"
+            " FIXED, whose grid the updates stay on",
+        ),
+        (
+            "precision_param { weight { kind: FIXED word_length: 8 overflow: WRAP } }",
+            "precision_param.weight.overflow is 'WRAP', allowed: only in"
+            " precision_param.accumulator",
         ),
         (
             "precision_param { accumulator { word_length: 32 } }",
@@ -147,4 +181,4 @@ def test_bad_formats(more: str, want: str) -> None:
 def test_points_are_values() -> None:
     assert str(Point("conv1", "weight")) == "conv1:weight"
     assert sorted([Point("b", "bias"), Point("a", "weight")])[0].layer == "a"
-    assert len(KINDS) == 6
+    assert len(KINDS) == len(set(KINDS)) == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from adaption.net import Net
-from adaption.net.plan import LayerFormats
+from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
 from tests.net.nets import GAUSSIAN, data, inner_product, layer, lp_inner_product, net_of, normal
 
@@ -25,22 +25,20 @@ X = normal(4, 3)
 Q22 = FixedPoint.q("2.2")
 
 
-class Counted:
+@dataclass(frozen=True)
+class Counted(FixedPoint):
     """A format that counts its uses."""
 
-    word_length, is_random = 4, False
+    uses: list[int] = field(default_factory=list, compare=False)
 
-    def __init__(self) -> None:
-        self.uses = 0
-
-    def quantize(self, x: torch.Tensor, generator: Any = None) -> torch.Tensor:
-        self.uses += 1
-        return Q22.quantize(x)
+    def quantize_(self, x: torch.Tensor, generator: Any = None, **options: Any) -> torch.Tensor:
+        self.uses.append(1)
+        return super().quantize_(x, generator, **options)
 
 
 def counted(text: str) -> tuple[Net, Counted]:
-    net, fmt = net_of(text), Counted()
-    net.nodes[1].formats = LayerFormats(weight=fmt)
+    net, fmt = net_of(text), Counted(4, 2)
+    net.set_plan({Point("q", "weight"): fmt})
     return net, fmt
 
 
@@ -52,11 +50,11 @@ def test_weights_are_rounded_once(text: str) -> None:
     net, fmt = counted(text)
     for _ in range(3):
         net.forward(data=X)
-    assert fmt.uses == 1
+    assert len(fmt.uses) == 1
     net.params["q"][0].data.sum()  # who reads may have written: once more, then no more
     for _ in range(3):
         net.forward(data=X)
-    assert fmt.uses == 2
+    assert len(fmt.uses) == 2
 
 
 def load_file(net: Net, tmp_path: Path) -> None:
@@ -111,7 +109,7 @@ def rounded_numpy(net: Net, tmp_path: Path) -> None:
 
 
 def new_format(net: Net, tmp_path: Path) -> None:
-    net.nodes[1].formats = LayerFormats(weight=FixedPoint(4, 1))
+    net.set_plan({Point("q", "weight"): FixedPoint(4, 1)})
 
 
 WAYS = [

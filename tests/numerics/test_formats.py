@@ -211,8 +211,8 @@ def test_str_says_unsigned() -> None:
     [
         (lambda: FixedPoint(0, 0), "word_length is 0, allowed: 1..64"),
         (lambda: FixedPoint(65, 0), "word_length is 65, allowed: 1..64"),
-        (lambda: FixedPoint(8, 127), "frac_length is 127, allowed: -126..126"),
-        (lambda: FixedPoint(8, -127), "frac_length is -127, allowed: -126..126"),
+        (lambda: FixedPoint(8, 127), "frac_length is 127, allowed: -127..126"),
+        (lambda: FixedPoint(8, -128), "frac_length is -128, allowed: -127..126"),
         (
             lambda: FixedPoint(8, 4, "nearest"),
             "rounding is 'nearest', allowed: half_away, half_even, stochastic, floor",

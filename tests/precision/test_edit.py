@@ -203,7 +203,8 @@ def test_files_and_dry_run(tmp_path: Path) -> None:
         pytest.param(
             "conv1=Q2.14",
             "change is 'conv1=Q2.14', allowed: LAYER:POINT=VALUE, POINT one of weight, bias,"
-            " activation, rounding, round_bias\n  fix: write conv*:weight=Q2.14,"
+            " activation, bottom, weight_grad, bias_grad, activation_grad, weight_accumulator,"
+            " rounding, round_bias, backward_weights\n  fix: write conv*:weight=Q2.14,"
             " fc6:activation=Q5.11 or all:rounding=stochastic",
             id="no point",
         ),

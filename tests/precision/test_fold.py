@@ -138,6 +138,11 @@ CONV = weight_layer("Convolution", "num_output: 4 kernel_size: 1")
             id="another axis",
         ),
         pytest.param(
+            weight_layer("Convolution", "num_output: 4 kernel_size: 3 axis: 2") + BN % ("w", "w"),
+            {"bn": "stands behind a convolution of another axis than 1"},
+            id="a convolution's other axis",
+        ),
+        pytest.param(
             CONV.replace("top:", 'param { name: "shared" } top:')
             + CONV.replace('"w"', '"v"').replace("top:", 'param { name: "shared" } top:')
             + BN % ("w", "w"),

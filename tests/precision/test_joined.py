@@ -174,7 +174,8 @@ def test_the_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--bits", "8", "--same-format", "concat", "-o", str(tmp_path / "plan.json")]
     assert main(["propose", *paths, *flags]) == 0
     assert capsys.readouterr().out.count('one format for all that meet in "j"') == 1
-    assert Proposal.load(tmp_path / "plan.json").same_format == "concat"
+    formats = Proposal.load(tmp_path / "plan.json").formats
+    assert formats is not None and formats.same_format == "concat"
 
 
 def test_bad_choice() -> None:

@@ -12,7 +12,7 @@ from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
-from adaption.precision.rewrite import rewrite, uniform_plan
+from adaption.precision.rewrite import file_sites, rewrite, uniform_plan
 
 NET = """name: "net"  # a comment
 layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
@@ -107,6 +107,29 @@ def test_unknown_place() -> None:
     assert str(caught.value) == (
         "lpact is 'nowhere', allowed: before-relu, after-relu, after-pooling"
     )
+
+
+@pytest.mark.parametrize(
+    ("between", "place"),
+    [
+        pytest.param('type: "Dropout"', "pool_a", id="dropout"),
+        pytest.param(
+            'type: "Dropout" dropout_param { scale_train: false }', "relu_a", id="it scales in TEST"
+        ),
+        pytest.param('type: "SPP" spp_param { pyramid_height: 1 }', "between", id="pyramid"),
+    ],
+)
+def test_what_the_way_to_pooling_goes_through(between: str, place: str) -> None:
+    text = NET.replace(
+        'layer { name: "pool_a" type: "Pooling" bottom: "a"',
+        f'layer {{ name: "between" bottom: "a" top: "m" {between} }}\n'
+        'layer { name: "pool_a" type: "Pooling" bottom: "m"',
+    )
+    if "SPP" in between:
+        text = text.replace('name: "pool_a" type: "Pooling"', 'name: "pool_a" type: "Reshape"')
+    sites = {s.weight.name: s.result for s in file_sites(net_file(text), "after-pooling")}
+    found = sites["a"]
+    assert found is not None and found.name == place
 
 
 @pytest.mark.parametrize("lpact", ["before-relu", "after-relu", "after-pooling"])

@@ -11,7 +11,13 @@ import torch
 from adaption.cli.main import main
 from adaption.errors import FieldError, LayerError
 from adaption.io import prototxt
-from adaption.io.caffemodel import Weights, read_weights, write_weights
+from adaption.io.caffemodel import (
+    LayerWeights,
+    WeightBlob,
+    Weights,
+    read_weights,
+    write_weights,
+)
 from adaption.io.netfile import NetFile, from_document
 from adaption.net import Net
 from adaption.numerics import FixedPoint
@@ -137,6 +143,36 @@ def test_branches_at_different_scales(tmp_path: Path) -> None:
     )
     file, weights = made(mixed, tmp_path)
     with pytest.raises(LayerError, match=r'"sum" \(Eltwise of bottoms at different scales\)'):
+        rescale(file, weights, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "stuck"),
+    [
+        pytest.param('type: "CropCenter" crop_center_param { crop_size: 6 }', "", id="a mover"),
+        pytest.param('type: "ArgMax"', "", id="indices alone"),
+        pytest.param(
+            'type: "ArgMax" argmax_param { out_max_val: true }',
+            r'"l" \(ArgMax of scaled values\)',
+            id="indices and values",
+        ),
+        pytest.param('bottom: "i" type: "BatchReindex"', "", id="a bottom of places"),
+        pytest.param(
+            'bottom: "i" type: "Eltwise"',
+            r'"l" \(Eltwise of bottoms at different scales\)',
+            id="a bottom of values",
+        ),
+    ],
+)
+def test_what_hands_a_scale_on(layer: str, stuck: str, tmp_path: Path) -> None:
+    index = 'layer { name: "i" type: "Input" top: "i" input_param { shape { dim: 2 } } }\n'
+    text = HEAD + index + f'layer {{ name: "l" bottom: "x" {layer} top: "l" }}\n'
+    file = from_document(prototxt.parse(text, "n.prototxt"))
+    weights = Weights([LayerWeights("c1", "Convolution", [WeightBlob.of(np.ones(4))] * 2)])
+    if not stuck:
+        assert list(rescale(file, weights, 0.5).changed) == ["c1"]
+        return
+    with pytest.raises(LayerError, match=stuck):
         rescale(file, weights, 0.5)
 
 

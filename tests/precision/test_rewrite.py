@@ -147,7 +147,7 @@ def test_rewriting_again_replaces_the_formats(
 
 
 def test_formats_beyond_lpfp_param_are_written_as_precision_param(net_file: NetFile) -> None:
-    plan = Proposal("mixed", 6, "adaption", 0.0, "half_away")
+    plan = Proposal("mixed")
     plan.choices[Point("left", "activation")] = Choice(FixedPoint(6, -3), "")
     plan.places["left"] = "left"
     low = rewrite(net_file, plan)
@@ -227,7 +227,7 @@ def test_bits_out_of_range(measured: tuple[Net, Measurement], bits: int) -> None
 
 
 def test_plan_of_another_net(net_file: NetFile) -> None:
-    plan = Proposal("other", 8, "adaption", 0.0, "half_away")
+    plan = Proposal("other")
     plan.choices[Point("conv9", "weight")] = Choice(FixedPoint(8, 7), "")
     with pytest.raises(LayerError) as caught:
         rewrite(net_file, plan)

@@ -63,7 +63,7 @@ def test_fold_rewrite_and_convert(trained: Path, tmp_path: Path) -> None:
 
 def test_a_plan_for_the_net_before_it_was_folded(trained: Path, tmp_path: Path) -> None:
     """Its places move to the weight layer, and weights that it does not hold are told of."""
-    plan = Proposal("ResNet-20", 16, "given", 0.0, "half_away")
+    plan = Proposal("ResNet-20")
     plan.choices[Point("conv1", "weight")] = Choice(FixedPoint(16, 22), "")
     plan.choices[Point("conv1", "activation")] = Choice(FixedPoint(16, 8), "")
     plan.places["conv1"] = "conv1_scale"

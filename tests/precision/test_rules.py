@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from adaption.errors import FieldError
 from adaption.numerics import FixedPoint, sqnr_db
+from adaption.options import Formats
 from adaption.precision.rules import RULES, Settings, choose, rule
 from adaption.precision.statistics import TensorStats
 
@@ -20,8 +22,12 @@ def stats_of(values: object) -> TensorStats:
     return made
 
 
+def settings_of(bits: int, **choices: Any) -> Settings:
+    return Settings(bits, formats=Formats(**choices))
+
+
 def format_of(name: str, stats: TensorStats, bits: int, threshold: float = 0.0) -> FixedPoint:
-    return choose(name, stats, Settings(bits, threshold)).format
+    return choose(name, stats, settings_of(bits, threshold=threshold)).format
 
 
 DIGITS = list(range(100))
@@ -118,7 +124,7 @@ def test_max_rule(values: list[float], q: str) -> None:
 def test_percentile_rule() -> None:
     stats = stats_of([*[0.0] * 5000, *np.linspace(0.001, 0.98, 999), 100.0])
     for percent, q in ((100, "Q8.0"), (99.9, "Q1.7"), (25, "Q-1.9")):
-        choice = choose("percentile", stats, Settings(8, percentile=percent))
+        choice = choose("percentile", stats, settings_of(8, percentile=percent))
         assert str(choice.format) == q, percent
     assert choice.reason.startswith("25 % of the non-zero magnitudes are up to 0.24")
     assert choice.effect is not None and choice.effect.saturated > 0.1
@@ -149,9 +155,9 @@ def test_unused_sign_bit_is_reported_and_used_on_request() -> None:
     signed = choose("max", stats, Settings(8))
     assert (str(signed.format), signed.format.is_signed) == ("Q8.0", True)
     assert signed.reason == "max-abs 100 <= 2^7, never negative: the sign bit is unused"
-    unsigned = choose("max", stats, Settings(8, unsigned=True))
+    unsigned = choose("max", stats, settings_of(8, unsigned=True))
     assert (str(unsigned.format), unsigned.format.max_value) == ("uQ7.1", 127.5)
-    assert choose("max", stats_of([-1.0, 2.0]), Settings(8, unsigned=True)).format.is_signed
+    assert choose("max", stats_of([-1.0, 2.0]), settings_of(8, unsigned=True)).format.is_signed
 
 
 def test_every_rule_is_deterministic_and_gives_its_effect() -> None:

@@ -233,6 +233,22 @@ def test_pointwise_layers_map_to_themselves() -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["BN", "Normalize", "Softmax"])
+def test_layers_that_keep_places_map_to_themselves(kind: str) -> None:
+    data = image(1, 3, 8, 8)
+    assert coord_map.coord_map_from_to(getattr(L, kind)(data), data) == (None, 1, 0)
+    assert {kind, "ReLU", "Split"} < set(coord_map.PASS_THROUGH_LAYERS)
+
+
+@pytest.mark.parametrize("kind", ["ConvolutionDepthwise", "DepthwiseConvolution", "LPConvolution"])
+def test_every_convolution_maps_alike(kind: str) -> None:
+    settings = dict(kernel_size=3, stride=2, pad=1)
+    data = image(1, 3, 8, 8)
+    tops = [getattr(L, k)(data, convolution_param=settings) for k in (kind, "Convolution")]
+    mine, theirs = (coord_map.coord_map(top.fn) for top in tops)
+    assert [np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True)] == [True] * 3
+
+
 @pytest.mark.parametrize("stride", [2, 3, 49])
 def test_strides_cancel_exactly(stride: int) -> None:
     """In floating point, 49 * (1 / 49) is not 1."""

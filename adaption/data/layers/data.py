@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adaption.data.base import Array
+from adaption.data.base import Array, Source
 from adaption.data.datum import DatumSource, datum_batch
 from adaption.data.feed import (
     FedLayer,
@@ -26,12 +26,21 @@ from adaption.data.feed import (
 )
 from adaption.data.leveldb_source import LevelDbSource, is_leveldb
 from adaption.data.lmdb_source import LmdbSource, is_lmdb
+from adaption.data.source import open_source
 from adaption.data.transform import Transform
 from adaption.errors import DataError
 from adaption.layers.base import Runtime, Shape, layer
 
 
-@layer("Data", param="data_param", bottoms=0, tops=(1, 2), is_source=True)
+@layer(
+    "Data",
+    param="data_param",
+    kind="data",
+    obeys_transform=True,
+    bottoms=0,
+    tops=(1, 2),
+    is_source=True,
+)
 @dataclass(frozen=True)
 class Data(FedLayer):
     source: str
@@ -46,6 +55,20 @@ class Data(FedLayer):
     @cached_property
     def transform(self) -> Transform:
         return Transform.from_message(self.spec.message.transform_param)
+
+    def one_pass(self) -> tuple[Source, Transform | None]:
+        transform = Transform.from_message(self.spec.message.transform_param, "TEST")
+        is_color = True if self.force_encoded_color else transform.is_color
+        return open_source(self.source, is_color=is_color), transform
+
+    def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
+        param = self.spec.message.data_param
+        kind = type(param).DB.Name(param.backend).lower()
+        yield (
+            ("db_lmdb.cpp:35" if kind == "lmdb" else "db_leveldb.cpp:18"),
+            (f"Opened {kind} {self.source}"),
+        )
+        yield "data_layer.cpp:41", f"output data size: {top_shape}"
 
     @cached_property
     def _first_shape(self) -> Shape:

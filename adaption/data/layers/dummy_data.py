@@ -19,7 +19,9 @@ from adaption.proto import caffe_pb2
 _LEGACY = ("num", "channels", "height", "width")
 
 
-@layer("DummyData", param="dummy_data_param", bottoms=0, tops=(1, None), is_source=True)
+@layer(
+    "DummyData", param="dummy_data_param", kind="data", bottoms=0, tops=(1, None), is_source=True
+)
 @dataclass(frozen=True)
 class DummyData(Layer):
     data_filler: tuple[Any, ...]  # FillerParameter: none, one for all tops, or one per top

@@ -13,15 +13,17 @@ from functools import cached_property, partial
 import numpy as np
 
 from adaption.data.arrays import read_hdf5_list
-from adaption.data.base import Array
+from adaption.data.base import Array, Source
 from adaption.data.feed import FedLayer, Order, check_batch_size, check_source, shuffled
+from adaption.data.source import open_source
+from adaption.data.transform import Transform
 from adaption.errors import DataError, LayerError
 from adaption.io.hdf5 import array_of, damage_told, is_group, member, open_hdf5
 from adaption.io.kinds import is_there
 from adaption.layers.base import Runtime, Shape, layer
 
 
-@layer("HDF5Data", param="hdf5_data_param", bottoms=0, tops=(1, None), is_source=True)
+@layer("HDF5Data", param="hdf5_data_param", kind="data", bottoms=0, tops=(1, None), is_source=True)
 @dataclass(frozen=True)
 class HDF5Data(FedLayer):
     source: str
@@ -41,6 +43,12 @@ class HDF5Data(FedLayer):
         """The files that `source` lists. Raises: DataError, FileFormatError."""
         check_source("hdf5_data_param", self.source)
         return read_hdf5_list(self.source)
+
+    def one_pass(self) -> tuple[Source, Transform | None]:
+        return open_source(self.source, root="."), None
+
+    def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
+        yield "hdf5_data_layer.cpp:79", f"Loading list of HDF5 filenames from: {self.source}"
 
     def _shapes(self, number: int) -> list[Shape]:
         """Shapes of the data sets of a file, without reading them."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 
-from adaption.data.base import Array, Job
+from adaption.data.base import Array, Job, Source
 from adaption.data.feed import (
     FedLayer,
     Order,
@@ -18,7 +18,7 @@ from adaption.data.feed import (
     shuffled,
     skipped,
 )
-from adaption.data.images import Entry, ImageSource, read_list
+from adaption.data.images import Entry, ImageSource, open_list, read_list
 from adaption.data.transform import Transform
 from adaption.errors import DataError, FieldError
 from adaption.layers.base import Runtime, Shape, layer
@@ -27,6 +27,8 @@ from adaption.layers.base import Runtime, Shape, layer
 @layer(
     "ImageData",
     param="image_data_param",
+    kind="data",
+    obeys_transform=True,
     bottoms=0,
     tops=2,
     is_source=True,
@@ -69,6 +71,17 @@ class ImageData(FedLayer):
         size = (self.new_height, self.new_width) if self.new_height else None
         path = Path(self.source)
         return ImageSource(path, "list", entries, is_color=self.is_color, size=size)
+
+    def one_pass(self) -> tuple[Source, Transform | None]:
+        transform = Transform.from_message(self.spec.message.transform_param, "TEST")
+        if self.new_height and self.new_width:
+            transform = replace(transform, resize=(self.new_height, self.new_width))
+        root = self.root_folder or "."
+        return open_list(Path(self.source), root=root, is_color=self.is_color), transform
+
+    def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
+        yield "image_data_layer.cpp:38", f"Opening file {self.source}"
+        yield "image_data_layer.cpp:68", f"output data size: {top_shape}"
 
     @cached_property
     def _first_shape(self) -> Shape:

@@ -16,7 +16,15 @@ from adaption.errors import DataError, FieldError, LayerError
 from adaption.layers.base import Layer, Progress, Runtime, Shape, layer
 
 
-@layer("MemoryData", param="memory_data_param", bottoms=0, tops=2, is_source=True)
+@layer(
+    "MemoryData",
+    param="memory_data_param",
+    kind="data",
+    obeys_transform=True,
+    bottoms=0,
+    tops=2,
+    is_source=True,
+)
 @dataclass(frozen=True)
 class MemoryData(Layer):
     batch_size: int

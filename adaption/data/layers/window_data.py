@@ -33,7 +33,15 @@ _MOVED = ("crop_size", "mean_file", "mirror")
 _AS_IT_IS = Transform()
 
 
-@layer("WindowData", param="window_data_param", bottoms=0, tops=2, is_source=True)
+@layer(
+    "WindowData",
+    param="window_data_param",
+    kind="data",
+    obeys_transform=True,
+    bottoms=0,
+    tops=2,
+    is_source=True,
+)
 @dataclass(frozen=True)
 class WindowData(FedLayer):
     source: str

@@ -23,7 +23,7 @@ from adaption.export.exact.program import (
 from adaption.export.reference import without_activation
 from adaption.export.selection import Member, Selection
 from adaption.layers.base import Shape
-from adaption.numerics import FixedPoint
+from adaption.numerics import FixedPoint, Format
 
 __all__ = ["build_program"]
 
@@ -88,6 +88,10 @@ class _Walk:
         b.blobs = {f"blob{i}": t.detach().numpy() for i, t in enumerate(blobs)}
         before = len(b.ops)
         bottoms = [self.latest[name] for name in spec.bottoms]
+        if node.formats.bottom is not None:
+            fmt = _binary(node.formats.bottom, "bottom")
+            for i in node.read_bottoms:
+                bottoms[i] = self._point(bottoms[i], fmt)
         tops = self._tops(member, bottoms)
         if node.formats.accumulator and not any(isinstance(op, Product) for op in b.ops[before:]):
             raise FieldError(
@@ -95,16 +99,13 @@ class _Walk:
                 "set",
                 "only where a layer multiplies codes by weights",
             )
-        fmt = node.formats.activation
-        if fmt is not None:
-            if not isinstance(fmt, FixedPoint):
-                raise LayerError(
-                    f"activation format {fmt} has no integer form", "use fixed point at this point"
-                )
-            tops = [self._point(top, fmt) for top in tops]
+        at_top: FixedPoint | None = None
+        if node.formats.activation is not None:
+            at_top = _binary(node.formats.activation, "activation")
+            tops = [self._point(top, at_top) for top in tops]
         for blob, top in zip(spec.tops, tops, strict=True):
             self.latest[blob] = top
-            where = TopValue(spec.name, spec.type, blob, None, format=fmt)
+            where = TopValue(spec.name, spec.type, blob, None, format=at_top)
             self.tops.append((where, top))
 
     def finished(self) -> Program:
@@ -204,6 +205,15 @@ class _Walk:
         b.ops.append(Quantize(layer, (x.name,), (top.name,), format=fmt))
         b.values[top.name] = top
         return top
+
+
+def _binary(fmt: Format, kind: str) -> FixedPoint:
+    """The format, on a grid whose step is a power of two. Raises: LayerError on any other."""
+    if not isinstance(fmt, FixedPoint) or not fmt.is_binary:
+        raise LayerError(
+            f"{kind} format {fmt} has no integer form", "use fixed point at this point"
+        )
+    return fmt
 
 
 def _reason(bottoms: Sequence[Entry]) -> str:

@@ -57,7 +57,7 @@ def weight_codes(values: npt.NDArray[np.float32], fmt: Format | None) -> tuple[C
 
     Raises: FieldError when they lie on no grid that 24 bits hold: a float or non-linear format.
     """
-    if isinstance(fmt, FixedPoint):
+    if isinstance(fmt, FixedPoint) and fmt.is_binary:
         return as_codes(values, fmt.frac_length), fmt.frac_length
     frac_length = grid_of(values.astype(np.float64))
     peak = float(np.abs(values).max(initial=0.0))

@@ -41,7 +41,6 @@ from adaption.layers.pooling import Pooling
 __all__ = ["Caller", "Output"]
 
 MOST_COPIES = 64  # ranges that a layer moves; more become a table of indices
-PASSES_ON = ("LPAct", "Dropout", "Split")  # hand on their bottom, in phase TEST
 ROUNDINGS = {"half_away": "HALF_AWAY", "half_even": "HALF_EVEN", "floor": "FLOOR"}
 LOWEST, HIGHEST = "INT64_MIN", "INT64_MAX"
 
@@ -161,7 +160,8 @@ class Caller:
     def _float_layer(self, op: FloatLayer) -> list[str]:
         source = op.inputs[0]
         if source in self._floats:
-            if op.node.spec.type not in PASSES_ON:
+            layer = op.node.layer
+            if not (layer.is_identity or layer.hands_on()):
                 raise self._refusal(
                     op, f"runs in float32 before its bottom is rounded ({op.node.spec.type})",
                     "round the input in front of it",

@@ -63,6 +63,7 @@ def _notes(request: Request) -> list[str]:
     )
     formats = {spec.name: layer_formats(spec) for spec in specs}
     points = [f'"{name}" ({f.activation})' for name, f in formats.items() if f.activation]
+    points += [f'"{name}" (bottom, {f.bottom})' for name, f in formats.items() if f.bottom]
     notes = []
     if points:
         notes.append(

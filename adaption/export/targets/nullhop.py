@@ -27,15 +27,12 @@ from adaption.graph import LayerSpec
 from adaption.io.caffemodel import read_weights
 from adaption.net import Net
 from adaption.net.node import Node
-from adaption.numerics import FixedPoint
-from adaption.precision.sites import ACTIVATION_TYPES, AFFINE_TYPES, following_alone
+from adaption.numerics import FixedPoint, Format
+from adaption.precision.sites import Wiring, shapes_result
 
 __all__ = ["export_nullhop", "nullhop_network"]
 
 WORD_LENGTH = 16
-CONVOLUTIONS = ("Convolution", "LPConvolution")
-BEHIND = ("LPAct", "ReLU", "Pooling", "Dropout")
-STOPS = (*ACTIVATION_TYPES, *AFFINE_TYPES)
 
 
 @dataclass
@@ -81,7 +78,7 @@ def export_nullhop(request: Request) -> Export:
         )
     if request.settings.get("pixels") is None:
         notes.append("no image was given, the pixels are zeros")
-    host = [n.spec.name for n in request.net.nodes if n.spec.type.endswith("InnerProduct")]
+    host = [n.spec.name for n in request.net.nodes if n.layer.kind == "inner product"]
     if host:
         notes.append(f"inner products run on the host: {', '.join(host)}")
     details = {"layers": [layer.formats.name for layer in network.layers],
@@ -106,16 +103,17 @@ def nullhop_network(
     """
     tally = _Tally({}) if tally is None else tally
     nodes = {n.spec.name: n for n in net.nodes}
+    wiring = Wiring(net.spec)
     layers: list[NullHopLayer] = []
     frac = FRAC_LENGTH if input_format is None else input_format.frac_length
     first_frac, top = frac, None
     for i, spec in enumerate(net.spec.layers):
-        if spec.type not in CONVOLUTIONS:
+        if nodes[spec.name].layer.kind != "convolution":
             continue
         try:
             if layers and spec.bottoms[0] != top:
                 raise LayerError(f'reads "{spec.bottoms[0]}", NullHop runs chains: "{top}"')
-            behind = following_alone(net.spec, i, (*BEHIND, *STOPS))
+            behind = [net.spec.layers[j] for j in wiring.following(i, shapes_result)]
             layer, frac = _layer(net, nodes[spec.name], behind, bool(layers), frac, tally, nodes)
         except (LayerError, ShapeError, WeightsError) as error:
             raise error.at(file=net.spec.file, layer=spec.name, layer_type=spec.type) from None
@@ -150,16 +148,22 @@ def _layer(
     pad = max(pads)
     if others or len(pads - {0}) > 1 or not 1 <= kernel <= 7:
         raise LayerError("has a kernel or pad that is not square, or beyond 7 x 7")
-    if strides - {1} or param.group != 1 or set(param.dilation) - {1}:
+    if node.layer.moves_places() != "windows":
+        raise LayerError("spreads its bottom, NullHop convolves")
+    channels, rows, columns = net.blobs[node.spec.bottoms[0]].shape[-3:]
+    is_grouped = node.masters[0].shape[1] != channels
+    if strides - {1} or is_grouped or set(param.dilation) - {1}:
         raise LayerError("has a stride, groups or dilation, allowed: 1")
     output = _result_format(behind, nodes)
-    weight = node.formats.weight
+    weight = _binary(node.formats.weight)
+    if node.formats.bottom is not None:
+        raise LayerError(f"rounds its own view of its bottom ({node.formats.bottom}), which NullHop"
+                         " cannot", "round at the layer before instead: LPAct")  # fmt: skip
     f = weight.frac_length if isinstance(weight, FixedPoint) else FRAC_LENGTH
     name = node.spec.name
     tensors = [blob.detach().numpy() for blob in node.quantized_blobs()]
     w = tensors[0].reshape(node.masters[0].shape)
     b = tensors[1].ravel() if len(tensors) > 1 else np.zeros(w.shape[0])
-    channels, rows, columns = net.blobs[node.spec.bottoms[0]].shape[-3:]
     out_frac = FRAC_LENGTH if output is None else output.frac_length
     made = NullHopLayer(
         compression_enabled=is_compressed,
@@ -168,8 +172,8 @@ def _layer(
         num_input_column=columns,
         num_input_rows=rows,
         num_output_channels=w.shape[0],
-        pooling_enabled=any(x.type == "Pooling" for x in behind),
-        relu_enabled=any(x.type == "ReLU" for x in behind),
+        pooling_enabled=any(nodes[x.name].layer.kind == "pooling" for x in behind),
+        relu_enabled=any(nodes[x.name].layer.rectifies() for x in behind),
         padding=pad,
         kernels=tally.codes(f'the weights of "{name}"', w, f),
         biases=tally.codes(f'the biases of "{name}"', b, f),
@@ -185,21 +189,31 @@ def _layer(
     return made, out_frac
 
 
+def _binary(fmt: Format | None) -> Format | None:
+    """The format. Raises: LayerError when its step is no power of two, as NullHop's is."""
+    if fmt is None or (isinstance(fmt, FixedPoint) and fmt.is_binary):
+        return fmt
+    raise LayerError(
+        f"has format {fmt}, whose scale is no power of two, allowed: fixed point (Qm.f)"
+    )
+
+
 def _result_format(behind: list[LayerSpec], nodes: dict[str, Node]) -> FixedPoint | None:
     """The format of the LPAct behind a convolution; checks what else stands there."""
     found = None
     for item in behind:
-        if item.type in STOPS and item.type != "ReLU":
+        layer = nodes[item.name].layer
+        if item.message.relu_param.negative_slope:
+            raise LayerError(f'is followed by a leaky ReLU, "{item.name}"')
+        if layer.kind in ("activation", "channel affine") and not layer.rectifies():
             raise LayerError(
                 f'is followed by "{item.name}" ({item.type}), which NullHop lacks',
                 "fold batch norm: adaption rewrite --fold-batch-norm",
             )
-        if item.type == "ReLU" and item.message.relu_param.negative_slope:
-            raise LayerError(f'is followed by a leaky ReLU, "{item.name}"')
-        if item.type == "LPAct":
-            fmt = nodes[item.name].formats.activation
+        if layer.kind == "rounding":
+            fmt = _binary(nodes[item.name].formats.activation)
             found = fmt if isinstance(fmt, FixedPoint) else found
-        if item.type == "Pooling":
+        if layer.kind == "pooling":
             param = item.message.pooling_param
             if (param.pool, param.kernel_size, param.stride, param.pad) != (0, 2, 2, 0):
                 raise LayerError(f'is followed by "{item.name}", allowed: max pooling 2 x 2')

@@ -6,7 +6,7 @@ import pytest
 
 from adaption.errors import FieldError
 from adaption.net import Point
-from adaption.precision.word_lengths import Bits, WordLengths
+from adaption.options import Bits, WordLengths
 
 POINTS = [
     Point(layer, kind)

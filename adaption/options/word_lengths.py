@@ -6,16 +6,25 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from adaption.errors import FieldError
-from adaption.net import Point
 
-__all__ = ["Bits", "WordLengths", "check_bits"]
+__all__ = ["Bits", "WordLengths"]
 
 Bits = int | str | Sequence[int | str]
 
 DEFAULT = 16  # ADaPTION's word length
 _KINDS = ("weight", "bias", "activation")
+
+
+class Place(Protocol):
+    """What is given a word length: a net.Point."""
+
+    @property
+    def layer(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Override:
     kind: str | None
     bits: int
 
-    def fits(self, point: Point) -> bool:
+    def fits(self, point: Place) -> bool:
         is_kind = self.kind is None or self.kind == point.kind
         return is_kind and fnmatchcase(point.layer, self.pattern)
 
@@ -53,12 +62,13 @@ class WordLengths:
                 points of the layers whose name matches) and "conv1*:weight=6".
         Raises: FieldError.
         """
-        items = [given] if isinstance(given, int | str) else list(given)
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            given = [given]
         bits, overrides = DEFAULT, []
-        for item in items:
+        for item in given:
             name, sign, length = str(item).rpartition("=")
             if not sign:
-                bits = check_bits(_number(item, item))
+                bits = _checked(_number(item, item))
                 continue
             pattern, _, kind = name.rpartition(":")
             if not pattern and name in _KINDS:
@@ -67,10 +77,10 @@ class WordLengths:
                 pattern, kind = name, ""
             if not pattern:
                 raise _wrong(item)
-            overrides.append(Override(pattern, kind or None, check_bits(_number(length, item))))
+            overrides.append(Override(pattern, kind or None, _checked(_number(length, item))))
         return cls(bits, tuple(overrides))
 
-    def of(self, point: Point) -> int:
+    def of(self, point: Place) -> int:
         """Word length of a point."""
         for override in reversed(self.overrides):
             if override.fits(point):
@@ -78,11 +88,16 @@ class WordLengths:
         return self.bits
 
     @property
+    def given(self) -> Bits:
+        """What `parse` makes these of, in its shortest form."""
+        return (self.bits, *map(str, self.overrides)) if self.overrides else self.bits
+
+    @property
     def rounds_biases(self) -> bool:
         """True when biases are given a word length of their own."""
         return any(o.kind == "bias" for o in self.overrides)
 
-    def check_used(self, points: Iterable[Point]) -> None:
+    def check_used(self, points: Iterable[Place]) -> None:
         """Raise FieldError when an override fits none of the points: a misspelt layer."""
         known = list(points)
         for override in self.overrides:
@@ -100,7 +115,7 @@ class WordLengths:
         return ", ".join([str(self.bits), *map(str, self.overrides)])
 
 
-def check_bits(bits: int) -> int:
+def _checked(bits: int) -> int:
     """`bits`, when it is a word length that can be proposed. Raises: FieldError."""
     if not 2 <= bits <= 24:
         raise FieldError(

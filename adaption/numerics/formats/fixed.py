@@ -1,10 +1,11 @@
-"""Number formats: immutable values that know their own grid."""
+"""FIXED: fixed point Qm.f, ADaPTION's format."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -16,31 +17,15 @@ from adaption.numerics.blocks import (
     round_half_even_,
     round_stochastic_,
 )
+from adaption.numerics.formats.base import NumberFields, check_common, format_kind
 from adaption.numerics.rounding import ROUNDINGS, steps_half_away
 
-__all__ = ["FixedPoint", "Format"]
-
-RANGES = ("symmetric", "full")
+__all__ = ["FixedPoint"]
 
 
-class Format(Protocol):
-    """What every number format offers; one is applied at each quantization point."""
-
-    @property
-    def word_length(self) -> int: ...
-
-    @property
-    def is_random(self) -> bool:
-        """True when two roundings of one value may differ."""
-        ...
-
-    def quantize(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The values of `x` on the grid; same shape and dtype, no gradient."""
-        ...
-
-
+@format_kind("FIXED")
 @dataclass(frozen=True, slots=True)
-class FixedPoint:
+class FixedPoint(NumberFields):
     """Fixed point Qm.f; m counts the sign bit, so word_length = m + f (ADaPTION: bd = m, ad = f).
 
     Source: ADaPTION caffe_cpu_round_fp: clamp(round(x 2^f) / 2^f, -M, M), M = 2^(m-1) - 2^-f.
@@ -52,16 +37,19 @@ class FixedPoint:
     rounding: str = "half_away"
     is_signed: bool = True
     range: str = "symmetric"
+    mask_saturated: bool = False  # no gradient where a value was beyond min_value..max_value
+    divisor: int = 1  # odd; the grid is codes 2^-f / divisor, see Wrpn
+
+    hidden: ClassVar[tuple[str, ...]] = ("divisor",)
+    stated: ClassVar[tuple[str, ...]] = ("word_length", "rounding", "is_signed", "range")
 
     def __post_init__(self) -> None:
         if not 1 <= self.word_length <= 64:
             raise FieldError("word_length", self.word_length, "1..64")
-        if not -126 <= self.frac_length <= 126:
-            raise FieldError("frac_length", self.frac_length, "-126..126")
-        if self.rounding not in ROUNDINGS:
-            raise FieldError("rounding", self.rounding, ", ".join(ROUNDINGS))
-        if self.range not in RANGES:
-            raise FieldError("range", self.range, ", ".join(RANGES))
+        if not -127 <= self.frac_length <= 126:
+            raise FieldError("frac_length", self.frac_length, "-127..126")
+        check_common(self.rounding, self.range)
+        assert self.divisor > 0 and self.divisor % 2, "powers of two belong to frac_length"
 
     @classmethod
     def q(cls, text: str, rounding: str = "half_away", range: str = "symmetric") -> Self:
@@ -77,6 +65,14 @@ class FixedPoint:
         m, f = int(found[2]), int(found[3])
         return cls(m + f, f, rounding, not found[1], range)
 
+    @classmethod
+    def from_fields(cls, kind: str, values: Mapping[str, Any]) -> Self:
+        return super(FixedPoint, cls).from_fields(kind, {"frac_length": 0, **values})
+
+    @classmethod
+    def from_text(cls, text: str) -> Self | None:
+        return cls.q(text) if re.match(r"u?Q", text) else None
+
     @property
     def int_length(self) -> int:
         """m of Qm.f: bits left of the point, sign included; ADaPTION's bd."""
@@ -84,8 +80,13 @@ class FixedPoint:
 
     @property
     def lsb(self) -> float:
-        """Step of the grid, 2^-f."""
-        return 2.0**-self.frac_length
+        """Step of the grid, 2^-f (over the divisor, where there is one)."""
+        return 2.0**-self.frac_length / self.divisor
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the step is a power of two, as every device and ONNX scale of ours needs it."""
+        return self.divisor == 1
 
     @property
     def max_code(self) -> int:
@@ -110,19 +111,32 @@ class FixedPoint:
     def is_random(self) -> bool:
         return self.rounding == "stochastic"
 
+    @property
+    def follows_tensor(self) -> bool:
+        return False
+
+    def at(self, x: Tensor) -> FixedPoint:
+        """Itself: the grid is a constant."""
+        return self
+
+    def inside(self, x: Tensor) -> Tensor:
+        """Bool, where min_value <= x <= max_value."""
+        return (x >= self.min_value) & (x <= self.max_value)
+
     def codes(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The integers that stand for `x`, as a tensor of x's dtype; NaN stays NaN.
 
         float32 holds every code up to 24 bits. A wider word of float32 data saturates at the
         float32 nearest to its greatest code, as in the original: Q16.16 at 32768.0.
         """
-        if can_round(x, self.frac_length, self.rounding):
-            return self.quantize(x, generator).mul_(1 / self.lsb)
-        if self.rounding == "half_away" and abs(self.frac_length) <= 64:
-            return steps_half_away(x, self.lsb).clamp_(self.min_code, self.max_code)
+        step = 2.0**-self.frac_length
+        if can_round(x, self.frac_length, self.rounding) and self.divisor == 1:
+            return self.quantize(x, generator).mul_(1 / step)
+        if self.rounding == "half_away" and abs(self.frac_length) <= 64 and self.divisor == 1:
+            return steps_half_away(x, step).clamp_(self.min_code, self.max_code)
         # Clamping first gives the same result (the bounds are integers) and keeps infinities out
         # of the rounding.
-        scaled = (x * 2.0**self.frac_length).clamp_(self.min_code, self.max_code)
+        scaled = (x * (self.divisor / step)).clamp_(self.min_code, self.max_code)
         return ROUNDINGS[self.rounding](scaled, generator)
 
     def quantize(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -133,15 +147,16 @@ class FixedPoint:
         self, x: Tensor, generator: torch.Generator | None = None, *, then_relu: bool = False
     ) -> Tensor:
         """As `quantize`, in x's own memory; returns `x`. With `then_relu`, ReLU of that."""
-        memory = x.detach()
+        memory, step = x.detach(), 2.0**-self.frac_length
+        ends = self.min_code, self.max_code
         if not can_round(x, self.frac_length, self.rounding):
-            memory.copy_(self.codes(memory, generator).mul_(self.lsb))
+            memory.copy_(self.codes(memory, generator).mul_(step).div_(self.divisor))
         elif self.rounding != "stochastic":
             in_place = round_half_away_ if self.rounding == "half_away" else round_half_even_
-            in_place(memory, self.lsb, self.min_code, self.max_code, then_relu=then_relu)
+            in_place(memory, step, *ends, then_relu=then_relu, divisor=self.divisor)
             return x
         else:
-            round_stochastic_(memory, self.lsb, self.min_code, self.max_code, generator)
+            round_stochastic_(memory, step, *ends, generator, divisor=self.divisor)
         if then_relu:
             memory.relu_()
         return x

@@ -1,0 +1,54 @@
+"""What callers of Net give in several forms, in the one that it works with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adaption.errors import UsageError
+from adaption.graph import NetSpec, NetState, build_spec
+from adaption.io.caffemodel import Weights
+from adaption.io.netfile import NetFile, read_net
+
+__all__ = ["PathLike", "as_spec", "each", "own_copy"]
+
+PathLike = str | os.PathLike[str]
+
+
+def as_spec(
+    net: PathLike | NetFile | NetSpec, state: NetState, dialect: str | None
+) -> tuple[NetSpec, list[str]]:
+    """The net in this state, and what its file holds that is unknown."""
+    if isinstance(net, NetSpec):
+        return net if dialect is None else replace(net, dialect=dialect), []
+    if not isinstance(net, NetFile):
+        net = read_net(net)
+    spec = build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)
+    return spec, [str(notice) for notice in net.notices]
+
+
+def own_copy(name: str, value: Any, device: torch.device) -> Tensor:
+    """`value` as a float32 tensor on the device that shares no memory with it."""
+    if isinstance(value, Tensor):
+        return value.detach().to(device, torch.float32, copy=True).contiguous()
+    try:
+        return torch.from_numpy(np.array(value, np.float32, order="C")).to(device)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
+
+
+def each(
+    weights: PathLike | Weights | Sequence[PathLike | Weights] | None,
+) -> Sequence[PathLike | Weights]:
+    """The weights, one after the other."""
+    if weights is None:
+        return ()
+    if isinstance(weights, str | os.PathLike | Weights):
+        return (weights,)
+    return weights

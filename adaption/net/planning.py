@@ -1,0 +1,135 @@
+"""The plan of a living net: what is in force, and how it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from adaption.errors import AdaptionError, FieldError
+from adaption.graph import NetSpec
+from adaption.io.prototxt_values import nearest_name
+from adaption.net.node import Node
+from adaption.net.plan import KINDS, LayerFormats, Plan, Point
+from adaption.net.points import Watch, WeightDraw
+from adaption.net.points_check import check_formats
+from adaption.numerics import Format
+
+__all__ = ["Planned", "plan_of", "set_plan"]
+
+WEIGHTS = ("MASTER", "QUANTIZED")
+
+
+class Planned:
+    """A net's precision: the formats in force, who sees what is rounded, and with which draw.
+
+    `followers` are nets that a new plan reaches, too: a solver's test nets.
+    """
+
+    spec: NetSpec
+    nodes: list[Node]
+    followers: Sequence[Planned]
+
+    def choose_chains(self) -> None:
+        """Decide which layers run as one, for the formats in force."""
+        raise NotImplementedError
+
+    @property
+    def plan(self) -> dict[Point, Format]:
+        """The formats in force, by point; a point that is not there is float."""
+        return plan_of(self.nodes)
+
+    def set_plan(self, plan: Plan, *, backward_weights: str | None = None) -> None:
+        """Change formats, from the next pass on; the only way to do so on a living net.
+
+        Args:
+            plan: formats of the points it names; None is float. Other points stay as they are.
+            backward_weights: "MASTER" or "QUANTIZED", for the layers whose weight the plan names.
+
+        The nets in `followers` (a solver's test nets) change, too, at the layers that they have.
+        Raises: FieldError naming the layer, when it is not in the net, has no such point, or the
+            point cannot take the format; then nothing has changed.
+        """
+        try:
+            set_plan([self.nodes, *(net.nodes for net in self.followers)], plan, backward_weights)
+        except AdaptionError as error:
+            raise error.at(file=self.spec.file) from error.__cause__
+        for net in (self, *self.followers):
+            net.choose_chains()
+
+    def watch(self, kinds: Collection[str], see: Watch | None) -> None:
+        """Show `see` the tensors at all points of these kinds before they are rounded, in passes
+        that record for a backward pass; None ends that. Of the kinds in
+        `net.plan.KINDS`, those that a pass comes to: no weight_grad and bias_grad."""
+        for node in self.nodes:
+            node.points.watched = frozenset(kinds) if see is not None else frozenset()
+            node.points.watch = see
+
+    def draw_weights(self, draw: WeightDraw | None) -> None:
+        """Round stochastic weights with these random numbers until the next call: all nets and
+        passes with one draw see the same weights. None: anew in each pass."""
+        for node in self.nodes:
+            node.draw = draw
+
+
+def plan_of(nodes: Sequence[Node]) -> dict[Point, Format]:
+    """The formats in force, in the order of the layers."""
+    return {
+        Point(node.spec.name, kind): fmt for node in nodes for kind, fmt in node.formats.items()
+    }
+
+
+def set_plan(
+    nets: Sequence[Sequence[Node]], plan: Plan, backward_weights: str | None = None
+) -> None:
+    """Change the formats of several nets at the points that a plan names; all or none of them.
+
+    Args:
+        nets: the nodes of each; the plan's layers are the first one's, of the others it reaches
+            those that they have.
+    Raises: FieldError.
+    """
+    if backward_weights not in (None, *WEIGHTS):
+        raise FieldError("backward_weights", backward_weights, ", ".join(WEIGHTS))
+    first = {node.spec.name: node for node in nets[0]}
+    changes: dict[str, dict[str, Format | None]] = {}
+    for point, fmt in plan.items():
+        _check_point(point, first)
+        changes.setdefault(point.layer, {})[point.kind] = fmt
+    decided: list[tuple[Node, LayerFormats]] = []
+    for nodes in nets:
+        for node in nodes:
+            change = changes.get(node.spec.name)
+            if change is not None:
+                decided.append((node, _changed(node, change, backward_weights)))
+    for node, formats in decided:
+        if formats != node.formats:
+            node.set_formats(formats)
+    # Which convolutions have one algorithm for all passes depends on the whole plan.
+    for nodes in nets:
+        for node in nodes:
+            node.convolver = None
+
+
+def _check_point(point: Point, nodes: Mapping[str, Node]) -> None:
+    if point.kind not in KINDS:
+        near = nearest_name(point.kind, KINDS)
+        hint = f"did you mean {near}?" if near else ""
+        raise FieldError("point", str(point), f"kinds {', '.join(KINDS)}", hint)
+    if point.layer not in nodes:
+        near = nearest_name(point.layer, tuple(nodes))
+        hint = f"did you mean {near}?" if near else ""
+        raise FieldError("point", str(point), "layers of the net", hint)
+
+
+def _changed(
+    node: Node, change: Mapping[str, Format | None], backward_weights: str | None
+) -> LayerFormats:
+    formats = node.formats.having(change)
+    if backward_weights is not None and "weight" in change:
+        formats = formats.with_backward(backward_weights)
+    try:
+        check_formats(node, formats)
+    except AdaptionError as error:
+        raise error.at(
+            layer=node.spec.name, layer_type=node.spec.type, line=node.spec.line
+        ) from None
+    return formats
