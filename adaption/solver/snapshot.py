@@ -141,7 +141,7 @@ def _restore_precision(solver: Solver, sidecar: dict[str, Any] | None, path: Pat
         restore_precision(solver, None if sidecar is None else sidecar.get("precision"), path)
     except AdaptionError:
         raise
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise _damaged(path, error) from None
 
 
