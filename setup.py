@@ -59,7 +59,7 @@ setup(
             "mypy>=1.11",
             "pytest>=8.2",
             "ruff>=0.6",
-            "scipy>=1.11",
+            "scipy>=1.11.1",
         ],
     },
     entry_points={"console_scripts": ["adaption=adaption.cli.main:main"]},

@@ -63,6 +63,21 @@ def test_every_requirement_is_pinned(setup_arguments: dict[str, Any]) -> None:
     assert not missing, f"constraints.txt has no pin of {sorted(missing)}"
 
 
+def test_oldest_versions_are_those_that_setup_allows(setup_arguments: dict[str, Any]) -> None:
+    """constraints-oldest.txt pins every lower bound, as .ci/oldest installs them."""
+    lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
+    wanted = [*setup_arguments["install_requires"]]
+    wanted += [r for extra in setup_arguments["extras_require"].values() for r in extra]
+    bounds = dict(re.split(">=", r.partition(";")[0].strip().lower()) for r in wanted)
+    for tool in ("mypy", "ruff"):  # check the code, do not run it
+        del bounds[tool]
+    assert set(pinned) == set(bounds)
+    for name, bound in bounds.items():
+        padded = bound + ".0" * (2 - bound.count("."))
+        assert pinned[name] == padded, name
+
+
 def test_extra_all_holds_every_optional_package(setup_arguments: dict[str, Any]) -> None:
     extras = dict(setup_arguments["extras_require"])
     everything, test = extras.pop("all"), extras.pop("test")
