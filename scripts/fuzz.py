@@ -11,6 +11,9 @@ limits of time and memory, as the verbs do it. It has to be accepted, or refused
 AdaptionError of one fact and one fix without control characters; anything else is a fault: another
 exception, a process that ends, an input that takes 10 seconds or 2 GiB.
 
+--long takes days: it goes round the formats a thousand inputs at a time, prints where each stands,
+and can be stopped with Ctrl-C; --start goes on.
+
 Exit code: 0 without a fault, 1 with one, 2 for a wrong command.
 """
 
@@ -21,6 +24,7 @@ import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,7 +38,8 @@ from fuzzing.runner import Result, fuzz, run_one  # noqa: E402
 
 SHORT = 300
 LONG = {True: 1_000_000, False: 100_000}  # by whether a format is cheap
-PART = 20_000  # inputs between two lines of progress
+PART = 1_000  # inputs of one format before it is the next one's turn
+HEAD = f"{'format':16} {'inputs':>9} {'accepted':>9} {'refused':>9} {'faults':>7} {'seconds':>8}"
 
 
 def main() -> int:
@@ -46,9 +51,8 @@ def main() -> int:
     parser.add_argument("--long", action="store_true", help="10^6 of cheap formats, 10^5 of others")
     parser.add_argument("--seed", type=int, default=0, help="other inputs (default 0)")
     parser.add_argument("--start", type=int, default=0, help="number of the first input")
-    parser.add_argument("--jobs", type=int, default=1, help="formats at a time")
     parser.add_argument("--own", action="store_true", help="leave ../shared out")
-    parser.add_argument("--json", metavar="FILE", help="append a line per format")
+    parser.add_argument("--json", metavar="FILE", help="append a line per part")
     parser.add_argument(
         "--case", metavar="FORMAT:SEED:NUMBER", help="one input, with its traceback"
     )
@@ -60,36 +64,44 @@ def main() -> int:
     if args.case:
         return _one(args.case, args.keep, not args.own)
     names = args.formats or list(FORMATS)
-    faults = 0
-    print(
-        f"{'format':16} {'inputs':>9} {'accepted':>9} {'refused':>9} {'faults':>7} {'seconds':>8}"
-    )
-    with ProcessPoolExecutor(args.jobs) as pool:
-        runs = [pool.submit(_all, name, args) for name in names]
-        for run in runs:
-            result = run.result()
-            faults += sum(result.faults.values())
-            _show(result, args)
+    wanted = {
+        name: args.count or (LONG[FORMATS[name].is_cheap] if args.long else SHORT) for name in names
+    }
+    totals = {name: Result(name) for name in names}
+    corpus = Corpus(shared=not args.own)
+    print(HEAD)
+    try:
+        for start in range(0, max(wanted.values()), PART):  # in turn, so that all come to something
+            for name in names:
+                _part(totals[name], start, min(PART, wanted[name] - start), corpus, args)
+    except KeyboardInterrupt:
+        print("stopped; so far:")
+        for name in names:
+            _show(totals[name], args)
+    faults = sum(sum(result.faults.values()) for result in totals.values())
     print("no faults" if not faults else f"{faults} faults")
     return 1 if faults else 0
 
 
-def _all(name: str, args: argparse.Namespace) -> Result:
-    count = args.count or (LONG[FORMATS[name].is_cheap] if args.long else SHORT)
-    corpus = Corpus(shared=not args.own)
-    total = Result(name)
-    for start in range(args.start, args.start + count, PART):
-        size = min(PART, args.start + count - start)
-        part = fuzz(name, size, seed=args.seed, start=start, corpus=corpus)
-        total.tried += part.tried
-        total.accepted += part.accepted
-        total.refused += part.refused
-        total.seconds += part.seconds
-        for fault, times in part.faults.items():
-            total.add(fault, part.examples[fault], times)
-        if count > PART:
-            print(f"  {name}: {total.tried} of {count}", file=sys.stderr, flush=True)
-    return total
+def _part(total: Result, start: int, count: int, corpus: Corpus, args: argparse.Namespace) -> None:
+    """Try some inputs of a format, and report how far it has come."""
+    if count <= 0:
+        return
+    # A fresh process has no threads, which must not be forked, and forgets what formats keep.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        first = args.start + start
+        part = pool.submit(fuzz, total.name, count, args.seed, first, corpus).result()
+    total.tried += part.tried
+    total.accepted += part.accepted
+    total.refused += part.refused
+    total.seconds += part.seconds
+    for fault, times in part.faults.items():
+        total.add(fault, part.examples[fault], times)
+    _show(total, args)
+    if args.json:
+        line = {**vars(part), "faults": dict(part.faults), "seed": args.seed, "start": first}
+        with Path(args.json).open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
 
 
 def _show(result: Result, args: argparse.Namespace) -> None:
@@ -104,10 +116,6 @@ def _show(result: Result, args: argparse.Namespace) -> None:
         if args.keep:
             _keep(result.name, args.seed, number, Path(args.keep), not args.own)
     sys.stdout.flush()
-    if args.json:
-        line = {**vars(result), "faults": dict(result.faults), "seed": args.seed}
-        with Path(args.json).open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line) + "\n")
 
 
 def _keep(name: str, seed: int, number: int, folder: Path, shared: bool) -> None:

@@ -61,7 +61,7 @@ class Result:
 
 
 def fuzz(
-    name: str, count: int, *, seed: int = 0, start: int = 0, corpus: Corpus | None = None
+    name: str, count: int, seed: int = 0, start: int = 0, corpus: Corpus | None = None
 ) -> Result:
     """Try `count` inputs of a format from number `start` on."""
     result = Result(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,3 +128,19 @@ def _is_message(content: bytes) -> bool:
     except wire.WireError:
         return False
     return True
+
+
+@pytest.mark.slow
+def test_the_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["fuzz", "npz", "--own", "--count=3", f"--json={tmp_path / 'x'}"]
+    )
+    script = runpy.run_path(str(SCRIPTS / "fuzz.py"))
+    assert script["main"]() == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[1].split()[:2] == ["npz", "3"]
+    assert out[-1] == "no faults"
+    line = json.loads((tmp_path / "x").read_text())
+    assert (line["name"], line["tried"], line["start"], line["faults"]) == ("npz", 3, 0, {})
