@@ -147,6 +147,21 @@ class Layer(Traits):
         """Whether the first axis of the first blob counts outputs, one filter each."""
         return False
 
+    def sums(self, bottom: Shape) -> int:
+        """Of a weight layer: how many sums each of its outputs is, over samples and places."""
+        raise NotImplementedError
+
+    def columns(self, x: Tensor, picks: Tensor) -> Tensor:
+        """What a weight layer multiplies its weights with, so that by_output(W) times a column is
+        one of its sums.
+
+        Args:
+            x: a bottom.
+            picks: which sums of each output, numbers below `sums`.
+        Returns: (groups, len(picks), values of one sum), the rows of `by_output` group by group.
+        """
+        raise NotImplementedError
+
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-accumulate operations of one forward pass."""
         return 0

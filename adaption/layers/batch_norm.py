@@ -5,7 +5,7 @@ Blobs: accumulated mean, accumulated variance, and the factor that both are to b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from adaption.layers.traits import Array, ScaleChange
     param="batch_norm_param",
     kind="channel affine",
     is_foldable=True,
+    channel_factors="ended",
     writes_blobs=True,
     takes_channels_last=True,
     top_is_free=True,
@@ -52,6 +53,25 @@ class BatchNorm(Layer):
         scale = 0.0 if total == 0 else 1.0 / total  # batch_norm_layer.cpp
         slope = 1.0 / np.sqrt(variance.ravel() * scale + self.eps)
         return slope, -mean.ravel() * scale * slope
+
+    def shifted(self, blobs: Sequence[Array], shift: Array) -> Mapping[int, Array] | None:
+        mean, total = blobs[0], float(blobs[2].ravel()[0])
+        if total == 0:  # the mean counts as 0, whatever it is
+            return None
+        slope, _ = self.slope_and_shift(blobs, mean.size)
+        return {0: mean - (shift / slope * total).reshape(mean.shape)}
+
+    def with_factors(
+        self, blobs: Sequence[Array], below: Array, above: Array
+    ) -> Mapping[int, Array]:
+        mean, variance, total = blobs[0], blobs[1], float(blobs[2].ravel()[0])
+        spread = variance.ravel() + self.eps * total  # as eps counts for each channel alike
+        made = below**2 * spread - self.eps * total
+        return {0: mean * below.reshape(mean.shape), 1: made.reshape(variance.shape)}
+
+    def least_factors(self, blobs: Sequence[Array]) -> Array:
+        share = self.eps * float(blobs[2].ravel()[0])  # of what is under the root; it stays
+        return np.sqrt(share / (blobs[1].ravel() + share))
 
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
