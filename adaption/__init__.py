@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adaption.export.targets import export_net as export_net
     from adaption.io.caffemodel import read_weights as read_weights
     from adaption.io.caffemodel import write_weights as write_weights
+    from adaption.io.limits import memory_limit as memory_limit
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
     from adaption.io.upgrade_file import upgrade as upgrade
@@ -87,6 +88,7 @@ _MODULE_OF = {
     "named_recipe": "adaption.recipes",
     "number_format": "adaption.numerics",
     "parse_format": "adaption.numerics",
+    "memory_limit": "adaption.io.limits",
     "plot_log": "adaption.report.plot_log",
     "propose": "adaption.precision",
     "quantize": "adaption.job",

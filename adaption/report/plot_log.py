@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from adaption.errors import FieldError, UsageError
-from adaption.io.atomic import atomic_write
+from adaption.io.atomic import atomic_write, together
+from adaption.io.outputs import keep_inputs
 from adaption.report.chart import Panel, Point, Series, chart_png, chart_svg
 from adaption.report.format import ABSENT, duration, significant
 from adaption.report.performance import performance_panels, performance_rows
@@ -79,13 +80,15 @@ def plot_log(
         raise FieldError("by", by, "iterations, seconds")
     if out is not None and Path(out).suffix not in SUFFIXES:
         raise FieldError("out", os.fspath(out), f"a file that ends in {', '.join(SUFFIXES)}")
+    keep_inputs([out], logs)
     read = [read_log(*logs)] if join else [read_log(log) for log in logs]
     files = []
-    if csv is not None:
-        files += [file for log in read for file in _write_tables(log, Path(csv))]
-    if out is not None:
-        _write_chart(read, Path(out), by, log_scale)
-        files.append(Path(out))
+    with together():
+        if csv is not None:
+            files += [file for log in read for file in _write_tables(log, Path(csv))]
+        if out is not None:
+            _write_chart(read, Path(out), by, log_scale)
+            files.append(Path(out))
     return LogPlot(tuple(read), tuple(files))
 
 

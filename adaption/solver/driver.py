@@ -10,14 +10,30 @@ from torch import Tensor
 from adaption.errors import FieldError, FileFormatError
 from adaption.net import Net, Point
 from adaption.net.plan import Plan, stated_kinds
-from adaption.recipes import NetView, Recipe
+from adaption.proto import caffe_pb2
+from adaption.recipes import NetView, Recipe, make_recipe
 from adaption.recipes.view import view_of_net
 
 if TYPE_CHECKING:
     from adaption.solver.params import Param
     from adaption.solver.ranks import Ranks
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "chosen_recipe"]
+
+
+def chosen_recipe(
+    policy: Recipe[Any] | caffe_pb2.PrecisionPolicy | None, param: caffe_pb2.SolverParameter
+) -> Recipe[Any] | None:
+    """The recipe that the caller gives, else the one of the solver's precision_policy.
+
+    Raises: FieldError on an unknown type or a bad setting.
+    """
+    if isinstance(policy, Recipe):
+        policy.check()
+        return policy
+    if policy is None and param.HasField("precision_policy"):
+        policy = param.precision_policy
+    return None if policy is None else make_recipe(policy)
 
 
 class Driver:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from adaption import glog
@@ -148,6 +149,8 @@ class CaffeLog(Listener):
             self.log(
                 "sgd_solver.cpp:273", f"Snapshotting solver state to {file_format} file {path}"
             )
+            if Path(path).exists():
+                self.log("sgd_solver.cpp:273", f"{path} of an earlier run is replaced")
 
     def recipe(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "performance":
@@ -197,6 +200,7 @@ class JsonLog(Listener):
         self._started = clock()
         self._net: Net | None = None
         self._train: dict[str, Any] = {}
+        self._has_failed = False
         self._shown: tuple[int, float] | None = None
 
     def _write(self, event: str, **values: Any) -> None:
@@ -206,8 +210,14 @@ class JsonLog(Listener):
             "seconds": round(self._clock() - self._started, 3),
             **values,
         }
-        self._stream.write(json.dumps(_finite(line)) + "\n")
-        self._stream.flush()
+        if self._has_failed:
+            return
+        try:
+            self._stream.write(json.dumps(_finite(line)) + "\n")
+            self._stream.flush()
+        except OSError as error:  # a full disk must not end days of training
+            self._has_failed = True
+            glog.warning("solver.cpp:1", f"the JSON log ends here, training goes on: {error}")
 
     def built(self, plan: NetPlan, net: Net) -> None:
         if self._net is None:

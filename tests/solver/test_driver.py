@@ -230,7 +230,7 @@ def test_events_are_lines_of_the_json_log(here: Path) -> None:
         return Narrowing()
 
     patch = pytest.MonkeyPatch()
-    patch.setattr("adaption.solver.solver.make_recipe", narrowing)
+    patch.setattr("adaption.solver.driver.make_recipe", narrowing)
     text = Path("solver.prototxt").read_text()
     Path("solver.prototxt").write_text(text + 'precision_policy { type: "sdfp" }')
     with patch.context():
