@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from adaption.io.files import read_json
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
+from adaption.job.calibration import Calibration, calibration_note
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.load import load_all
 from adaption.job.part import Part
@@ -79,6 +80,9 @@ def quantize(
     onnx: str = "float",
     transform: Transform | None = None,
     root: PathLike | None = None,
+    calibration: PathLike | None = None,
+    calibration_root: PathLike | None = None,
+    calibration_limit: int | None = None,
     reference: PathLike | None = None,
     quiet: bool = False,
     memory_limit: Size | None = None,
@@ -98,8 +102,11 @@ def quantize(
         onnx: style of net_lp.onnx: "float", "qdq" or "integer"; see `export_onnx`.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
-        reference: folder that keeps the float net's pass over the data; where it is there already,
-            of the same net, weights and data, it is not run again.
+        calibration: data that formats come from, prepared as `data`, so that accuracy is stated on
+            samples that took no part; None: `data` serves for both.
+        calibration_root, calibration_limit: its `root` (None: that of `data`) and `limit`.
+        reference: folder that keeps the float net's passes over the data; where they are there
+            already, of the same net, weights and data, it is not run again.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
         choices: fields of Formats and RunOptions as keywords: quantize(..., bits=8, limit=100).
@@ -109,10 +116,13 @@ def quantize(
     if onnx not in PROVED:
         raise FieldError("onnx", onnx, ", ".join(PROVED))
     folder = Path(out)
+    mean = None if transform is None else transform.mean_file
     keep_inputs(
         [folder, *(folder / name for name in RESULTS)],
-        [net, weights, data, reference, None if transform is None else transform.mean_file],
+        [net, weights, data, calibration, reference, mean],
     )
+    calibrating = Calibration(calibration, calibration_root, calibration_limit)
+    calibrating.check()
     earlier = _earlier_results(folder)
 
     net_file = read_net(net)
@@ -129,6 +139,7 @@ def quantize(
         feed = feed_from_layers(spec, transform, options)
     else:
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
+    measured_on = calibrating.feed(spec, feed, transform, options, trained, root)
     full = Net(feed.spec, seed=options.seed)
     load_all(full, trained)
 
@@ -144,11 +155,13 @@ def quantize(
             fold=fold,
             batch_size=feed.batches.batch_size,
             **{"end": None, **options.changed("layers")},
+            **calibrating.origin(),
         )
     measured, before = _float_pass(
         full,
-        track(feed, "measuring the float net", quiet=quiet, unit="batches"),
-        feed.preprocessing(),
+        feed,
+        measured_on,
+        quiet=quiet,
         scores=scores,
         # A reference serves every rule.
         legacy_rule=formats.rule == "adaption-legacy" or reference is not None,
@@ -162,6 +175,7 @@ def quantize(
     batches = track(feed, f"running it in {formats.lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, measured, proposal, before, after)
+    summary["calibration"] = calibrating.entry(measured_on, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
 
     with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
@@ -172,6 +186,7 @@ def quantize(
         summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
+        summary["notes"].insert(0, calibration_note(summary["calibration"]))
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
@@ -195,23 +210,35 @@ def quantize(
 
 def _float_pass(
     full: Net,
-    batches: Iterable[Any],
-    preprocessing: Mapping[str, Any],
+    feed: Feed,
+    calibration: Feed,
     *,
+    quiet: bool,
     scores: str | None,
     legacy_rule: bool,
     folder: Path | None,
     origin: Mapping[str, Any],
 ) -> tuple[Measurement, Run]:
-    """The float net over all batches, or what `folder` keeps of it."""
+    """What was measured of the float net on the calibration data, and its run over the scored
+    data, in one pass where they are the same; or what `folder` keeps of both."""
     kept = None if folder is None else load_reference(folder, origin)
     if kept is not None:
         return kept.measured, kept.run
     measured = measure_weights(full, legacy_rule=legacy_rule)
-    measured.preprocessing = preprocessing
+    measured.preprocessing = feed.preprocessing()
     observer = ActivationObserver(measured, legacy_rule=legacy_rule)
-    run = run_net(full, batches, scores=scores, observers=[observer])
-    measured.samples = run.samples
+    label = "measuring the float net"
+    if calibration is feed:
+        batches = track(feed, label, quiet=quiet, unit="batches")
+        run = run_net(full, batches, scores=scores, observers=[observer])
+        measured.samples = run.samples
+    else:
+        batches = track(
+            calibration, f"{label} on the calibration data", quiet=quiet, unit="batches"
+        )
+        measured.samples = run_net(full, batches, scores=None, observers=[observer]).samples
+        batches = track(feed, "running the float net", quiet=quiet, unit="batches")
+        run = run_net(full, batches, scores=scores)
     if folder is not None:
         save_reference(folder, Reference(measured, run), origin)
     return measured, run
@@ -289,7 +316,6 @@ def _earlier_results(folder: Path) -> list[str]:
 def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurement) -> list[str]:
     """Every approximation and everything left out, one sentence each."""
     notes = [
-        f"Ranges were measured on {measured.samples} samples, the same that accuracy is stated on.",
         "Accumulation inside a layer is float32; see `verification` for what is bit-equal.",
         "Zero-skippable MACs are a layer's MACs times the share of zeros among its inputs.",
     ]

@@ -106,7 +106,9 @@ class Scale(Layer):
     ) -> Mapping[int, Array]:
         slope, *rest = blobs
         made = {0: slope * (above / below).reshape(slope.shape)}
-        return made | {1: shift * above.reshape(shift.shape) for shift in rest}
+        for i, shift in enumerate(rest, 1):
+            made[i] = shift * above.reshape(shift.shape)
+        return made
 
     @property
     def _learned(self) -> bool:
