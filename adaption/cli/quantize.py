@@ -12,7 +12,12 @@ import json
 import shlex
 import sys
 
-from adaption.cli.format_flags import add_format_flags, formats_of
+from adaption.cli.format_flags import (
+    add_format_flags,
+    add_refinement_flags,
+    formats_of,
+    refinement_of,
+)
 from adaption.cli.options import (
     add_data_flags,
     add_output_flags,
@@ -54,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
     add_format_flags(parser, COMMON)
+    add_refinement_flags(parser)
     parser.add_argument(
         "--fold-batch-norm",
         action="store_true",
@@ -84,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         out=args.out,
         formats=formats_of(args),
+        refinement=refinement_of(args),
         fold=args.fold_batch_norm,
         calibration=args.calibration,
         calibration_root=args.calibration_root,

@@ -27,15 +27,17 @@ from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
 from adaption.job.reference import Reference, load_reference, origin_of, save_reference
+from adaption.job.refine import refined
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.base import unknown_layers
 from adaption.net import Net
-from adaption.options import COMMON, NET, Formats, RunOptions, takes_options
+from adaption.options import COMMON, NET, Formats, Refinement, RunOptions, takes_options
 from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
-from adaption.precision.propose import Proposal, propose
+from adaption.precision.propose import Proposal
+from adaption.precision.refining.refine import Outcome
 from adaption.precision.rewrite import rewrite
 from adaption.report import track, write_report
 
@@ -75,6 +77,7 @@ def quantize(
     *,
     out: PathLike,
     formats: Formats = Formats(),
+    refinement: Refinement = Refinement(),
     options: RunOptions = RunOptions(),
     fold: bool = False,
     onnx: str = "float",
@@ -96,6 +99,8 @@ def quantize(
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
         formats: which formats are chosen; see Formats.
+        refinement: what is done to weights and biases; see Refinement. quantize(..., **BEST) asks
+            for all that helps.
         options: how the net is built and run; see RunOptions. With `end`, the layers behind it, of
             unknown types or not, stay as they are in the files that are written.
         fold: first fold batch norm, scale and bias into the weight layer before them.
@@ -109,7 +114,8 @@ def quantize(
             already, of the same net, weights and data, it is not run again.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
-        choices: fields of Formats and RunOptions as keywords: quantize(..., bits=8, limit=100).
+        choices: fields of Formats, Refinement and RunOptions as keywords: quantize(..., bits=8,
+            limit=100).
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
@@ -168,25 +174,30 @@ def quantize(
         folder=None if reference is None else Path(reference),
         origin=origin or {},
     )
+    outcome = refined(full, trained, measured, measured_on, formats, refinement, quiet=quiet)
     full.release()  # a large net would be held twice
-    proposal = propose(feed.spec, measured, formats=formats)
+    proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
-    low = Net(fed_by(part.of(low_file), feed), trained, seed=options.seed)
+    low = Net(fed_by(part.of(low_file), feed), outcome.weights, seed=options.seed)
     batches = track(feed, f"running it in {formats.lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
-    summary = _summary(full.spec, low, feed, measured, proposal, before, after)
+    summary = _summary(full.spec, low, feed, outcome, before, after)
     summary["calibration"] = calibrating.entry(measured_on, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
 
     with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
-        held = part.weights(low, trained, low_file)
+        held = part.weights(low, outcome.weights, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
         summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
-        summary["notes"].insert(0, calibration_note(summary["calibration"]))
+        summary["notes"] = [
+            calibration_note(summary["calibration"]),
+            *outcome.notes,
+            *summary["notes"],
+        ]
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
@@ -248,12 +259,12 @@ def _summary(
     spec: NetSpec,
     low: Net,
     feed: Feed,
-    measured: Measurement,
-    proposal: Proposal,
+    outcome: Outcome,
     before: Run,
     after: Run,
 ) -> dict[str, Any]:
-    layers = layer_entries(spec, low, measured, proposal, before, after)
+    measured, proposal = outcome.measured, outcome.proposal
+    layers = layer_entries(spec, low, measured, proposal, before, after, outcome.plain)
     accuracy = None
     if before.labelled:
         accuracy = {
@@ -262,6 +273,7 @@ def _summary(
             "samples": before.labelled,
         }
     said = proposal.head()
+    extra = {"refinement": outcome.said} if outcome.said else {}
     return {
         "format": FORMAT,
         "adaption_version": __version__,
@@ -274,6 +286,7 @@ def _summary(
         **compare_runs(before, after),
         "macs": macs_entry(layers),
         "sparsity": sparsity_entry(layers, before, after),
+        **extra,
     }
 
 

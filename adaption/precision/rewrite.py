@@ -18,6 +18,7 @@ from adaption.precision.format_text import (
     lp_act,
     make_float,
     set_formats,
+    set_points,
     text_of,
 )
 from adaption.precision.propose import Proposal
@@ -89,6 +90,8 @@ def rewrite(
         if weight is not None:
             for item in by_name[name]:
                 set_formats(item.block, weight=weight, bias=formats.get(Point(name, "bias")))
+                if plan.formats is not None and plan.formats.backward_weights:
+                    set_points(item.block, {}, backward_weights="QUANTIZED")
         result = formats.get(Point(name, "activation"))
         if result is not None:
             act = unused_name(f"{name}_lpact", taken)

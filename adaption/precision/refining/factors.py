@@ -123,8 +123,8 @@ def _descended(problem: Problem) -> Tensor:
     for _ in range(STEPS):
         optimizer.zero_grad()
         value = noise(problem, _bounded(problem, octaves), exact=False).log2()
-        if float(value) < least:
-            best, least = octaves.detach().clone(), float(value)
+        if float(value.detach()) < least:
+            best, least = octaves.detach().clone(), float(value.detach())
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return _bounded(problem, best)

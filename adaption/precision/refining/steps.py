@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import prod
 
@@ -17,7 +17,7 @@ class Step:
     """One layer of a walk.
 
     point: name of the activation point that rounds its first top; "" where none does.
-    held: blobs that somebody still reads behind it.
+    held: blobs that somebody still reads behind it, and results that nobody reads.
     """
 
     node: Node
@@ -47,7 +47,19 @@ def steps_to(
         made.append(Step(node, point, frozenset(needed)))
         needed -= set(spec.tops)
         needed |= set(spec.bottoms)
-    return made[::-1]
+    return _keeping_ends(made[::-1])
+
+
+def _keeping_ends(steps: Sequence[Step]) -> list[Step]:
+    """The steps, with results that no step reads held to the last."""
+    ends: frozenset[str] = frozenset()
+    made = []
+    for step in steps:
+        ends -= set(step.node.spec.tops)
+        made.append(replace(step, held=step.held | ends))
+        if not step.held.intersection(step.node.spec.tops):
+            ends |= set(step.node.spec.tops)
+    return made
 
 
 def bytes_held(steps: Sequence[Step], shapes: Mapping[str, Sequence[int]]) -> list[int]:

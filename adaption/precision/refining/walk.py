@@ -6,6 +6,7 @@ more as blobs get smaller. Samples that join later run through the layers that a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from adaption.net.blob import Blob
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 from adaption.numerics import FixedPoint
+from adaption.precision.product_grids import BIAS_BITS
 from adaption.precision.refining.activations import (
     best_range,
     errors_of,
@@ -50,6 +52,8 @@ class Task:
     compensates, corrects_bias, keeps_zeros: what is done to weights and biases.
     shared: layers whose parameters others use, too, which stay as they are.
     as_weights: bias points that take the format of their layer's weights.
+    grid_below: fractional bits of what a layer reads, by the formats found so far of results, by
+        place; a name where they are not known. Biases then lie on the grid of the products.
     """
 
     formats: Mapping[Point, FixedPoint]
@@ -63,6 +67,7 @@ class Task:
     keeps_zeros: bool = False
     shared: frozenset[str] = frozenset()
     as_weights: frozenset[Point] = frozenset()
+    grid_below: Callable[[Mapping[str, FixedPoint], str], int | str] | None = None
 
     @property
     def weight_layers(self) -> frozenset[str]:
@@ -79,12 +84,15 @@ class Refined:
         the grid.
     samples: by weight layer, how many calibration samples it was fitted on.
     notes: by layer, what could not be done, in words.
+    error: squared error of the last results against the float net's, over their squares, on the
+        samples that were held out.
     """
 
     formats: dict[Point, FixedPoint] = field(default_factory=dict)
     blobs: dict[str, list[Tensor]] = field(default_factory=dict)
     samples: dict[str, int] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    error: float = math.nan
 
 
 @dataclass
@@ -94,6 +102,7 @@ class _Piece:
     full: dict[str, Tensor]
     low: dict[str, Tensor]
     samples: int
+    is_held_out: bool
 
 
 class Walk:
@@ -103,6 +112,7 @@ class Walk:
         sums: by weight layer, its node with the affine ones behind it.
         pieces: input blobs of calibration samples, piece by piece.
         done: called after each weight layer.
+        held_out: every so many-th piece takes no part, and shows the error at the end; 0: none.
     """
 
     def __init__(
@@ -112,12 +122,14 @@ class Walk:
         sums: Mapping[str, Sum],
         pieces: Iterable[Inputs],
         done: Callable[[], None] = lambda: None,
+        held_out: int = 0,
     ) -> None:
         self.net, self.task, self.sums = net, task, sums
-        self.pieces, self.done = iter(pieces), done
+        self.pieces, self.done, self.held_out = iter(pieces), done, held_out
         points = {place: name for name, place in task.places.items()}
         self.steps = steps_to(net.nodes, task.weight_layers, points)
         self.carried: list[_Piece] = []
+        self.taken = 0  # pieces
         self.own: dict[str, Node] = {}  # layers of the rounded net that differ
         self.decided: dict[str, int] = {}  # activation point -> range, of those in groups
         self.found = Refined()
@@ -136,7 +148,23 @@ class Walk:
                     self._choose(step)
                     for piece in self.carried:
                         self._round(piece, step)
+            self.found.error = self._error()
         return self.found
+
+    @property
+    def _fitting(self) -> list[_Piece]:
+        """The pieces that layers are fitted on."""
+        return [piece for piece in self.carried if not piece.is_held_out]
+
+    def _error(self) -> float:
+        """Of what no layer reads any more, the last results."""
+        noise = signal = 0.0
+        for piece in self.carried:
+            for name in piece.full if piece.is_held_out else ():
+                full, low = piece.full[name].double(), piece.low[name].double()
+                noise += float((full - low).square().sum())
+                signal += float(full.square().sum())
+        return noise / signal if signal else math.nan
 
     # -- carrying samples --------------------------------------------------------------------
 
@@ -148,7 +176,10 @@ class Walk:
                 return
             if not self.carried:
                 self._measure(inputs)
-            piece = _Piece(dict(inputs), dict(inputs), len(next(iter(inputs.values()))))
+            count = len(next(iter(inputs.values())))
+            is_held_out = self.held_out > 0 and self.taken % self.held_out == self.held_out - 1
+            self.taken += 1
+            piece = _Piece(dict(inputs), dict(inputs), count, is_held_out)
             for step in self.steps[:index]:
                 self._advance(piece, step)
                 if step.point:
@@ -199,11 +230,12 @@ class Walk:
         blobs = [blob.tensor.detach() for blob in node.masters]
         if name in task.shared:
             self._take(node, [like.quantize(blobs[0]), *blobs[1:]], like)
+            del self.found.blobs[name]
             self.found.notes[name] = "shares its parameters: each is rounded to the nearest"
             return
         low, full = (
             [of[b] for of in pieces for b in node.spec.bottoms]
-            for pieces in ([p.low for p in self.carried], [p.full for p in self.carried])
+            for pieces in ([p.low for p in self._fitting], [p.full for p in self._fitting])
         )
         rows = torch.from_numpy(layer.by_output(blobs[0].numpy()))  # type: ignore[arg-type]
         groups = layer.columns(low[0], torch.tensor([0])).shape[0]
@@ -226,7 +258,7 @@ class Walk:
         values = made.rounded.reshape(rows.shape).numpy()
         shape = tuple(blobs[0].shape)
         weights = torch.from_numpy(layer.from_output(values, shape)).float()
-        self.found.samples[name] = sum(piece.samples for piece in self.carried)
+        self.found.samples[name] = sum(piece.samples for piece in self._fitting)
         if made.blocks > 1:
             self.found.notes[name] = (
                 f"its {weight.shape[2]} inputs are treated in {made.blocks} blocks"
@@ -241,13 +273,29 @@ class Walk:
         self._own(node, blobs)
 
     def _own(self, node: Node, blobs: list[Tensor]) -> None:
-        bias = Point(node.spec.name, "bias")
-        form = self.task.formats.get(bias)
-        if bias in self.task.as_weights:
-            form = self.found.formats[Point(node.spec.name, "weight")]
+        form = self._bias_format(node.spec.name)
         formats = LayerFormats(bias=form)
         self.found.blobs[node.spec.name] = blobs
         self.own[node.spec.name] = node.having(formats, [Blob(tensor=x) for x in blobs])
+
+    def _bias_format(self, name: str) -> FixedPoint | None:
+        """How the bias of a layer is rounded, None where it stays float."""
+        task, bias = self.task, Point(name, "bias")
+        of_weights = self.found.formats.get(Point(name, "weight"))
+        if bias in task.formats or of_weights is None:
+            return task.formats.get(bias)
+        if bias in task.as_weights:
+            return of_weights
+        if task.grid_below is not None:
+            results = {
+                task.places[point.layer]: form
+                for point, form in self.found.formats.items()
+                if point.kind == "activation"
+            }
+            grid = task.grid_below(results, name)
+            if isinstance(grid, int):
+                return FixedPoint(BIAS_BITS, of_weights.frac_length + grid, of_weights.rounding)
+        return None
 
     def _shift(self, of_sum: Sum, shift: Tensor) -> None:
         """Add to the bias, or to the addend of an affine layer behind, what the mean lacks."""
@@ -278,12 +326,12 @@ class Walk:
             return
         if name not in self.decided:
             group = next((g for g in task.groups if name in g), frozenset({name}))
-            low, full = [p.low[top] for p in self.carried], [p.full[top] for p in self.carried]
+            low, full = [p.low[top] for p in self._fitting], [p.full[top] for p in self._fitting]
             later = {other: task.stats[other] for other in sorted(group - {name})}
             peaks = [_peak(x) for x in (*low, *full)]
             tried = ranges(max(*peaks, *(stats.max_abs for stats in later.values())))
             own = errors_of(low, full, like, tried, self.steps.index(step))
-            share = sum(piece.samples for piece in self.carried) / max(1, task.samples)
+            share = sum(piece.samples for piece in self._fitting) / max(1, task.samples)
             found = [estimated(x, like, tried, x.count * share) for x in later.values()]
             best = best_range([own, *found], tried)
             self.decided.update(dict.fromkeys(group, best))
