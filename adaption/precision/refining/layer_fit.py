@@ -13,13 +13,15 @@ from torch import Tensor
 from adaption.numerics import FixedPoint
 from adaption.precision.refining.activations import of_range, ranges
 from adaption.precision.refining.moments import Moments
-from adaption.precision.refining.rounding import SWEEPS, Hessian, loss, round_compensating
+from adaption.precision.refining.rounding import DAMPING, SWEEPS, Hessian, loss, round_compensating
 
 __all__ = ["MOST_INPUTS", "FitSettings", "Fitted", "fit_layer"]
 
 MOST_INPUTS = 4608  # of one Hessian; more inputs are treated in blocks
 TRIAL_ROWS = 256  # outputs that formats are compared on
 ROWS = 1024  # outputs that are rounded at a time
+SHRINKING = 1.0  # damping where there are as many columns as inputs: few columns seem to go
+# together by chance, and weights fitted to that do worse on other samples
 OCTAVES = 4  # fractional lengths that are tried, from max-abs on
 
 Columns = Callable[[slice], Iterator[tuple[Tensor, Tensor]]]
@@ -39,7 +41,6 @@ class FitSettings:
     keeps_zeros: bool
     format: FixedPoint | None
     like: FixedPoint  # word length and rounding where `format` is None
-    damping: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ class _Block:
         moments = Moments.of(*own.shape)
         for u, v in columns(inputs):
             moments.add(u, v, own)
-        hessian = Hessian.of(moments.hessian(centred=settings.centred), settings.damping)
+        damping = max(DAMPING, SHRINKING * own.shape[2] / max(1, moments.count))
+        hessian = Hessian.of(moments.hessian(centred=settings.centred), damping)
         wide = own.double()
         target = wide + hessian.solve(moments.drift(centred=settings.centred))
         if settings.keeps_zeros:
