@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -51,7 +52,11 @@ def refined(
         ).samples
         return made
 
+    started, used = time.monotonic(), time.process_time()
     with Progress(None, "refining", quiet=quiet, unit="layers") as progress:
-        return Refining(
+        made = Refining(
             full, spec, weights, measured, formats, steps, batches, measure, progress.advance
         ).run()
+    made.said["seconds"] = time.monotonic() - started
+    made.said["cpu_seconds"] = time.process_time() - used
+    return made
