@@ -45,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--activation", metavar="Qm.f", help="format of all results")
     add_flags(how, Formats(), "round_bias", round_bias="round biases, too")
     how.add_argument("--rounding", default="deterministic", choices=tuple(ROUNDINGS))
+    add_flags(
+        how,
+        Formats(),
+        "backward_weights",
+        backward_weights="training sends gradients back through the rounded weights, which few bits"
+        " need; alone, for a net that has formats",
+    )
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
     where = parser.add_argument_group("layers")
     add_flags(

@@ -16,7 +16,7 @@ from adaption.options.word_lengths import Bits, WordLengths
 __all__ = ["INT8", "JOINS", "PLACES", "ROUNDINGS", "RULE_NAMES", "Formats"]
 
 # Names of what lies in rooms that import torch; a test compares.
-RULE_NAMES = ["adaption", "adaption-legacy", "error", "max", "percentile", "sqnr"]
+RULE_NAMES = ["adaption", "adaption-legacy", "max", "percentile", "sqnr", "error"]
 """Of the rules; `precision.rules.rule` adds those that are registered besides."""
 ROUNDINGS = ("half_away", "half_even", "stochastic", "floor")
 PLACES = ("before-relu", "after-relu", "after-pooling")
