@@ -153,15 +153,15 @@ def quantize(
     origin = None
     if reference is not None:
         origin = origin_of(
-            *(net, weights),
+            net,
+            weights,
             data=data,
             preprocessing=feed.preprocessing(),
             limit=options.limit,
             state=[part.state.phase, part.state.level, list(part.state.stages)],
             fold=fold,
             batch_size=feed.batches.batch_size,
-            **{"end": None, **options.changed("layers")},
-            **calibrating.origin(),
+            **{"end": None, **options.changed("layers"), **calibrating.origin()},
         )
     measured, before = _float_pass(
         full,

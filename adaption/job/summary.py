@@ -94,7 +94,7 @@ def _parameter(
         return entry | {"q": None, "reason": "left in float"}
     error = PointError()
     generator = torch.Generator().manual_seed(0)  # of stochastic rounding: one draw, repeatable
-    flat = (x.flatten().split(PIECE) for x in (plain, values))
+    flat = (torch.split(x.flatten(), PIECE) for x in (plain, values))
     for x, y in zip(*flat, strict=True):  # a large weight takes several copies
         error.update(x, choice.format.quantize(y, generator), choice.format)
     return _format(choice.format) | entry | error.to_dict() | {"reason": choice.reason}

@@ -54,6 +54,6 @@ def picked_columns(
         if not len(own):
             continue
         length = layer.columns(u, own[:1])[..., inputs].numel()
-        for part in own.split(max(1, min(PIECE, VALUES // max(1, length)))):
+        for part in torch.split(own, max(1, min(PIECE, VALUES // max(1, length)))):
             of_low = layer.columns(u, part)[..., inputs]
             yield of_low, of_low if u is v else layer.columns(v, part)[..., inputs]

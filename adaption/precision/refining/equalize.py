@@ -134,16 +134,13 @@ class _Statement:
         np.add.at(counted, ports.below, passed)
         power = self.below[name].power.numpy() * apart.shape[3]
         form = self.formats.get(Point(name, "weight"))
-        values = (
-            np.log2(np.abs(apart).max(3).clip(TINY)),
-            squares,
-            power.reshape(grouped),
-            (slope * of_end).reshape(grouped),
-        )
         return WeightLayer(
-            torch.from_numpy(ports.below.reshape(grouped)),
-            torch.from_numpy(ports.above.reshape(grouped)),
-            *map(torch.from_numpy, values),
+            below=torch.from_numpy(ports.below.reshape(grouped)),
+            above=torch.from_numpy(ports.above.reshape(grouped)),
+            peaks=torch.from_numpy(np.log2(np.abs(apart).max(3).clip(TINY))),
+            squares=torch.from_numpy(squares),
+            power=torch.from_numpy(power.reshape(grouped)),
+            counts=torch.from_numpy((slope * of_end).reshape(grouped)),
             bits=None if form is None else form.word_length - form.is_signed,
         )
 

@@ -17,7 +17,8 @@ from adaption.precision.refining.rounding import DAMPING, SWEEPS, Hessian, loss,
 
 __all__ = ["MOST_INPUTS", "FitSettings", "Fitted", "fit_layer"]
 
-MOST_INPUTS = 4608  # of one Hessian; more inputs are treated in blocks
+MOST_INPUTS = 4608  # of one Hessian
+BLOCK_INPUTS = 2048  # more inputs are treated in blocks of so many, which bounds memory
 TRIAL_ROWS = 256  # outputs that formats are compared on
 ROWS = 1024  # outputs that are rounded at a time
 SHRINKING = 1.0  # damping where there are as many columns as inputs: few columns seem to go
@@ -47,7 +48,7 @@ class FitSettings:
 class Fitted:
     """A layer's weights on the grid of a format.
 
-    rounded: (G, R, d) float64. shift: (G, R), what the bias has to make up for.
+    rounded: (G, R, d). shift: (G, R), what the bias has to make up for.
     losses: error of the result by frac_length, of the formats that were compared.
     blocks: how many Hessians the inputs were cut into.
     """
@@ -70,7 +71,7 @@ def fit_layer(
         importance: (G, R), how much the error of each output counts.
     """
     size = weight.shape[2]
-    count = math.ceil(size / MOST_INPUTS)
+    count = 1 if size <= MOST_INPUTS else math.ceil(size / BLOCK_INPUTS)
     edges = [round(size * i / count) for i in range(count + 1)]
     slices = [slice(a, b) for a, b in pairwise(edges)]
     single = _Block.of(weight, columns, slices[0], settings) if count == 1 else None
@@ -79,16 +80,17 @@ def fit_layer(
         for one in slices:
             yield single or _Block.of(weight, columns, one, settings)
 
-    form, losses = settings.format, {}
+    form = settings.format
+    losses: dict[int, float] = {}
     if form is None:
         form, losses = _best_format(weight, blocks, settings, importance)
-    rounded = torch.empty_like(weight, dtype=torch.float64)
+    rounded = torch.empty_like(weight)  # float32 holds values on the grid
     shift = torch.zeros(weight.shape[:2], dtype=torch.float64)
     for block in blocks():
         for start in range(0, weight.shape[1], ROWS):
             rows = slice(start, start + ROWS)
             rounded[:, rows, block.inputs] = block.rounded(form, rows)
-        shift += block.moments.shift(block.weight, rounded[:, :, block.inputs])
+        shift += block.moments.shift(block.weight, rounded[:, :, block.inputs].double())
     return Fitted(rounded, form, shift, losses, count)
 
 

@@ -34,8 +34,11 @@ class Moments:
     @classmethod
     def of(cls, groups: int, outputs: int, inputs: int) -> Moments:
         """No columns yet."""
-        shapes = ((inputs, inputs), (outputs, inputs), (inputs,), (outputs,))
-        return cls(*(torch.zeros((groups, *shape), dtype=torch.float64) for shape in shapes))
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros((groups, *shape), dtype=torch.float64)
+
+        return cls(zeros(inputs, inputs), zeros(outputs, inputs), zeros(inputs), zeros(outputs))
 
     def add(self, u: Tensor, v: Tensor, weight: Tensor) -> None:
         """Take in columns.

@@ -109,7 +109,7 @@ class Refining:
     def run(self) -> Outcome:
         """Do what is asked for. Raises: AdaptionError."""
         plain = self._start(self.weights, self.measured, None)
-        steps, trials = self.steps, []
+        steps, trials = self.steps, list[dict[str, Any]]()
         start, keeps_zeros = plain, steps.keep_zeros
         if steps.on_trial and self._is_fitted and (steps.equalize or steps.keep_zeros):
             start, keeps_zeros, trials = self._tried(plain)

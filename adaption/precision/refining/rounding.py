@@ -57,8 +57,8 @@ def loss(target: Tensor, rounded: Tensor, hessian: Tensor) -> Tensor:
 def round_compensating(
     target: Tensor,
     hessian: Hessian,
-    least: Tensor | int,
-    greatest: Tensor | int,
+    least: int,
+    greatest: int,
     zeros: Tensor | None = None,
     sweeps: int = SWEEPS,
 ) -> Tensor:
@@ -78,8 +78,8 @@ def round_compensating(
 def _one_by_one(
     target: Tensor,
     factor: Tensor,
-    least: Tensor | int,
-    greatest: Tensor | int,
+    least: int,
+    greatest: int,
     zeros: Tensor | None,
 ) -> Tensor:
     """Columns rounded one after the other, the error of each taken off those behind it."""
@@ -106,8 +106,8 @@ def _descend(
     codes: Tensor,
     target: Tensor,
     hessian: Tensor,
-    least: Tensor | int,
-    greatest: Tensor | int,
+    least: int,
+    greatest: int,
     zeros: Tensor | None,
 ) -> bool:
     """Set each code, given all others, to the best integer. Returns: whether one has changed."""

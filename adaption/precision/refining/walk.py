@@ -237,7 +237,7 @@ class Walk:
             [of[b] for of in pieces for b in node.spec.bottoms]
             for pieces in ([p.low for p in self._fitting], [p.full for p in self._fitting])
         )
-        rows = torch.from_numpy(layer.by_output(blobs[0].numpy()))  # type: ignore[arg-type]
+        rows = torch.from_numpy(layer.by_output(blobs[0].numpy()))
         groups = layer.columns(low[0], torch.tensor([0])).shape[0]
         weight = rows.reshape(groups, -1, rows.shape[1])
         of_sum = self.sums[name]
