@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -73,6 +73,12 @@ class BatchNorm(Layer):
     def least_factors(self, blobs: Sequence[Array]) -> Array:
         share = self.eps * float(blobs[2].ravel()[0])  # of what is under the root; it stays
         return np.sqrt(share / (blobs[1].ravel() + share))
+
+    def statistics_kept(self) -> float | None:
+        return None if self.use_global_stats else self.moving_average_fraction
+
+    def averaging_all(self) -> BatchNorm:
+        return replace(self, moving_average_fraction=1.0)
 
     def check(self) -> None:
         if not self.eps >= 0 or math.isinf(self.eps):

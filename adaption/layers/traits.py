@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -206,6 +206,15 @@ class Traits:
         bottoms come times `below`; of a foldable layer with `channel_factors`:
         "kept": both are the same; "ended": `above` is 1; "free": both are free.
         """
+        raise NotImplementedError
+
+    def statistics_kept(self) -> float | None:
+        """Of a layer with blobs (mean, variance, factor to divide them by) that it adds to in
+        training: the share that a pass keeps; None for all others."""
+        return None
+
+    def averaging_all(self) -> Self:
+        """The same layer, its statistics plain means over all passes."""
         raise NotImplementedError
 
     def least_factors(self, blobs: Sequence[Array]) -> Array:
