@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
@@ -61,6 +62,7 @@ class Source(ABC):
     kind: str
     is_color: bool | None = None  # how compressed images are decoded; None: not said
     has_labels: bool = False
+    label_shape: tuple[int, ...] = ()  # of one sample's label, which holds one number
     class_names: tuple[str, ...] = ()  # by label, where folders name the classes
     array_names: tuple[str, ...] = ()  # of an array source, without the labels
     is_decoded: bool = False  # samples are compressed images: reading ahead in threads pays
@@ -69,6 +71,11 @@ class Source(ABC):
         self.path = path
         self.notes: list[str] = []  # what a user should know, one sentence each
         self._skipped: dict[str, str] = {}
+
+    @property
+    def origin(self) -> str:
+        """What tells this data from other data: where it lies."""
+        return os.fspath(self.path)
 
     @abstractmethod
     def __len__(self) -> int: ...

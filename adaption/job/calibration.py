@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adaption.data import Transform
+from adaption.data.given import is_path
 from adaption.errors import DataError, UsageError, one_line
 from adaption.graph import NetSpec, input_shapes
 from adaption.io.caffemodel import Weights
@@ -29,7 +30,7 @@ class Calibration:
     limit: the most samples.
     """
 
-    data: PathLike | None = None
+    data: Any = None
     root: PathLike | None = None
     limit: int | None = None
 
@@ -78,19 +79,21 @@ class Calibration:
                     f'gives input "{name}" the shape {shapes.get(name)} per sample, the data that'
                     f" is scored {shape}",
                     "calibrate on data of the same size, or have both resized (--resize, --crop)",
-                ).at(file=self.data)
+                ).at(file=made.path)
         return made
 
-    def origin(self) -> dict[str, Any]:
+    def origin(self, used: Feed) -> dict[str, Any]:
         """What a kept reference depends on beside the scored data."""
         if self.data is None:
             return {}
-        return {"calibration": os.fspath(self.data), "calibration_limit": self.limit}
+        return {"calibration": used.batches.source.origin, "calibration_limit": self.limit}
 
     def entry(self, used: Feed, scored: Feed, samples: int) -> dict[str, Any]:
         """The entry `calibration` of summary.json."""
         said = used.describe()
-        is_scored = os.path.realpath(said["source"]) == os.path.realpath(scored.path)
+        is_scored = used is scored or (
+            is_path(self.data) and os.path.realpath(used.path) == os.path.realpath(scored.path)
+        )
         return {**said, "samples": samples, "is_scored": is_scored}
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adaption._version import __version__
 from adaption.data import Transform
-from adaption.errors import AdaptionError, FieldError, UsageError, system_error
+from adaption.data.given import is_path
+from adaption.errors import AdaptionError, FieldError, UsageError, one_line, system_error
 from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
@@ -23,23 +26,30 @@ from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration, calibration_note
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.float_pass import float_pass
+from adaption.job.foresee import why_not_exact
 from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
-from adaption.job.reference import Reference, load_reference, origin_of, save_reference
+from adaption.job.quality import quality_warnings
+from adaption.job.reference import origin_of
 from adaption.job.refine import refined
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
-from adaption.layers.base import unknown_layers
+from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
+from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
 from adaption.options import COMMON, NET, Formats, Refinement, RunOptions, takes_options
-from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
+from adaption.precision.classifiers import find_classifiers
+from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
-from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
+from adaption.precision.measure import Measurement
 from adaption.precision.preprocessing import preprocessing_notes
-from adaption.precision.propose import Proposal
+from adaption.precision.propose import Proposal, propose
 from adaption.precision.refining.refine import Outcome
-from adaption.precision.rewrite import rewrite
+from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track, write_report
+from adaption.report.summary import points_of
+from adaption.report.tables import results_grid
 
 __all__ = ["QuantizeResult", "quantize"]
 
@@ -52,7 +62,7 @@ RESULTS = (
 )
 
 
-@dataclass
+@dataclass(repr=False)
 class QuantizeResult:
     """What `quantize` made; `summary` is the content of summary.json."""
 
@@ -67,13 +77,43 @@ class QuantizeResult:
         """True when every check of the proof holds."""
         return all(check["ok"] for check in self.summary["verification"])
 
+    def __repr__(self) -> str:
+        grid = results_grid(self.summary)
+        lines = grid.plain().splitlines()
+        warnings = [f"warning: {text}" for text in self.summary["warnings"]]
+        notes = [*shortened(warnings, 3, "..."), f"in {os.fspath(self.folder)}"]
+        most = MOST_LINES - len(notes)
+        return "\n".join(map(one_line, [*shortened(lines, most, "..."), *notes]))
 
-@takes_options(formats=(COMMON,), options=(COMMON, *NET))
+    def table_rows(self) -> list[dict[str, Any]]:
+        """One row per rounded or measured tensor, as the report's table of layers has them."""
+        keys = (
+            *("q", "max_abs", "saturated_share", "flushed_share"),
+            *("zero_share_before", "zero_share_after", "sqnr_db"),
+        )
+        return [
+            {"layer": layer["name"], "type": layer["type"], "point": kind}
+            | {key: tensor.get(key) for key in keys}
+            for layer in self.summary["layers"]
+            for kind, tensor in points_of(layer)
+        ]
+
+    def _repr_html_(self) -> str:
+        grid = results_grid(self.summary)
+        results = [dict(zip(grid.columns, row, strict=True)) for row in grid.rows]
+        return as_html(grid.title, results) + as_html("layers", self.table_rows())
+
+    def to_dataframe(self) -> Any:
+        """One row per tensor, as a pandas.DataFrame. Raises: UsageError without pandas."""
+        return as_frame(self.table_rows())
+
+
+@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
 @within_limit
 def quantize(
     net: PathLike,
     weights: PathLike,
-    data: PathLike | None = None,
+    data: Any = None,
     *,
     out: PathLike,
     formats: Formats = Formats(),
@@ -83,7 +123,7 @@ def quantize(
     onnx: str = "float",
     transform: Transform | None = None,
     root: PathLike | None = None,
-    calibration: PathLike | None = None,
+    calibration: Any = None,
     calibration_root: PathLike | None = None,
     calibration_limit: int | None = None,
     reference: PathLike | None = None,
@@ -95,7 +135,8 @@ def quantize(
 
     Args:
         net, weights: prototxt and caffemodel of the float net.
-        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
+        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer. Or what
+            the caller holds: an array, arrays by blob name, batches of them; see data.source_of.
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
         formats: which formats are chosen; see Formats.
@@ -107,8 +148,8 @@ def quantize(
         onnx: style of net_lp.onnx: "float", "qdq" or "integer"; see `export_onnx`.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
-        calibration: data that formats come from, prepared as `data`, so that accuracy is stated on
-            samples that took no part; None: `data` serves for both.
+        calibration: data of any kind that formats come from, prepared as `data`, so that accuracy
+            is stated on samples that took no part; None: `data` serves for both.
         calibration_root, calibration_limit: its `root` (None: that of `data`) and `limit`.
         reference: folder that keeps the float net's passes over the data; where they are there
             already, of the same net, weights and data, it is not run again.
@@ -123,9 +164,9 @@ def quantize(
         raise FieldError("onnx", onnx, ", ".join(PROVED))
     folder = Path(out)
     mean = None if transform is None else transform.mean_file
+    read = [data if is_path(data) else None, calibration if is_path(calibration) else None]
     keep_inputs(
-        [folder, *(folder / name for name in RESULTS)],
-        [net, weights, data, calibration, reference, mean],
+        [folder, *(folder / name for name in RESULTS)], [net, weights, reference, mean, *read]
     )
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
@@ -133,37 +174,56 @@ def quantize(
 
     net_file = read_net(net)
     trained = read_weights(weights)
+    formatted = low_precision_layers(net_file)
+    if formatted:
+        net_file = rewrite(net_file)
     folding = fold_batch_norm(net_file, trained) if fold else None
     if folding is not None:
         net_file, trained = folding.net, folding.weights
     part = Part(options)
     spec = part.of(net_file)
-    unknown = unknown_layers(spec.layers)
-    if unknown is not None:
-        raise unknown.at(file=spec.file)
+    refuse_unknown(spec)
     if data is None:
         feed = feed_from_layers(spec, transform, options)
     else:
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
     measured_on = calibrating.feed(spec, feed, transform, options, trained, root)
+
+    def chosen(measurement: Measurement) -> Proposal:
+        return propose(feed.spec, measurement, formats=formats)
+
+    def low_spec(proposal: Proposal) -> NetSpec:
+        return fed_by(part.of(rewrite(net_file, proposal)), feed)
+
+    if onnx != "float":
+        foreseen = why_not_exact(
+            feed.spec, is_partly_float=formats.is_partial, propose=chosen, low=low_spec
+        )
+        if foreseen and not quiet:
+            print(
+                f"warning: no net_lp.onnx of style {onnx} will be written: {foreseen}; --onnx float"
+                " asks for another style",
+                file=sys.stderr,
+            )
     full = Net(feed.spec, seed=options.seed)
     load_all(full, trained)
 
-    scores = score_blob(feed.spec, full)
+    scores = find_classifiers(feed.spec, full, options.score)
     origin = None
     if reference is not None:
         origin = origin_of(
             net,
             weights,
-            data=data,
+            data=None if data is None else feed.batches.source.origin,
             preprocessing=feed.preprocessing(),
             limit=options.limit,
             state=[part.state.phase, part.state.level, list(part.state.stages)],
             fold=fold,
             batch_size=feed.batches.batch_size,
-            **{"end": None, **options.changed("layers"), **calibrating.origin()},
+            **{"end": None, **options.changed("layers", "score")},
+            **calibrating.origin(measured_on),
         )
-    measured, before = _float_pass(
+    measured, before = float_pass(
         full,
         feed,
         measured_on,
@@ -184,6 +244,8 @@ def quantize(
     summary = _summary(full.spec, low, feed, outcome, before, after)
     summary["calibration"] = calibrating.entry(measured_on, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
+    if formatted:
+        notices.append(_taken_off(formatted, net, weights))
 
     with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
@@ -192,12 +254,11 @@ def quantize(
         proposal.save(stage / "plan.json")
         summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
-        summary["notes"] = _notes(net_file, feed, proposal, measured)
-        summary["notes"] = [
-            calibration_note(summary["calibration"]),
-            *outcome.notes,
-            *summary["notes"],
-        ]
+        summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
+        summary["notes"] += _notes(net_file, feed, proposal, measured)
+        summary["notes"] += [scores.why] if scores.why else []
+        summary["notes"] += [_taken_off(formatted, net, weights)] if formatted else []
+        summary["warnings"] = quality_warnings(summary, scores)
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
@@ -219,40 +280,14 @@ def quantize(
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
 
 
-def _float_pass(
-    full: Net,
-    feed: Feed,
-    calibration: Feed,
-    *,
-    quiet: bool,
-    scores: str | None,
-    legacy_rule: bool,
-    folder: Path | None,
-    origin: Mapping[str, Any],
-) -> tuple[Measurement, Run]:
-    """What was measured of the float net on the calibration data, and its run over the scored
-    data, in one pass where they are the same; or what `folder` keeps of both."""
-    kept = None if folder is None else load_reference(folder, origin)
-    if kept is not None:
-        return kept.measured, kept.run
-    measured = measure_weights(full, legacy_rule=legacy_rule)
-    measured.preprocessing = feed.preprocessing()
-    observer = ActivationObserver(measured, legacy_rule=legacy_rule)
-    label = "measuring the float net"
-    if calibration is feed:
-        batches = track(feed, label, quiet=quiet, unit="batches")
-        run = run_net(full, batches, scores=scores, observers=[observer])
-        measured.samples = run.samples
-    else:
-        batches = track(
-            calibration, f"{label} on the calibration data", quiet=quiet, unit="batches"
-        )
-        measured.samples = run_net(full, batches, scores=None, observers=[observer]).samples
-        batches = track(feed, "running the float net", quiet=quiet, unit="batches")
-        run = run_net(full, batches, scores=scores)
-    if folder is not None:
-        save_reference(folder, Reference(measured, run), origin)
-    return measured, run
+def _taken_off(formatted: Sequence[str], net: PathLike, weights: PathLike) -> str:
+    names = ", ".join(formatted[:6]) + (", ..." if len(formatted) > 6 else "")
+    files = shlex.join([os.fspath(net), os.fspath(weights)])
+    return (
+        f"The net has formats already, of {len(formatted)} layers ({names}): they are taken off,"
+        ' and "float" is the net with its full precision weights. How it does as it is:'
+        f" adaption test {files} (a train_val), or adaption verify {files} float lp."
+    )
 
 
 def _summary(
@@ -266,14 +301,13 @@ def _summary(
     measured, proposal = outcome.measured, outcome.proposal
     layers = layer_entries(spec, low, measured, proposal, before, after, outcome.plain)
     accuracy = None
-    if before.labelled:
+    if before.tally.labelled:
         accuracy = {
             "float": before.accuracy(),
             "quantized": after.accuracy(),
-            "samples": before.labelled,
+            "samples": before.tally.labelled,
         }
     said = proposal.head()
-    extra = {"refinement": outcome.said} if outcome.said else {}
     return {
         "format": FORMAT,
         "adaption_version": __version__,
@@ -286,7 +320,7 @@ def _summary(
         **compare_runs(before, after),
         "macs": macs_entry(layers),
         "sparsity": sparsity_entry(layers, before, after),
-        **extra,
+        **({"refinement": outcome.said} if outcome.said else {}),
     }
 
 

@@ -47,9 +47,7 @@ def refined(
     def measure(net: Net) -> Measurement:
         made = measure_weights(net)
         made.preprocessing = measured.preprocessing
-        made.samples = run_net(
-            net, calibration, scores=None, observers=[ActivationObserver(made)]
-        ).samples
+        made.samples = run_net(net, calibration, observers=[ActivationObserver(made)]).samples
         return made
 
     started, used = time.monotonic(), time.process_time()

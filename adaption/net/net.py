@@ -13,14 +13,14 @@ from adaption.graph import (
     NetSpec,
     NetState,
     insert_splits,
+    repeated_notices,
     roi_scale_notices,
     with_inputs,
 )
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile
-from adaption.io.precision_note import note_text, read_note
 from adaption.layers.base import Runtime
-from adaption.net.arguments import PathLike, as_spec, each, own_copy
+from adaption.net.arguments import PathLike, as_spec, each, own_copy, place_of
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import (
     accumulator_notices,
@@ -32,10 +32,10 @@ from adaption.net.build import (
 )
 from adaption.net.debug_info import show_backward, show_forward, show_params
 from adaption.net.device import as_device, true_float32
+from adaption.net.display import net_text
 from adaption.net.fuse import Chain, RoundedChain, find_chains
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
-from adaption.net.plan import FORWARD_KINDS
 from adaption.net.planning import Planned
 from adaption.net.points import raise_non_finite
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
@@ -65,6 +65,8 @@ class Net(Planned, nn.Module):
             layers of type "Python". They are imported where the net needs them, and `import caffe`
             means adaption.pycaffe from then on. Without it such layers are refused: a model file
             is data.
+        ignore_unknown: run in spite of fields inside parameter messages that nobody knows; without
+            it they are refused, since they may change the numbers.
 
     `blobs` maps blob names to Blob, `params` layer names to lists of Blob, both in Caffe's order
     (Split layers included). Blobs are float32. `inputs` names the blobs that the caller fills,
@@ -92,6 +94,7 @@ class Net(Planned, nn.Module):
         dialect: str | None = None,
         input_shapes: Mapping[str, Sequence[int]] | None = None,
         python_modules: Sequence[str] = (),
+        ignore_unknown: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
@@ -102,6 +105,8 @@ class Net(Planned, nn.Module):
         )
         if python_modules:
             self.spec = self.spec.allowing(python_modules)
+        if ignore_unknown:
+            self.spec = self.spec.ignoring_unknown()
         self.name = self.spec.name
         self.phase = self.spec.phase
         self.debug_info = self.spec.debug_info
@@ -121,7 +126,7 @@ class Net(Planned, nn.Module):
             )
             self.nodes = build_nodes(with_splits, lent)
             self.notices += dialect_notices(self.spec) + accumulator_notices(self.nodes)
-            self.notices += roi_scale_notices(self.spec)
+            self.notices += roi_scale_notices(self.spec) + repeated_notices(self.spec)
             self.blobs: dict[str, Blob] = {}
             infer_shapes(self.nodes, self.blobs)
             fill_first_tops(self.nodes, self.blobs)
@@ -136,7 +141,7 @@ class Net(Planned, nn.Module):
         self.followers = []
         self._chains: dict[int, Chain | RoundedChain] = {}
         self.choose_chains()
-        self._seen_shapes = self._input_shapes()
+        self._seen_shapes, self._fitting = self._input_shapes(), len(self.nodes)
         self.fill_loss_diffs()
         for one in each(weights):
             self.load(one)
@@ -164,12 +169,12 @@ class Net(Planned, nn.Module):
         """Names of all layers in order, Split layers included."""
         return [n.spec.name for n in self.nodes]
 
-    def index(self, layer: str) -> int:
+    def __repr__(self) -> str:
+        return net_text(self)
+
+    def index(self, layer: str | int) -> int:
         """Place of a layer in the order of execution. Raises: UsageError."""
-        names = self.layer_names
-        if layer not in names:
-            raise UsageError(f"the net has no layer {layer!r}", f"its layers: {', '.join(names)}")
-        return names.index(layer)
+        return place_of(layer, self.layer_names)
 
     def choose_chains(self) -> None:
         """Decide which layers run as one, for the formats in force."""
@@ -177,12 +182,16 @@ class Net(Planned, nn.Module):
 
     def reshape(self) -> None:
         """Pass the shapes of the input blobs through the net. Caffe: Net::Reshape."""
-        self._seen_shapes = []  # after an error the next pass has to try again
+        self._reshape(len(self.nodes))
+
+    def _reshape(self, count: int) -> None:
+        """Pass the shapes through the first `count` layers; those behind may no longer fit."""
+        self._fitting = 0  # after an error the next pass has to try again
         try:
-            infer_shapes(self.nodes, self.blobs)
+            infer_shapes(self.nodes[:count], self.blobs)
         except AdaptionError as error:
             raise error.at(file=self.spec.file) from error.__cause__
-        self._seen_shapes = self._input_shapes()
+        self._seen_shapes, self._fitting = self._input_shapes(), count
         self.fill_loss_diffs()
 
     def _input_shapes(self) -> list[tuple[int, ...]]:
@@ -201,13 +210,15 @@ class Net(Planned, nn.Module):
         self,
         inputs: Mapping[str, Any] | None = None,
         *,
-        start: str | None = None,
-        end: str | None = None,
+        start: str | int | None = None,
+        end: str | int | None = None,
         observer: Observer | None = None,
         fused: bool = False,
         **named: Any,
     ) -> dict[str, Tensor]:
         """Run the layers from `start` to `end`, both included; all of them by default.
+
+        Layers behind `end` are not looked at: they need not fit other sizes of the inputs.
 
         Args:
             inputs: arrays or tensors by input blob name; the net is reshaped to fit. Blobs that
@@ -232,8 +243,8 @@ class Net(Planned, nn.Module):
         last = len(self.nodes) - 1 if end is None else self.index(end)
         try:
             with true_float32(self.device):
-                if self._input_shapes() != self._seen_shapes:
-                    self.reshape()
+                if self._fitting <= last or self._input_shapes() != self._seen_shapes:
+                    self._reshape(last + 1)
                 index = first
                 # Blobs whose memory only their reader needs from now on; None: somebody looks.
                 alone = self.debug_info or (observer is not None and not fused)
@@ -339,9 +350,10 @@ class Net(Planned, nn.Module):
     def backward(
         self,
         *,
-        start: str | None = None,
-        end: str | None = None,
+        start: str | int | None = None,
+        end: str | int | None = None,
         observer: Callable[[Node], None] | None = None,
+        as_they_are: bool = False,
     ) -> None:
         """Backpropagate from layer `start` down to layer `end`, by default from last to first.
 
@@ -350,6 +362,8 @@ class Net(Planned, nn.Module):
 
         Args:
             observer: called with the node after each layer that takes part.
+            as_they_are: let layers that recorded no forward pass take the blobs as they are, as
+                Caffe does.
         Raises: LayerError when the forward pass before was run without gradients.
         """
         first = len(self.nodes) - 1 if start is None else self.index(start)
@@ -359,7 +373,7 @@ class Net(Planned, nn.Module):
                 continue
             try:
                 with true_float32(self.device):
-                    self._run_backward(node)
+                    self._run_backward(node, as_they_are=as_they_are)
             except AdaptionError as error:
                 raise error.at(file=self.spec.file) from error.__cause__
             if self.debug_info:
@@ -369,9 +383,11 @@ class Net(Planned, nn.Module):
         if self.debug_info and start is None and end is None:
             show_params(self.nodes)
 
-    def _run_backward(self, node: Node) -> None:
+    def _run_backward(self, node: Node, *, as_they_are: bool) -> None:
         if not (any(node.propagate_down) or any(node.learns)):
             return
+        if as_they_are and node.tape is None:
+            node.forward([self.blobs[b].tensor for b in node.spec.bottoms], record=True)
         bottoms, masters = node.backward([self.blobs[t].grad for t in node.spec.tops])
         for name, grad, down in zip(node.spec.bottoms, bottoms, node.propagate_down, strict=True):
             if down:
@@ -401,15 +417,6 @@ class Net(Planned, nn.Module):
             return load_weights(self.nodes, weights, original_semantics=self.original_semantics)
         except AdaptionError as error:
             raise error.at(file=weights.file) from None
-
-    def _note_recipe(self, weights: PathLike) -> None:
-        note = read_note(weights)
-        if note is None:
-            return
-        own = {(p.layer, p.kind) for p in self.plan}
-        wanted = {(row.get("layer"), row.get("kind")) for row in note["plan"]}
-        if any(kind in FORWARD_KINDS and (layer, kind) not in own for layer, kind in wanted):
-            self.notices.append(note_text(weights, note))
 
     def share_with(self, other: Net) -> None:
         """Use the weights of `other`, by layer name: what either net writes, both compute with.

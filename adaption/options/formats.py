@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
 
-from adaption.errors import UsageError
+from adaption.errors import FieldError, UsageError
 from adaption.options.base import SPECIAL, Options, option
-from adaption.options.checks import Number, OneOf, OrNone, Switch, Text
+from adaption.options.checks import Names, Number, OneOf, OrNone, Switch, Text
 from adaption.options.word_lengths import Bits, WordLengths
 
-__all__ = ["INT8", "JOINS", "PLACES", "ROUNDINGS", "RULE_NAMES", "Formats"]
+__all__ = [
+    "INT8",
+    "JOINS",
+    "PLACES",
+    "ROUNDINGS",
+    "ROUNDING_WORDS",
+    "RULE_NAMES",
+    "Formats",
+    "of_weights",
+    "rounding_named",
+]
 
 # Names of what lies in rooms that import torch; a test compares.
 RULE_NAMES = ["adaption", "adaption-legacy", "max", "percentile", "sqnr", "error"]
 """Of the rules; `precision.rules.rule` adds those that are registered besides."""
 ROUNDINGS = ("half_away", "half_even", "stochastic", "floor")
+ROUNDING_WORDS: Mapping[str, str] = MappingProxyType(
+    {"deterministic": "half_away", "stochastic": "stochastic", "half-even": "half_even"}
+)
+"""What the shell calls them; Python's names are understood there, too."""
 PLACES = ("before-relu", "after-relu", "after-pooling")
 JOINS = ("concat",)
+
+
+def rounding_named(word: str) -> str:
+    """The rounding that the shell's word, or Python's, means. Raises: FieldError."""
+    name = ROUNDING_WORDS.get(word, word)
+    if name not in ROUNDINGS:
+        raise FieldError("rounding", word, ", ".join((*ROUNDING_WORDS, "floor")))
+    return name
+
+
+def of_weights(rounding: str) -> str:
+    """How weights are rounded where results are rounded so: to even, only results are."""
+    return "half_away" if rounding == "half_even" else rounding
 
 
 def _word_lengths(name: str, value: Any) -> Bits:
@@ -73,11 +100,7 @@ class Formats(Options):
         OneOf(ROUNDINGS),
         "{default} (the default): ties away from zero; half-even: results with ties to even, as"
         " ONNX's QuantizeLinear rounds, and the rest as {default}",
-        words={
-            "deterministic": "half_away",
-            "stochastic": "stochastic",
-            "half-even": "half_even",
-        },
+        words=ROUNDING_WORDS,
     )
     round_bias: bool = option(
         False,
@@ -113,6 +136,16 @@ class Formats(Options):
         "in training, send gradients back through the rounded weights rather than the masters:"
         " fine-tuning at 4 bits and fewer needs it (backward_weights: QUANTIZED in the prototxt)",
     )
+    exclude: Sequence[str] = option(
+        (),
+        Names(),
+        "leave this weight layer in float; a name or a pattern such as 'loss*' (may be given"
+        " several times)",
+        metavar="LAYER",
+        is_repeated=True,
+    )
+    exclude_first: bool = option(False, Switch(), "leave the first weight layer in float")
+    exclude_last: bool = option(False, Switch(), "leave the last weight layer in float")
     original_semantics: bool = option(
         False,
         Switch(),
@@ -133,6 +166,11 @@ class Formats(Options):
     def lengths(self) -> WordLengths:
         """The word lengths that `bits` gives to points."""
         return WordLengths.parse(self.bits)
+
+    @property
+    def is_partial(self) -> bool:
+        """True when layers are to stay in float."""
+        return bool(self.exclude or self.exclude_first or self.exclude_last)
 
     @classmethod
     def over(cls, preset: Mapping[str, Any], **values: Any) -> Self:
@@ -155,7 +193,7 @@ class Formats(Options):
                 made |= {"bits": self.lengths.bits, "lengths": str(self.lengths)}
             elif name == "percentile" and self.rule != "percentile":
                 made[name] = None  # has no effect
-            elif value is not False:
+            elif value is not False and value != []:
                 made[name] = value
         return made
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +15,13 @@ from adaption.net import Point
 from adaption.net.plan import KINDS
 from adaption.numerics import FixedPoint
 from adaption.options import Formats, takes_options
+from adaption.options.formats import of_weights
 from adaption.precision.joined import common_format, joined_results
 from adaption.precision.measure import Measurement
 from adaption.precision.product_grids import BIAS_BITS, bottom_grids
 from adaption.precision.proposal import Proposal
-from adaption.precision.rules import Choice, Settings, choose, judged
-from adaption.precision.sites import Site, bottom_sites, quantization_sites
+from adaption.precision.rules import Choice, Settings, choose, judged, require_finite
+from adaption.precision.sites import Site, bottom_sites, excluded_layers, quantization_sites
 from adaption.precision.statistics import TensorStats
 
 __all__ = ["Proposal", "propose", "refitted", "stats_of"]
@@ -53,12 +55,19 @@ def propose(
 
     chosen = _chooser(spec, measurement, formats)
     sites = quantization_sites(spec, formats.lpact)
+    excluded = excluded_layers(sites, formats.exclude, formats.exclude_first, formats.exclude_last)
+    for name in (s.weight.name for s in sites if s.weight.name in excluded):
+        made.left_float[name] = "left in float, weights and result, as was asked"
+    sites = [site for site in sites if site.weight.name not in excluded]
     for site in sites:
         name = site.weight.name
         weight, bias = Point(name, "weight"), Point(name, "bias")
         has_bias = bias in measurement.points
         as_the_original = formats.original_semantics and has_bias
         made.choices[weight] = chosen(weight, bias if as_the_original else weight)
+        if has_bias:
+            with _named(spec, bias):
+                require_finite(measurement[bias])
         if formats.lengths.rounds_biases and has_bias:
             made.choices[bias] = chosen(bias, bias)
         elif formats.round_bias and has_bias:
@@ -66,7 +75,7 @@ def propose(
                 made.choices[weight].format, "the weights' format, as ADaPTION rounds biases"
             )
     if formats.every_bottom:
-        sites += bottom_sites(spec, formats.lpact)
+        sites += bottom_sites(spec, formats.lpact, excluded)
     seen: dict[str, Point] = {}  # by the name of a result's point: where it was measured
     for site in sites:
         if site.result is None:
@@ -96,8 +105,7 @@ def propose(
 
 def _rounding(formats: Formats, point: Point) -> str:
     """How values at a point are rounded; half to even is of results, as in ONNX's QDQ form."""
-    is_half_even = formats.rounding == "half_even"
-    return "half_away" if is_half_even and point.kind != "activation" else formats.rounding
+    return formats.rounding if point.kind == "activation" else of_weights(formats.rounding)
 
 
 def _in_one_format(
@@ -158,6 +166,15 @@ def stats_of(spec: NetSpec, made: Proposal, measured: Measurement, point: Point)
     return measured[Point(item.name, "activation")]
 
 
+@contextmanager
+def _named(spec: NetSpec, seen: Point) -> Iterator[None]:
+    """Errors name the net and what was measured."""
+    try:
+        yield
+    except AdaptionError as error:
+        raise error.at(file=spec.file, layer=f"{seen.layer}:{seen.kind}") from None
+
+
 def _chooser(
     spec: NetSpec, measured: Measurement, formats: Formats
 ) -> Callable[[Point, Point], Choice]:
@@ -165,10 +182,8 @@ def _chooser(
 
     def chosen(point: Point, seen: Point) -> Choice:
         settings = Settings(formats.lengths.of(point), _rounding(formats, point), formats)
-        try:
+        with _named(spec, seen):
             return choose(formats.rule, measured[seen], settings)
-        except AdaptionError as error:
-            raise error.at(file=spec.file, layer=f"{seen.layer}:{seen.kind}") from None
 
     return chosen
 

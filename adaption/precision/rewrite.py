@@ -32,6 +32,7 @@ __all__ = [
     "file_sites",
     "file_specs",
     "fresh_document",
+    "low_precision_layers",
     "matches",
     "rewrite",
     "uniform_plan",
@@ -155,6 +156,15 @@ def backward_through_rounded(net: NetFile, exclude: Sequence[str] = ()) -> NetFi
     for item in layers:
         set_points(item.block, {}, backward_weights="QUANTIZED")
     return from_document(prototxt.parse(document.text(), net.file))
+
+
+def low_precision_layers(net: NetFile) -> list[str]:
+    """Names of the layers that have formats or round, which `rewrite` without a plan changes."""
+    return [
+        message.name
+        for message in net.message.layer
+        if message.type in (*LP_TYPES, LP_ACT) or message.HasField("precision_param")
+    ]
 
 
 def uniform_plan(

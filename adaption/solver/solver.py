@@ -10,13 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.errors import (
-    AdaptionError,
-    FieldError,
-    NonFiniteError,
-    ResourceError,
-    UsageError,
-)
+from adaption.errors import AdaptionError, FieldError, NonFiniteError, ResourceError, UsageError
+from adaption.io.text import as_path
 from adaption.io.weights import Weights
 from adaption.net import Net
 from adaption.net.points import WeightDraw
@@ -63,7 +58,7 @@ class Solver:
             solver's precision_policy.
         ranks: the processes that train together; each has a solver of its own, and calls its
             methods as the others do. All but the first hear, test and write nothing.
-        reestimate: batches from which `solve` computes batch norm's statistics anew at the end.
+        reestimate: batches that `solve` computes batch norm's statistics from at the end.
 
     `net` is the train net, `test_nets` the others, `iter` the iterations done. Master weights are
     the nets' full precision blobs; rounding happens at use, gradients pass straight through.
@@ -106,13 +101,15 @@ class Solver:
             seed += ranks.rank  # Caffe: Solver::Init
         self.original_semantics = original_semantics
         options = {"original_semantics": original_semantics, **(net_options or {})}
+        if not options.get("ignore_unknown"):
+            self.definition.refuse_unknown()
         with self._at_file():
             self.update = make_update(self.param)
             recipe = chosen_recipe(policy, self.param)
         for listener in self.listeners:
             listener.reading(self.definition)
-        for text in self.definition.notices:
-            self._notice(text)
+            for text in self.definition.notices:
+                listener.notice(text)
         plan = plan_train_net(self.definition, stages=stages, level=level)
         self.net = self._build(plan, None, seed, options)
         self.test_nets = [
@@ -141,7 +138,7 @@ class Solver:
                 passes=self.param.iter_size,
                 regularization=self.param.regularization_type,
             )
-        given = self.param.weights if weights is None else weights
+        given = list(map(as_path, self.param.weights)) if weights is None else weights
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self._load_everywhere(one)
         self.draw_weights()
@@ -338,6 +335,8 @@ class Solver:
         is_shown = bool(p.display) and self.iter % p.display == 0
         net.debug_info = net.spec.debug_info or (is_shown and p.debug_info)
         net.clear_param_diffs()
+        for listener in self.listeners:
+            listener.starting(self.iter)
         loss = 0.0
         try:
             for _ in range(p.iter_size):
@@ -353,6 +352,8 @@ class Solver:
             outputs = list(_outputs(net))
             for listener in self.listeners:
                 listener.trained(self.iter, smoothed, outputs)
+        for listener in self.listeners:
+            listener.gradients_ready(self.iter)
         self.ranks.average([param.blob.grad for param in self.params if not param.is_copy])
         self.apply_update()
         self.iter += 1

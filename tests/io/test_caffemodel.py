@@ -20,6 +20,7 @@ from adaption.io import wire
 from adaption.io.blobproto import blob_length
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights, write_weights
 from adaption.io.file_bytes import FileValues
+from adaption.io.text import encode, shown
 from adaption.io.weights import CHUNK
 from adaption.proto import caffe_pb2
 
@@ -253,7 +254,9 @@ def test_unknown_v1_type_of_a_fork_has_a_name(tmp_path: Path) -> None:
 def test_layer_name_that_is_not_utf8_stays_printable(tmp_path: Path) -> None:
     path = tmp_path / "net.caffemodel"
     path.write_bytes(wire.encode_field(100, wire.encode_field(1, b"conv\xb5")))
-    assert read_weights(path).layers[0].name == "conv\\xb5"
+    name = read_weights(path).layers[0].name
+    assert shown(name) == "conv\\xb5"
+    assert encode(name) == b"conv\xb5"
 
 
 def test_definition_is_stored_with_the_blobs(tmp_path: Path) -> None:
@@ -416,7 +419,7 @@ def test_hdf5_of_endless_links(tmp_path: Path) -> None:
             inner = group.create_group("a")
             group["b"] = inner
             group = inner
-    with pytest.raises(FileFormatError, match="holds more than 100000 groups"):
+    with pytest.raises(FileFormatError, match="is in the file by another name as well"):
         read_weights(path)
 
 
@@ -448,8 +451,26 @@ def test_hdf5_that_contains_itself(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         group = file.create_group("data/a")
         group["a"] = group
+    with pytest.raises(FileFormatError, match="group 'a/a' is in the file by another name"):
+        read_weights(path)
+
+
+def test_hdf5_of_deep_groups(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "net.caffemodel.h5"
+    with h5py.File(path, "w") as file:
+        file["data/" + "a/" * 200 + "0"] = np.ones(3)
     with pytest.raises(FileFormatError, match="groups nest too deep at 'a/a/a/"):
         read_weights(path)
+
+
+def test_hdf5_layer_by_two_names(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "net.caffemodel.h5"
+    with h5py.File(path, "w") as file:
+        file["data/ip/0"] = np.ones(3)
+        file["data/same"] = file["data/ip"]  # a layer, which holds no groups
+    assert [layer.name for layer in read_weights(path).layers] == ["ip", "same"]
 
 
 def test_hdf5_shared_parameter_and_packed_data(tmp_path: Path) -> None:
