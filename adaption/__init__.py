@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
     from adaption.io.upgrade_file import upgrade as upgrade
+    from adaption.job import assign as assign
     from adaption.job import measure as measure
     from adaption.job import quantize as quantize
     from adaption.job import sparsity as sparsity
@@ -71,6 +72,7 @@ _MODULE_OF = {
     "Refinement": "adaption.options",
     "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
+    "assign": "adaption.job",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
     "cost": "adaption.report.cost",

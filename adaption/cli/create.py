@@ -1,5 +1,5 @@
-"""Make a prototxt of a net descriptor (README, Net descriptors) in ADaPTION's names and layout:
-conv_lp_1, act_lp_2, relu_3, ... in a file called LP_NAME_16_bit_train.prototxt.
+"""Make a prototxt of a net descriptor in ADaPTION's names and layout: conv_lp_1, act_lp_2, ...
+in a file called LP_NAME_16_bit_train.prototxt. The strings: docs/reference/descriptors.md.
 """
 
 from __future__ import annotations

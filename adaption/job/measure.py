@@ -98,8 +98,9 @@ def measure(
 def merge_measurements(paths: Sequence[PathLike], out: PathLike | None = None) -> Measurement:
     """Several measurements of one net as one, saved in `out` if given.
 
-    Raises: UsageError without any; DataError naming the file whose net, weights or preprocessing
-        differ from the first one's.
+    Raises:
+        UsageError: without any.
+        DataError: names the file whose net, weights or preprocessing differ from the first one's.
     """
     if not paths:
         raise UsageError("no measurements to merge", "name the files that `measure` wrote")

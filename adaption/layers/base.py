@@ -154,17 +154,12 @@ class Layer(Traits):
         return False
 
     def sums(self, bottom: Shape) -> int:
-        """Of a weight layer: how many sums each of its outputs is, over samples and places."""
+        """Of a weight layer: the sums that each output is, over samples and places."""
         raise NotImplementedError
 
     def columns(self, x: Tensor, picks: Tensor) -> Tensor:
-        """What a weight layer reads, so that by_output(W) times a column is one of its sums.
-
-        Args:
-            x: a bottom.
-            picks: which sums of each output, numbers below `sums`.
-        Returns: (groups, len(picks), values of one sum), the rows of `by_output` group by group.
-        """
+        """What a weight layer reads of bottom `x` for the sums numbered `picks`: (groups, picks,
+        values), such that by_output(W) of a group times a column is one of its sums."""
         raise NotImplementedError
 
     def error_scale(self, *bottoms: Tensor) -> float:
@@ -403,6 +398,11 @@ def build_layer(
             raise LayerError(
                 f"{len(spec.bottoms)} bottoms but {len(spec.tops)} tops, allowed: as many tops"
                 " as bottoms"
+            )
+        if spec.message.HasField("source_part") and not cls.takes_part:
+            takers = [name for name in known_types() if traits_of_type(name).takes_part]
+            raise FieldError(
+                "source_part", "set", f"layers of type {', '.join(takers)}", "remove it"
             )
         if cls.param:
             _check_numbers(getattr(spec.message, cls.param), cls.param)

@@ -257,10 +257,9 @@ class Solver:
             listener.solving(self.net.name, p.lr_policy, self.iter, p.max_iter)
         if resume is not None:
             self.restore(resume)
-        statistics, begun = BatchStatistics(self.net), self.iter
+        held = BatchStatistics(self.net, self.iter * p.iter_size)
         self.step(p.max_iter - self.iter)
-        passes = (self.iter - begun) * p.iter_size
-        if not self._stops and statistics.finish(passes, self.reestimate, self._notice):
+        if not self._stops and held.finish(self.iter * p.iter_size, self.reestimate, self._notice):
             self.saved, self._failed = None, True  # a snapshot written before has the old ones
         # An interrupt asks for a snapshot even where snapshot_after_train is off.
         is_missing = not p.snapshot or bool(self.iter % p.snapshot) or self._failed

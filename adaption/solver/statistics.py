@@ -23,20 +23,22 @@ class BatchStatistics:
 
     Args:
         net: the train net, before the run's first pass.
+        passes: those that were done before.
     """
 
-    def __init__(self, net: Net) -> None:
-        self.net = net
+    def __init__(self, net: Net, passes: int = 0) -> None:
+        self.net, self.done = net, passes
         self.before = {node.spec.name: _factor(node) for node, _ in _averaging(net)}
 
     def finish(self, passes: int, reestimate: int, tell: Callable[[str], None]) -> bool:
         """The run's passes are done. Returns: whether the statistics are new ones.
 
         Args:
-            passes: how many there were.
+            passes: how many there were, those from before it included.
             reestimate: batches of the train net to compute all statistics anew from; 0: none.
             tell: takes what is to be said.
         """
+        passes -= self.done
         if reestimate:
             count = self._reestimate(reestimate)
             where = f"{count} layers" if count else "no layer has any"
