@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from adaption.numerics import number_format as number_format
     from adaption.numerics import parse_format as parse_format
     from adaption.options import Formats as Formats
+    from adaption.options import Refinement as Refinement
     from adaption.options import RunOptions as RunOptions
     from adaption.precision import convert as convert
     from adaption.precision import convert_file as convert_file
@@ -69,6 +70,7 @@ _MODULE_OF = {
     "Formats": "adaption.options",
     "Net": "adaption.net",
     "Point": "adaption.net",
+    "Refinement": "adaption.options",
     "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
     "assign": "adaption.job.assign",
