@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adaption.export import export_onnx as export_onnx
     from adaption.export import verify as verify
     from adaption.export import verify_between as verify_between
+    from adaption.export import verify_step as verify_step
     from adaption.export.package import export_integer as export_integer
     from adaption.export.targets import export_net as export_net
     from adaption.io.caffemodel import read_weights as read_weights
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from adaption.precision import extract as extract
     from adaption.precision import fold_batch_norm as fold_batch_norm
     from adaption.precision import propose as propose
+    from adaption.precision import propose_biases as propose_biases
     from adaption.precision import rescale as rescale
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
@@ -86,6 +88,7 @@ _MODULE_OF = {
     "parse_format": "adaption.numerics",
     "plot_log": "adaption.report.plot_log",
     "propose": "adaption.precision",
+    "propose_biases": "adaption.precision",
     "quantize": "adaption.job",
     "read_log": "adaption.report.training_log",
     "read_net": "adaption.io.netfile",
@@ -102,6 +105,7 @@ _MODULE_OF = {
     "ExactOptions": "adaption.export",
     "verify": "adaption.export",
     "verify_between": "adaption.export",
+    "verify_step": "adaption.export",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",
 }

@@ -67,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, help="of all random numbers (default: the solver's random_seed)"
     )
+    parser.add_argument(
+        "--strict", action="store_true", help="what the solver's precision_policy warns of is an error"
+    )
     add_flags(parser, RunOptions(), *NET, "original_semantics")
     add_output_flags(parser)
 
@@ -97,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         original_semantics=options.original_semantics,
         devices=devices_of(args),
         net_options=options.values("layers"),
+        strict=args.strict,
         log=log,
         log_json=args.log_json,
         listeners=progress,

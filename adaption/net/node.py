@@ -142,6 +142,11 @@ class Node:
                 out.append(self._refresh(i, master, fmt))
         return out
 
+    def rounded_grid(self, index: int) -> Format | None:
+        """The grid that master `index` was last rounded to; None where it was not rounded."""
+        kept = self._rounded_from.get(index)
+        return None if kept is None else kept.grid
+
     def _refresh(self, index: int, master: Blob, fmt: Format | None) -> Tensor:
         """The rounded copy of a master, made anew only when either may have changed."""
         copy = self.blobs[2 * index + 1] if self.is_paired else None

@@ -70,6 +70,9 @@ class TensorStats:
     # Values above 2^m - 1 for m = 0..31: what the original's rule looks at. None: not counted.
     above: Counts | None = None
     stride: int = 1
+    # The same values, each over the power of two of its own tensor, so that tensors of one kind
+    # count alike whatever their ranges: what formats with a shared exponent see. None: not kept.
+    own_scale: TensorStats | None = None
 
     @classmethod
     def counting_above(cls) -> Self:
@@ -174,6 +177,8 @@ class TensorStats:
         self.signed_squares += other.signed_squares
         self.bins += other.bins
         self.stride = max(self.stride, other.stride)
+        scaled = self.own_scale is not None and other.own_scale is not None
+        self.own_scale = self.own_scale.merge(other.own_scale) if scaled else None  # type: ignore
         both = self.above is not None and other.above is not None
         self.above = self.above + other.above if both else None  # type: ignore[operator]
 
@@ -186,7 +191,26 @@ class TensorStats:
     def copy(self) -> TensorStats:
         """Statistics of the same values, to be changed apart."""
         above = None if self.above is None else self.above.copy()
-        return replace(self, bins=self.bins.copy(), above=above)
+        scaled = None if self.own_scale is None else self.own_scale.copy()
+        return replace(self, bins=self.bins.copy(), above=above, own_scale=scaled)
+
+    def over_own_power(self) -> TensorStats:
+        """Of one tensor: statistics of its values over 2^E, E = floor(log2(max_abs))."""
+        exponent = _exponent_of(self.max_abs) - 1
+        if not self.max_abs or not math.isfinite(self.max_abs) or exponent < 1 - _BIAS:
+            return self.copy()
+        factor = 2.0**-exponent
+        made = TensorStats(self.count, self.zeros, self.minimum * factor, self.maximum * factor)
+        made.total, made.magnitudes = self.total * factor, self.magnitudes * factor
+        made.squares = self.squares * factor**2
+        made.signed_squares = self.signed_squares * factor**2
+        made.stride = self.stride
+        made.bins[:, :STEPS] = self.bins[:, :STEPS]  # zeros and denormals stay the least there is
+        used = np.flatnonzero(self.bins[:, STEPS:].any(axis=0)) + STEPS
+        places = np.maximum(used - exponent * STEPS, STEPS)
+        for sign in (0, 1):
+            np.add.at(made.bins[sign], places, self.bins[sign, used])
+        return made
 
     @property
     def max_abs(self) -> float:
@@ -291,6 +315,8 @@ class TensorStats:
         }
         if self.above is not None:
             made["above"] = self.above.tolist()
+        if self.own_scale is not None:
+            made["own_scale"] = self.own_scale.to_dict()
         return made
 
     def _trimmed(self) -> dict[str, Any]:
@@ -338,6 +364,8 @@ class TensorStats:
             )
         if "above" in values:
             made.above = np.asarray(values["above"], np.int64)
+        if "own_scale" in values:
+            made.own_scale = cls.from_dict(values["own_scale"])
         return made
 
 

@@ -89,6 +89,7 @@ def train(
     devices: Sequence[str] = (),
     net_options: dict[str, Any] | None = None,
     policy: Recipe[Any] | None = None,
+    strict: bool = False,
     log: glog.Log = glog.silent,
     log_json: PathLike | None = None,
     listeners: Sequence[Listener] = (),
@@ -110,6 +111,7 @@ def train(
             torchrun they are those of one machine, and each process takes its own.
         net_options: further keywords of Net (dialect, python_modules).
         policy: a recipe that acts while the net trains; default: the solver's precision_policy.
+        strict: what the recipe warns of is an error.
         log: takes Caffe's log lines, e.g. adaption.glog.info.
         log_json: file that gets one JSON object per event; appended to when resuming.
         listeners: further listeners.
@@ -142,6 +144,7 @@ def train(
         "original_semantics": original_semantics,
         "net_options": options,
         "policy": policy,
+        "strict": strict,
     }
     Requests(sigint_effect, sighup_effect)  # checked before anything is started
     with ExitStack() as stack:

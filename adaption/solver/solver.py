@@ -53,6 +53,7 @@ class Solver:
         action: asked after every iteration and test batch for "stop", "snapshot" or None.
         policy: a recipe that acts while the net trains, or a PrecisionPolicy message; default: the
             solver's precision_policy.
+        strict: what the recipe warns of is an error.
         ranks: the processes that train together; each has a solver of its own, and calls its
             methods as the others do. All but the first hear nothing, test nothing and write
             nothing.
@@ -76,6 +77,7 @@ class Solver:
         listeners: Sequence[Listener] = (),
         action: Callable[[], str | None] = lambda: None,
         policy: Recipe[Any] | caffe_pb2.PrecisionPolicy | None = None,
+        strict: bool = False,
         ranks: Ranks = ALONE,
     ) -> None:
         self.definition = read_solver(solver)
@@ -90,6 +92,7 @@ class Solver:
         self.saved: int | None = None  # iteration of the last snapshot of this run
         self._stops = False
         self._resumes = False
+        self.strict = strict
         if seed is None and self.param.random_seed >= 0:
             seed = self.param.random_seed
         if seed is not None:
@@ -146,6 +149,8 @@ class Solver:
         if self.driver is not None:
             with self._at_file():
                 notices = self.driver.start()
+                if notices and self.strict:
+                    raise UsageError(notices[0])
             for text in notices:
                 self._notice(text)
 
@@ -175,6 +180,14 @@ class Solver:
             yield
         except AdaptionError as error:
             raise error.at(file=self.definition.file) from None
+
+    @contextmanager
+    def _in_iteration(self) -> Iterator[None]:
+        """Say in which iteration inf or NaN was met."""
+        try:
+            yield
+        except NonFiniteError as error:
+            raise error.in_iteration(self.iter) from error.__cause__
 
     def _notice(self, text: str) -> None:
         for listener in self.listeners:
@@ -264,7 +277,7 @@ class Solver:
                 listener.stopped()
             return
         if p.display and self.iter % p.display == 0:
-            with torch.no_grad():
+            with self._in_iteration(), torch.no_grad():
                 self.net.forward()
             smoothed = self.loss.add(self.net.loss(), self.iter)
             for listener in self.listeners:
@@ -314,14 +327,12 @@ class Solver:
         net.debug_info = net.spec.debug_info or (is_shown and p.debug_info)
         net.clear_param_diffs()
         loss = 0.0
-        try:
+        with self._in_iteration():
             for _ in range(p.iter_size):
                 with torch.enable_grad():
                     net.forward()
                 loss += net.loss()
                 net.backward()
-        except NonFiniteError as error:
-            raise error.in_iteration(self.iter) from error.__cause__
         loss /= p.iter_size
         smoothed = self.loss.add(loss, self.iter)
         if is_shown:
@@ -364,10 +375,8 @@ class Solver:
                 for listener in self.listeners:
                     listener.clipped(clipped[0], p.clip_gradients, clipped[1])
             draw = WeightDraw(self.draw_seed, self.iter)
-            try:
+            with self._in_iteration():
                 self.updates.run(rate, self.iter, draw, self.driver)
-            except NonFiniteError as error:
-                raise error.in_iteration(self.iter) from error.__cause__
 
     # -- testing -----------------------------------------------------------------------------
 
@@ -398,7 +407,7 @@ class Solver:
                 for listener in self.listeners:
                     listener.test_interrupted()
                 return
-            with torch.no_grad():
+            with self._in_iteration(), torch.no_grad():
                 net.forward()
             outputs = list(_outputs(net))
             sums = [a + o.value for a, o in zip(sums or [0.0] * len(outputs), outputs, strict=True)]
