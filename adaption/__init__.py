@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
     from adaption.io.upgrade_file import upgrade as upgrade
+    from adaption.job import freeze as freeze
     from adaption.job import measure as measure
     from adaption.job import quantize as quantize
     from adaption.job import sparsity as sparsity
@@ -80,6 +81,7 @@ _MODULE_OF = {
     "export_onnx": "adaption.export",
     "extract": "adaption.precision",
     "fold_batch_norm": "adaption.precision",
+    "freeze": "adaption.job",
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",
     "measure": "adaption.job",

@@ -25,6 +25,7 @@ VERBS = (
     "edit",
     "export",
     "extract",
+    "freeze",
     "inspect",
     "measure",
     "plot-log",

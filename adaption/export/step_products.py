@@ -113,11 +113,11 @@ class LayerStep:
             ("backward weights", ("bottom", "activation_grad"), self.weight_grad is not None),
         )  # fmt: skip
         for product, kinds, has_run in rows:
-            why = self._not_codes(product, kinds)
-            if has_run and why is None:
+            why = self._not_codes(product, kinds) if has_run else ""
+            if why is None:
                 make = {"forward": self._forward, "backward data": self._data}.get(product)
                 yield from (make or self._weights)(register_bits)
-            elif has_run and why:
+            elif why:
                 notes.append(f'layer "{name}": {product} {why}')
 
     def _not_codes(self, product: str, kinds: tuple[str, str]) -> str | None:

@@ -2,8 +2,18 @@
 report out), and its parts that need data.
 """
 
+from adaption.job.freeze import FreezeResult, freeze
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
 from adaption.job.sparsity import Sparsity, sparsity
 
-__all__ = ["QuantizeResult", "Sparsity", "measure", "merge_measurements", "quantize", "sparsity"]
+__all__ = [
+    "FreezeResult",
+    "QuantizeResult",
+    "Sparsity",
+    "freeze",
+    "measure",
+    "merge_measurements",
+    "quantize",
+    "sparsity",
+]

@@ -393,22 +393,27 @@ class Net(Planned, nn.Module):
         Weights that a recipe has trained, in a net without its formats, are told in `notices`.
         Raises: WeightsError listing what does not fit, FileFormatError when the file is bad.
         """
+        source = weights.file if isinstance(weights, Weights) else weights
+        note = None if source is None else self.unmet_note(source)
+        if source is not None and note is not None:
+            self.notices += {note_text(source, note)} - set(self.notices)
         if not isinstance(weights, Weights):
-            self._note_recipe(weights)
             weights = read_weights(weights)
         try:
             return load_weights(self.nodes, weights, original_semantics=self.original_semantics)
         except AdaptionError as error:
             raise error.at(file=weights.file) from None
 
-    def _note_recipe(self, weights: PathLike) -> None:
+    def unmet_note(self, weights: PathLike) -> dict[str, Any] | None:
+        """The note beside a caffemodel which says that a recipe has trained it with formats that
+        this net does not have; None where there is none, or the net has them."""
         note = read_note(weights)
         if note is None:
-            return
-        own = {(p.layer, p.kind) for p in self.plan}
-        wanted = {(row.get("layer"), row.get("kind")) for row in note["plan"]}
-        if any(kind in FORWARD_KINDS and (layer, kind) not in own for layer, kind in wanted):
-            self.notices.append(note_text(weights, note))
+            return None
+        own, names = {(p.layer, p.kind) for p in self.plan}, set(self.layer_names)
+        rows = {(row.get("layer"), row.get("kind")) for row in note["plan"]}
+        wanted = {(name, k) for name, k in rows if k in FORWARD_KINDS and name in names}
+        return None if wanted <= own else note
 
     def share_with(self, other: Net) -> None:
         """Use the weights of `other`, by layer name: what either net writes, both compute with.

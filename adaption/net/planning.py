@@ -9,7 +9,7 @@ from adaption.graph import NetSpec
 from adaption.io.prototxt_values import nearest_name
 from adaption.net.node import Node
 from adaption.net.plan import KINDS, LayerFormats, Plan, Point
-from adaption.net.points import Watch, WeightDraw
+from adaption.net.points import GridWatch, Watch, WeightDraw
 from adaption.net.points_check import check_formats
 from adaption.numerics import Format
 
@@ -62,6 +62,12 @@ class Planned:
         for node in self.nodes:
             node.points.watched = frozenset(kinds) if see is not None else frozenset()
             node.points.watch = see
+
+    def watch_grids(self, see: GridWatch | None) -> None:
+        """Show `see` the grid of every tensor that is rounded on one of its own, in all passes;
+        None ends that. A weight that has not changed since is not rounded again."""
+        for node in self.nodes:
+            node.points.watch_grid = see
 
     def draw_weights(self, draw: WeightDraw | None) -> None:
         """Round stochastic weights with these random numbers until the next call: all nets and

@@ -8,7 +8,7 @@ from typing import Any
 from adaption.report.format import Q_CONVENTION, decibel, percent, significant
 from adaption.report.tables import Grid
 
-__all__ = ["bias_grid", "plan_grid"]
+__all__ = ["bias_grid", "frozen_grid", "plan_grid"]
 
 
 def plan_grid(net: str, rule: str, lengths: str, rows: Iterable[Mapping[str, Any]]) -> Grid:
@@ -50,3 +50,21 @@ def bias_grid(values: Mapping[str, Any]) -> Grid:
 
 def _sqnr(by_bias: Mapping[str, float | None]) -> list[str]:
     return [decibel(value, "") for value in by_bias.values()]
+
+
+def frozen_grid(values: Mapping[str, Any]) -> Grid:
+    """One line per point; `values` as FreezeResult.to_dict gives them."""
+    lines = []
+    for layer, formats in values["formats"].items():
+        for kind, fmt in formats.items():
+            point = f"{layer}:{kind}"
+            seen = values["exponents"].get(point, {})
+            shown = ", ".join(f"{e} ({n})" for e, n in seen.items())
+            lines.append((layer, kind, values["moved"].get(point, "-"), fmt["q"], shown or "-"))
+    dynamic, frozen = (values["accuracy"][name] for name in ("dynamic", "frozen"))
+    title = "frozen formats"
+    if frozen is not None:
+        title += f"; top-1 {percent(dynamic)} before, {percent(frozen)} frozen"
+        title += f" ({values['samples']} samples)"
+    note = f"{Q_CONVENTION}.\nexponents: of tensors in the calibration, and how many had each."
+    return Grid(("layer", "point", "was", "Qm.f", "exponents"), lines, title, note, text_columns=5)

@@ -212,7 +212,7 @@ EXPERIMENTS = {
         (FLOAT, *(Row(bits, bias) for bits in (8, 6, 4, 3) for bias in (0, -1, 1))),
     ),
     "cifar": Experiment(
-        "cifar", small_conv, "fc", 0.05, 64, 6, 2, cifar,
+        "cifar", small_conv, "fc", 0.05, 32, 6, 2, cifar,
         (FLOAT, *(Row(bits, bias) for bits in (5, 4) for bias in (0, -1))),
     ),
 }  # fmt: skip

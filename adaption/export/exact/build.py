@@ -21,7 +21,7 @@ from adaption.export.exact.program import (
     Value,
 )
 from adaption.export.reference import without_activation
-from adaption.export.selection import Member, Selection
+from adaption.export.selection import Member, Selection, refuse_moving
 from adaption.layers.base import Shape
 from adaption.numerics import FixedPoint, Format
 
@@ -46,6 +46,7 @@ def build_program(
     Raises: AdaptionError naming the layer when one that needs codes gets floats, when weights have
         no format, when rounding is random, or when 61 bits do not hold a value.
     """
+    refuse_moving(selection)
     walk = _Walk(selection, options or ExactOptions())
     for name in selection.inputs:
         walk.add_input(name, shapes[name])
@@ -69,6 +70,7 @@ class _Walk:
         self.latest: dict[str, Entry] = {}
         self.floats: dict[Function, FloatValue] = {}  # functions that run in float32, too
         self.tops: list[tuple[TopValue, Entry]] = []
+        self.views: dict[tuple[str, int], str] = {}
         unknown = [name for name in options.input_formats if name not in selection.inputs]
         if unknown:
             raise UsageError(
@@ -91,7 +93,8 @@ class _Walk:
         if node.formats.bottom is not None:
             fmt = _binary(node.formats.bottom, "bottom")
             for i in node.read_bottoms:
-                bottoms[i] = self._point(bottoms[i], fmt)
+                view = bottoms[i] = self._point(bottoms[i], fmt)
+                self.views[spec.name, i] = view.name
         tops = self._tops(member, bottoms)
         if node.formats.accumulator and not any(isinstance(op, Product) for op in b.ops[before:]):
             raise FieldError(
@@ -122,6 +125,7 @@ class _Walk:
             tops=tuple(self._placed(top, entry) for top, entry in self.tops),
             is_lossless=b.is_lossless,
             notes=tuple(b.notes),
+            views=self.views,
         )
 
     def _placed(self, top: TopValue, entry: Entry) -> TopValue:
@@ -151,6 +155,8 @@ class _Walk:
             reason = f'layer "{member.spec.name}" ({member.spec.type}): {error.fact}'
             if error.layer is not None:  # one before this one
                 reason = f'layer "{error.layer}" ({error.layer_type}): {error.fact}; {error.fix}'
+            elif layer.is_weight_layer():
+                b.notes.append(f'layer "{member.spec.name}" runs in float32: {error.fact}')
             return self._float_tops(member, bottoms, reason)
         return [b.entries[name] for name in (made if isinstance(made, tuple) else (made,))]
 

@@ -12,13 +12,14 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from adaption.errors import UsageError
 from adaption.io.netfile import NetFile, read_net
+from adaption.io.precision_note import note_text, read_note
 from adaption.net import Net
 
 __all__ = ["Export", "Request", "Target", "export_net", "target", "target_names"]
@@ -157,7 +158,16 @@ def export_net(
     path = Path(out) if out is not None else Path(Path(net).stem + chosen.suffix)
     request = Request(Path(net), Path(weights), path, given, net_options or {})
     _check_inputs_stay(request)
-    return chosen.write(request)
+    made = chosen.write(request)
+    return replace(made, notes=(*made.notes, *_recipe_notes(request)))
+
+
+def _recipe_notes(request: Request) -> list[str]:
+    """Weights that a recipe has trained, in a net without its formats."""
+    if read_note(request.weights_path) is None:
+        return []
+    note = request.net.unmet_note(request.weights_path)
+    return [] if note is None else [note_text(request.weights_path, note)]
 
 
 def _check_inputs_stay(request: Request) -> None:
