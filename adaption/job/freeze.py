@@ -150,8 +150,10 @@ def freeze(
             f"cannot write to {os.fspath(out)!r}: {error.strerror}", "name a folder with -o"
         ) from None
     write_net(low, folder / NET_NAME)
-    held = opened.part.weights(frozen, opened.weights, low)
-    write_weights(folder / WEIGHTS_NAME, held, name=frozen.name)
+    held = list(opened.part.weights(frozen, opened.weights, low))
+    names = {layer.name for layer in held}
+    rest = [layer for layer in opened.weights if layer.name not in names]  # of TRAIN alone
+    write_weights(folder / WEIGHTS_NAME, [*held, *rest], name=frozen.name)
     for file, target in others:
         write_net(file, target)
     formats: dict[str, dict[str, Format]] = {}

@@ -39,8 +39,7 @@ class Exponents:
     counts: dict[Point, dict[int, Counter[int]]] = field(default_factory=dict)
 
     def __call__(self, point: Point, index: int, x: Tensor, grid: Format) -> None:
-        assert isinstance(grid, FixedPoint), "on the CPU"
-        if bool(torch.count_nonzero(x)):
+        if isinstance(grid, FixedPoint) and bool(torch.count_nonzero(x)):
             found = self.counts.setdefault(point, {}).setdefault(index, Counter())
             found[-grid.frac_length] += 1
 
@@ -154,9 +153,9 @@ def _write(
     changed = {kind: fmt for kind, fmt in wanted.items() if own[kind] != fmt}
     if not changed:
         return
-    says_all = any(block.first(name) is not None for name in LPFP_PARAMS)
-    if says_all and any(kind in changed for kind in FORWARD):
-        # It cannot say half to even; precision_param alone says it for all.
+    others = any(block.first(name) is not None for name in LPFP_PARAMS[1:])
+    if others or any(own[kind] is not None for kind in FORWARD if kind in changed):
+        # lpfp_param cannot say half to even, and its elders count only without precision_param.
         for field_ in block.all("lpfp_param"):
             field_.remove()
         changed = dict(wanted)

@@ -40,6 +40,7 @@ class Measurement:
     batches: int = 0
     batch_size: int | None = None  # samples per batch: gradients depend on it
     is_complete: bool = True  # False: stopped, can be resumed
+    notices: list[str] = field(default_factory=list)  # of the net that was run; not in the file
 
     def __getitem__(self, point: Point) -> TensorStats:
         found = self.points.get(point)
