@@ -122,7 +122,7 @@ def propose_biases(
         raise FieldError(
             "first_last",
             options.first_last,
-            "quantized, as no weight layer of this net is neither first nor last",
+            "quantized, as every weight layer of this net is a first or a last one",
         ).at(file=spec.file)
     by_class: dict[str, list[Ratios]] = {}
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -325,7 +326,12 @@ def _measure_backward(net: Net, made: Measurement) -> None:
 
 def _with_own_scale(x: Tensor) -> TensorStats:
     stats = TensorStats.of(x)
-    stats.own_scale = stats.over_own_power()
+    if 2.0**-30 < stats.max_abs < 2.0**30 or not math.isfinite(stats.max_abs):
+        stats.own_scale = stats.over_own_power()
+    else:  # squares of such values leave float32
+        _, exponent = math.frexp(stats.max_abs)
+        scaled = torch.ldexp(x.detach().double(), torch.tensor(1 - exponent)).float()
+        stats.own_scale = TensorStats.of(scaled)
     return stats
 
 
