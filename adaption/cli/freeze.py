@@ -19,6 +19,7 @@ from adaption.cli.options import (
     add_preprocessing_flags,
     data_settings,
 )
+from adaption.errors import one_line
 
 HELP = "make formats that move with the tensors static, for inference"
 EXAMPLE = (
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     frozen_grid(values).print(sys.stdout)
     for note in made.notes:
-        print(f"note: {note}")
+        print(f"note: {one_line(note)}")
     if not args.quiet:
         print("\n".join(f"written: {path}" for path in (made.net, made.weights, *made.also)))
         files = shlex.join([str(made.net), str(made.weights)])

@@ -17,7 +17,7 @@ import sys
 from adaption.cli.flags import flags_for, given
 from adaption.cli.format_flags import add_format_flags, formats_of
 from adaption.cli.options import add_output_flags
-from adaption.errors import UsageError
+from adaption.errors import UsageError, one_line
 from adaption.options import Formats
 from adaption.options.recipes.sdfp import SdfpOptions
 
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from adaption.io.outputs import keep_inputs
     from adaption.precision.propose import propose
     from adaption.report.plan import plan_grid
 
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None:
         raise UsageError("-o is missing", "name the plan to write: -o plan.json")
     made = propose(args.net, args.measurement, formats=formats_of(args))
+    keep_inputs([args.out], [args.net, args.measurement])
     made.save(args.out)
     head = made.head()
     if args.json:
@@ -63,13 +65,14 @@ def run(args: argparse.Namespace) -> int:
     plan_grid(made.net, head["rule"], head["lengths"], made.rows()).print(sys.stdout)
     if not args.quiet:
         for layer, why in made.left_float.items():
-            print(f'layer "{layer}": {why}')
+            print(f'layer "{one_line(layer)}": {one_line(why)}')
         command = ["adaption", "rewrite", args.net, "--plan", args.out, "-o", "net_lp.prototxt"]
         print(f"next: {shlex.join(command)}")
     return 0
 
 
 def _biases(args: argparse.Namespace) -> int:
+    from adaption.io.outputs import keep_inputs
     from adaption.precision.bias_proposal import propose_biases
     from adaption.report.plan import bias_grid
 
@@ -87,6 +90,7 @@ def _biases(args: argparse.Namespace) -> int:
         recipe=args.recipe,
         **{name: value for name, value in choices.items() if value is not None},
     )
+    keep_inputs([args.out], [args.net, args.measurement])
     if args.out is not None:
         made.save(args.out)
     if args.json:

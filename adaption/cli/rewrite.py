@@ -15,7 +15,7 @@ import sys
 from adaption.cli.flags import add_flags, given
 from adaption.cli.options import add_output_flags
 from adaption.cli.recipe_flags import add_recipe_flags, recipe_of
-from adaption.errors import UsageError
+from adaption.errors import UsageError, one_line
 from adaption.options import Formats
 
 HELP = "rewrite a float prototxt to low precision, and back"
@@ -127,16 +127,16 @@ def run(args: argparse.Namespace) -> int:
         strict=args.strict,
     )
     for warning in made.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {one_line(warning)}", file=sys.stderr)
     if args.json:
         print(json.dumps(made.to_dict(), indent=2))
         return 0
     for layer, points in made.layers.items():
-        print(f"{layer}: " + ", ".join(f"{kind} {q}" for kind, q in points.items()))
+        print(one_line(f"{layer}: " + ", ".join(f"{kind} {q}" for kind, q in points.items())))
     for layer, taken in made.folded.items():
-        print(f"{layer}: takes in {', '.join(taken)}")
+        print(one_line(f"{layer}: takes in {', '.join(taken)}"))
     for note in made.notes:
-        print(f"note: {note}")
+        print(f"note: {one_line(note)}")
     if not args.quiet:
         print("\n".join(f"written: {path}" for path in made.files))
         files = [str(made.files[0]), *([args.weights_out] if args.weights_out else [])]

@@ -54,7 +54,17 @@ class StepReport:
         }
 
     def __str__(self) -> str:
-        head = ("layer", "product", "operands", "exponents", "terms", "bits", "peak", "sums", "exact")
+        head = (
+            "layer",
+            "product",
+            "operands",
+            "exponents",
+            "terms",
+            "bits",
+            "peak",
+            "sums",
+            "exact",
+        )
         rows = [head]
         rows += [
             (
@@ -72,7 +82,9 @@ class StepReport:
             for row in rows
         ]
         verdict = "equal to the simulation" if self.ok else "NOT as the simulation"
-        said = f"{len(self.checks)} products in integers, sums of {self.register_bits} bits: {verdict}"
+        said = (
+            f"{len(self.checks)} products in integers, sums of {self.register_bits} bits: {verdict}"
+        )
         return "\n".join([*lines, "", said, *(f"  {x}" for x in (*self.problems, *self.notes))])
 
 

@@ -13,8 +13,11 @@ from torch import Tensor
 from adaption.data import Transform
 from adaption.data.feed import FedLayer
 from adaption.errors import FieldError, UsageError
+from adaption.io.atomic import together
 from adaption.io.caffemodel import write_weights
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import read_net, write_net
+from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.io.precision_note import read_note
 from adaption.job.feed import fed_by
 from adaption.job.load import Opened, open_net
@@ -35,6 +38,7 @@ __all__ = ["FreezeResult", "freeze"]
 
 PathLike = str | os.PathLike[str]
 NET_NAME, WEIGHTS_NAME = "frozen.prototxt", "frozen.caffemodel"
+RESULTS = (NET_NAME, WEIGHTS_NAME)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class FreezeResult:
 
 
 @takes_options(options=(COMMON, *NET))
+@within_limit
 def freeze(
     net: PathLike,
     weights: PathLike,
@@ -94,6 +99,7 @@ def freeze(
     root: PathLike | None = None,
     options: RunOptions = RunOptions(),
     quiet: bool = False,
+    memory_limit: Size | None = None,
     **choices: Any,
 ) -> FreezeResult:
     """Write a net with static formats in place of those that move with the tensors or at random.
@@ -112,11 +118,15 @@ def freeze(
         also: more nets over the same layers, each with its output, which get the same formats.
         bits: give weight layers that are float words of so many bits, too, so that all of the net
             is in integers; 2..16.
-        transform, root, options, quiet, choices: as of `measure`.
+        transform, root, options, quiet, memory_limit, choices: as of `measure`.
     Raises: AdaptionError on bad input, before anything is written.
     """
     if bits is not None and not 2 <= bits <= 16:
         raise FieldError("bits", bits, "2..16")
+    keep_inputs(
+        [*(Path(out) / name for name in RESULTS), *(target for _, target in also)],
+        [net, weights, data, state, *(one for one, _ in also)],
+    )
     stated = None if state is None else read_state_formats(state)
     _check_note(weights, stated, state)
     sized = _own_batch(net, options) if data is None else options
@@ -143,19 +153,15 @@ def freeze(
     frozen = Net(fed_by(opened.part.of(low), opened.feed), opened.weights, seed=options.seed)
     after = _run(opened, frozen, scores, "running it frozen", quiet)
     folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {os.fspath(out)!r}: {error.strerror}", "name a folder with -o"
-        ) from None
-    write_net(low, folder / NET_NAME)
-    held = list(opened.part.weights(frozen, opened.weights, low))
-    names = {layer.name for layer in held}
-    rest = [layer for layer in opened.weights if layer.name not in names]  # of TRAIN alone
-    write_weights(folder / WEIGHTS_NAME, [*held, *rest], name=frozen.name)
-    for file, target in others:
-        write_net(file, target)
+    with staged_folder(folder, RESULTS, marker=NET_NAME) as stage:
+        held = list(opened.part.weights(frozen, opened.weights, low))
+        names = {layer.name for layer in held}
+        rest = [layer for layer in opened.weights if layer.name not in names]  # of TRAIN alone
+        write_weights(stage / WEIGHTS_NAME, [*held, *rest], name=frozen.name)
+        write_net(low, stage / NET_NAME)
+    with together():
+        for file, target in others:
+            write_net(file, target)
     formats: dict[str, dict[str, Format]] = {}
     for point, fmt in plan.items():
         formats.setdefault(point.layer, {})[point.kind] = fmt
@@ -248,7 +254,8 @@ def _require_formats(opened: Opened, stated: StatedFormats | None, weights: Path
             {
                 point: fmt
                 for point, fmt in stated.plan.items()
-                if point.kind in FORWARD_KINDS and point.kind not in own.get(point.layer, {point.kind})
+                if point.kind in FORWARD_KINDS
+                and point.kind not in own.get(point.layer, {point.kind})
             }
         )
         net.draw_weights(stated.draw)

@@ -12,12 +12,14 @@ from adaption.precision.propose import Proposal, propose
 from adaption.precision.recipe_rewrite import rewrite
 from adaption.precision.rescale import rescale
 from adaption.precision.rewrite_files import rewrite_files
+from adaption.precision.widen import Widened, widen
 
 __all__ = [
     "INT8",
     "BiasProposal",
     "Measurement",
     "Proposal",
+    "Widened",
     "convert",
     "convert_file",
     "create",
@@ -31,4 +33,5 @@ __all__ = [
     "rescale",
     "rewrite",
     "rewrite_files",
+    "widen",
 ]

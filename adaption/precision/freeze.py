@@ -34,7 +34,7 @@ __all__ = ["Exponents", "freeze_file", "static_plan"]
 
 @dataclass
 class Exponents:
-    """Counts, by point and tensor of it, the exponents that a net rounds with; see Net.watch_grids."""
+    """Counts the exponents that a net rounds with, by point and tensor; see Net.watch_grids."""
 
     counts: dict[Point, dict[int, Counter[int]]] = field(default_factory=dict)
 

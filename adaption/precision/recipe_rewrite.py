@@ -16,7 +16,7 @@ from adaption.graph import NetSpec
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.layers.base import traits_of_type
-from adaption.net.plan import KINDS, Plan, Point
+from adaption.net.plan import KINDS, Plan
 from adaption.options.recipes import RecipeOptions, make_recipe_options
 from adaption.precision.format_text import set_points, text_of
 from adaption.precision.proposal import Proposal
@@ -125,9 +125,7 @@ def chosen_recipe(
     return recipe
 
 
-def rewrite_by_recipe(
-    files: Sequence[NetFile], options: RecipeOptions | Recipe[Any]
-) -> RecipeNets:
+def rewrite_by_recipe(files: Sequence[NetFile], options: RecipeOptions | Recipe[Any]) -> RecipeNets:
     """A net, and companions over the same layers, as a recipe wants them.
 
     Args:

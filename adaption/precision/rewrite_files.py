@@ -12,8 +12,10 @@ import numpy as np
 
 from adaption.errors import FieldError, LayerError, UsageError
 from adaption.io import prototxt
+from adaption.io.atomic import together
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
+from adaption.io.outputs import keep_inputs
 from adaption.net import Point
 from adaption.numerics import FixedPoint
 from adaption.options.recipes import RecipeOptions
@@ -105,6 +107,10 @@ def rewrite_files(
     """
     if style not in ("caffe", "original"):
         raise FieldError("style", style, "caffe, original")
+    keep_inputs(
+        [out, weights_out, *(target for _, target in also)],
+        [net, weights, *(one for one, _ in also), None if isinstance(plan, Proposal) else plan],
+    )
     if recipe is not None:
         others = {
             "plan": plan, "weight": weight, "activation": activation, "round_bias": round_bias,
@@ -151,14 +157,15 @@ def rewrite_files(
                 made.layers.setdefault(point.layer, {})[point.kind] = str(fmt)
         if fold and trained is not None:
             _note_saturation(made, trained, chosen, left)
-    for low, file in results:
-        write_net(low, file)
-        made.files.append(file)
-    if weights_out is not None:
-        assert trained is not None
-        layers = convert(trained, results[0][0], by_order=style == "original")
-        write_weights(weights_out, layers, name=trained.name)
-        made.files.append(Path(weights_out))
+    with together():
+        for low, file in results:
+            write_net(low, file)
+            made.files.append(file)
+        if weights_out is not None:
+            assert trained is not None
+            layers = convert(trained, results[0][0], by_order=style == "original")
+            write_weights(weights_out, layers, name=trained.name)
+            made.files.append(Path(weights_out))
     return made
 
 
@@ -179,9 +186,10 @@ def _by_recipe(
         raise UsageError(by.warnings[0], file=pairs[0][0])
     made = Rewritten(layers=by.layers, warnings=by.warnings)
     made.recipe = chosen.name if isinstance(chosen, Recipe) else chosen.recipe
-    for low, (_, target) in zip(by.nets, pairs, strict=True):
-        write_net(low, target)
-        made.files.append(Path(target))
+    with together():
+        for low, (_, target) in zip(by.nets, pairs, strict=True):
+            write_net(low, target)
+            made.files.append(Path(target))
     return made
 
 

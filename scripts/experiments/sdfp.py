@@ -1,54 +1,38 @@
 """S-DFP against dynamic fixed point and float on small nets: one table of test accuracies.
 
-    python scripts/experiments/sdfp.py mnist MNIST -o out --seeds 1,2,3
-    python scripts/experiments/sdfp.py cifar CIFAR -o out --seeds 1,2,3
+    scripts/experiments/sdfp_mnist.sh MNIST OUT [--seeds 1,2,3]
+    scripts/experiments/sdfp_cifar.sh CIFAR OUT [--seeds 1,2,3]
 
-MNIST is the folder with the four idx files (gzip or not), CIFAR the folder with
-cifar10_train*.npz and cifar10_test*.npz (images, compressed or not). Every run is a solver with a
-precision_policy of type "sdfp"; first and last weight layer stay float, products of all others read
-words of so many bits. out/results.json keeps each run's accuracy; what is there is not run again.
+MNIST is the folder with the four idx files (gzip or not), CIFAR the folder with cifar10_train*.npz
+and cifar10_test*.npz. Every run is a solver with a precision_policy of type "sdfp"; first and last
+weight layer stay float, products of all others read words of so many bits. OUT/results.json keeps
+every run; what is there is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
-import platform
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import torch
+from common import DATA, Results, Samples, cifar, mnist, train_shown, write_data
 
-import adaption
-from adaption.data import open_source
-from adaption.errors import AdaptionError, UsageError
-from adaption.io.atomic import atomic_write
-from adaption.report import Progress
-from adaption.solver import Listener
+from adaption.errors import AdaptionError
 
-Set = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
-
-NET = """name: "{name}"
-layer {{ name: "rows" type: "HDF5Data" top: "data" top: "label" include {{ phase: TRAIN }}
-  hdf5_data_param {{ source: "train.txt" batch_size: {batch} shuffle: true }} }}
-layer {{ name: "rows" type: "HDF5Data" top: "data" top: "label" include {{ phase: TEST }}
-  hdf5_data_param {{ source: "test.txt" batch_size: 100 }} }}
-{body}layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "{top}" bottom: "label" top: "loss" }}
+TAIL = """layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "{top}" bottom: "label"
+  top: "loss" }}
 layer {{ name: "accuracy" type: "Accuracy" bottom: "{top}" bottom: "label" top: "accuracy"
   include {{ phase: TEST }} }}
 """
 SOLVER = """net: "net.prototxt"
 type: "SGD" base_lr: {rate} lr_policy: "multistep" gamma: 0.1 stepvalue: {step} momentum: 0.9
-max_iter: {iterations} random_seed: {seed} snapshot_after_train: false
+max_iter: {iterations} random_seed: {seed} snapshot_after_train: false display: {epoch}
 test_iter: {tests} test_interval: {iterations} test_initialization: false
 """
 POLICY = """precision_policy {{ type: "sdfp" sdfp_param {{
@@ -76,29 +60,35 @@ class Experiment:
     epochs: of which the last `slow` run at a tenth of the rate.
     """
 
-    name: str
     body: Callable[[], str]
     top: str
     rate: float
     batch: int
     epochs: int
     slow: int
-    read: Callable[[Path, str], Set]
+    read: Callable[[Path, str], Samples]
     rows: Sequence[Row]
 
-    def solver(self, row: Row, seed: int, samples: int, tests: int) -> str:
+    def net(self) -> str:
+        """The net over the HDF5 files of `write_data`."""
+        return DATA.format(batch=self.batch) + self.body() + TAIL.format(top=self.top)
+
+    def iterations(self, sizes: dict[str, int]) -> int:
+        """Updates of one run."""
+        return self.epochs * -(-sizes["train"] // self.batch)
+
+    def solver(self, row: Row, seed: int, sizes: dict[str, int]) -> str:
         """The solver of one run."""
-        epoch = -(-samples // self.batch)
+        iterations = self.iterations(sizes)
         text = SOLVER.format(
             rate=self.rate,
-            step=(self.epochs - self.slow) * epoch,
-            iterations=self.epochs * epoch,
+            step=iterations * (self.epochs - self.slow) // self.epochs,
+            iterations=iterations,
+            epoch=iterations // self.epochs,
             seed=seed,
-            tests=tests // 100,
+            tests=sizes["test"] // 100,
         )
-        if row.bits is None:
-            return text
-        return text + POLICY.format(bits=row.bits, bias=row.bias)
+        return text + ("" if row.bits is None else POLICY.format(bits=row.bits, bias=row.bias))
 
 
 # -- nets ----------------------------------------------------------------------------------------
@@ -152,128 +142,33 @@ def _relu(blob: str) -> str:
     return f'layer {{ name: "{blob}_relu" type: "ReLU" bottom: "{blob}" top: "{blob}" }}\n'
 
 
-# -- data ----------------------------------------------------------------------------------------
+def photos(folder: Path, phase: str) -> Samples:
+    """5,000 images of CIFAR-10."""
+    return cifar(folder, phase, 5000)
 
-
-def mnist(folder: Path, phase: str) -> Set:
-    """All digits of a phase as rows of 784 values in 0..1."""
-    name = {"train": "train", "test": "t10k"}[phase]
-    images, labels = _samples(_only(folder, f"{name}-images-idx3-ubyte*"))
-    return images.reshape(len(images), -1), labels
-
-
-def cifar(folder: Path, phase: str) -> Set:
-    """5,000 images of a phase, RGB, in 0..1. Classes alternate in the files."""
-    images, labels = _samples(_only(folder, f"cifar10_{phase}*.npz"), 5000)
-    return images, labels
-
-
-def _samples(path: Path, limit: int | None = None) -> Set:
-    images, labels = [], []
-    for sample in open_source(path):
-        if len(images) == limit:
-            break
-        image = np.asarray(sample.image, np.float32)
-        images.append(image.transpose(2, 0, 1) if image.ndim == 3 else image)
-        labels.append(sample.label)
-    return np.stack(images) / np.float32(255), np.asarray(labels, np.float32)
-
-
-def _only(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise UsageError(f"no {pattern} in {folder}", "name the folder with the data set")
-    return found[0]
-
-
-def write_data(experiment: Experiment, source: Path) -> dict[str, int]:
-    """HDF5 files and their lists, where they are not there; returns the samples of each."""
-    sizes = {}
-    for phase in ("train", "test"):
-        path = Path(f"{phase}.h5")
-        if not path.exists():
-            images, labels = experiment.read(source, phase)
-            part = path.with_suffix(".part")
-            with h5py.File(part, "w") as file:
-                file["data"], file["label"] = images, labels
-            part.replace(path)
-        Path(f"{phase}.txt").write_text(f"{path}\n", encoding="utf-8")
-        with h5py.File(path) as file:
-            sizes[phase] = len(file["label"])
-    return sizes
-
-
-# -- runs ----------------------------------------------------------------------------------------
 
 FLOAT = Row()
 EXPERIMENTS = {
     "mnist": Experiment(
-        "mnist", dense, "ip4", 0.05, 128, 4, 1, mnist,
+        dense, "ip4", 0.05, 128, 4, 1, mnist,
         (FLOAT, *(Row(bits, bias) for bits in (8, 6, 4, 3) for bias in (0, -1, 1))),
     ),
     "cifar": Experiment(
-        "cifar", small_conv, "fc", 0.05, 32, 6, 2, cifar,
+        small_conv, "fc", 0.05, 32, 6, 2, photos,
         (FLOAT, *(Row(bits, bias) for bits in (5, 4) for bias in (0, -1))),
     ),
 }  # fmt: skip
 
 
-class Shown(Listener):
-    """A progress line."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def stepped(self, iteration: int) -> None:
-        self.progress.advance()
+# -- runs ----------------------------------------------------------------------------------------
 
 
-def accuracy(experiment: Experiment, row: Row, seed: int, sizes: dict[str, int]) -> float:
-    """Train one net; returns its test accuracy, a fraction."""
+def run(experiment: Experiment, row: Row, seed: int, sizes: dict[str, int]) -> dict[str, Any]:
+    """Train one net; its test accuracy, a fraction."""
     solver = Path("solver.prototxt")
-    solver.write_text(experiment.solver(row, seed, sizes["train"], sizes["test"]), "utf-8")
-    iterations = adaption.solver.settings.read_solver(solver).message.max_iter
-    with Progress(iterations, f"{row}, seed {seed}", unit="iterations") as progress:
-        done = adaption.train(solver, listeners=[Shown(progress)])
-    return done.tests[0]["accuracy"]
-
-
-def runs_of(
-    experiment: Experiment, seeds: Sequence[int], sizes: dict[str, int], kept: Path
-) -> Iterator[dict[str, Any]]:
-    """Each run's result, from the file or made now; the file is brought up to date at once."""
-    settings = {
-        "experiment": experiment.name,
-        "solver": experiment.solver(FLOAT, 0, sizes["train"], sizes["test"]),
-        "net": Path("net.prototxt").read_text(encoding="utf-8"),
-    }
-    results: dict[str, Any] = {"settings": settings, "machine": machine(), "runs": []}
-    if kept.exists():
-        results = json.loads(kept.read_text(encoding="utf-8"))
-        if results["settings"] != settings:
-            raise UsageError(f"{kept} is of other settings", "name another folder with -o")
-    for row in experiment.rows:
-        for seed in seeds:
-            key = {"row": str(row), "bits": row.bits, "bias": row.bias, "seed": seed}
-            found = next((r for r in results["runs"] if r.items() >= key.items()), None)
-            if found is None:
-                begin = time.monotonic()
-                found = {**key, "accuracy": accuracy(experiment, row, seed, sizes)}
-                found["seconds"] = round(time.monotonic() - begin, 1)
-                found["date"] = datetime.date.today().isoformat()
-                results["runs"].append(found)
-                with atomic_write(kept, "w") as out:
-                    out.write(json.dumps(results, indent=1) + "\n")
-            yield found
-
-
-def machine() -> str:
-    """Name of the processor, and versions."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, torch {torch.__version__}, adaption {adaption.__version__}"
+    solver.write_text(experiment.solver(row, seed, sizes), encoding="utf-8")
+    done = train_shown(solver, f"{row}, seed {seed}", experiment.iterations(sizes))
+    return {"accuracy": done.tests[0]["accuracy"]}
 
 
 def table(experiment: Experiment, runs: Sequence[dict[str, Any]]) -> str:
@@ -282,15 +177,18 @@ def table(experiment: Experiment, runs: Sequence[dict[str, Any]]) -> str:
     lines = [["format", *(f"seed {s}" for s in seeds), "mean", "sd", "against DFP"]]
     lines.append(["---"] * len(lines[0]))
     of_row = {
-        row: [100 * run["accuracy"] for run in runs if run["row"] == str(row)]
+        row: {run["seed"]: 100 * run["accuracy"] for run in runs if run["row"] == str(row)}
         for row in experiment.rows
     }
-    for row, values in of_row.items():
-        mean = statistics.mean(values)
-        spread = f"{statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    for row, by_seed in of_row.items():
+        if not by_seed:
+            continue
+        mean = statistics.mean(by_seed.values())
+        spread = f"{statistics.stdev(by_seed.values()):.2f}" if len(by_seed) > 1 else ""
         plain = of_row.get(Row(row.bits))
-        gain = f"{mean - statistics.mean(plain):+.2f}" if row.bias and plain else ""
-        lines.append([str(row), *(f"{v:.2f}" for v in values), f"{mean:.2f}", spread, gain])
+        gain = f"{mean - statistics.mean(plain.values()):+.2f}" if row.bias and plain else ""
+        cells = (f"{by_seed[s]:.2f}" if s in by_seed else "" for s in seeds)
+        lines.append([str(row), *cells, f"{mean:.2f}", spread, gain])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -301,26 +199,25 @@ def main() -> int:
     )
     parser.add_argument("experiment", choices=tuple(EXPERIMENTS))
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with the data set")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for all files")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for all files")
     parser.add_argument("--seeds", default="1,2,3", help="comma between (default 1,2,3)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     experiment, source = EXPERIMENTS[args.experiment], args.data.resolve()
     try:
-        seeds = [int(s) for s in args.seeds.split(",")]
         args.out.mkdir(parents=True, exist_ok=True)
         os.chdir(args.out)
-        sizes = write_data(experiment, source)
-        text = NET.format(
-            name=experiment.name,
-            batch=experiment.batch,
-            body=experiment.body(),
-            top=experiment.top,
-        )
-        Path("net.prototxt").write_text(text, encoding="utf-8")
-        print(table(experiment, list(runs_of(experiment, seeds, sizes, Path("results.json")))))
-    except (AdaptionError, ValueError) as error:
+        sizes = write_data(experiment.read, source)
+        Path("net.prototxt").write_text(experiment.net(), encoding="utf-8")
+        settings = {"net": experiment.net(), "solver": experiment.solver(FLOAT, 0, sizes)}
+        results = Results(Path("results.json"), settings)
+        for seed in (int(seed) for seed in args.seeds.split(",")):
+            for row in experiment.rows:
+                key = {"row": str(row), "bits": row.bits, "bias": row.bias, "seed": seed}
+                results.get(key, lambda row=row, seed=seed: run(experiment, row, seed, sizes))
+        print(table(experiment, results.runs))
+    except AdaptionError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -35,8 +35,11 @@ SHAPES = {"data": (10, 1, 6, 6), "label": (10,)}
 X = {"data": np.random.default_rng(5).normal(size=(60, 1, 6, 6)).astype(np.float32) * 2}
 INNER = {
     # A table takes 16 bits; TanH on an unrounded sum has no integer form.
-    **{name: text.replace("TanH", "ReLU") for name, text in NETS.items()
-       if name not in ("LP layers", "own formats")},
+    **{
+        name: text.replace("TanH", "ReLU")
+        for name, text in NETS.items()
+        if name not in ("LP layers", "own formats")
+    },
     "residual": DATA
     + conv("c0", "data")
     + conv("c1", "c0")
@@ -59,7 +62,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def frozen(text: str, first_last: str = "quantized", bits: int | None = None, **choices: Any) -> Net:
+def frozen(
+    text: str, first_last: str = "quantized", bits: int | None = None, **choices: Any
+) -> Net:
     """A net after a few steps of S-DFP in 8 bits, frozen."""
     net = net_file(text, "low.prototxt")
     choices = {"bits": 8, "first_last": first_last, "bias_gradient": 0, **choices}
@@ -123,7 +128,9 @@ def test_float_ends_run_in_float_in_every_form(here: Path) -> None:
         assert np.abs(got - want).max() < 0.05
     assert verify_between(net, "exact", "integer.onnx", X).ok
     assert verify_between(net, "exact-half-even", "qdq.onnx", X).ok
-    with pytest.raises(LayerError, match='layer "c1": runs in float32 before its bottom is rounded'):
+    with pytest.raises(
+        LayerError, match='layer "c1": runs in float32 before its bottom is rounded'
+    ):
         adaption.export_integer(net, "c", form="c")
     made = adaption.export_integer(net, "codes.npz")
     assert 'layers in float32 are not in the file: "c1", "last"' in made.notes
@@ -165,14 +172,18 @@ def test_npz_says_what_each_layer_reads(here: Path) -> None:
         weight = file["c1/weight"]
     grid = net.plan[Point("c1", "weight")]
     assert isinstance(grid, FixedPoint)
-    assert np.array_equal(weight * grid.lsb, net.nodes[net.index("c1")].quantized_blobs()[0].numpy())
+    assert np.array_equal(
+        weight * grid.lsb, net.nodes[net.index("c1")].quantized_blobs()[0].numpy()
+    )
     makers = {o: op for op in manifest["operations"] for o in op["outputs"]}
     products = [op for op in manifest["operations"] if op["operation"] == "Product"]
     assert len(products) == 6
     for op in products:
         before = makers[op["inputs"][0]]
         fmt = net.plan[Point(op["layer"], "bottom")]
-        assert before["operation"] in ("Round", "Quantize", "Table") and before["layer"] == op["layer"]
+        assert (
+            before["operation"] in ("Round", "Quantize", "Table") and before["layer"] == op["layer"]
+        )
         assert manifest["values"][op["inputs"][0]]["frac_length"] == fmt.frac_length  # type: ignore[attr-defined]
 
 
@@ -210,7 +221,7 @@ def test_nullhop_has_no_such_point(here: Path) -> None:
     text = DATA + conv("c1", "data") + layer("ReLU", "r", "c1", "c1") + dense("last", "c1") + END
     net = frozen(text)
     net.save("f.caffemodel")
-    with pytest.raises(LayerError, match="rounds its own view of its bottom .* NullHop cannot"):
+    with pytest.raises(LayerError, match=r"rounds its own view of its bottom .* NullHop cannot"):
         adaption.export_net("out/frozen.prototxt", "f.caffemodel", to="nullhop",
                             net_options={"input_shapes": SHAPES})  # fmt: skip
 

@@ -34,7 +34,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def low(name: str = "batch norm and in place", **choices: Any) -> Net:
     choices = {"bits": 8, "first_last": "quantized", "bias_gradient": 0, **choices}
-    return Net(adaption.rewrite(net_file(NETS[name]), recipe="sdfp", **choices), phase="TRAIN", seed=2)
+    return Net(
+        adaption.rewrite(net_file(NETS[name]), recipe="sdfp", **choices), phase="TRAIN", seed=2
+    )
 
 
 def step(net: Net, **options: Any) -> StepReport:

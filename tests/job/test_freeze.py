@@ -24,15 +24,13 @@ from adaption.numerics import BinaryWeight, DynamicFixed, FixedPoint, Wrpn, numb
 from adaption.precision.freeze import Exponents, static_plan
 from adaption.solver import Solver
 from adaption.solver.precision_state import read_state_formats
-from tests.net.nets import data, inner_product, layer as net_layer, net_of
+from tests.net.nets import data, inner_product, net_of
+from tests.net.nets import layer as net_layer
 from tests.recipes.test_sdfp import (
-    DATA,
     END,
     LPFP,
     NETS,
-    conv,
     dense,
-    layer,
     net_file,
     policy_of,
     solver_of,
@@ -87,7 +85,9 @@ def test_the_exponent_that_most_tensors_had(seen: Exponents, want: int | None) -
 
 def test_each_batch_counts_and_zeros_do_not() -> None:
     net = net_of(data(2, 3) + inner_product("ip", "data"))
-    net.set_plan({Point("ip", "bottom"): DynamicFixed(4), Point("ip", "weight"): DynamicFixed(8, -1)})
+    net.set_plan(
+        {Point("ip", "bottom"): DynamicFixed(4), Point("ip", "weight"): DynamicFixed(8, -1)}
+    )
     seen = Exponents()
     net.watch_grids(seen)
     with torch.no_grad():
@@ -257,11 +257,18 @@ def test_bits_for_layers_that_are_float() -> None:
     assert not made.notes
     for name in ("c1", "last"):
         formats = made.formats[name]
-        assert {k: f.word_length for k, f in formats.items()} == {"weight": 6, "bottom": 6, "bias": 32}
+        assert {k: f.word_length for k, f in formats.items()} == {
+            "weight": 6,
+            "bottom": 6,
+            "bias": 32,
+        }
         assert sum(made.exponents[f"{name}:bottom"].values()) == 5
     weight = blobs_of("w.caffemodel", "c1")[0]
     fmt = made.formats["c1"]["weight"]
-    assert isinstance(fmt, FixedPoint) and fmt.max_value / 2 < np.abs(weight).max() <= fmt.max_value * 1.1
+    assert (
+        isinstance(fmt, FixedPoint)
+        and fmt.max_value / 2 < np.abs(weight).max() <= fmt.max_value * 1.1
+    )
     plain = freeze("low.prototxt", "w.caffemodel", out="out2", quiet=True)
     assert plain.accuracy["dynamic"] == made.accuracy["dynamic"]  # as it was trained
     with pytest.raises(FieldError, match=r"bits is 17, allowed: 2\.\.16"):
@@ -281,8 +288,8 @@ def test_static_formats_stay_as_they_are_written() -> None:
 
 
 def test_stochastic_layers_round_half_to_even() -> None:
-    text = NETS["LP layers"].replace(LPFP, LPFP.replace(" }", " round_bias: true"
-                                                       " rounding_scheme: STOCHASTIC }"))  # fmt: skip
+    random = LPFP.replace(" }", " round_bias: true rounding_scheme: STOCHASTIC }")
+    text = NETS["LP layers"].replace(LPFP, random)
     solver = solver_of(net_file(text, "low.prototxt"))
     solver.step(3)
     solver.net.save("w.caffemodel")
@@ -379,7 +386,7 @@ def test_a_state_of_another_snapshot_is_refused() -> None:
 
 def test_states_that_do_not_say_it() -> None:
     _, weights, state = snapshot(PLAIN, ADAPT, 2)
-    with pytest.raises(FileFormatError, match="gone.solverstate: no such file"):
+    with pytest.raises(FileFormatError, match=r"gone\.solverstate: no such file"):
         freeze("low.prototxt", weights, out="out", state="gone.solverstate")
     side = state.with_name(state.name + ".json")
     text = side.read_text()

@@ -88,7 +88,9 @@ NET = (
 )  # fmt: skip
 
 
-def measured(batches: int = 3, **weights: Tensor) -> tuple[Net, Measurement, dict[Point, list[Tensor]]]:
+def measured(
+    batches: int = 3, **weights: Tensor
+) -> tuple[Net, Measurement, dict[Point, list[Tensor]]]:
     """The net, its measurement, and every tensor of it, seen apart."""
     net = net_of("force_backward: true\n" + NET)
     for name, values in weights.items():
@@ -237,7 +239,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         import os
 
         os.chdir(ROOT)
-        assert main(["measure", *files, "--backward", "--limit", "64", "-o", str(path), "--quiet"]) == 0
+        assert (
+            main(["measure", *files, "--backward", "--limit", "64", "-o", str(path), "--quiet"])
+            == 0
+        )
     finally:
         os.chdir(here)
     return path

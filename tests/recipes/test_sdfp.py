@@ -142,7 +142,9 @@ def solver_of(net: Path, policy: str = "", **options: Any) -> Solver:
 def policy_of(choices: dict[str, Any]) -> str:
     """precision_policy in text."""
     settings = make_recipe_options("sdfp", choices).settings()
-    words = {k: str(v).upper() if isinstance(v, str) else str(v).lower() for k, v in settings.items()}
+    words = {
+        k: str(v).upper() if isinstance(v, str) else str(v).lower() for k, v in settings.items()
+    }
     inner = " ".join(f"{name}: {value}" for name, value in words.items())
     return f'precision_policy {{ type: "SDFP" sdfp_param {{ {inner} }} }}\n'
 
@@ -273,7 +275,9 @@ def test_layers_keep_types_and_nothing_is_added() -> None:
 
 def test_what_is_written() -> None:
     net = net_file(NETS["batch norm and in place"])
-    made = rewrite_files(net, "low.prototxt", recipe="sdfp", bits=4, bias_weight=-2, bias_gradient=0)
+    made = rewrite_files(
+        net, "low.prototxt", recipe="sdfp", bits=4, bias_weight=-2, bias_gradient=0
+    )
     assert made.to_dict() == {
         "recipe": "sdfp",
         "files": ["low.prototxt"],
@@ -322,9 +326,7 @@ def test_layers_that_no_phase_keeps_are_named() -> None:
     text = NETS["batch norm and in place"]
     staged = dense("staged", "mid", 'include { stage: "extra" }')
     made = rewrite_files(net_file(text + staged), "low.prototxt", recipe="sdfp")
-    assert made.warnings == [
-        'net.prototxt: left as they are, since no phase keeps them: "staged"'
-    ]
+    assert made.warnings == ['net.prototxt: left as they are, since no phase keeps them: "staged"']
 
 
 # -- the gradient of a softmax -------------------------------------------------------------------
@@ -397,7 +399,7 @@ def test_a_test_pass_that_meets_nan_says_in_which_iteration() -> None:
     solver = solver_of(net, policy_of({"bits": 8}))
     solver.step(2)
     solver.net.params["mid"][0].data[0, 0] = float("nan")
-    with pytest.raises(adaption.AdaptionError, match="the weight to be rounded .* in iteration 2"):
+    with pytest.raises(adaption.AdaptionError, match=r"the weight to be rounded .* in iteration 2"):
         solver.test()
 
 
@@ -472,7 +474,7 @@ def test_bad_flags(flags: list[str], want: str, capsys: pytest.CaptureFixture[st
 
 def test_bad_keywords() -> None:
     net = adaption.read_net(net_file(NETS["shared weights"]))
-    with pytest.raises(KeywordError, match="recipe sdfp takes no bit\n  fix: did you mean bits?"):
+    with pytest.raises(KeywordError, match=r"recipe sdfp takes no bit\n  fix: did you mean bits\?"):
         adaption.rewrite(net, recipe="sdfp", bit=4)
     with pytest.raises(UsageError, match="without a recipe there is no bits"):
         adaption.rewrite(net, bits=4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -32,6 +31,7 @@ from adaption.export.exact.program import (
 )
 from adaption.export.package.constants import PackedConstant, constants_of
 from adaption.export.package.moves import Move, moves_of
+from adaption.export.package.names import comment, identifier, printed
 from adaption.layers.base import Shape
 from adaption.layers.convolution import Convolution
 from adaption.layers.eltwise import Eltwise
@@ -178,13 +178,12 @@ class Caller:
         return Output(blob, self._at(name), self._count(name), made.frac_length, made.divisor)
 
     def _write(self, op: Op) -> None:
-        self.lines.append(f"/* {_comment(op.layer)}: {type(op).__name__} */")
+        self.lines.append(f"/* {comment(op.layer)}: {type(op).__name__} */")
         CALLS[type(op)](self, op)
         for name in op.outputs:
-            quoted = _comment(name)
             self.lines += [
                 "if (trace)",
-                f'    trace("{quoted}", {self._at(name)}, {self._count(name)});',
+                f'    trace("{printed(name)}", {self._at(name)}, {self._count(name)});',
             ]
 
     def _call(self, function: str, *arguments: Any) -> None:
@@ -193,10 +192,8 @@ class Caller:
     def _constant(self, op: Op, kind: str) -> PackedConstant:
         found = next(c for c in self._own[op.outputs[0]] if c.kind == kind)
         self.constants.append(found)
-        stem = re.sub(r"\W", "_", found.name)
-        while stem in self.identifiers.values():
-            stem += "_"
-        self.identifiers[found.name] = f"c_{stem}" if stem[:1].isdigit() else stem
+        taken = {name.lower() for name in self.identifiers.values()}
+        self.identifiers[found.name] = identifier(found.name, taken)
         return found
 
     def _spread(self, op: Op, kind: str) -> str:
@@ -379,11 +376,6 @@ def _bounds(low: int | None, high: int | None) -> tuple[str, str]:
 
 def _double(exponent: int) -> str:
     return repr(2.0**exponent)
-
-
-def _comment(text: str) -> str:
-    """A name that ends neither a comment nor a string."""
-    return re.sub(r'[^ -~]|["\\*]', "_", text)
 
 
 CALLS: dict[type[Op], Callable[[Caller, Any], None]] = {

@@ -37,9 +37,7 @@ class SdfpOptions(RecipeOptions):
         "float", OneOf(("float", "quantized")), "first and last weight layers (default {default})"
     )
     full_range: bool = option(False, Switch(), "use the most negative code, too")
-    delayed: bool = option(
-        False, Switch(), "while training, take exponents from the pass before"
-    )
+    delayed: bool = option(False, Switch(), "while training, take exponents from the pass before")
     rounding_gradient: str = option(
         "half_even",
         OneOf(ROUNDINGS),
