@@ -148,7 +148,7 @@ def with_formats(files: Sequence[NetFile], recipe: Recipe[Any]) -> RecipeNets:
     first net decides for all layers that it has: its TRAIN state for those that are trained.
     """
     made = RecipeNets()
-    decided: dict[str, Mapping[str, Any]] = {}  # formats by layer and kind
+    decided: dict[str, dict[str, Any]] = {}  # formats by layer and kind
     for number, file in enumerate(files):
         own: dict[str, dict[str, Any]] = {}
         for spec in _specs_train_last(file):
