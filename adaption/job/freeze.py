@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from adaption.data import Transform
@@ -48,6 +49,7 @@ class FreezeResult:
     formats: the static ones, by layer and kind of point. exponents: by point ("conv2:bottom"), how
     many tensors of the calibration had each. accuracy: top-1 on the data, as a fraction, with the
     formats as they moved (stochastic weights as they were drawn) and frozen; None without labels.
+    zeros: share of the entries of each layer's weights that are rounded to 0, in both nets.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class FreezeResult:
     moved: dict[str, str]  # by point: the format before
     exponents: dict[str, dict[str, int]]
     accuracy: dict[str, float | None]
+    zeros: dict[str, dict[str, float]]
     samples: int
     also: tuple[Path, ...] = ()
     notes: list[str] = field(default_factory=list)
@@ -79,6 +82,7 @@ class FreezeResult:
             "moved": self.moved,
             "exponents": self.exponents,
             "accuracy": self.accuracy,
+            "zeros": self.zeros,
             "samples": self.samples,
             "notes": self.notes,
         }
@@ -140,6 +144,7 @@ def freeze(
     running.watch_grids(exponents)
     before = _run(opened, running, scores, "calibrating", quiet, [more])
     running.watch_grids(None)
+    zeros = {"dynamic": _zeros(running)}
     plan, notes = static_plan(running, exponents, more.formats)
     if floats and bits is None:
         named = ", ".join(f'"{name}"' for name in floats)
@@ -152,6 +157,7 @@ def freeze(
     others = [(freeze_file(read_net(a), plan, calibrated), Path(b)) for a, b in also]
     frozen = Net(fed_by(opened.part.of(low), opened.feed), opened.weights, seed=options.seed)
     after = _run(opened, frozen, scores, "running it frozen", quiet)
+    zeros["frozen"] = _zeros(frozen)
     folder = Path(out)
     with staged_folder(folder, RESULTS, marker=NET_NAME) as stage:
         held = list(opened.part.weights(frozen, opened.weights, low))
@@ -172,6 +178,10 @@ def freeze(
         {str(p): str(old[p]) for p, fmt in plan.items() if p in old and old[p] != fmt},
         exponents.to_dict(),
         {"dynamic": _top1(before), "frozen": _top1(after)},
+        {
+            layer: {name: shares[layer] for name, shares in zeros.items()}
+            for layer in zeros["frozen"]
+        },
         after.samples,
         tuple(target for _, target in others),
         notes,
@@ -226,6 +236,17 @@ class _More:
     def _see(self, node: Node, kind: str, index: int, x: Tensor) -> None:
         assert self.format is not None
         self.into(Point(node.spec.name, kind), index, x, self.format.at(x))
+
+
+def _zeros(net: Net) -> dict[str, float]:
+    """Share of zeros in each weight layer's weights, as the net computes with them."""
+    shares = {}
+    for node in net.nodes:
+        if node.layer.is_weight_layer():
+            weight = node.quantized_blobs()[0]
+            zeros = weight.numel() - int(torch.count_nonzero(weight))
+            shares[node.spec.name] = zeros / max(1, weight.numel())
+    return shares
 
 
 def _top1(run: Run) -> float | None:

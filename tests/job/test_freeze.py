@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 import adaption
 from adaption.cli.main import main
 from adaption.errors import AdaptionError, FieldError, FileFormatError, UsageError
+from adaption.export import export_onnx, verify_between
 from adaption.io.caffemodel import read_weights
 from adaption.io.netfile import read_net
 from adaption.job import freeze
@@ -177,6 +179,12 @@ def test_files_formats_and_accuracies(capsys: pytest.CaptureFixture[str]) -> Non
     for name, files in (("dynamic", ("low.prototxt", "w.caffemodel")), ("frozen", (net, weights))):
         want = score(*files, quiet=True, batch_size=10)
         assert want is not None and values["accuracy"][name] == want["top1"]
+    low = Net("low.prototxt", "w.caffemodel")
+    for name in ("c1", "c2", "mid", "last"):
+        for label, one in (("dynamic", low), ("frozen", frozen)):
+            weight = one.nodes[one.index(name)].quantized_blobs()[0]
+            assert values["zeros"][name][label] == int((weight == 0).sum()) / weight.numel()
+    assert values["zeros"]["c1"]["frozen"] == 0 < values["zeros"]["mid"]["frozen"]
     assert values["notes"] == [
         'weight layers "c1", "last" stay float; the C program needs codes from the input on: with'
         " --bits N they get formats of N bits, too"
@@ -352,6 +360,25 @@ def test_the_formats_of_a_state(policy: str, capsys: pytest.CaptureFixture[str])
                 net.forward(data=rows[i : i + 10], label=labels[i : i + 10])
             right += int((net.blobs["last"].tensor.argmax(1).numpy() == labels[i : i + 10]).sum())
         assert values["accuracy"][name] == right / 45
+
+
+def test_a_net_that_adapt_trained_is_equal_in_every_form() -> None:
+    """Frozen, its last formats are computed alike by exact arithmetic, ONNX and the C program."""
+    _, weights, state = snapshot(PLAIN, ADAPT, 9)
+    made = freeze("low.prototxt", weights, out="out", state=state, quiet=True)
+    assert {"weight", "bottom", "activation", "bias"} >= set(made.formats["c1"]) >= {"weight"}
+    assert set(made.zeros) == {"c1", "c2", "mid", "last"}
+    shapes = {"data": (10, 1, 6, 6), "label": (10,)}
+    net = Net(made.net, made.weights, input_shapes=shapes)
+    x = {"data": np.asarray(h5py.File("rows.h5")["data"])[:40]}
+    for style in ("integer", "qdq"):
+        export_onnx(net, f"{style}.onnx", style=style)
+    forms = ["exact-half-even", "integer.onnx", "qdq.onnx"]
+    forms += ["c"] if shutil.which("cc") or shutil.which("gcc") else []
+    for form in forms:
+        report = verify_between(net, "exact", form, x)
+        assert report.ok and report.tops, (form, report.problems)
+        assert all(top.max_error == 0 for top in report.tops), (form, str(report))
 
 
 def test_the_draw_is_that_of_the_test_nets_at_the_snapshot() -> None:
