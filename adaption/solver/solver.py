@@ -13,9 +13,9 @@ from torch import Tensor
 from adaption.errors import (
     AdaptionError,
     FieldError,
-    NonFiniteError,
     ResourceError,
     UsageError,
+    in_iteration,
 )
 from adaption.io.weights import Weights
 from adaption.net import Net
@@ -185,14 +185,6 @@ class Solver:
         except AdaptionError as error:
             raise error.at(file=self.definition.file) from None
 
-    @contextmanager
-    def _in_iteration(self) -> Iterator[None]:
-        """Say in which iteration inf or NaN was met."""
-        try:
-            yield
-        except NonFiniteError as error:
-            raise error.in_iteration(self.iter) from error.__cause__
-
     def _notice(self, text: str) -> None:
         for listener in self.listeners:
             listener.notice(text)
@@ -281,7 +273,7 @@ class Solver:
                 listener.stopped()
             return
         if p.display and self.iter % p.display == 0:
-            with self._in_iteration(), torch.no_grad():
+            with in_iteration(self.iter), torch.no_grad():
                 self.net.forward()
             smoothed = self.loss.add(self.net.loss(), self.iter)
             for listener in self.listeners:
@@ -346,7 +338,7 @@ class Solver:
         net.debug_info = net.spec.debug_info or (is_shown and p.debug_info)
         net.clear_param_diffs()
         loss = 0.0
-        with self._in_iteration():
+        with in_iteration(self.iter):
             for _ in range(p.iter_size):
                 with torch.enable_grad():
                     net.forward()
@@ -394,7 +386,7 @@ class Solver:
                 for listener in self.listeners:
                     listener.clipped(clipped[0], p.clip_gradients, clipped[1])
             draw = WeightDraw(self.draw_seed, self.iter)
-            with self._in_iteration():
+            with in_iteration(self.iter):
                 self.updates.run(rate, self.iter, draw, self.driver)
 
     # -- testing -----------------------------------------------------------------------------
@@ -426,7 +418,7 @@ class Solver:
                 for listener in self.listeners:
                     listener.test_interrupted()
                 return
-            with self._in_iteration(), torch.no_grad():
+            with in_iteration(self.iter), torch.no_grad():
                 net.forward()
             self.ranks.beat()
             outputs = list(_outputs(net))
