@@ -151,7 +151,7 @@ FLOAT = Row()
 EXPERIMENTS = {
     "mnist": Experiment(
         dense, "ip4", 0.05, 128, 4, 1, mnist,
-        (FLOAT, *(Row(bits, bias) for bits in (8, 6, 4, 3) for bias in (0, -1, 1))),
+        (FLOAT, *(Row(bits, bias) for bits in (8, 4, 3) for bias in (0, -1, 1))),
     ),
     "cifar": Experiment(
         small_conv, "fc", 0.05, 32, 6, 2, photos,
