@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give weight layers that are float (first and last ones) formats of N bits, too, so"
         " that all of the net is in integers",
     )
-    add_data_flags(parser)
+    add_data_flags(parser, "score")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 

@@ -30,7 +30,8 @@ from adaption.net.node import Node
 from adaption.net.plan import FORWARD_KINDS, stated_kinds
 from adaption.numerics import DynamicFixed, Format
 from adaption.options import COMMON, NET, RunOptions, takes_options
-from adaption.precision.evaluate import Run, run_net, score_blob
+from adaption.precision.classifiers import Classifiers, find_classifiers
+from adaption.precision.evaluate import Run, run_net
 from adaption.precision.freeze import Exponents, freeze_file, static_plan
 from adaption.report import track
 from adaption.solver.precision_state import StatedFormats, read_state_formats
@@ -88,7 +89,7 @@ class FreezeResult:
         }
 
 
-@takes_options(options=(COMMON, *NET))
+@takes_options(options=(COMMON, *NET, "score"))
 @within_limit
 def freeze(
     net: PathLike,
@@ -137,7 +138,7 @@ def freeze(
     opened = open_net(net, weights, data, sized, transform=transform, root=root)
     running = opened.net
     _require_formats(opened, stated, weights)
-    scores = score_blob(opened.feed.spec, running)
+    scores = find_classifiers(opened.feed.spec, running, options.score)
     exponents = Exponents()
     floats = _float_layers(running)
     more = _More(running, floats, bits, exponents)
@@ -191,7 +192,7 @@ def freeze(
 def _run(
     opened: Opened,
     net: Net,
-    scores: str | None,
+    scores: Classifiers,
     label: str,
     quiet: bool,
     observers: Sequence[Observer] = (),
