@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
     from adaption.io.upgrade_file import upgrade as upgrade
+    from adaption.job import assign as assign
     from adaption.job import freeze as freeze
     from adaption.job import measure as measure
     from adaption.job import quantize as quantize
@@ -72,6 +73,7 @@ _MODULE_OF = {
     "Point": "adaption.net",
     "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
+    "assign": "adaption.job",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
     "cost": "adaption.report.cost",

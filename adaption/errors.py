@@ -270,6 +270,7 @@ def system_error(
 def remade(
     kind: type[AdaptionError], args: tuple[object, ...], state: dict[str, object]
 ) -> AdaptionError:
+    """The error that another process pickled, whatever its constructor asks for."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)

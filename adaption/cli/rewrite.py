@@ -17,6 +17,7 @@ from adaption.cli.options import add_output_flags
 from adaption.cli.recipe_flags import add_recipe_flags, recipe_of
 from adaption.errors import UsageError, one_line
 from adaption.options import Formats
+from adaption.options.formats import ROUNDING_WORDS, of_weights, rounding_named
 
 HELP = "rewrite a float prototxt to low precision, and back"
 EXAMPLE = (
@@ -26,7 +27,6 @@ EXAMPLE = (
     "  adaption rewrite train_val.prototxt -o sdfp.prototxt --recipe sdfp --bits 4 \\\n"
     "      --bias-weight -1 --bias-activation -1 --bias-gradient -1"
 )
-ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--activation", metavar="Qm.f", help="format of all results")
     add_flags(how, Formats(), "round_bias", round_bias="round biases, too")
     how.add_argument(
-        "--rounding", choices=tuple(ROUNDINGS), help="of these formats (default deterministic)"
+        "--rounding",
+        metavar=f"{{{','.join(ROUNDING_WORDS)}}}",
+        help="ties away from zero (default), at random, or results to even, as ONNX rounds",
     )
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
     recipes = parser.add_argument_group("recipes (in place of formats and layers)")
@@ -102,10 +104,10 @@ def run(args: argparse.Namespace) -> int:
             "--rounding is of --weight and --activation, and a recipe is asked for",
             "leave it out; recipes have flags of their own",
         )
-    rounding = ROUNDINGS[args.rounding or "deterministic"]
+    rounding = rounding_named(args.rounding or "deterministic")
     weight, activation = (
-        None if text is None else FixedPoint.q(text, rounding)
-        for text in (args.weight, args.activation)
+        None if text is None else FixedPoint.q(text, way)
+        for text, way in ((args.weight, of_weights(rounding)), (args.activation, rounding))
     )
     made = rewrite_files(
         args.net,

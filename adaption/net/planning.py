@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from adaption.errors import AdaptionError, FieldError
 from adaption.graph import NetSpec
+from adaption.io.precision_note import note_text, read_note
 from adaption.io.prototxt_values import nearest_name
 from adaption.net.node import Node
-from adaption.net.plan import KINDS, LayerFormats, Plan, Point
+from adaption.net.plan import FORWARD_KINDS, KINDS, LayerFormats, Plan, Point
 from adaption.net.points import GridWatch, Watch, WeightDraw
 from adaption.net.points_check import check_formats
 from adaption.numerics import Format
@@ -26,6 +29,7 @@ class Planned:
 
     spec: NetSpec
     nodes: list[Node]
+    notices: list[str]
     followers: Sequence[Planned]
 
     def choose_chains(self) -> None:
@@ -54,6 +58,23 @@ class Planned:
             raise error.at(file=self.spec.file) from error.__cause__
         for net in (self, *self.followers):
             net.choose_chains()
+
+    def unmet_note(self, weights: str | os.PathLike[str]) -> dict[str, Any] | None:
+        """The note beside a caffemodel which says that a recipe has trained it with formats that
+        this net does not have; None where there is none, or the net has them."""
+        note = read_note(weights)
+        if note is None:
+            return None
+        own, names = {(p.layer, p.kind) for p in self.plan}, {n.spec.name for n in self.nodes}
+        rows = {(row.get("layer"), row.get("kind")) for row in note["plan"]}
+        wanted = {(name, k) for name, k in rows if k in FORWARD_KINDS and name in names}
+        return None if wanted <= own else note
+
+    def _note_recipe(self, weights: str | os.PathLike[str] | None) -> None:
+        """Say in `notices`, once, where weights were trained with formats that the net lacks."""
+        note = None if weights is None else self.unmet_note(weights)
+        if weights is not None and note is not None:
+            self.notices += {note_text(weights, note)} - set(self.notices)
 
     def watch(self, kinds: Collection[str], see: Watch | None) -> None:
         """Show `see` the tensors at all points of these kinds before they are rounded, in passes

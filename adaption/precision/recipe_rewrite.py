@@ -15,6 +15,7 @@ from adaption.errors import UsageError
 from adaption.graph import NetSpec
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document, read_net
+from adaption.io.prototxt import Block
 from adaption.layers.base import traits_of_type
 from adaption.net.plan import KINDS, Plan
 from adaption.options.recipes import RecipeOptions, make_recipe_options
@@ -31,6 +32,7 @@ __all__ = [
     "rewrite",
     "rewrite_by_recipe",
     "rewriting",
+    "state_plan",
     "with_formats",
 ]
 
@@ -215,16 +217,29 @@ def _text(fmt: object) -> str:
 
 
 def _written(file: NetFile, formats_of: Mapping[str, Mapping[str, Any]]) -> NetFile:
-    """The net with these formats in its text."""
+    """The net with these formats in its text, but for points of which that says something."""
     document = fresh_document(file)
     for item in document.root.all("layer"):
         found = formats_of.get(text_of(item.block, "name"), {})
-        formats = {kind: found[kind] for kind in KINDS if kind in found}
-        if not formats:
-            continue
         stands = [param.block for param in item.block.all("precision_param")]
-        formats = {k: f for k, f in formats.items() if all(b.first(k) is None for b in stands)}
-        has_own = any(b.first("backward_weights") is not None for b in stands)
-        rounds = "weight" in formats and not has_own
-        set_points(item.block, formats, backward_weights="QUANTIZED" if rounds else None)
+        free = {k: f for k, f in found.items() if all(b.first(k) is None for b in stands)}
+        _state(item.block, free)
     return from_document(prototxt.parse(document.text(), file.file))
+
+
+def state_plan(document: prototxt.Document, plan: Plan) -> None:
+    """Make the text of a net state the formats of a plan at the points of layers that it has, with
+    `backward_weights: QUANTIZED` beside a weight, unless the layer says something of that."""
+    for item in document.root.all("layer"):
+        name = text_of(item.block, "name")
+        _state(item.block, {point.kind: f for point, f in plan.items() if point.layer == name})
+
+
+def _state(block: Block, found: Mapping[str, Any]) -> None:
+    formats = {kind: found[kind] for kind in KINDS if kind in found}
+    if not formats:
+        return
+    stands = [param.block for param in block.all("precision_param")]
+    has_own = any(b.first("backward_weights") is not None for b in stands)
+    rounds = "weight" in formats and not has_own
+    set_points(block, formats, backward_weights="QUANTIZED" if rounds else None)

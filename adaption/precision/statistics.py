@@ -15,6 +15,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError
 from adaption.io.entries import Entries
+from adaption.precision.sampling import SAMPLE, in_memory_order, sample_of
 
 __all__ = ["PERCENTILES", "STEPS", "TensorStats"]
 
@@ -23,11 +24,6 @@ _OCTAVES = 256  # values of float32's exponent field
 _BINS = _OCTAVES * STEPS
 _BIAS = 127
 _TO_FIELDS = 20  # a float32's sign, exponent and first three mantissa bits are its upper twelve
-# Values: what is told of a larger tensor may be told from at most so many in the first batch. Every
-# one costs a line of the cache, more than min and max of all values in between; so with each batch
-# the sample halves, down to the small one.
-SAMPLE = 1 << 14
-SMALL_SAMPLE = 1 << 11
 _FEW = 64  # values that tell whether a tensor may lie on a grid
 _GRID_BITS = 16  # a step further below the greatest value is no grid that a format could meet
 _MOST = 1 << 62  # of a count: what int64 holds
@@ -36,14 +32,6 @@ LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 
 Counts = NDArray[np.int64]
-
-
-def in_memory_order(x: Tensor) -> Tensor:
-    """All values of `x`, float32, as one axis; no copy where the memory is dense (NCHW, NHWC)."""
-    x = x.detach()
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        x = x.permute(0, 2, 3, 1)
-    return x.reshape(-1).float().contiguous()
 
 
 @dataclass
@@ -400,29 +388,6 @@ def bin_edges() -> NDArray[np.float64]:
     # Denormals: the exponent field 0 means 2^-126, without the leading one.
     edges[:STEPS] = np.ldexp(inside[:STEPS], 1 - _BIAS)
     return edges
-
-
-def sample_of(flat: Tensor, turn: int | None) -> tuple[Tensor, int]:
-    """The values that stand for all of `flat` in this turn, and the step between them.
-
-    Where the step is 1 they are `flat` itself.
-    """
-    stride = 1 if turn is None else stride_for(flat.numel(), turn)
-    return (flat if stride == 1 else flat[(turn or 0) % stride :: stride].contiguous()), stride
-
-
-@cache
-def stride_for(count: int, turn: int) -> int:
-    """The step at which a tensor of more than `SAMPLE` values is sampled; 1 takes them all.
-
-    A prime that does not divide the count, so that no axis of the tensor is passed over unevenly.
-    """
-    if count <= SAMPLE:
-        return 1
-    stride = -(-count // max(SMALL_SAMPLE, SAMPLE >> turn))
-    while count % stride == 0 or any(stride % n == 0 for n in range(2, math.isqrt(stride) + 1)):
-        stride += 1
-    return stride
 
 
 def _counts(values: Tensor) -> Counts:

@@ -1,7 +1,7 @@
 """Message classes of protos/caffe.proto. Generated: do not edit.
 
 By: scripts/generate_proto.py
-caffe.proto sha256: ede193624dc7ede40d942b8fd4bc4f6e3afef9e430b4753593b8f1ec54077659
+caffe.proto sha256: 31f4d3c7d86a2c3d47ef078d8a998709264a105a23b190c463838ca2e06bfba6
 """
 # ruff: noqa
 # fmt: off
@@ -852,6 +852,18 @@ class PrecisionParameter(Message):
         backward_weights: int | str | None = ...,
     ) -> None: ...
 
+class SourcePart(Message):
+    SKIP_FIELD_NUMBER: ClassVar[int]
+    LIMIT_FIELD_NUMBER: ClassVar[int]
+    skip: int
+    limit: int
+    def __init__(
+        self,
+        *,
+        skip: int | None = ...,
+        limit: int | None = ...,
+    ) -> None: ...
+
 class PrecisionPolicy(Message):
     TYPE_FIELD_NUMBER: ClassVar[int]
     SDFP_PARAM_FIELD_NUMBER: ClassVar[int]
@@ -1114,6 +1126,7 @@ class LayerParameter(Message):
     SQUEEZE_PARAM_FIELD_NUMBER: ClassVar[int]
     CROP_CENTER_PARAM_FIELD_NUMBER: ClassVar[int]
     PRECISION_PARAM_FIELD_NUMBER: ClassVar[int]
+    SOURCE_PART_FIELD_NUMBER: ClassVar[int]
     name: str
     type: str
     @property
@@ -1334,6 +1347,8 @@ class LayerParameter(Message):
     def crop_center_param(self) -> CropCenterParameter: ...
     @property
     def precision_param(self) -> PrecisionParameter: ...
+    @property
+    def source_part(self) -> SourcePart: ...
     def __init__(
         self,
         *,
@@ -1449,6 +1464,7 @@ class LayerParameter(Message):
         squeeze_param: SqueezeParameter | Mapping[str, Any] | None = ...,
         crop_center_param: CropCenterParameter | Mapping[str, Any] | None = ...,
         precision_param: PrecisionParameter | Mapping[str, Any] | None = ...,
+        source_part: SourcePart | Mapping[str, Any] | None = ...,
     ) -> None: ...
 
 class LowPrecisionFPParameter(Message):
