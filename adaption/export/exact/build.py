@@ -146,6 +146,7 @@ class _Walk:
         if any(isinstance(x, FloatValue) for x in bottoms):
             return self._float_tops(member, bottoms, _reason(member, bottoms))
         if any(isinstance(op, Product) for op in b.ops) and _has_float_weights(member):
+            b.notes.append(f'layer "{member.spec.name}" runs in float32: its weights are float')
             reason = f'layer "{member.spec.name}" ({member.spec.type}): its weights are float'
             return self._float_tops(member, bottoms, reason)
         names, blobs = [b.name(x) for x in bottoms], list(b.blobs)
