@@ -68,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, help="of all random numbers (default: the solver's random_seed)"
     )
     parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="what the solver's precision_policy warns of is an error",
+    )
+    parser.add_argument(
         "--stop-on-nan",
         action="store_true",
         help="end with exit code 1, and no snapshot, when a displayed loss or output is NaN",
@@ -110,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         original_semantics=options.original_semantics,
         devices=devices_of(args),
         net_options=options.values("layers"),
+        strict=args.strict,
         stop_on_nan=args.stop_on_nan,
         reestimate_batch_norm=args.reestimate_batch_norm,
         log=log,

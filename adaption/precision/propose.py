@@ -47,7 +47,7 @@ def propose(
     Raises: FieldError on a tensor that was not measured, and on one that the rule cannot treat,
         naming layer and point; on a word length for layers that the net lacks.
     """
-    spec = _as_spec(net)
+    spec = as_spec(net)
     if not isinstance(measurement, Measurement):
         measurement = Measurement.load(measurement)
     made = Proposal(spec.name, formats)
@@ -213,7 +213,7 @@ def _product_biases(
     return found
 
 
-def _as_spec(net: NetSpec | NetFile | PathLike) -> NetSpec:
+def as_spec(net: NetSpec | NetFile | PathLike) -> NetSpec:
     if isinstance(net, NetSpec):
         return net
     file = net if isinstance(net, NetFile) else read_net(net)

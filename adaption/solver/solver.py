@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, NonFiniteError, ResourceError, UsageError
+from adaption.errors import AdaptionError, FieldError, ResourceError, UsageError, in_iteration
 from adaption.io.text import as_path
 from adaption.io.weights import Weights
 from adaption.net import Net
@@ -56,6 +56,7 @@ class Solver:
             "abandon", to stop without a snapshot.
         policy: a recipe that acts while the net trains, or a PrecisionPolicy message; default: the
             solver's precision_policy.
+        strict: what the recipe warns of is an error.
         ranks: the processes that train together; each has a solver of its own, and calls its
             methods as the others do. All but the first hear, test and write nothing.
         reestimate: batches that `solve` computes batch norm's statistics from at the end.
@@ -79,6 +80,7 @@ class Solver:
         listeners: Sequence[Listener] = (),
         action: Callable[[], str | None] = lambda: None,
         policy: Recipe[Any] | caffe_pb2.PrecisionPolicy | None = None,
+        strict: bool = False,
         ranks: Ranks = ALONE,
         reestimate: int = 0,
     ) -> None:
@@ -95,6 +97,7 @@ class Solver:
         self._failed = False  # to write the last snapshot
         self._stops = False
         self._resumes = False
+        self.strict = strict
         if seed is None and self.param.random_seed >= 0:
             seed = self.param.random_seed
         if seed is not None:
@@ -149,6 +152,8 @@ class Solver:
         if self.driver is not None:
             with self._at_file():
                 notices = self.driver.start()
+                if notices and self.strict:
+                    raise UsageError(notices[0])
             for text in notices:
                 self._notice(text)
 
@@ -270,7 +275,7 @@ class Solver:
                 listener.stopped()
             return
         if p.display and self.iter % p.display == 0:
-            with torch.no_grad():
+            with in_iteration(self.iter), torch.no_grad():
                 self.net.forward()
             smoothed = self.loss.add(self.net.loss(), self.iter)
             for listener in self.listeners:
@@ -337,14 +342,12 @@ class Solver:
         for listener in self.listeners:
             listener.starting(self.iter)
         loss = 0.0
-        try:
+        with in_iteration(self.iter):
             for _ in range(p.iter_size):
                 with torch.enable_grad():
                     net.forward()
                 loss += net.loss()
                 net.backward()
-        except NonFiniteError as error:
-            raise error.in_iteration(self.iter) from error.__cause__
         loss /= p.iter_size
         smoothed = self.loss.add(loss, self.iter)
         if is_shown:
@@ -389,10 +392,8 @@ class Solver:
                 for listener in self.listeners:
                     listener.clipped(clipped[0], p.clip_gradients, clipped[1])
             draw = WeightDraw(self.draw_seed, self.iter)
-            try:
+            with in_iteration(self.iter):
                 self.updates.run(rate, self.iter, draw, self.driver)
-            except NonFiniteError as error:
-                raise error.in_iteration(self.iter) from error.__cause__
 
     # -- testing -----------------------------------------------------------------------------
 
@@ -423,7 +424,7 @@ class Solver:
                 for listener in self.listeners:
                     listener.test_interrupted()
                 return
-            with torch.no_grad():
+            with in_iteration(self.iter), torch.no_grad():
                 net.forward()
             self.ranks.beat()
             outputs = list(_outputs(net))
