@@ -11,8 +11,8 @@ from typing import Any, TextIO
 
 import torch
 
-from adaption import glog
 from adaption.errors import UsageError
+from adaption.glog import Log, silent
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
 from adaption.io.text import SHOWN
@@ -104,7 +104,7 @@ def train(
     policy: Recipe[Any] | None = None,
     stop_on_nan: bool = False,
     memory_limit: Size | None = None,
-    log: glog.Log = glog.silent,
+    log: Log = silent,
     log_json: PathLike | None = None,
     listeners: Sequence[Listener] = (),
 ) -> TrainResult:
@@ -172,7 +172,7 @@ def train(
     Requests(sigint_effect, sighup_effect)  # checked before anything is started
     with ExitStack() as stack:
         ranks, device = stack.enter_context(processes(devices, _solve, arguments))
-        log = log if ranks.is_first else glog.silent
+        log = log if ranks.is_first else silent
         _show_devices(devices, log)
         told = [CaffeLog(log, estimate=definition.message.estimate), last, *listeners]
         if log_json is not None and ranks.is_first:
@@ -191,7 +191,7 @@ def _solve(
     device: str,
     arguments: dict[str, Any],
     listeners: Sequence[Listener] = (),
-    log: glog.Log = glog.silent,
+    log: Log = silent,
 ) -> tuple[Solver, Alarms]:
     """One process's part of the run."""
     settings = dict(arguments)
@@ -221,7 +221,7 @@ def _solve(
 
 
 def _devices(
-    p: caffe_pb2.SolverParameter, given: Sequence[str | torch.device], log: glog.Log
+    p: caffe_pb2.SolverParameter, given: Sequence[str | torch.device], log: Log
 ) -> list[str]:
     """The devices that the caller gives, else those that solver_mode and device_id ask for."""
     if not given and p.solver_mode == caffe_pb2.SolverParameter.GPU:
@@ -234,7 +234,7 @@ def _devices(
     return [str(as_device(device)) for device in given or ["cpu"]]
 
 
-def _show_devices(devices: Sequence[str], log: glog.Log) -> None:
+def _show_devices(devices: Sequence[str], log: Log) -> None:
     numbers = [device.removeprefix("cuda:") for device in devices if device != "cpu"]
     if not numbers:
         log("caffe.cpp:210", "Use CPU.")
