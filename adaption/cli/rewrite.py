@@ -50,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=f"{{{','.join(ROUNDING_WORDS)}}}",
         help="ties away from zero (default), at random, or results to even, as ONNX rounds",
     )
+    add_flags(
+        how,
+        Formats(),
+        "backward_weights",
+        backward_weights="training sends gradients back through the rounded weights, which few bits"
+        " need; alone, for a net that has formats",
+    )
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
     where = parser.add_argument_group("layers")
     add_flags(

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         print(text)
         return 0
     sensitivity_grid(found).print(sys.stdout)
-    layers = [point["layer"] for point in found["points"] if point["type"] != "Input"]
+    layers = [point["layer"] for point in found["points"] if point["type"] != "input"]
     if not args.quiet and layers:
         data = ["--data", args.data] if args.data else []
         command = ["adaption", "quantize", args.net, args.weights, *data]

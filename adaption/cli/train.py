@@ -72,6 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="end with exit code 1, and no snapshot, when a displayed loss or output is NaN",
     )
+    parser.add_argument(
+        "--reestimate-batch-norm",
+        type=int,
+        default=0,
+        metavar="N",
+        help="at the end, compute the statistics of batch norm anew from N training batches: after"
+        " a short run with moving_average_fraction 0.999 they lag behind the weights",
+    )
     add_flags(parser, RunOptions(), *NET, "original_semantics")
     add_output_flags(parser)
 
@@ -103,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
         devices=devices_of(args),
         net_options=options.values("layers"),
         stop_on_nan=args.stop_on_nan,
+        reestimate_batch_norm=args.reestimate_batch_norm,
         log=log,
         log_json=args.log_json,
         listeners=progress,

@@ -4,6 +4,7 @@ every tensor of training out).
 """
 
 from adaption.job.assign import AssignResult, assign
+from adaption.job.calibration import calibration_note
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
 from adaption.job.sensitivity import Sensitivity, sensitivity
@@ -15,6 +16,7 @@ __all__ = [
     "Sensitivity",
     "Sparsity",
     "assign",
+    "calibration_note",
     "measure",
     "merge_measurements",
     "quantize",

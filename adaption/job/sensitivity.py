@@ -158,7 +158,7 @@ def _one_by_one(
         low.set_plan({own: fmt})
         effect = _effect(before, run_net(low, feed, scores=scores))
         low.set_plan({own: None})
-        kind = types.get(point.layer, "Input")
+        kind = types.get(point.layer, "input")
         found.append(
             {"layer": point.layer, "type": kind, "kind": point.kind, "q": str(fmt), **effect}
         )

@@ -1,6 +1,6 @@
 """From a float net to a low-precision one: measure, propose, rewrite, convert, evaluate."""
 
-from adaption.options import INT8
+from adaption.options import BEST, INT8
 from adaption.precision.convert import convert, convert_file
 from adaption.precision.descriptor_create import create
 from adaption.precision.descriptor_extract import extract
@@ -14,6 +14,7 @@ from adaption.precision.rewrite_files import rewrite_files
 from adaption.precision.widen import Widened, widen
 
 __all__ = [
+    "BEST",
     "INT8",
     "Measurement",
     "Proposal",

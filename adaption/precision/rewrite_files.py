@@ -15,6 +15,7 @@ from adaption.errors import FieldError, LayerError, UsageError
 from adaption.io import prototxt
 from adaption.io.atomic import together
 from adaption.io.caffemodel import Weights, read_weights, write_weights
+from adaption.io.kinds import is_folder
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
 from adaption.net import Point
@@ -24,7 +25,13 @@ from adaption.precision.fold import Folding, fold_batch_norm
 from adaption.precision.original_style import original_style
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal
-from adaption.precision.rewrite import file_sites, matches, rewrite, uniform_plan
+from adaption.precision.rewrite import (
+    backward_through_rounded,
+    file_sites,
+    matches,
+    rewrite,
+    uniform_plan,
+)
 from adaption.precision.sites import excluded_layers
 
 __all__ = ["Rewritten", "rewrite_files"]
@@ -59,6 +66,7 @@ def rewrite_files(
     activation: FixedPoint | None = None,
     round_bias: bool = False,
     to_float: bool = False,
+    backward_weights: bool = False,
     lpact: str | None = None,
     exclude: Sequence[str] = (),
     exclude_first: bool = False,
@@ -76,6 +84,8 @@ def rewrite_files(
         plan: plan.json of `propose` or `quantize`; or instead
         weight, activation, round_bias: one format for all weights and one for all results.
         to_float: low-precision types become plain ones, LPAct layers go.
+        backward_weights: training sends gradients back through rounded weights; alone, it is set
+            in a net that has formats already.
         lpact: where results are rounded; see sites.PLACES.
         exclude, exclude_first, exclude_last: weight layers to leave as they are.
         fold: fold batch norm and scale into the weight layer before them (needs `weights`).
@@ -87,9 +97,17 @@ def rewrite_files(
     Raises: UsageError on arguments that do not go together; what `rewrite` and
         `fold_batch_norm` raise.
     """
-    _check_arguments(plan, weight, activation, to_float, fold, weights, weights_out)
+    _check_arguments(
+        plan, weight, activation, to_float, fold, backward_weights, weights, weights_out
+    )
     if style not in ("caffe", "original"):
         raise FieldError("style", style, "caffe, original")
+    if backward_weights and (to_float or style == "original"):
+        raise UsageError(
+            "backward_weights goes with formats in precision_param, which"
+            f" {'a float net' if to_float else 'the original style'} has not",
+            "leave out one of both",
+        )
     keep_inputs(
         [out, weights_out, *(target for _, target in also)],
         [net, weights, *(one for one, _ in also), None if isinstance(plan, Proposal) else plan],
@@ -121,12 +139,14 @@ def rewrite_files(
         if style == "original":
             created = original_style(one, chosen, left, lpact)
             low = from_document(prototxt.parse(created.text, one.file))
-            file = file / created.file_name if file.is_dir() else file
+            file = file / created.file_name if is_folder(file) else file
         elif chosen is not None:
             low = rewrite(one, chosen, lpact=lpact, exclude=left, partly=i > 0)
             _note_differences(made, one, chosen, left, i)
         elif to_float:
             low = rewrite(one)
+        if backward_weights:
+            low = backward_through_rounded(low, exclude=left)
         results.append((low, file))
     if chosen is not None:
         for one, _ in nets:
@@ -154,11 +174,12 @@ def _check_arguments(
     activation: object,
     to_float: bool,
     fold: bool,
+    backward_weights: bool,
     weights: object,
     weights_out: object,
 ) -> None:
     ways = [plan is not None, weight is not None or activation is not None, to_float]
-    if sum(ways) > 1 or not (any(ways) or fold):
+    if sum(ways) > 1 or not (any(ways) or fold or backward_weights):
         raise UsageError(
             "a plan, formats for all layers, or float: exactly one says what to rewrite to",
             "give --plan plan.json, or --weight Q2.14 --activation Q3.13, or --to float",

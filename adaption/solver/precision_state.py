@@ -20,6 +20,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, FileFormatError
 from adaption.io.atomic import atomic_write
+from adaption.io.npy import read_npz
 from adaption.io.precision_note import note_of, remove_note, write_note
 from adaption.net import Net, Point
 from adaption.net.plan import stated_kinds
@@ -206,5 +207,4 @@ def _read_tensors(path: Path, crc: int) -> dict[str, Tensor]:
             "remove the .json beside the solver state to resume as Caffe does",
             file=path,
         )
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return {name: torch.from_numpy(archive[name]) for name in archive.files}
+    return {name: torch.from_numpy(array) for name, array in read_npz(path).items()}

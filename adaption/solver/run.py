@@ -17,6 +17,7 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
 from adaption.io.text import SHOWN
 from adaption.net.device import as_device
+from adaption.options.checks import Whole
 from adaption.proto import caffe_pb2
 from adaption.recipes import Recipe
 from adaption.solver.alarms import Alarms
@@ -103,6 +104,7 @@ def train(
     net_options: dict[str, Any] | None = None,
     policy: Recipe[Any] | None = None,
     stop_on_nan: bool = False,
+    reestimate_batch_norm: int = 0,
     memory_limit: Size | None = None,
     log: Log = silent,
     log_json: PathLike | None = None,
@@ -127,6 +129,8 @@ def train(
         policy: a recipe that acts while the net trains; default: the solver's precision_policy.
         stop_on_nan: end the run, without a snapshot, when a displayed loss or output is NaN or
             infinite. That such is met is told in any case, as are formats that saturate.
+        reestimate_batch_norm: at the end, compute the statistics of batch norm anew from so many
+            batches of the train net; without it a notice says where they lag behind the weights.
         memory_limit: the most that one array, image or blob may take, as in "8G".
         log: takes Caffe's log lines, e.g. adaption.glog.info.
         log_json: file that gets one JSON object per event; appended to when resuming.
@@ -168,6 +172,7 @@ def train(
         "net_options": options,
         "policy": policy,
         "stop_on_nan": stop_on_nan,
+        "reestimate": Whole("0 or more", least=0)("reestimate_batch_norm", reestimate_batch_norm),
     }
     Requests(sigint_effect, sighup_effect)  # checked before anything is started
     with ExitStack() as stack:

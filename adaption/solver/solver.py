@@ -31,6 +31,7 @@ from adaption.solver.settings import (
 )
 from adaption.solver.smoothing import SmoothedLoss
 from adaption.solver.snapshot import Files, restore, save
+from adaption.solver.statistics import BatchStatistics
 from adaption.solver.update_step import UpdateStep
 from adaption.solver.updates import make_update
 
@@ -56,8 +57,8 @@ class Solver:
         policy: a recipe that acts while the net trains, or a PrecisionPolicy message; default: the
             solver's precision_policy.
         ranks: the processes that train together; each has a solver of its own, and calls its
-            methods as the others do. All but the first hear nothing, test nothing and write
-            nothing.
+            methods as the others do. All but the first hear, test and write nothing.
+        reestimate: batches that `solve` computes batch norm's statistics from at the end.
 
     `net` is the train net, `test_nets` the others, `iter` the iterations done. Master weights are
     the nets' full precision blobs; rounding happens at use, gradients pass straight through.
@@ -79,10 +80,11 @@ class Solver:
         action: Callable[[], str | None] = lambda: None,
         policy: Recipe[Any] | caffe_pb2.PrecisionPolicy | None = None,
         ranks: Ranks = ALONE,
+        reestimate: int = 0,
     ) -> None:
         self.definition = read_solver(solver)
         self.param = self.definition.message
-        self.ranks = ranks
+        self.ranks, self.reestimate = ranks, reestimate
         self.listeners = list(listeners) if ranks.is_first else []
         self.action = action
         self._asked: str | None = None  # by `action`, for after the iteration
@@ -242,7 +244,7 @@ class Solver:
 
     @property
     def stops(self) -> bool:
-        """Whether the last run ended early because `action` said so."""
+        """Whether `action` ended the last run."""
         return self._stops
 
     def solve(self, resume: PathLike | None = None) -> None:
@@ -255,7 +257,10 @@ class Solver:
             listener.solving(self.net.name, p.lr_policy, self.iter, p.max_iter)
         if resume is not None:
             self.restore(resume)
+        held = BatchStatistics(self.net, self.iter * p.iter_size)
         self.step(p.max_iter - self.iter)
+        if not self._stops and held.finish(self.iter * p.iter_size, self.reestimate, self._notice):
+            self.saved, self._failed = None, True  # a snapshot written before has the old ones
         # An interrupt asks for a snapshot even where snapshot_after_train is off.
         is_missing = not p.snapshot or bool(self.iter % p.snapshot) or self._failed
         if self.saved != self.iter and (self._stops or (p.snapshot_after_train and is_missing)):
