@@ -103,8 +103,9 @@ class Refining:
         sites = quantization_sites(self.spec, self.formats.lpact)
         if self.formats.every_bottom:
             sites += bottom_sites(self.spec, self.formats.lpact)
-        is_joined = self.formats.same_format is not None
-        self.groups = list(joined_results(self.spec, sites)) if is_joined else []
+        self.groups: list[frozenset[str]] = []
+        if self.formats.same_format is not None:
+            self.groups = list(joined_results(self.spec, sites))
 
     def run(self) -> Outcome:
         """Do what is asked for. Raises: AdaptionError."""
@@ -129,6 +130,8 @@ class Refining:
         self, weights: Weights, measured: Measurement, equalized: Equalized | None
     ) -> _Start:
         proposal = propose(self.spec, measured, formats=self.formats)
+        rounded = {point.layer for point in proposal.plan if point.kind == "activation"}
+        self.groups = [group & rounded for group in self.groups]  # layers may be left in float
         return _Start(weights, measured, proposal, equalized)
 
     def _equalized(self, plain: _Start) -> _Start:

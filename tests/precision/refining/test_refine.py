@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,6 +184,16 @@ def test_zeros_of_a_pruned_net_stay() -> None:
 
     assert revived(REFINE) > 0
     assert revived(Refinement(refine=True, keep_zeros=True)) == 0
+
+
+def test_layers_left_in_float() -> None:
+    formats = replace(FORMATS, exclude=("a",))
+    made = refine(formats)
+    assert not [p for p in made.proposal.plan if p.layer == "a"]
+    found, before = made.weights.get("a"), trained().params["a"][0].tensor
+    assert found is not None
+    assert (torch.from_numpy(found.blobs[0].copy()) == before).all()
+    assert error(low_net(made)) < plain(formats)
 
 
 SHARED = GRAPH.replace(
