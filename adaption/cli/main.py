@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["main", "verb_parsers"]
 
 VERBS = (
+    "assign",
     "completion",
     "convert",
     "cost",
@@ -38,6 +39,7 @@ VERBS = (
     "quantize",
     "rescale",
     "rewrite",
+    "sensitivity",
     "sparsity",
     "test",
     "time",

@@ -9,9 +9,13 @@ __all__ = ["overview"]
 ORDER = (
     ("look at a model", ("inspect", "draw", "upgrade")),
     ("make a fixed-point version", ("quantize",)),
-    ("the same step by step", ("measure", "propose", "rewrite", "convert", "sparsity", "rescale")),
+    (
+        "the same step by step",
+        ("measure", "propose", "rewrite", "convert", "sparsity", "sensitivity", "rescale"),
+    ),
     ("set formats by hand", ("edit",)),
-    ("train", ("train", "test", "time", "plot-log", "device_query", "widen", "cost")),
+    ("train", ("train", "test", "time", "plot-log", "device_query")),
+    ("train at few bits, or with rounded gradients", ("assign", "freeze", "widen", "cost")),
     ("deploy", ("export", "verify")),
     ("ADaPTION's net descriptors", ("extract", "create")),
     ("the shell itself", ("completion",)),
