@@ -66,6 +66,22 @@ def test_every_requirement_is_pinned(project: dict[str, Any]) -> None:
     assert not missing, f"constraints.txt has no pin of {sorted(missing)}"
 
 
+def test_oldest_versions_are_those_that_are_allowed(project: dict[str, Any]) -> None:
+    """constraints-oldest.txt pins every lower bound, as .ci/oldest installs them."""
+    lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
+    extras = project["optional-dependencies"]
+    of_tests = [r for name in extras if name not in ("all", "docs") for r in extras[name]]
+    wanted = [*project["dependencies"], *of_tests]
+    bounds = dict(re.split(">=", r.partition(";")[0].strip().lower()) for r in wanted)
+    for tool in ("mypy", "ruff"):  # check the code, do not run it
+        del bounds[tool]
+    assert set(pinned) == set(bounds)
+    for name, bound in bounds.items():
+        padded = bound + ".0" * (2 - bound.count("."))
+        assert pinned[name] == padded, name
+
+
 def test_extra_all_holds_every_optional_package(project: dict[str, Any]) -> None:
     extras = dict(project["optional-dependencies"])
     (everything,), *of_developers = (extras.pop(name) for name in ("all", "docs", "test"))

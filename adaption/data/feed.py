@@ -26,6 +26,7 @@ from adaption.data.part import PartOfSource, kept_samples
 from adaption.data.prefetch import Prefetch
 from adaption.data.transform import DRAWS, Transform
 from adaption.errors import AdaptionError, DataError, FieldError
+from adaption.io.kinds import is_there
 from adaption.layers.base import Layer, Progress, Runtime
 
 __all__ = [
@@ -329,7 +330,7 @@ def check_source(field: str, source: str) -> None:
     """Raise FieldError when a layer names no source, DataError when it is not there."""
     if not source:
         raise FieldError(f"{field}.source", source, "the path of the data")
-    if not Path(source).exists():
+    if not is_there(source):
         raise DataError(
             "no such file or folder",
             f"correct {field}.source; it is relative to the working directory, {Path.cwd()}",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from adaption.data.source import open_source
 from adaption.data.transform import Transform
 from adaption.errors import DataError, LayerError
 from adaption.io.hdf5 import array_of, damage_told, is_group, member, open_hdf5
+from adaption.io.kinds import is_there
 from adaption.layers.base import Runtime, Shape, layer
 
 
@@ -167,7 +167,7 @@ def _read(path: str, names: Sequence[str], *, values: bool) -> list[Array]:
 
     Raises: DataError when one is missing, or they have different numbers of rows.
     """
-    if not Path(path).exists():
+    if not is_there(path):
         raise DataError(
             "no such file", "paths in the list are relative to the working directory", file=path
         )
