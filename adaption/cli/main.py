@@ -59,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> int:
         from adaption.io.limits import memory_limit
 
-        parser = _parser()
         if not words:
             print(_overview())
             return 0
+        parser = _parser((verb,) if verb else VERBS)  # flags of other verbs take their time
         if verb:
             _use_config(verb_parsers(parser)[verb], verb, words[1:])
         args = parser.parse_args(words)
@@ -82,7 +82,7 @@ def verb_parsers(parser: Parser | None = None) -> dict[str, Parser]:
     return dict(verbs.choices)
 
 
-def _parser() -> Parser:
+def _parser(names: Sequence[str] = VERBS) -> Parser:
     from adaption.cli.parser import Parser  # within the guard: Ctrl-C may come at any moment
 
     parser = Parser(
@@ -93,7 +93,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"adaption {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name in VERBS:
+    for name in names:
         _add_verb(verbs, name, _module(name))
     return parser
 

@@ -68,8 +68,8 @@ def plot_log(
         logs: what `caffe train` or `adaption train` wrote to standard error, at any age, or files
             of --log-json. Each is a run with curves of its own.
         out: .png, .svg or .html file to draw into.
-        csv: folder for tables as parse_log.py writes them: `LOG.train`, `LOG.test`, and
-            `LOG.test1`, ... for further test nets.
+        csv: folder, made when it is missing, for tables as parse_log.py writes them: `LOG.train`,
+            `LOG.test`, and `LOG.test1`, ... for further test nets.
         join: take the logs for parts of one run, oldest first.
         by: "iterations" or "seconds", the x axis.
         log_scale: draw losses on a logarithmic axis.
@@ -86,6 +86,7 @@ def plot_log(
     files = []
     with together():
         if csv is not None:
+            Path(csv).mkdir(parents=True, exist_ok=True)
             files += [file for log in read for file in _write_tables(log, Path(csv))]
         if out is not None:
             _write_chart(read, Path(out), by, log_scale)

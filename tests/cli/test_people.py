@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,25 @@ def test_completion_names_every_verb(shell: str, capsys: pytest.CaptureFixture[s
     assert main(["completion", shell]) == 0
     shown = capsys.readouterr().out
     assert all(verb in shown for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["completion", "bash"],
+        ["upgrade", NET, "-o", "OUT"],
+        ["plot-log", "LOG", "-o", "OUT.svg"],
+    ],
+    ids=lambda words: words[0] if words else "alone",
+)
+def test_verbs_that_need_no_torch_do_not_import_it(words: list[str], tmp_path: Path) -> None:
+    log = write(tmp_path / "run.jsonl", '{"event": "train", "iter": 0, "loss": 2.5, "lr": 0.1}\n')
+    places = {"OUT": str(tmp_path / "out"), "LOG": log, "OUT.svg": str(tmp_path / "out.svg")}
+    code = (
+        "import sys; from adaption.cli.main import main;"
+        " code = main(sys.argv[1:]); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    call = [sys.executable, "-c", code, *(places.get(word, word) for word in words)]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

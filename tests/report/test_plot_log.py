@@ -72,6 +72,7 @@ def test_html_is_self_contained(log: Path, tmp_path: Path) -> None:
 
 
 def test_tables_are_those_of_parse_log(log: Path, tmp_path: Path) -> None:
+    tmp_path /= "tables"
     made = adaption.plot_log(log, csv=tmp_path)
     assert [file.name for file in made.files] == ["train.log.train", "train.log.test"]
     train = (tmp_path / "train.log.train").read_text().splitlines()
