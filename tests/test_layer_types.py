@@ -37,9 +37,13 @@ MAY_NAME = {
     "adaption/pycaffe/python_layer.py": "pycaffe's base class of Python layers says its own type",
     "adaption/report/html.py": "`Data` is a heading",
     "adaption/report/layer_text.py": "all that is known of an unknown type is its name",
+    "adaption/job/assign_nets.py": "the layer that the recipe puts in place of each ReLU",
+    "adaption/job/assign_outcome.py": "BN is the paper's name of binarized nets",
+    "adaption/report/assigned.py": "BN is the paper's name of binarized nets",
     "adaption/export/grids.py": ONNX,
     "adaption/export/images.py": ONNX,
     "adaption/export/integer_*.py": ONNX,
+    "adaption/export/older.py": ONNX,
     "adaption/export/qdq_pass.py": ONNX,
     "adaption/export/styles.py": ONNX,
 }

@@ -14,6 +14,7 @@ from adaption.cli.flags import add_flags, given
 from adaption.cli.options import add_output_flags
 from adaption.errors import one_line
 from adaption.options import Formats
+from adaption.options.formats import ROUNDING_WORDS, of_weights, rounding_named
 
 HELP = "rewrite a float prototxt to low precision, and back"
 EXAMPLE = (
@@ -21,7 +22,6 @@ EXAMPLE = (
     "      --also train_val.prototxt train_val_lp.prototxt\n"
     "  adaption rewrite deploy_lp.prototxt -o deploy.prototxt --to float"
 )
-ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--weight", metavar="Qm.f", help="format of all weights, m with the sign")
     how.add_argument("--activation", metavar="Qm.f", help="format of all results")
     add_flags(how, Formats(), "round_bias", round_bias="round biases, too")
-    how.add_argument("--rounding", default="deterministic", choices=tuple(ROUNDINGS))
+    how.add_argument(
+        "--rounding",
+        default="deterministic",
+        metavar=f"{{{','.join(ROUNDING_WORDS)}}}",
+        help="ties away from zero (default), at random, or results to even, as ONNX rounds",
+    )
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
     where = parser.add_argument_group("layers")
     add_flags(
@@ -85,10 +90,10 @@ def run(args: argparse.Namespace) -> int:
     from adaption.numerics import FixedPoint
     from adaption.precision.rewrite_files import rewrite_files
 
-    rounding = ROUNDINGS[args.rounding]
+    rounding = rounding_named(args.rounding)
     weight, activation = (
-        None if text is None else FixedPoint.q(text, rounding)
-        for text in (args.weight, args.activation)
+        None if text is None else FixedPoint.q(text, way)
+        for text, way in ((args.weight, of_weights(rounding)), (args.activation, rounding))
     )
     made = rewrite_files(
         args.net,

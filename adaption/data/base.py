@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
@@ -71,6 +72,11 @@ class Source(ABC):
         self.notes: list[str] = []  # what a user should know, one sentence each
         self._skipped: dict[str, str] = {}
 
+    @property
+    def origin(self) -> str:
+        """What tells this data from other data: where it lies."""
+        return os.fspath(self.path)
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -78,8 +84,8 @@ class Source(ABC):
     def __getitem__(self, index: int) -> Sample: ...
 
     @abstractmethod
-    def jobs(self) -> Iterator[Job]:
-        """All samples in order, to be read where it suits."""
+    def jobs(self, skip: int = 0) -> Iterator[Job]:
+        """The samples in order, to be read where it suits; the first `skip` are left out."""
 
     def __iter__(self) -> Iterator[Sample]:
         good = 0

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from adaption.data.ahead import WORKERS
 from adaption.data.base import Array, Job, Source
+from adaption.data.part import PartOfSource, kept_samples
 from adaption.data.prefetch import Prefetch
 from adaption.data.transform import DRAWS, Transform
 from adaption.errors import AdaptionError, DataError, FieldError
@@ -156,6 +157,12 @@ class FedLayer(Layer):
         Raises: DataError when it cannot be opened.
         """
         return None
+
+    def kept(self, source: Source) -> Source:
+        """What `source_part` leaves of the layer's source. Raises: FieldError."""
+        if not self.spec.message.HasField("source_part"):
+            return source
+        return PartOfSource(source, kept_samples(self.spec.message, len(source)))
 
     @property
     def is_decoded(self) -> bool:

@@ -112,6 +112,6 @@ class IdxSource(Source):
         label = None if self._labels is None else int(self._labels[index])
         return Sample(self._images[index], label, str(index))
 
-    def jobs(self) -> Iterator[Job]:
-        for index in range(len(self)):
+    def jobs(self, skip: int = 0) -> Iterator[Job]:
+        for index in range(skip, len(self)):
             yield Job(str(index), partial(self.__getitem__, index))

@@ -67,8 +67,8 @@ class ImageSource(Source):
     def __getitem__(self, index: int) -> Sample:
         return self.load(index_in(index, len(self)))
 
-    def jobs(self) -> Iterator[Job]:
-        return map(self.job, range(len(self)))
+    def jobs(self, skip: int = 0) -> Iterator[Job]:
+        return map(self.job, range(skip, len(self)))
 
     def job(self, index: int) -> Job:
         return Job(self.entries[index].file, partial(self.load, index))

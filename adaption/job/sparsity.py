@@ -43,6 +43,7 @@ class Count:
     dense: int = 0
 
     def add(self, x: Tensor) -> None:
+        """Count the zeros of one batch, samples first."""
         live = int(torch.count_nonzero(x))
         samples, shape = x.shape[0], tuple(x.shape[1:])
         if len(shape) not in (1, 3):
@@ -96,7 +97,7 @@ class Sparsity:
 def sparsity(
     net: PathLike,
     weights: PathLike,
-    data: PathLike | None = None,
+    data: Any = None,
     *,
     plan: Proposal | PathLike | None = None,
     transform: Transform | None = None,
