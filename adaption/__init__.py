@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adaption.export import export_onnx as export_onnx
     from adaption.export import verify as verify
     from adaption.export import verify_between as verify_between
+    from adaption.export import verify_step as verify_step
     from adaption.export.package import export_integer as export_integer
     from adaption.export.targets import export_net as export_net
     from adaption.io.caffemodel import read_weights as read_weights
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from adaption.io.netfile import write_net as write_net
     from adaption.io.upgrade_file import upgrade as upgrade
     from adaption.job.assign import assign as assign
+    from adaption.job.freeze import freeze as freeze
     from adaption.job.measure import measure as measure
     from adaption.job.quantize import quantize as quantize
     from adaption.job.sensitivity import sensitivity as sensitivity
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from adaption.numerics import number_format as number_format
     from adaption.numerics import parse_format as parse_format
     from adaption.options import Formats as Formats
+    from adaption.options import Refinement as Refinement
     from adaption.options import RunOptions as RunOptions
     from adaption.precision import convert as convert
     from adaption.precision import convert_file as convert_file
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from adaption.precision import extract as extract
     from adaption.precision import fold_batch_norm as fold_batch_norm
     from adaption.precision import propose as propose
+    from adaption.precision import propose_biases as propose_biases
     from adaption.precision import rescale as rescale
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
@@ -69,6 +73,7 @@ _MODULE_OF = {
     "Formats": "adaption.options",
     "Net": "adaption.net",
     "Point": "adaption.net",
+    "Refinement": "adaption.options",
     "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
     "assign": "adaption.job.assign",
@@ -85,6 +90,7 @@ _MODULE_OF = {
     "export_onnx": "adaption.export",
     "extract": "adaption.precision",
     "fold_batch_norm": "adaption.precision",
+    "freeze": "adaption.job.freeze",
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",
     "measure": "adaption.job.measure",
@@ -94,6 +100,7 @@ _MODULE_OF = {
     "memory_limit": "adaption.io.limits",
     "plot_log": "adaption.report.plot_log",
     "propose": "adaption.precision",
+    "propose_biases": "adaption.precision",
     "quantize": "adaption.job.quantize",
     "read_log": "adaption.report.training_log",
     "read_net": "adaption.io.netfile",
@@ -111,6 +118,7 @@ _MODULE_OF = {
     "ExactOptions": "adaption.export",
     "verify": "adaption.export",
     "verify_between": "adaption.export",
+    "verify_step": "adaption.export",
     "widen": "adaption.precision",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",

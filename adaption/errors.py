@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "UnknownLayerError",
     "UsageError",
     "WeightsError",
+    "in_iteration",
     "one_line",
     "plain_text",
     "remade",
@@ -170,11 +173,6 @@ class DataError(AdaptionError):
 class NonFiniteError(AdaptionError):
     """A tensor holds inf or NaN where a format takes its grid from the greatest magnitude."""
 
-    def in_iteration(self, iteration: int) -> Self:
-        """Say in which iteration of a training run, counted from 0; returns self."""
-        self.fact += f", in iteration {iteration}"
-        return self
-
 
 class RankError(AdaptionError):
     """Another process of a training run has ended, or does not answer."""
@@ -192,6 +190,16 @@ class MissingExtraError(AdaptionError):
             f"{purpose} needs the package {package!r}, which is not installed",
             f"pip install 'adaption[{extra}]'",
         )
+
+
+@contextmanager
+def in_iteration(iteration: int) -> Iterator[None]:
+    """Let errors about inf and NaN say in which iteration of a run, counted from 0."""
+    try:
+        yield
+    except NonFiniteError as error:
+        error.fact += f", in iteration {iteration}"
+        raise
 
 
 def one_line(text: object) -> str:

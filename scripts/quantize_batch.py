@@ -96,10 +96,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", help="as of adaption quantize")
     made.add_argument("-o", "--out", type=Path, required=True, metavar="OUT")
     made.add_argument("--bits", default="16,8", help="word lengths, with commas (default 16,8)")
-    made.add_argument("--rules", default="adaption,sqnr", help="default adaption,sqnr")
+    made.add_argument("--rules", help="default adaption,sqnr; with --best error")
     made.add_argument("--jobs", type=int, help="variants side by side; default: as memory goes")
     made.add_argument("--limit", type=int, metavar="N", help="use the first N samples only")
     made.add_argument("--seed", type=int, default=0, help="of random numbers (default 0)")
+    made.add_argument("--calibration", metavar="DATA", help="as of adaption quantize, and so are")
+    made.add_argument("--calibration-root", metavar="DIR")
+    made.add_argument("--calibration-limit", type=int, metavar="N")
+    made.add_argument("--best", action="store_true")
+    made.add_argument("--refine", action="store_true")
     tune = made.add_argument_group("fine-tuning")
     tune.add_argument("--train-net", type=Path, help="train_val prototxt, with its data layers")
     tune.add_argument("--finetune", type=int, default=0, metavar="N", help="iterations")
@@ -116,6 +121,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         )
     if args.finetune and not args.train_net:
         raise UsageError("--finetune is given without --train-net", "give the train_val prototxt")
+    args.rules = args.rules or ("error" if args.best else "adaption,sqnr")
     transform_of(args)  # refuses bad values before anything runs
     args.out.mkdir(parents=True, exist_ok=True)
     if args.random_weights:
@@ -190,10 +196,10 @@ def given(args: argparse.Namespace) -> Iterator[str]:
     for name in ("data", "limit", "resize", "channel_order", "crop", "mean_value", "mean_file"):
         if getattr(args, name) is not None:
             yield f"--{name.replace('_', '-')}={getattr(args, name)}"
-    for name in ("scale", "root"):
+    for name in ("scale", "root", "calibration", "calibration_root", "calibration_limit"):
         if getattr(args, name) is not None:
-            yield f"--{name}={getattr(args, name)}"
-    for name in ("mirror", "random_crop"):
+            yield f"--{name.replace('_', '-')}={getattr(args, name)}"
+    for name in ("mirror", "random_crop", "best", "refine"):
         if getattr(args, name):
             yield f"--{name.replace('_', '-')}"
 

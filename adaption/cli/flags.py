@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 from adaption.options import Option, Options
 from adaption.options.checks import Check, OneOf, OrNone, Switch
 
-__all__ = ["add_caffe_flag", "add_flags", "flags_for", "given", "value_of"]
+__all__ = [
+    "Parser",
+    "add_caffe_flag",
+    "add_flags",
+    "flag_of",
+    "flag_settings",
+    "flags_for",
+    "given",
+    "value_of",
+]
 
 T = TypeVar("T", bound=Options)
 # As add_argument takes it: a parser, or a group of one.
@@ -37,19 +46,22 @@ def add_flags(parser: Parser, value: Options, *uses: str, **helps: str) -> None:
         helps: help of single fields in other words.
     """
     for name, option in value.declared(*uses).items():
-        settings: dict[str, Any] = {
+        settings = flag_settings(name, option) | {
             "dest": _place(type(value), name),
             "help": helps.get(name) or option.text(getattr(value, name)),
         }
-        if isinstance(option.check, Switch):
-            settings |= {"action": "store_const", "const": True}
-        else:
-            settings["metavar"] = option.metavar or _metavar(name, option)
-            settings |= {"action": "append"} if option.is_repeated else {}
         if option.is_caffe:
             add_caffe_flag(parser, option.flag or name, **settings)
         else:
-            parser.add_argument(_flag(name, option), **settings)
+            parser.add_argument(flag_of(name, option), **settings)
+
+
+def flag_settings(name: str, option: Option) -> dict[str, Any]:
+    """How argparse reads the flag of a field."""
+    if isinstance(option.check, Switch):
+        return {"action": "store_const", "const": True}
+    settings: dict[str, Any] = {"metavar": option.metavar or _metavar(name, option)}
+    return settings | ({"action": "append"} if option.is_repeated else {})
 
 
 def given(args: argparse.Namespace, kind: type[Options]) -> dict[str, Any]:
@@ -72,7 +84,7 @@ def flags_for(kind: type[Options], values: Mapping[str, Any]) -> str:
     words = []
     for name, value in values.items():
         option = kind.declared()[name]
-        words.append(_flag(name, option))
+        words.append(flag_of(name, option))
         if not isinstance(option.check, Switch):
             words.append(option.word(value))
     return " ".join(words)
@@ -83,7 +95,8 @@ def _place(kind: type[Options], name: str) -> str:
     return f"{kind.__name__}.{name}"
 
 
-def _flag(name: str, option: Option) -> str:
+def flag_of(name: str, option: Option) -> str:
+    """The flag of a field."""
     return f"--{option.flag or name.replace('_', '-')}"
 
 

@@ -32,6 +32,7 @@ VERBS = (
     "edit",
     "export",
     "extract",
+    "freeze",
     "inspect",
     "measure",
     "plot-log",

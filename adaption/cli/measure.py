@@ -99,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
             every_value=args.every_value,
             **data_settings(args),
         )
+    for notice in made.notices:
+        print(f"warning: {notice}", file=sys.stderr)
     rows = list(made.rows())
     if args.report:
         write_measurement_report(args.report, made.net, made.facts(), rows)

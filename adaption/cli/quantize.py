@@ -12,7 +12,12 @@ import json
 import shlex
 import sys
 
-from adaption.cli.format_flags import add_format_flags, formats_of
+from adaption.cli.format_flags import (
+    add_format_flags,
+    add_refinement_flags,
+    formats_of,
+    refinement_of,
+)
 from adaption.cli.options import (
     add_data_flags,
     add_output_flags,
@@ -40,8 +45,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of images (with or without class folders), list file, LMDB, LevelDB, HDF5 or"
         " npz; without it the net's own data layer is read",
     )
+    parser.add_argument(
+        "--calibration",
+        metavar="DATA",
+        help="data that formats come from, prepared in the same way: accuracy is then stated on"
+        " samples that took no part (default: --data serves for both)",
+    )
+    parser.add_argument(
+        "--calibration-root", metavar="DIR", help="its --root (default: that of --data)"
+    )
+    parser.add_argument(
+        "--calibration-limit", type=int, metavar="N", help="use N calibration samples at most"
+    )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
     add_format_flags(parser, COMMON)
+    add_refinement_flags(parser)
     parser.add_argument(
         "--fold-batch-norm",
         action="store_true",
@@ -63,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from adaption.job import quantize
+    from adaption.job import calibration_note, quantize
     from adaption.report import print_summary
 
     result = quantize(
@@ -72,7 +90,11 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         out=args.out,
         formats=formats_of(args),
+        refinement=refinement_of(args),
         fold=args.fold_batch_norm,
+        calibration=args.calibration,
+        calibration_root=args.calibration_root,
+        calibration_limit=args.calibration_limit,
         onnx=args.onnx or ("qdq" if args.int8 else "float"),
         reference=args.reference,
         **data_settings(args),
@@ -83,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result.summary, indent=2))
     else:
         print_summary(result.summary)
+        print(calibration_note(result.summary["calibration"]))
         if not args.quiet:
             print(f"report: {result.folder / 'report.html'}")
             made = [result.folder / f"net_lp.{kind}" for kind in KINDS]

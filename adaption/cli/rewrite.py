@@ -1,7 +1,8 @@
 """Rewrite a float prototxt to low precision: Convolution and InnerProduct become LPConvolution and
 LPInnerProduct, and an LPAct rounds each result. Only the lines that change are touched. Formats
 come from a plan (adaption propose, adaption quantize), or are one for all layers. `--to float`
-takes it all back.
+takes it all back. `--recipe` writes the formats of a recipe instead; the net then trains as with
+the recipe's precision_policy in the solver.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 
 from adaption.cli.flags import add_flags, given
 from adaption.cli.options import add_output_flags
-from adaption.errors import one_line
+from adaption.cli.recipe_flags import add_recipe_flags, recipe_of
+from adaption.errors import UsageError, one_line
 from adaption.options import Formats
 from adaption.options.formats import ROUNDING_WORDS, of_weights, rounding_named
 
@@ -20,7 +23,9 @@ HELP = "rewrite a float prototxt to low precision, and back"
 EXAMPLE = (
     "  adaption rewrite deploy.prototxt -o deploy_lp.prototxt --weight Q2.14 --activation Q9.7 \\\n"
     "      --also train_val.prototxt train_val_lp.prototxt\n"
-    "  adaption rewrite deploy_lp.prototxt -o deploy.prototxt --to float"
+    "  adaption rewrite deploy_lp.prototxt -o deploy.prototxt --to float\n"
+    "  adaption rewrite train_val.prototxt -o sdfp.prototxt --recipe sdfp --bits 4 \\\n"
+    "      --bias-weight -1 --bias-activation -1 --bias-gradient -1"
 )
 
 
@@ -46,11 +51,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_flags(how, Formats(), "round_bias", round_bias="round biases, too")
     how.add_argument(
         "--rounding",
-        default="deterministic",
         metavar=f"{{{','.join(ROUNDING_WORDS)}}}",
         help="ties away from zero (default), at random, or results to even, as ONNX rounds",
     )
+    add_flags(
+        how,
+        Formats(),
+        "backward_weights",
+        backward_weights="training sends gradients back through the rounded weights, which few bits"
+        " need; alone, for a net that has formats",
+    )
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
+    recipes = parser.add_argument_group("recipes (in place of formats and layers)")
+    add_recipe_flags(recipes)
+    recipes.add_argument(
+        "--strict", action="store_true", help="what the recipe warns of is an error"
+    )
     where = parser.add_argument_group("layers")
     add_flags(
         where,
@@ -90,7 +106,12 @@ def run(args: argparse.Namespace) -> int:
     from adaption.numerics import FixedPoint
     from adaption.precision.rewrite_files import rewrite_files
 
-    rounding = rounding_named(args.rounding)
+    if args.recipe is not None and args.rounding is not None:
+        raise UsageError(
+            "--rounding is of --weight and --activation, and a recipe is asked for",
+            "leave it out; recipes have flags of their own",
+        )
+    rounding = rounding_named(args.rounding or "deterministic")
     weight, activation = (
         None if text is None else FixedPoint.q(text, way)
         for text, way in ((args.weight, of_weights(rounding)), (args.activation, rounding))
@@ -111,7 +132,11 @@ def run(args: argparse.Namespace) -> int:
         weights=args.weights,
         weights_out=args.weights_out,
         style=args.style,
+        recipe=recipe_of(args),
+        strict=args.strict,
     )
+    for warning in made.warnings:
+        print(f"warning: {one_line(warning)}", file=sys.stderr)
     if args.json:
         print(json.dumps(made.to_dict(), indent=2))
         return 0

@@ -68,9 +68,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, help="of all random numbers (default: the solver's random_seed)"
     )
     parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="what the solver's precision_policy warns of is an error",
+    )
+    parser.add_argument(
         "--stop-on-nan",
         action="store_true",
         help="end with exit code 1, and no snapshot, when a displayed loss or output is NaN",
+    )
+    parser.add_argument(
+        "--reestimate-batch-norm",
+        type=int,
+        default=0,
+        metavar="N",
+        help="at the end, compute the statistics of batch norm anew from N training batches: after"
+        " a short run with moving_average_fraction 0.999 they lag behind the weights",
     )
     add_flags(parser, RunOptions(), *NET, "original_semantics")
     add_output_flags(parser)
@@ -102,7 +115,9 @@ def run(args: argparse.Namespace) -> int:
         original_semantics=options.original_semantics,
         devices=devices_of(args),
         net_options=options.values("layers"),
+        strict=args.strict,
         stop_on_nan=args.stop_on_nan,
+        reestimate_batch_norm=args.reestimate_batch_norm,
         log=log,
         log_json=args.log_json,
         listeners=progress,

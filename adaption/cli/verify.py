@@ -9,6 +9,10 @@ difference is not explained by the order of float32 sums, where equality is prom
 hold (two exact ones that round alike; files of styles integer and qdq are exact up to the layers
 that their export named), or beyond the tolerance.
 
+int32 in place of A: one training step's products of rounded bottoms, weights and gradients, on
+integer codes with sums of 32 bits (or int24, ...), against the simulation, and which sums overflow.
+NET is then a net with a loss in phase TRAIN.
+
 A file that takes images and preprocesses them gets the images of --data, when they are uint8 or
 preprocessing flags are given; our net gets what the flags say (without flags: what the file says of
 itself) makes of them. Exit code 1 when the two differ in any bit.
@@ -18,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,7 +51,8 @@ EXAMPLE = (
     "  adaption verify net_lp.prototxt net_lp.caffemodel lp64 exact --data input.npy \\\n"
     "      --input-format auto\n"
     "  adaption verify deploy.prototxt net.caffemodel net.onnx --data images.npy \\\n"
-    "      --mean-value 104,117,123"
+    "      --mean-value 104,117,123\n"
+    "  adaption verify train_val_sdfp.prototxt net.caffemodel int32"
 )
 
 
@@ -54,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", help="prototxt")
     parser.add_argument("weights", help="caffemodel")
     parser.add_argument(
-        "a", metavar="A", help="ONNX file made from them, npz of recorded blobs, NAME"
+        "a", metavar="A", help="ONNX file made from them, npz of recorded blobs, NAME, int32"
     )
     parser.add_argument("b", metavar="B", nargs="?", help="the same; hold A against this")
     parser.add_argument(
@@ -95,6 +101,9 @@ def run(args: argparse.Namespace) -> int:
     from adaption.net import Net
 
     options = value_of(args, RunOptions())
+    register = re.fullmatch(r"int(\d+)", args.a)
+    if register is not None:
+        return _verify_step(args, int(register[1]))
     net = Net(args.net, args.weights, input_shapes=input_shapes_of(args), **options.for_net())
     for notice in net.notices:
         print(f"warning: {one_line(notice)}", file=sys.stderr)
@@ -141,6 +150,31 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(report, *checks, sep="\n")
     return 0 if report.ok and all(check.ok for check in checks) else 1
+
+
+def _verify_step(args: argparse.Namespace, register_bits: int) -> int:
+    from adaption.errors import UsageError
+    from adaption.export import verify_step
+    from adaption.export.recorded import read_arrays
+    from adaption.net import Net
+
+    beside = {"B": args.b, "--tolerance": args.tolerance, "--input-format": args.input_format}
+    given = [name for name, value in beside.items() if value]
+    if given or transform_of(args) is not None:
+        named = ", ".join(given) or "preprocessing flags"
+        raise UsageError(f"{named} cannot be given with {args.a}", "leave it out")
+    options = value_of(args, RunOptions())
+    shapes = input_shapes_of(args)
+    net = Net(args.net, args.weights, phase="TRAIN", input_shapes=shapes, **options.for_net())
+    for notice in net.notices:
+        print(f"warning: {notice}", file=sys.stderr)
+    inputs = None
+    if args.data is not None:
+        arrays = read_arrays(args.data, only=net.inputs[0] if net.inputs else "")
+        inputs = {name: arrays[name][: args.samples] for name in net.inputs if name in arrays}
+    report = verify_step(net, inputs, register_bits=register_bits)
+    print(json.dumps(report.to_dict(), indent=2) if args.json else report)
+    return 0 if report.ok else 1
 
 
 def _prepared(

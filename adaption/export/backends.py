@@ -208,9 +208,10 @@ class Onnxruntime:
                     array = self.file.constant(top)
                 if array is None:
                     continue
-                values[layer.name, blob] = np.asarray(array, np.float64)
-                if scale is not None:
-                    values[layer.name, blob] *= float(np.ldexp(1.0, -scale[0])) / scale[1]
+                made = np.asarray(array, np.float64)
+                if scale is not None:  # in new memory: layers may share the value
+                    made = made * (float(np.ldexp(1.0, -scale[0])) / scale[1])
+                values[layer.name, blob] = made
                 if top in self._codes:
                     codes.add((layer.name, blob))
         return Trace(values, frozenset(codes))

@@ -252,7 +252,7 @@ def verify_between(
                 ties = left.ties.get(key[0], right.ties.get(key[0]))
                 parted = left.parted.get(key[0], right.parted.get(key[0]))
                 if at_points_only:
-                    is_promised = member.node.formats.activation is not None
+                    is_promised = member.node.formats.activation is not None or _is_sum(member)
                 else:
                     is_promised = at_points_only is False and key in left.codes & right.codes
                 pair = left.values[key], right.values[key]
@@ -300,6 +300,18 @@ def _promise(a: Arithmetic, b: Arithmetic) -> tuple[str, bool | None]:
             return "float64 sums of codes do not round: quantization points must be equal", True
         return "not promised equal: exact arithmetic rounds constants of this net", None
     return "not promised equal: float32 sums round; --tolerance asks for a number of LSBs", None
+
+
+def _is_sum(member: Member) -> bool:
+    """Whether a layer's tops are sums of products of its own rounded operands, bias included."""
+    formats = member.node.formats
+    grids = [formats.bottom, formats.weight]
+    if not all(isinstance(fmt, FixedPoint) and fmt.is_binary for fmt in grids):
+        return False
+    grid = sum(fmt.frac_length for fmt in grids)  # type: ignore[union-attr]
+    bias = formats.bias
+    on_grid = isinstance(bias, FixedPoint) and bias.is_binary and bias.frac_length <= grid
+    return on_grid or len(member.node.masters) == 1
 
 
 def _values(

@@ -16,7 +16,15 @@ from torch import Tensor
 
 from adaption.errors import AdaptionError
 from adaption.export.exact import ExactOptions, build_program
-from adaption.export.exact.program import Op, Product, Program, TopValue, Value
+from adaption.export.exact.program import (
+    FloatLayer,
+    Op,
+    Product,
+    Program,
+    Quantize,
+    TopValue,
+    Value,
+)
 from adaption.export.integer_ops import EMITTERS, Codes
 from adaption.export.lowered import LayerValues, Lowered, Scale
 from adaption.export.selection import Selection
@@ -33,6 +41,9 @@ class IntegerStyle(Style):
 
     name = "integer"
 
+    def __init__(self) -> None:
+        self._exceptions: list[str] = []
+
     def lowered(
         self,
         selection: Selection,
@@ -40,10 +51,12 @@ class IntegerStyle(Style):
         shapes: Mapping[str, Shape],
         input_formats: Mapping[str, FixedPoint],
     ) -> Lowered:
-        return IntegerLowered(selection, shapes, ExactOptions(input_formats), rounded)
+        made = IntegerLowered(selection, shapes, ExactOptions(input_formats), rounded)
+        self._exceptions = _rounds_floats(made.program)
+        return made
 
     def arithmetic(self) -> dict[str, Any] | None:
-        return {"rounding": "net", "biases": "odd", "exceptions": []}
+        return {"rounding": "net", "biases": "odd", "exceptions": self._exceptions}
 
 
 class IntegerLowered(Lowered):
@@ -101,6 +114,23 @@ class IntegerLowered(Lowered):
                     scales=tuple(_scale(self.program.values.get(t.value or "")) for t in found),
                 )
             )
+
+
+def _rounds_floats(program: Program) -> list[str]:
+    """Layers whose point rounds what float32 operators made, in another order than ours adds."""
+    makers = {name: op for op in program.ops for name in op.outputs}
+    found = []
+    for op in program.of_kind(Quantize):
+        before = makers.get(op.inputs[0])
+        while isinstance(before, FloatLayer) and _hands_on(before):
+            before = makers.get(before.inputs[0])
+        if isinstance(before, FloatLayer):
+            found.append(op.layer)
+    return found
+
+
+def _hands_on(op: FloatLayer) -> bool:
+    return op.node.layer.is_identity or op.node.layer.hands_on()
 
 
 def _wide(program: Program) -> list[str]:

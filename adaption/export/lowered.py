@@ -29,7 +29,8 @@ class LayerValues:
 
     `blobs` are the names of its tops, `tops` the values that hold them (None where a style computes
     it together with the next layer, so that no value does), `before` the values that the activation
-    point rounds (the same as `tops` where there is none), `parameters` the values of its blobs.
+    point rounds (the same as `tops` where there is none), `parameters` the values of its blobs,
+    `views` those of its bottoms as it reads them, by index, where it has a point there.
     """
 
     name: str
@@ -40,6 +41,7 @@ class LayerValues:
     parameters: tuple[str, ...] = ()
     formats: LayerFormats = field(default_factory=LayerFormats)
     scales: tuple[Scale | None, ...] = ()
+    views: Mapping[int, str] = field(default_factory=dict)  # as lowered, before a style moves them
 
     def to_dict(self) -> dict[str, Any]:
         """The layer as plain values, for JSON."""
@@ -158,10 +160,11 @@ class LayerLowered(Lowered):
         g, spec, layer = self.graph, member.spec, member.node.layer
         bottoms = [self._latest[b] for b in spec.bottoms]
         shapes = [g.shape(b) for b in bottoms]
+        views: dict[int, str] = {}
         if (fmt := member.node.formats.bottom) is not None:
             for i in member.node.read_bottoms:
                 with g.scope(spec.name, "bottom"):
-                    bottoms[i] = self.style.activation(g, bottoms[i], fmt)
+                    bottoms[i] = views[i] = self.style.activation(g, bottoms[i], fmt)
                 g.shapes[bottoms[i]] = shapes[i]
         wanted = layer.blob_shapes(*shapes)
         if [tuple(t.shape) for t in tensors] != [tuple(s) for s in wanted]:
@@ -190,6 +193,7 @@ class LayerLowered(Lowered):
                 before=before,
                 parameters=tuple(blobs),
                 formats=member.node.formats,
+                views=views,
             )
         )
 

@@ -15,7 +15,7 @@ from adaption.export.free_size import check_free_size, enlarged, free_dims
 from adaption.export.lowered import LayerValues, Lowered
 from adaption.export.onnx_file import same_bits
 from adaption.export.onnx_graph import Array, OnnxGraph
-from adaption.export.selection import Selection
+from adaption.export.selection import Selection, refuse_moving
 from adaption.export.style_table import new_style
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
@@ -116,6 +116,7 @@ def build_model(
     Raises: AdaptionError naming file and layer when a layer cannot be lowered; UsageError on a bad
         argument.
     """
+    refuse_moving(selection)
     writer = new_style(style, processor)
     formats = input_formats or {}
     needed = writer.opset([*_formats(selection), *formats.values()])

@@ -128,6 +128,9 @@ def _same(lowered: LayerLowered, program: Program) -> Iterator[tuple[str, str]]:
     first = {op.inputs[0]: op.outputs[0] for op in reversed(program.of_kind(Quantize))}
     for name, value in lowered.rounded_inputs.items():
         yield value, first[name]
+    for layer in lowered.layers:
+        for i, value in layer.views.items():
+            yield value, program.views[layer.name, i]
     tops = [value for layer in lowered.layers for value in layer.tops]
     for top, made in zip(tops, program.tops, strict=True):
         if top is not None and made.value is not None and not made.is_float:

@@ -19,7 +19,7 @@ from adaption.net import Net
 from adaption.net.finite import refuse_not_finite
 from adaption.net.node import Node
 
-__all__ = ["Member", "Selection", "members", "refuse_nan", "select"]
+__all__ = ["Member", "Selection", "members", "refuse_moving", "refuse_nan", "select"]
 
 Value = tuple[int, int]  # layer index, top index
 
@@ -95,6 +95,18 @@ def select(net: Net) -> Selection:
         left_out=tuple(m.spec.name for i, m in enumerate(wiring.layers) if i in wiring.out),
         notes=tuple(wiring.notes(outputs)),
     )
+
+
+def refuse_moving(selection: Selection) -> None:
+    """Raise LayerError where a format takes its grid from the tensor: nothing that is written once
+    can hold it."""
+    for member in selection.members:
+        for kind, fmt in member.node.formats.for_inference.items():
+            if fmt.follows_tensor:
+                raise LayerError(
+                    f"{kind} format {fmt} moves with the tensor",
+                    "make it static first: adaption freeze NET WEIGHTS -o DIR",
+                ).at(layer=member.spec.name, layer_type=member.spec.type, line=member.spec.line)
 
 
 def refuse_nan(selection: Selection, tops: Iterable[tuple[Member, str, npt.NDArray[Any]]]) -> None:

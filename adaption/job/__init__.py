@@ -4,6 +4,8 @@ every tensor of training out).
 """
 
 from adaption.job.assign import AssignResult, assign
+from adaption.job.calibration import calibration_note
+from adaption.job.freeze import FreezeResult, freeze
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
 from adaption.job.sensitivity import Sensitivity, sensitivity
@@ -11,10 +13,13 @@ from adaption.job.sparsity import Sparsity, sparsity
 
 __all__ = [
     "AssignResult",
+    "FreezeResult",
     "QuantizeResult",
     "Sensitivity",
     "Sparsity",
     "assign",
+    "calibration_note",
+    "freeze",
     "measure",
     "merge_measurements",
     "quantize",

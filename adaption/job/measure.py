@@ -92,7 +92,9 @@ def measure(
     done = begun.batches
     label = "measuring" if not done else f"measuring from batch {done} on"
     rest = track(islice(feed, done, None), label, len(feed) - done, quiet=quiet, unit="batches")
-    return _go_on(running, rest, begun, kinds, _Saving(out, save_every))
+    made = _go_on(running, rest, begun, kinds, _Saving(out, save_every))
+    made.notices = list(running.notices)
+    return made
 
 
 def merge_measurements(paths: Sequence[PathLike], out: PathLike | None = None) -> Measurement:

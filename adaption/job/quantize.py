@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,16 @@ from adaption.io.files import read_json
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
+from adaption.job.calibration import Calibration, calibration_note
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.float_pass import float_pass
 from adaption.job.foresee import why_not_exact
 from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
 from adaption.job.quality import quality_warnings
-from adaption.job.reference import Reference, load_reference, origin_of, save_reference
+from adaption.job.reference import origin_of
+from adaption.job.refine import refined
 from adaption.job.summary import (
     FORMAT,
     cost_entry,
@@ -42,14 +45,15 @@ from adaption.job.summary import (
 from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
-from adaption.options import COMMON, NET, Formats, RunOptions, takes_options
-from adaption.precision.classifiers import Classifiers, find_classifiers
+from adaption.options import COMMON, NET, Formats, Refinement, RunOptions, takes_options
+from adaption.precision.classifiers import find_classifiers
 from adaption.precision.energy import SOURCE
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
-from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
+from adaption.precision.measure import Measurement
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
+from adaption.precision.refining.refine import Outcome
 from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track, write_report
 from adaption.report.summary import points_of
@@ -126,11 +130,15 @@ def quantize(
     *,
     out: PathLike,
     formats: Formats = Formats(),
+    refinement: Refinement = Refinement(),
     options: RunOptions = RunOptions(),
     fold: bool = False,
     onnx: str = "float",
     transform: Transform | None = None,
     root: PathLike | None = None,
+    calibration: Any = None,
+    calibration_root: PathLike | None = None,
+    calibration_limit: int | None = None,
     reference: PathLike | None = None,
     quiet: bool = False,
     memory_limit: Size | None = None,
@@ -145,33 +153,36 @@ def quantize(
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
         formats: which formats are chosen; see Formats.
+        refinement: what is done to weights and biases; see Refinement. quantize(..., **BEST) asks
+            for all that helps.
         options: how the net is built and run; see RunOptions. With `end`, the layers behind it, of
             unknown types or not, stay as they are in the files that are written.
         fold: first fold batch norm, scale and bias into the weight layer before them.
         onnx: style of net_lp.onnx: "float", "qdq" or "integer"; see `export_onnx`.
         transform: preprocessing; None takes the data layer's own, or none.
         root: folder that the files of a list are relative to.
-        reference: folder that keeps the float net's pass over the data; where it is there already,
-            of the same net, weights and data, it is not run again.
+        calibration: data of any kind that formats come from, prepared as `data`, so that accuracy
+            is stated on samples that took no part; None: `data` serves for both.
+        calibration_root, calibration_limit: its `root` (None: that of `data`) and `limit`.
+        reference: folder that keeps the float net's passes over the data; where they are there
+            already, of the same net, weights and data, it is not run again.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
-        choices: fields of Formats and RunOptions as keywords: quantize(..., bits=8, limit=100).
+        choices: fields of Formats, Refinement and RunOptions as keywords: quantize(..., bits=8,
+            limit=100).
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
     if onnx not in PROVED:
         raise FieldError("onnx", onnx, ", ".join(PROVED))
     folder = Path(out)
+    mean = None if transform is None else transform.mean_file
+    read = [data if is_path(data) else None, calibration if is_path(calibration) else None]
     keep_inputs(
-        [folder, *(folder / name for name in RESULTS)],
-        [
-            net,
-            weights,
-            data if is_path(data) else None,
-            reference,
-            None if transform is None else transform.mean_file,
-        ],
+        [folder, *(folder / name for name in RESULTS)], [net, weights, reference, mean, *read]
     )
+    calibrating = Calibration(calibration, calibration_root, calibration_limit)
+    calibrating.check()
     earlier = _earlier_results(folder)
 
     net_file = read_net(net)
@@ -189,6 +200,7 @@ def quantize(
         feed = feed_from_layers(spec, transform, options)
     else:
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
+    measured_on = calibrating.feed(spec, feed, transform, options, trained, root)
 
     def chosen(measurement: Measurement) -> Proposal:
         return propose(feed.spec, measurement, formats=formats)
@@ -213,7 +225,8 @@ def quantize(
     origin = None
     if reference is not None:
         origin = origin_of(
-            *(net, weights),
+            net,
+            weights,
             data=None if data is None else feed.batches.source.origin,
             preprocessing=feed.preprocessing(),
             limit=options.limit,
@@ -221,36 +234,41 @@ def quantize(
             fold=fold,
             batch_size=feed.batches.batch_size,
             **{"end": None, **options.changed("layers", "score")},
+            **calibrating.origin(measured_on),
         )
-    measured, before = _float_pass(
+    measured, before = float_pass(
         full,
-        track(feed, "measuring the float net", quiet=quiet, unit="batches"),
-        feed.preprocessing(),
+        feed,
+        measured_on,
+        quiet=quiet,
         scores=scores,
         # A reference serves every rule.
         legacy_rule=formats.rule == "adaption-legacy" or reference is not None,
         folder=None if reference is None else Path(reference),
         origin=origin or {},
     )
+    outcome = refined(full, trained, measured, measured_on, formats, refinement, quiet=quiet)
     full.release()  # a large net would be held twice
-    proposal = chosen(measured)
+    proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
-    low = Net(fed_by(part.of(low_file), feed), trained, seed=options.seed)
+    low = Net(fed_by(part.of(low_file), feed), outcome.weights, seed=options.seed)
     batches = track(feed, f"running it in {formats.lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
-    summary = _summary(full.spec, low, feed, measured, proposal, before, after)
+    summary = _summary(full.spec, low, feed, outcome, before, after)
+    summary["calibration"] = calibrating.entry(measured_on, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
     if formatted:
         notices.append(_taken_off(formatted, net, weights))
 
     with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
-        held = part.weights(low, trained, low_file)
+        held = part.weights(low, outcome.weights, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
         summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
-        summary["notes"] = _notes(net_file, feed, proposal, measured)
+        summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
+        summary["notes"] += _notes(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []
         summary["notes"] += [_taken_off(formatted, net, weights)] if formatted else []
         summary["warnings"] = quality_warnings(summary, scores)
@@ -285,40 +303,16 @@ def _taken_off(formatted: Sequence[str], net: PathLike, weights: PathLike) -> st
     )
 
 
-def _float_pass(
-    full: Net,
-    batches: Iterable[Any],
-    preprocessing: Mapping[str, Any],
-    *,
-    scores: Classifiers,
-    legacy_rule: bool,
-    folder: Path | None,
-    origin: Mapping[str, Any],
-) -> tuple[Measurement, Run]:
-    """The float net over all batches, or what `folder` keeps of it."""
-    kept = None if folder is None else load_reference(folder, origin)
-    if kept is not None:
-        return kept.measured, kept.run
-    measured = measure_weights(full, legacy_rule=legacy_rule)
-    measured.preprocessing = preprocessing
-    observer = ActivationObserver(measured, legacy_rule=legacy_rule)
-    run = run_net(full, batches, scores=scores, observers=[observer])
-    measured.samples = run.samples
-    if folder is not None:
-        save_reference(folder, Reference(measured, run), origin)
-    return measured, run
-
-
 def _summary(
     spec: NetSpec,
     low: Net,
     feed: Feed,
-    measured: Measurement,
-    proposal: Proposal,
+    outcome: Outcome,
     before: Run,
     after: Run,
 ) -> dict[str, Any]:
-    layers = layer_entries(spec, low, measured, proposal, before, after)
+    measured, proposal = outcome.measured, outcome.proposal
+    layers = layer_entries(spec, low, measured, proposal, before, after, outcome.plain)
     accuracy = None
     if before.tally.labelled:
         accuracy = {
@@ -340,6 +334,7 @@ def _summary(
         "macs": macs_entry(layers),
         "cost": cost_entry(low, before, after),
         "sparsity": sparsity_entry(layers, before, after),
+        **({"refinement": outcome.said} if outcome.said else {}),
     }
 
 
@@ -382,7 +377,6 @@ def _earlier_results(folder: Path) -> list[str]:
 def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurement) -> list[str]:
     """Every approximation and everything left out, one sentence each."""
     notes = [
-        f"Ranges were measured on {measured.samples} samples, the same that accuracy is stated on.",
         "Accumulation inside a layer is float32; see `verification` for what is bit-equal.",
         "Zero-skippable MACs are a layer's MACs times the share of zeros among its inputs.",
         f"{COST_NOTE} {SOURCE}; for one sample, each weight read once from DRAM, each result"

@@ -10,6 +10,7 @@ import torch
 
 from adaption.graph import NetSpec
 from adaption.io.lp_types import LP_ACT
+from adaption.io.weights import Weights
 from adaption.net import Net, Point
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint
@@ -27,13 +28,20 @@ PIECE = 1 << 22  # values of a weight looked at together
 
 
 def layer_entries(
-    spec: NetSpec, low: Net, measured: Measurement, proposal: Proposal, before: Run, after: Run
+    spec: NetSpec,
+    low: Net,
+    measured: Measurement,
+    proposal: Proposal,
+    before: Run,
+    after: Run,
+    plain: Weights,
 ) -> list[dict[str, Any]]:
     """One entry per weight layer: formats, ranges, what rounding did, MACs.
 
     Args:
         spec: the float net.
-        low: the low-precision net; its masters are the float net's weights.
+        low: the low-precision net.
+        plain: weights of the float net that was rounded.
         before, after: the runs of both over the data.
     """
     # An input that is rounded goes by its blob.
@@ -50,8 +58,14 @@ def layer_entries(
             "zero_skippable_macs": round(macs * after.zero_input_share(name)),
             "zero_skippable_macs_before": round(macs * before.zero_input_share(name)),
         }
-        for kind, blob in zip(("weight", "bias"), node.masters, strict=False):
-            entry[kind] = _parameter(Point(name, kind), blob.tensor, measured, proposal)
+        originals = plain.get(node.spec.name)
+        for i, (kind, blob) in enumerate(zip(("weight", "bias"), node.masters, strict=False)):
+            values = blob.tensor.detach()
+            before_it = values  # a bias is corrected on purpose: what its rounding does counts
+            if kind == "weight" and originals is not None:
+                step = 2 if originals.is_paired else 1
+                before_it = torch.from_numpy(originals.blobs[i * step].copy()).view(values.shape)
+            entry[kind] = _parameter(Point(name, kind), before_it, values, measured, proposal)
         for kind in ("weight", "bias"):
             entry.setdefault(kind, None)
         entry["activation"] = _activation(name, node, low.spec, measured, proposal, after)
@@ -67,8 +81,13 @@ def _macs(node: Node, net: Net) -> int:
 
 
 def _parameter(
-    point: Point, values: torch.Tensor, measured: Measurement, proposal: Proposal
+    point: Point,
+    plain: torch.Tensor,
+    values: torch.Tensor,
+    measured: Measurement,
+    proposal: Proposal,
 ) -> dict[str, Any] | None:
+    """Range of a float parameter, and what became of it: `values`, rounded."""
     if point not in measured.points:
         return None
     choice = proposal.choices.get(point)
@@ -77,10 +96,9 @@ def _parameter(
         return entry | {"q": None, "reason": "left in float"}
     error = PointError()
     generator = torch.Generator().manual_seed(0)  # of stochastic rounding: one draw, repeatable
-    for piece in torch.split(
-        values.detach().flatten(), PIECE
-    ):  # a large weight takes several copies
-        error.update(piece, choice.format.quantize(piece, generator), choice.format)
+    flat = (torch.split(x.flatten(), PIECE) for x in (plain, values))
+    for x, y in zip(*flat, strict=True):  # a large weight takes several copies
+        error.update(x, choice.format.quantize(y, generator), choice.format)
     return _format(choice.format) | entry | error.to_dict() | {"reason": choice.reason}
 
 

@@ -153,6 +153,15 @@ class Layer(Traits):
         """Whether the first axis of the first blob counts outputs, one filter each."""
         return False
 
+    def sums(self, bottom: Shape) -> int:
+        """Of a weight layer: the sums that each output is, over samples and places."""
+        raise NotImplementedError
+
+    def columns(self, x: Tensor, picks: Tensor) -> Tensor:
+        """What a weight layer reads of bottom `x` for the sums numbered `picks`: (groups, picks,
+        values), such that by_output(W) of a group times a column is one of its sums."""
+        raise NotImplementedError
+
     def error_scale(self, *bottoms: Tensor) -> float:
         """The size of the numbers its float32 error is a share of, where tops may be far smaller.
 

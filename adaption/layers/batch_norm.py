@@ -59,6 +59,7 @@ def statistics(blobs: Sequence[Any], eps: float) -> tuple[Any, Any, float]:
     param="batch_norm_param",
     kind="channel affine",
     is_foldable=True,
+    channel_factors="ended",
     reads=("scale_bias",),
     writes_blobs=True,
     takes_channels_last=True,
@@ -100,6 +101,41 @@ class BatchNorm(Layer):
             return slope, -mean * slope
         slope = slope * blobs[3].ravel()
         return slope, blobs[4].ravel() - mean * slope
+
+    def shifted(self, blobs: Sequence[Array], shift: Array) -> Mapping[int, Array] | None:
+        if self.has_scale_bias:
+            return {4: blobs[4] + shift.reshape(blobs[4].shape)}
+        mean, (total, _) = blobs[0], self._total_and_eps(blobs)
+        if total == 0:  # the mean counts as 0, whatever it is
+            return None
+        slope, _ = self.slope_and_shift(blobs, mean.size)
+        return {0: mean - (shift / slope * total).reshape(mean.shape)}
+
+    def with_factors(
+        self, blobs: Sequence[Array], below: Array, above: Array
+    ) -> Mapping[int, Array]:
+        mean, variance = blobs[:2]
+        total, eps = self._total_and_eps(blobs)
+        spread = variance.ravel() + eps * total  # as eps counts for each channel alike
+        made = below**2 * spread - eps * total
+        return {0: mean * below.reshape(mean.shape), 1: made.reshape(variance.shape)}
+
+    def least_factors(self, blobs: Sequence[Array]) -> Array:
+        total, eps = self._total_and_eps(blobs)  # eps times total stays under the root
+        return np.sqrt(eps * total / (blobs[1].ravel() + eps * total))
+
+    def _total_and_eps(self, blobs: Sequence[Array]) -> tuple[float, float]:
+        """What mean and variance are to be divided by, and the eps that counts."""
+        if self.has_scale_bias:
+            return 1.0, max(self.eps, LEAST_EPS)
+        return float(blobs[2].ravel()[0]), self.eps
+
+    def statistics_kept(self) -> float | None:
+        is_fixed = self.use_global_stats or self.has_scale_bias  # NVCaffe's has no sums to restart
+        return None if is_fixed else self.moving_average_fraction
+
+    def averaging_all(self) -> BatchNorm:
+        return replace(self, moving_average_fraction=1.0)
 
     def check(self) -> None:
         if not self.eps >= 0 or math.isinf(self.eps):

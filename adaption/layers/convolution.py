@@ -6,7 +6,7 @@ DepthwiseConvolution (yonghenglh6), which is depthwise only where `group` says s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
-from adaption.layers.spatial import per_axis, window_text
+from adaption.layers.spatial import gather_windows, per_axis, window_text
 from adaption.layers.traits import Array, ScaleChange, scaled_bias
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -106,6 +106,9 @@ class Convolution(Layer):
 
     def sums_to_channels(self) -> bool:
         return self.axis == 1
+
+    def shifted(self, blobs: Sequence[Array], shift: Array) -> Mapping[int, Array] | None:
+        return {1: blobs[1] + shift} if self.bias_term else None
 
     def by_output(self, weight: Array) -> Array:
         return weight.reshape(weight.shape[0], -1)
@@ -209,6 +212,24 @@ class Convolution(Layer):
             x, pad = F.pad(x, (left, right, top, bottom)), (0, 0)
         return conv(x, w, b, g.stride, pad, g.dilation, self.groups(x.shape[1]))
 
+    def sums(self, bottom: Shape) -> int:
+        top, axis = self.top_shape(bottom), canonical_axis(self.axis, len(bottom))
+        return prod(top[:axis]) * prod(top[axis + 1 :])
+
+    def columns(self, x: Tensor, picks: Tensor) -> Tensor:
+        axis, g = canonical_axis(self.axis, x.dim()), self.geometry(x.dim())
+        flat = x.reshape(-1, *x.shape[axis:])
+        sizes = zip(flat.shape[2:], self.top_shape(tuple(x.shape))[axis + 1 :], strict=True)
+        read = [self._read(g, i, size, top) for i, (size, top) in enumerate(sizes)]
+        found = gather_windows(flat, picks, read)
+        return found.reshape(len(picks), self.groups(flat.shape[1]), -1).transpose(0, 1)
+
+    def _read(self, g: _Geometry, axis: int, size: int, top: int) -> Tensor:
+        """Per place of the top and of the kernel the place of the bottom, -1 for padding."""
+        taps = torch.arange(g.kernel[axis]) * g.dilation[axis]
+        at = torch.arange(top).unsqueeze(1) * g.stride[axis] - g.pad[axis] + taps
+        return at.masked_fill((at < 0) | (at >= size), -1)
+
     def lower_integer(self, g: IntegerLowering, *names: str) -> str:
         return g.product(*names)
 
@@ -281,6 +302,13 @@ class Deconvolution(Convolution):
 
     def _swept(self, bottom: Shape, top: Shape) -> Shape:
         return bottom
+
+    def _read(self, g: _Geometry, axis: int, size: int, top: int) -> Tensor:
+        taps = torch.arange(g.kernel[axis]) * g.dilation[axis]
+        steps = torch.arange(top).unsqueeze(1) + g.pad[axis] - taps
+        at = steps.div(g.stride[axis], rounding_mode="floor")
+        is_between = steps % g.stride[axis] != 0
+        return at.masked_fill(is_between | (at < 0) | (at >= size), -1)
 
     def by_output(self, weight: Array) -> Array:
         """Group by group: blob 0 is (C, outputs / group, kernel)."""

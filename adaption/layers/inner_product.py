@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -44,6 +44,9 @@ class InnerProduct(Layer):
     def sums_to_channels(self) -> bool:
         return self.axis == 1
 
+    def shifted(self, blobs: Sequence[Array], shift: Array) -> Mapping[int, Array] | None:
+        return {1: blobs[1] + shift} if self.bias_term else None
+
     def by_output(self, weight: Array) -> Array:
         rows = weight.reshape(weight.shape[-2], weight.shape[-1])
         return rows.T if self.transpose else rows
@@ -72,6 +75,13 @@ class InnerProduct(Layer):
         rows = x.reshape(-1, prod(x.shape[axis:]))
         y = F.linear(rows, w.t() if self.transpose else w, *b)
         return y.view(*x.shape[:axis], self.num_output)
+
+    def sums(self, bottom: Shape) -> int:
+        return prod(bottom[: canonical_axis(self.axis, len(bottom))])
+
+    def columns(self, x: Tensor, picks: Tensor) -> Tensor:
+        rows = x.reshape(self.sums(tuple(x.shape)), -1)
+        return rows[picks].unsqueeze(0)
 
     def lower_integer(self, g: IntegerLowering, *names: str) -> str:
         return g.product(*names)

@@ -5,7 +5,7 @@ Caffe: scale_layer.cpp, bias_layer.cpp. The blob is a learned one, or a second b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -76,6 +76,7 @@ def _spread_values(g: IntegerLowering, blob: str, x: str, axis: int) -> Any:
     param="scale_param",
     kind="channel affine",
     is_foldable=True,
+    channel_factors="free",
     bottoms=(1, 2),
     takes_channels_last=True,
     top_is_free=True,
@@ -96,6 +97,18 @@ class Scale(Layer):
 
     def slope_and_shift(self, blobs: Sequence[Array], outputs: int) -> tuple[Array, Array]:
         return blobs[0].ravel(), blobs[1].ravel() if len(blobs) > 1 else np.zeros(outputs)
+
+    def shifted(self, blobs: Sequence[Array], shift: Array) -> Mapping[int, Array] | None:
+        return {1: blobs[1] + shift.reshape(blobs[1].shape)} if len(blobs) > 1 else None
+
+    def with_factors(
+        self, blobs: Sequence[Array], below: Array, above: Array
+    ) -> Mapping[int, Array]:
+        slope, *rest = blobs
+        made = {0: slope * (above / below).reshape(slope.shape)}
+        for i, shift in enumerate(rest, 1):
+            made[i] = shift * above.reshape(shift.shape)
+        return made
 
     @property
     def _learned(self) -> bool:
@@ -154,6 +167,7 @@ class Scale(Layer):
     param="bias_param",
     kind="channel affine",
     is_foldable=True,
+    channel_factors="kept",
     bottoms=(1, 2),
     takes_channels_last=True,
     top_is_free=True,
@@ -172,6 +186,14 @@ class Bias(Layer):
 
     def slope_and_shift(self, blobs: Sequence[Array], outputs: int) -> tuple[Array, Array]:
         return np.ones(outputs), blobs[0].ravel()
+
+    def shifted(self, blobs: Sequence[Array], shift: Array) -> Mapping[int, Array] | None:
+        return {0: blobs[0] + shift.reshape(blobs[0].shape)}
+
+    def with_factors(
+        self, blobs: Sequence[Array], below: Array, above: Array
+    ) -> Mapping[int, Array]:
+        return {0: blobs[0] * above.reshape(blobs[0].shape)}
 
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         if len(bottoms) == 2:

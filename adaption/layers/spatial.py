@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from adaption.errors import FieldError
 
-__all__ = ["per_axis", "window_text"]
+__all__ = ["gather_windows", "per_axis", "window_text"]
 
 
 def per_axis(
@@ -39,6 +43,31 @@ def per_axis(
         if value is None or value < least:
             raise FieldError(name, "missing" if value is None else value, f"{least} or more")
     return tuple(v for v in values if v is not None)
+
+
+def gather_windows(x: Tensor, picks: Tensor, read: Sequence[Tensor]) -> Tensor:
+    """The windows that some values of a top see, as rows.
+
+    Args:
+        x: (N, C, spatial axes ...).
+        picks: (M,), which values of one channel of the top, counted over samples and places.
+        read: per spatial axis (places of the top, size of the kernel): the place of `x` that is
+            read there, -1 where none is.
+    Returns: (M, C, values of the kernel).
+    """
+    sizes = x.shape[2:]
+    n, *places = torch.unravel_index(picks, (x.shape[0], *(len(one) for one in read)))
+    flat = n.new_zeros(len(picks), 1)
+    is_outside = torch.zeros_like(flat, dtype=torch.bool)
+    for size, one, place in zip(sizes, read, places, strict=True):
+        along = one[place].unsqueeze(1)
+        flat = (flat.unsqueeze(2) * size + along.clamp_min(0)).flatten(1)
+        is_outside = (is_outside.unsqueeze(2) | (along < 0)).flatten(1)
+    rows = x.flatten(2).transpose(1, 2).reshape(-1, x.shape[1])
+    found = rows[flat + n.unsqueeze(1) * prod(sizes)]
+    if bool(is_outside.any()):
+        found[is_outside] = 0
+    return found.transpose(1, 2)
 
 
 def window_text(param: Any) -> list[str]:

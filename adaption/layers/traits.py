@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 Places = Literal["", "kept", "windows", "spread", "cut"]
+ChannelFactors = Literal["", "kept", "ended", "free"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ class Traits:
     joins: ClassVar[bool] = False  # the bottoms lie side by side in the top
     places: ClassVar[Places] = ""  # where they go, see `moves_places`
     is_foldable: ClassVar[bool] = False  # goes into the sum in front of it, see `slope_and_shift`
+    channel_factors: ClassVar[ChannelFactors] = ""  # of a foldable layer, see `with_factors`
     is_homogeneous: ClassVar[bool] = False  # f(s x) = s f(x) for s > 0; movers are it anyway
     ignores_scale: ClassVar[bool] = False  # f(s x) = f(x) for s > 0
     keeps_order: ClassVar[bool] = False  # f(s x) has its greatest value where f(x) has it
@@ -200,6 +202,33 @@ class Traits:
         Raises: WeightsError when it has other blobs.
         """
         raise NotImplementedError
+
+    def shifted(self, blobs: Sequence[Array], shift: Array) -> Mapping[int, Array] | None:
+        """Blobs, by index, that make each channel of the top greater by `shift`, of a sum or of a
+        foldable layer; None where nothing is added to the top."""
+        return None
+
+    def with_factors(
+        self, blobs: Sequence[Array], below: Array, above: Array
+    ) -> Mapping[int, Array]:
+        """Blobs, by index, such that the layer's tops come times `above`, per channel, where its
+        bottoms come times `below`; of a foldable layer with `channel_factors`:
+        "kept": both are the same; "ended": `above` is 1; "free": both are free.
+        """
+        raise NotImplementedError
+
+    def statistics_kept(self) -> float | None:
+        """Of a layer with blobs (mean, variance, factor to divide them by) that it adds to in
+        training: the share that a pass keeps; None for all others."""
+        return None
+
+    def averaging_all(self) -> Self:
+        """The same layer, its statistics plain means over all passes."""
+        raise NotImplementedError
+
+    def least_factors(self, blobs: Sequence[Array]) -> Array:
+        """The least factors per channel that a layer with `channel_factors` can take up below."""
+        return np.zeros(())
 
     def sums_to_channels(self) -> bool:
         """Whether axis 1 of a weight layer's top counts its outputs."""

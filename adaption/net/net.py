@@ -411,8 +411,8 @@ class Net(Planned, nn.Module):
         Weights that a recipe has trained, in a net without its formats, are told in `notices`.
         Raises: WeightsError listing what does not fit, FileFormatError when the file is bad.
         """
+        self._note_recipe(weights.file if isinstance(weights, Weights) else weights)
         if not isinstance(weights, Weights):
-            self._note_recipe(weights)
             weights = read_weights(weights)
         try:
             return load_weights(self.nodes, weights, original_semantics=self.original_semantics)

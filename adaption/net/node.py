@@ -162,6 +162,11 @@ class Node:
         if generator is not None and state is not None:
             generator.set_state(state)
 
+    def rounded_grid(self, index: int) -> Format | None:
+        """The grid that master `index` was last rounded to; None where it was not rounded."""
+        kept = self._rounded_from.get(index)
+        return None if kept is None else kept.grid
+
     def _refresh(self, index: int, master: Blob, fmt: Format | None) -> Tensor:
         """The rounded copy of a master, made anew only when either may have changed."""
         if not self.is_paired:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from adaption.errors import AdaptionError, FieldError
 from adaption.graph import NetSpec
@@ -11,7 +12,7 @@ from adaption.io.precision_note import note_text, read_note
 from adaption.io.prototxt_values import nearest_name
 from adaption.net.node import Node
 from adaption.net.plan import FORWARD_KINDS, KINDS, LayerFormats, Plan, Point
-from adaption.net.points import Watch, WeightDraw
+from adaption.net.points import GridWatch, Watch, WeightDraw
 from adaption.net.points_check import check_formats
 from adaption.numerics import Format
 
@@ -58,15 +59,22 @@ class Planned:
         for net in (self, *self.followers):
             net.choose_chains()
 
-    def _note_recipe(self, weights: str | os.PathLike[str]) -> None:
-        """Say in `notices` where weights were trained with formats that the net does not have."""
+    def unmet_note(self, weights: str | os.PathLike[str]) -> dict[str, Any] | None:
+        """The note beside a caffemodel which says that a recipe has trained it with formats that
+        this net does not have; None where there is none, or the net has them."""
         note = read_note(weights)
         if note is None:
-            return
-        own = {(p.layer, p.kind) for p in self.plan}
-        wanted = {(row.get("layer"), row.get("kind")) for row in note["plan"]}
-        if any(kind in FORWARD_KINDS and (layer, kind) not in own for layer, kind in wanted):
-            self.notices.append(note_text(weights, note))
+            return None
+        own, names = {(p.layer, p.kind) for p in self.plan}, {n.spec.name for n in self.nodes}
+        rows = {(row.get("layer"), row.get("kind")) for row in note["plan"]}
+        wanted = {(name, k) for name, k in rows if k in FORWARD_KINDS and name in names}
+        return None if wanted <= own else note
+
+    def _note_recipe(self, weights: str | os.PathLike[str] | None) -> None:
+        """Say in `notices`, once, where weights were trained with formats that the net lacks."""
+        note = None if weights is None else self.unmet_note(weights)
+        if weights is not None and note is not None:
+            self.notices += {note_text(weights, note)} - set(self.notices)
 
     def watch(self, kinds: Collection[str], see: Watch | None) -> None:
         """Show `see` the tensors at all points of these kinds before they are rounded, in passes
@@ -75,6 +83,12 @@ class Planned:
         for node in self.nodes:
             node.points.watched = frozenset(kinds) if see is not None else frozenset()
             node.points.watch = see
+
+    def watch_grids(self, see: GridWatch | None) -> None:
+        """Show `see` the grid of every tensor that is rounded on one of its own, in all passes;
+        None ends that. A weight that has not changed since is not rounded again."""
+        for node in self.nodes:
+            node.points.watch_grid = see
 
     def draw_weights(self, draw: WeightDraw | None) -> None:
         """Round stochastic weights with these random numbers until the next call: all nets and

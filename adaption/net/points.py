@@ -18,9 +18,11 @@ from adaption.layers.base import Runtime
 from adaption.net.plan import LayerFormats, Point
 from adaption.numerics import DynamicFixed, Format, quantize_ste, quantize_ste_, view_ste
 
-__all__ = ["Points", "Watch", "WeightDraw", "raise_non_finite"]
+__all__ = ["GridWatch", "Points", "Watch", "WeightDraw", "raise_non_finite"]
 
 Watch = Callable[[Point, Tensor], None]
+GridWatch = Callable[[Point, int, Tensor, Format], None]
+"""Gets the point, which of its tensors it is, the tensor before it is rounded, and the grid."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Points:
 
     watched, watch: kinds of point whose tensors `watch` sees before they are rounded, in passes
         that record for a backward pass.
+    watch_grid: gets the grid of each tensor, where the format takes it from the tensor.
     peaks: the greatest magnitude of the tensor before, for formats with a delayed exponent.
     """
 
@@ -57,6 +60,7 @@ class Points:
     runtime: Runtime
     watched: frozenset[str] = frozenset()
     watch: Watch | None = None
+    watch_grid: GridWatch | None = None
     peaks: dict[str, Tensor] = field(default_factory=dict)
 
     def see(self, kind: str, x: Tensor) -> None:
@@ -76,9 +80,12 @@ class Points:
         if not fmt.follows_tensor:
             return fmt
         try:
-            return self._following(fmt, f"{kind}[{index}]", x)
+            grid = self._following(fmt, f"{kind}[{index}]", x)
         except NonFiniteError as error:
             raise self._non_finite(kind) from error
+        if self.watch_grid is not None:
+            self.watch_grid(Point(self.layer, kind), index, x.detach(), grid)
+        return grid
 
     def _following(self, fmt: Format, key: str, x: Tensor) -> Format:
         if not isinstance(fmt, DynamicFixed):

@@ -1,16 +1,19 @@
 """What a user may choose, as frozen values that Python, the shell and plan.json share.
 
-`Formats` decides which formats are proposed, `RunOptions` how nets are built and run. Torch is not
+`Formats` decides which formats are proposed, `Refinement` what is done to weights and biases,
+`RunOptions` how nets are built and run. Torch is not
 needed to name or check a choice.
 """
 
 from adaption.options.base import COMMON, Option, Options
 from adaption.options.formats import INT8, JOINS, RULE_NAMES, Formats
 from adaption.options.keywords import takes_options
+from adaption.options.refinement import BEST, Refinement
 from adaption.options.run import NET, RunOptions
 from adaption.options.word_lengths import Bits, WordLengths
 
 __all__ = [
+    "BEST",
     "COMMON",
     "INT8",
     "JOINS",
@@ -20,6 +23,7 @@ __all__ = [
     "Formats",
     "Option",
     "Options",
+    "Refinement",
     "RunOptions",
     "WordLengths",
     "takes_options",

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 # Names of what lies in rooms that import torch; a test compares.
-RULE_NAMES = ["adaption", "adaption-legacy", "max", "percentile", "sqnr"]
+RULE_NAMES = ["adaption", "adaption-legacy", "max", "percentile", "sqnr", "error"]
 """Of the rules; `precision.rules.rule` adds those that are registered besides."""
 ROUNDINGS = ("half_away", "half_even", "stochastic", "floor")
 ROUNDING_WORDS: Mapping[str, str] = MappingProxyType(
@@ -78,7 +78,9 @@ class Formats(Options):
         OneOf(RULE_NAMES),
         "how Qm.f is chosen: up to max-abs, or leaving --threshold beyond (adaption, the"
         " default); as the original computes it (adaption-legacy); max-abs, small tensors with more"
-        " bits of fraction (max); up to --percentile (percentile); the best SQNR (sqnr)",
+        " bits of fraction (max); up to --percentile (percentile); the best SQNR (sqnr);"
+        " the least error against the float net, errors of earlier layers included, which quantize"
+        " finds layer by layer, and which is sqnr where only a measurement is at hand (error)",
     )
     threshold: float = option(
         0.0,
@@ -127,6 +129,12 @@ class Formats(Options):
         OrNone(OneOf(JOINS)),
         "concat: results that meet in a Concat get one format, the widest chosen, as most"
         " accelerators need it",
+    )
+    backward_weights: bool = option(
+        False,
+        Switch(),
+        "in training, send gradients back through the rounded weights rather than the masters:"
+        " fine-tuning at 4 bits and fewer needs it (backward_weights: QUANTIZED in the prototxt)",
     )
     exclude: Sequence[str] = option(
         (),

@@ -1,6 +1,7 @@
 """From a float net to a low-precision one: measure, propose, rewrite, convert, evaluate."""
 
-from adaption.options import INT8
+from adaption.options import BEST, INT8
+from adaption.precision.bias_proposal import BiasProposal, propose_biases
 from adaption.precision.convert import convert, convert_file
 from adaption.precision.descriptor_create import create
 from adaption.precision.descriptor_extract import extract
@@ -8,13 +9,15 @@ from adaption.precision.edit import edit, edit_file
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import Measurement, measure_net
 from adaption.precision.propose import Proposal, propose
+from adaption.precision.recipe_rewrite import rewrite
 from adaption.precision.rescale import rescale
-from adaption.precision.rewrite import rewrite
 from adaption.precision.rewrite_files import rewrite_files
 from adaption.precision.widen import Widened, widen
 
 __all__ = [
+    "BEST",
     "INT8",
+    "BiasProposal",
     "Measurement",
     "Proposal",
     "Widened",
@@ -27,6 +30,7 @@ __all__ = [
     "fold_batch_norm",
     "measure_net",
     "propose",
+    "propose_biases",
     "rescale",
     "rewrite",
     "rewrite_files",

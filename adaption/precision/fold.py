@@ -80,7 +80,7 @@ def fold_batch_norm(net: NetFile | PathLike, weights: Weights | PathLike) -> Fol
     folded = from_document(prototxt.parse(document.text(), net.file))
     layers = [made.get(x.name, x) for x in weights.layers if x.name not in gone]
     taken = {name: tuple(layer.name for layer in chain[1:]) for name, chain in chains.items()}
-    return Folding(folded, Weights(layers, weights.name), taken, left)
+    return Folding(folded, Weights(layers, weights.name, file=weights.file), taken, left)
 
 
 def _chains(specs: list[NetSpec]) -> tuple[dict[str, list[LayerSpec]], dict[str, str]]:

@@ -18,6 +18,7 @@ from adaption.numerics import FixedPoint, Format
 from adaption.proto import caffe_pb2
 
 __all__ = [
+    "LPFP_PARAMS",
     "fits_lpfp",
     "formats_of",
     "lp_act",
@@ -29,6 +30,8 @@ __all__ = [
 
 SCHEMES = {"half_away": "DETERMINISTIC", "stochastic": "STOCHASTIC"}
 FORWARD = ("weight", "bias", "activation")  # what lpfp_param knows
+LPFP_PARAMS = ("lpfp_param", "lp_convolution_param", "lp_inner_product_param", "lp_act_param")
+"""The fields that ADaPTION's formats stand in, of either age."""
 
 
 def text_of(block: Block, name: str) -> str:
@@ -139,7 +142,7 @@ def make_float(block: Block, kinds: Sequence[str] = (*KINDS, "backward_weights")
     for plain, twin in TWINS.items():
         if kind.string == twin:
             kind.set(prototxt.quote(plain))
-    for name in ("lpfp_param", "lp_convolution_param", "lp_inner_product_param", "lp_act_param"):
+    for name in LPFP_PARAMS:
         _remove(block, name)
     _set_precision(block, {}, kinds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,8 @@ class Measurement:
     """Statistics by Point: a layer's weight, bias, and its top (kind "activation").
 
     A layer with several tops is measured over all of them together. With gradients there are the
-    kinds "weight_grad", "bias_grad" and "activation_grad" (the diff of the top) as well.
+    kinds "weight_grad", "bias_grad" and "activation_grad" (the diff of the top) as well, and of
+    weight layers "bottom", what they read; of the last two each tensor also in its own scale.
     """
 
     net: str = ""
@@ -43,6 +45,7 @@ class Measurement:
     batches: int = 0
     batch_size: int | None = None  # samples per batch: gradients depend on it
     is_complete: bool = True  # False: stopped, can be resumed
+    notices: list[str] = field(default_factory=list)  # of the net that was run; not in the file
 
     def __getitem__(self, point: Point) -> TensorStats:
         found = self.points.get(point)
@@ -234,7 +237,8 @@ def measure_net(
         net: a float net with its weights, phase TEST.
         batches: see data.loader.Batch; `.blobs` holds arrays by input blob name.
         legacy_rule: also count what the rule `adaption-legacy` looks at with a threshold.
-        backward: also run backward, and measure the diffs of weights, biases and tops.
+        backward: also run backward, and measure the diffs of weights, biases and tops, and the
+            bottoms of weight layers.
         every_layer: run each layer on its own.
         every_value: look at all values; otherwise only count, min and max of tensors of more than
             16384 values per batch are of all of them, and the rest of a sample of other values each
@@ -251,13 +255,19 @@ def measure_net(
     if made is None:
         made = measure_weights(net, legacy_rule=legacy_rule)
         made.preprocessing = preprocessing
-    observe = ActivationObserver(made, legacy_rule=legacy_rule, every_value=every_value)
+    tops = ActivationObserver(made, legacy_rule=legacy_rule, every_value=every_value)
+
+    def observe(node: Node, bottoms: Sequence[Tensor], own_tops: Sequence[Tensor]) -> None:
+        if backward and node.layer.is_weight_layer():
+            _add(made, Point(node.spec.name, "bottom"), map(_with_own_scale, bottoms))
+        tops(node, bottoms, own_tops)
+
     with torch.set_grad_enabled(backward):
         for batch in batches:
             if backward:
                 net.clear_param_diffs()
             net.forward(batch.blobs, observer=observe, fused=not (every_layer or backward))
-            observe.finish()
+            tops.finish()
             if backward:
                 _measure_backward(net, made)
             made.samples += len(batch.names)
@@ -353,13 +363,25 @@ def _measure_backward(net: Net, made: Measurement) -> None:
             continue
         diffs = [net.blobs[top].grad for top in node.spec.tops]
         if not node.spec.is_split:
-            _add(made, Point(node.spec.name, "activation_grad"), map(TensorStats.of, diffs))
+            of = _with_own_scale if node.layer.is_weight_layer() else TensorStats.of
+            _add(made, Point(node.spec.name, "activation_grad"), map(of, diffs))
         net.backward(start=node.spec.name, end=node.spec.name)
         for blob, flag, kind in zip(
             node.masters, node.gradient_flags(), ("weight_grad", "bias_grad"), strict=False
         ):
             if flag:
                 _add(made, Point(node.spec.name, kind), [TensorStats.of(blob.grad)])
+
+
+def _with_own_scale(x: Tensor) -> TensorStats:
+    stats = TensorStats.of(x)
+    if 2.0**-30 < stats.max_abs < 2.0**30 or not math.isfinite(stats.max_abs):
+        stats.own_scale = stats.over_own_power()
+    else:  # squares of such values leave float32
+        _, exponent = math.frexp(stats.max_abs)
+        scaled = torch.ldexp(x.detach().double(), torch.tensor(1 - exponent)).float()
+        stats.own_scale = TensorStats.of(scaled)
+    return stats
 
 
 def _add(made: Measurement, point: Point, found: Iterable[TensorStats]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from adaption.errors import AdaptionError, FieldError
@@ -23,7 +24,7 @@ from adaption.precision.rules import Choice, Settings, choose, judged, require_f
 from adaption.precision.sites import Site, bottom_sites, excluded_layers, quantization_sites
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["Proposal", "propose"]
+__all__ = ["Proposal", "propose", "refitted", "stats_of"]
 
 PathLike = str | os.PathLike[str]
 
@@ -46,24 +47,13 @@ def propose(
     Raises: FieldError on a tensor that was not measured, and on one that the rule cannot treat,
         naming layer and point; on a word length for layers that the net lacks.
     """
-    spec = _as_spec(net)
+    spec = as_spec(net)
     if not isinstance(measurement, Measurement):
         measurement = Measurement.load(measurement)
     made = Proposal(spec.name, formats)
     made.preprocessing, made.samples = measurement.preprocessing, measurement.samples
 
-    def chosen(point: Point, measured: Point) -> Choice:
-        settings = Settings(formats.lengths.of(point), _rounding(formats, point), formats)
-        with named(measured):
-            return choose(formats.rule, measurement[measured], settings)
-
-    @contextmanager
-    def named(measured: Point) -> Iterator[None]:
-        try:
-            yield
-        except AdaptionError as error:
-            raise error.at(file=spec.file, layer=f"{measured.layer}:{measured.kind}") from None
-
+    chosen = _chooser(spec, measurement, formats)
     sites = quantization_sites(spec, formats.lpact)
     excluded = excluded_layers(sites, formats.exclude, formats.exclude_first, formats.exclude_last)
     for name in (s.weight.name for s in sites if s.weight.name in excluded):
@@ -76,7 +66,7 @@ def propose(
         as_the_original = formats.original_semantics and has_bias
         made.choices[weight] = chosen(weight, bias if as_the_original else weight)
         if has_bias:
-            with named(bias):
+            with _named(spec, bias):
                 require_finite(measurement[bias])
         if formats.lengths.rounds_biases and has_bias:
             made.choices[bias] = chosen(bias, bias)
@@ -132,6 +122,72 @@ def _in_one_format(
     }
 
 
+def refitted(
+    spec: NetSpec,
+    made: Proposal,
+    measured: Measurement,
+    found: Mapping[Point, FixedPoint],
+    reasons: Mapping[str, str],
+) -> Proposal:
+    """A proposal with other formats for weights and results, and the biases that follow from them.
+
+    Args:
+        made: what `propose` made for `spec`.
+        measured: of the net with the biases that it is to have.
+        found: formats by point.
+        reasons: by kind of point, why; the rule's reason stays where none is given.
+    """
+    assert made.formats is not None
+    formats, choices = made.formats, dict(made.choices)
+    for point, fmt in found.items():
+        reason = reasons.get(point.kind, choices[point].reason)
+        if point.kind == "weight":  # what rounding did to them is no matter of statistics
+            choices[point] = replace(choices[point], format=fmt, reason=reason, effect=None)
+        else:
+            choices[point] = judged(stats_of(spec, made, measured, point), fmt, reason)
+    biases = [p for p in choices if p.kind == "bias" and not formats.lengths.rounds_biases]
+    for point in biases:
+        if formats.round_bias:
+            of_weights = choices[Point(point.layer, "weight")].format
+            choices[point] = replace(choices[point], format=of_weights)
+        elif formats.product_bias:
+            del choices[point]
+    fresh = replace(made, choices=choices)
+    if formats.product_bias:
+        choices |= _product_biases(spec, fresh, measured, _chooser(spec, measured, formats))
+    fresh.choices = {point: choices[point] for point in made.choices}
+    return fresh
+
+
+def stats_of(spec: NetSpec, made: Proposal, measured: Measurement, point: Point) -> TensorStats:
+    """What was measured where a result is rounded."""
+    place = made.places[point.layer]
+    item = next(s for s in spec.layers if s.name == place or (not s.bottoms and place in s.tops))
+    return measured[Point(item.name, "activation")]
+
+
+@contextmanager
+def _named(spec: NetSpec, seen: Point) -> Iterator[None]:
+    """Errors name the net and what was measured."""
+    try:
+        yield
+    except AdaptionError as error:
+        raise error.at(file=spec.file, layer=f"{seen.layer}:{seen.kind}") from None
+
+
+def _chooser(
+    spec: NetSpec, measured: Measurement, formats: Formats
+) -> Callable[[Point, Point], Choice]:
+    """What the rule chooses for a point, by what was measured at another."""
+
+    def chosen(point: Point, seen: Point) -> Choice:
+        settings = Settings(formats.lengths.of(point), _rounding(formats, point), formats)
+        with _named(spec, seen):
+            return choose(formats.rule, measured[seen], settings)
+
+    return chosen
+
+
 def _product_biases(
     spec: NetSpec, made: Proposal, measured: Measurement, chosen: Callable[[Point, Point], Choice]
 ) -> dict[Point, Choice]:
@@ -157,7 +213,7 @@ def _product_biases(
     return found
 
 
-def _as_spec(net: NetSpec | NetFile | PathLike) -> NetSpec:
+def as_spec(net: NetSpec | NetFile | PathLike) -> NetSpec:
     if isinstance(net, NetSpec):
         return net
     file = net if isinstance(net, NetFile) else read_net(net)

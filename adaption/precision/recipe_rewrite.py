@@ -1,77 +1,230 @@
-"""Write the formats of a recipe into prototxt files, so that they train as its policy does."""
+"""Write the formats of a recipe into nets, so that they train as its policy does.
+
+By default a recipe's first formats are written as precision_param, and nothing else changes. A
+recipe whose nets differ in more is a function here or in a file beside, with `@rewriting("name")`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from adaption.errors import UsageError
+from adaption.graph import NetSpec
 from adaption.io import prototxt
-from adaption.io.netfile import NetFile, from_document, read_net, write_net
-from adaption.net.plan import KINDS, Plan, Point
+from adaption.io.netfile import NetFile, from_document, read_net
+from adaption.io.prototxt import Block
+from adaption.layers.base import traits_of_type
+from adaption.net.plan import KINDS, Plan
+from adaption.options.recipes import RecipeOptions, make_recipe_options
 from adaption.precision.format_text import set_points, text_of
+from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import file_specs, fresh_document
-from adaption.recipes import Recipe
+from adaption.precision.rewrite import rewrite as rewrite_to_plan
+from adaption.recipes import Recipe, named_recipe
 from adaption.recipes.view import view_of_spec
 
-__all__ = ["RecipeRewritten", "rewrite_recipe", "state_plan", "with_recipe"]
+__all__ = [
+    "RecipeNets",
+    "chosen_recipe",
+    "rewrite",
+    "rewrite_by_recipe",
+    "rewriting",
+    "state_plan",
+    "with_formats",
+]
 
 PathLike = str | os.PathLike[str]
 
 
 @dataclass
-class RecipeRewritten:
-    """What was written: layers with the text of each format, and what the user should know."""
+class RecipeNets:
+    """Nets by one recipe: the first one given, then its companions.
 
-    files: list[str] = field(default_factory=list)
-    layers: list[dict[str, Any]] = field(default_factory=list)
+    layers: what was written for each layer, by name; formats are texts. warnings: what the user
+    should know.
+    """
+
+    nets: list[NetFile] = field(default_factory=list)
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        return vars(self)
+    def warn(self, texts: Sequence[str]) -> None:
+        """Add what is not said yet."""
+        self.warnings += [text for text in texts if text not in self.warnings]
 
 
-def rewrite_recipe(
-    net: PathLike,
-    out: PathLike,
-    recipe: Recipe[Any],
-    also: Sequence[tuple[PathLike, PathLike]] = (),
-) -> RecipeRewritten:
-    """Write a net, and companions over the same layers, with the formats a recipe starts with.
+Rewriting = Callable[[Sequence[NetFile], RecipeOptions], RecipeNets]
+_rewritings: dict[str, Rewriting] = {}
 
-    Types and names of layers stay; formats are written as precision_param, with
-    `backward_weights: QUANTIZED` where the recipe rounds the weight. What a layer says of a point
-    already stays. Caffemodels of the nets fit as they are.
+
+def rewriting(recipe: str) -> Callable[[Rewriting], Rewriting]:
+    """Register how nets are rewritten by a recipe, where writing its formats is not all.
+
+    Raises: ValueError when that is registered (our own mistake).
     """
-    pairs = [(read_net(a), b) for a, b in ((net, out), *also)]
-    made = RecipeRewritten()
-    results = []
-    for file, target in pairs:
-        low, plan, warnings = with_recipe(file, recipe)
-        results.append((low, target))
-        made.warnings += [text for text in warnings if text not in made.warnings]
-        if len(results) == 1:
-            made.layers = _rows(plan)
-    for low, target in results:
-        write_net(low, target)
-        made.files.append(os.fspath(target))
+
+    def register(write: Rewriting) -> Rewriting:
+        if recipe in _rewritings:
+            raise ValueError(f"rewriting by {recipe!r} is registered by {_rewritings[recipe]}")
+        _rewritings[recipe] = write
+        return write
+
+    return register
+
+
+def rewrite(
+    net: NetFile | PathLike,
+    plan: Proposal | None = None,
+    *,
+    lpact: str | None = None,
+    exclude: Sequence[str] = (),
+    partly: bool = False,
+    recipe: str | RecipeOptions | Recipe[Any] | None = None,
+    **choices: Any,
+) -> NetFile:
+    """The low-precision net, or the float one: names, order and other fields stay.
+
+    With a plan, Convolution and InnerProduct become LPConvolution and LPInnerProduct, an in-place
+    LPAct stands behind each result that is rounded; without a plan and a recipe all that is taken
+    back. With a recipe its formats are written, and the net trains as the recipe's policy does.
+
+    Args:
+        plan: formats by point, of `propose`.
+        lpact: where results are rounded; None: where the plan says.
+        exclude: names or patterns of weight layers to leave as they are.
+        partly: leave out what the plan says about layers that this net lacks.
+        recipe: "sdfp", its options, or a recipe of `named_recipe`.
+        choices: options of the recipe that is named, as the shell's flags: bits=4, bias_weight=-1.
+    Raises: LayerError when the plan names a layer that the net lacks; UsageError on arguments that
+        do not go together; FieldError.
+    """
+    if recipe is None:
+        if choices:
+            raise UsageError(f"without a recipe there is no {', '.join(choices)}", "name a recipe")
+        return rewrite_to_plan(net, plan, lpact=lpact, exclude=exclude, partly=partly)
+    if plan is not None or lpact is not None or exclude or partly:
+        raise UsageError("a recipe says what to rewrite to", "give a plan, or a recipe")
+    file = net if isinstance(net, NetFile) else read_net(net)
+    return rewrite_by_recipe([file], chosen_recipe(recipe, choices)).nets[0]
+
+
+def chosen_recipe(
+    recipe: str | RecipeOptions | Recipe[Any], choices: Mapping[str, Any]
+) -> RecipeOptions | Recipe[Any]:
+    """The options of a recipe that is named, or what is given whole.
+
+    Raises: UsageError on choices beside what is given whole; see make_recipe_options.
+    """
+    if isinstance(recipe, str):
+        return make_recipe_options(recipe, choices)
+    if choices:
+        raise UsageError(
+            f"{', '.join(choices)} is given beside a whole recipe", 'name it: recipe="sdfp"'
+        )
+    return recipe
+
+
+def rewrite_by_recipe(files: Sequence[NetFile], options: RecipeOptions | Recipe[Any]) -> RecipeNets:
+    """A net, and companions over the same layers, as a recipe wants them.
+
+    Args:
+        options: of a recipe; or a recipe itself, whose formats are written.
+    """
+    if isinstance(options, Recipe):
+        options.check()
+        return with_formats(files, options)
+    write = _rewritings.get(options.recipe)
+    if write is not None:
+        return write(files, options)
+    return with_formats(files, named_recipe(options.recipe, **options.settings()))
+
+
+def with_formats(files: Sequence[NetFile], recipe: Recipe[Any]) -> RecipeNets:
+    """Nets with the formats that a recipe starts with, written as precision_param.
+
+    Types and names of layers stay, so caffemodels fit as they are. What a layer says of a point
+    already stays. `backward_weights: QUANTIZED` stands where the recipe rounds the weight. The
+    first net decides for all layers that it has: its TRAIN state for those that are trained.
+    """
+    made = RecipeNets()
+    decided: dict[str, dict[str, Any]] = {}  # formats by layer and kind
+    for number, file in enumerate(files):
+        own: dict[str, dict[str, Any]] = {}
+        for spec in _specs_train_last(file):
+            plan, notices = _chosen(spec, recipe)
+            own |= {layer.name: {} for layer in spec.layers}
+            for point, fmt in plan.items():
+                own[point.layer][point.kind] = fmt
+            if not number:
+                made.warn(notices)
+        made.warn([*_differences(file, own, decided), *_kept_by_no_phase(file, own)])
+        own |= {name: formats for name, formats in decided.items() if name in own}
+        decided |= {name: formats for name, formats in own.items() if name not in decided}
+        made.nets.append(_written(file, own))
+        if not number:
+            made.layers = {
+                name: {kind: _text(fmt) for kind, fmt in formats.items()}
+                for name, formats in own.items()
+                if formats
+            }
     return made
 
 
-def with_recipe(file: NetFile, recipe: Recipe[Any]) -> tuple[NetFile, Plan, list[str]]:
-    """The net with a recipe's formats; the plan that was written, and warnings."""
-    plan: dict[Point, Any] = {}
-    warnings: list[str] = []
-    for spec in file_specs(file):
-        view = view_of_spec(spec)
-        stated = {layer.name: layer.stated for layer in view.layers}
-        chosen, _ = recipe.init(view)
-        plan |= {p: fmt for p, fmt in chosen.items() if p.kind not in stated[p.layer]}
-        warnings += [text for text in recipe.notices(view) if text not in warnings]
+def _specs_train_last(file: NetFile) -> Iterator[NetSpec]:
+    """The nets of a file; what a layer of both gets is decided by TRAIN."""
+    yield from sorted(file_specs(file), key=lambda spec: spec.phase == "TRAIN")
+
+
+def _chosen(spec: NetSpec, recipe: Recipe[Any]) -> tuple[Plan, Sequence[str]]:
+    """The formats that a recipe starts with where the net's text says nothing, and its notices."""
+    view = view_of_spec(spec)
+    stated = {layer.name: layer.stated for layer in view.layers}
+    plan, _ = recipe.init(view)
+    free = {p: fmt for p, fmt in plan.items() if p.kind not in stated[p.layer]}
+    return free, recipe.notices(view)
+
+
+def _differences(
+    file: NetFile, own: Mapping[str, Mapping[str, Any]], decided: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Where a companion alone would have other formats than the first net gives it."""
+    other = [name for name, formats in own.items() if decided.get(name, formats) != formats]
+    return [
+        f'{file.file}: alone, layer "{name}" would be {_shown(own[name])}; it is'
+        f" {_shown(decided[name])}, as in the first net"
+        for name in other
+    ]
+
+
+def _kept_by_no_phase(file: NetFile, own: Mapping[str, Any]) -> list[str]:
+    """Weight layers that only a stage or level keeps, so that nothing says whether one is last."""
+    rest = [m for m in file.message.layer if m.name not in own]
+    names = [f'"{m.name}"' for m in rest if traits_of_type(m.type).is_weight_layer()]
+    if not names:
+        return []
+    return [f"{file.file}: left as they are, since no phase keeps them: {', '.join(names)}"]
+
+
+def _shown(formats: Mapping[str, Any]) -> str:
+    return ", ".join(f"{kind} {_text(fmt)}" for kind, fmt in formats.items()) or "float"
+
+
+def _text(fmt: object) -> str:
+    return "float" if fmt is None else str(fmt)
+
+
+def _written(file: NetFile, formats_of: Mapping[str, Mapping[str, Any]]) -> NetFile:
+    """The net with these formats in its text, but for points of which that says something."""
     document = fresh_document(file)
-    state_plan(document, plan)
-    return from_document(prototxt.parse(document.text(), file.file)), plan, warnings
+    for item in document.root.all("layer"):
+        found = formats_of.get(text_of(item.block, "name"), {})
+        stands = [param.block for param in item.block.all("precision_param")]
+        free = {k: f for k, f in found.items() if all(b.first(k) is None for b in stands)}
+        _state(item.block, free)
+    return from_document(prototxt.parse(document.text(), file.file))
 
 
 def state_plan(document: prototxt.Document, plan: Plan) -> None:
@@ -79,19 +232,14 @@ def state_plan(document: prototxt.Document, plan: Plan) -> None:
     `backward_weights: QUANTIZED` beside a weight, unless the layer says something of that."""
     for item in document.root.all("layer"):
         name = text_of(item.block, "name")
-        formats = {kind: plan[p] for kind in KINDS if (p := Point(name, kind)) in plan}
-        if formats:
-            has_own = any(
-                param.block.first("backward_weights") is not None
-                for param in item.block.all("precision_param")
-            )
-            rounds = "weight" in formats and not has_own
-            set_points(item.block, formats, backward_weights="QUANTIZED" if rounds else None)
+        _state(item.block, {point.kind: f for point, f in plan.items() if point.layer == name})
 
 
-def _rows(plan: Plan) -> list[dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = {}
-    for point, fmt in plan.items():
-        row = rows.setdefault(point.layer, {"name": point.layer})
-        row[point.kind] = "float" if fmt is None else str(fmt)
-    return list(rows.values())
+def _state(block: Block, found: Mapping[str, Any]) -> None:
+    formats = {kind: found[kind] for kind in KINDS if kind in found}
+    if not formats:
+        return
+    stands = [param.block for param in block.all("precision_param")]
+    has_own = any(b.first("backward_weights") is not None for b in stands)
+    rounds = "weight" in formats and not has_own
+    set_points(block, formats, backward_weights="QUANTIZED" if rounds else None)

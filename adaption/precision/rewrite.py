@@ -15,9 +15,11 @@ from adaption.io.prototxt import Block, Field
 from adaption.net import Point
 from adaption.numerics import FixedPoint
 from adaption.precision.format_text import (
+    formats_of,
     lp_act,
     make_float,
     set_formats,
+    set_points,
     text_of,
 )
 from adaption.precision.propose import Proposal
@@ -26,6 +28,7 @@ from adaption.precision.sites import Site, quantization_sites
 from adaption.precision.splice import splice_out
 
 __all__ = [
+    "backward_through_rounded",
     "file_sites",
     "file_specs",
     "fresh_document",
@@ -90,6 +93,8 @@ def rewrite(
         if weight is not None:
             for item in by_name[name]:
                 set_formats(item.block, weight=weight, bias=formats.get(Point(name, "bias")))
+                if plan.formats is not None and plan.formats.backward_weights:
+                    set_points(item.block, {}, backward_weights="QUANTIZED")
         result = formats.get(Point(name, "activation"))
         if result is not None:
             act = unused_name(f"{name}_lpact", taken)
@@ -125,6 +130,31 @@ def _to_float(net: NetFile) -> NetFile:
         low = text_of(item.block, "type") in LP_TYPES
         if low or item.block.first("precision_param") is not None:
             make_float(item.block)
+    return from_document(prototxt.parse(document.text(), net.file))
+
+
+def backward_through_rounded(net: NetFile, exclude: Sequence[str] = ()) -> NetFile:
+    """The net, its layers with rounded weights sending gradients back through those.
+
+    Args:
+        exclude: names or patterns of layers to leave as they are.
+    Raises: UsageError when no layer rounds its weights.
+    """
+    document = fresh_document(net)
+    layers = [
+        item
+        for item in document.root.all("layer")
+        if formats_of(item.block).weight is not None
+        and not matches(text_of(item.block, "name"), exclude)
+    ]
+    if not layers:
+        raise UsageError(
+            "has no layers with rounded weights, which backward_weights is about",
+            "give formats beside it (--plan, --weight), or a net that has them",
+            file=net.file,
+        )
+    for item in layers:
+        set_points(item.block, {}, backward_weights="QUANTIZED")
     return from_document(prototxt.parse(document.text(), net.file))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
@@ -20,13 +20,22 @@ from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
 from adaption.net import Point
 from adaption.numerics import FixedPoint
+from adaption.options.recipes import RecipeOptions
 from adaption.precision.convert import convert
 from adaption.precision.fold import Folding, fold_batch_norm
 from adaption.precision.original_style import original_style
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal
-from adaption.precision.rewrite import file_sites, matches, rewrite, uniform_plan
+from adaption.precision.recipe_rewrite import chosen_recipe, rewrite_by_recipe
+from adaption.precision.rewrite import (
+    backward_through_rounded,
+    file_sites,
+    matches,
+    rewrite,
+    uniform_plan,
+)
 from adaption.precision.sites import excluded_layers
+from adaption.recipes import Recipe
 
 __all__ = ["Rewritten", "rewrite_files"]
 
@@ -35,14 +44,26 @@ PathLike = str | os.PathLike[str]
 
 @dataclass
 class Rewritten:
-    """What `rewrite_files` wrote and did, in plain values."""
+    """What `rewrite_files` wrote and did, in plain values.
+
+    layers: by layer and point the format as text. recipe: that wrote them; its warnings.
+    """
 
     files: list[Path] = field(default_factory=list)
-    layers: dict[str, dict[str, str]] = field(default_factory=dict)  # layer -> point -> Qm.f
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     folded: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    recipe: str | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
+        if self.recipe is not None:
+            return {
+                "recipe": self.recipe,
+                "files": [os.fspath(path) for path in self.files],
+                "layers": [{"name": name, **said} for name, said in self.layers.items()],
+                "warnings": self.warnings,
+            }
         return {
             "files": [os.fspath(path) for path in self.files],
             "layers": self.layers,
@@ -60,6 +81,7 @@ def rewrite_files(
     activation: FixedPoint | None = None,
     round_bias: bool = False,
     to_float: bool = False,
+    backward_weights: bool = False,
     lpact: str | None = None,
     exclude: Sequence[str] = (),
     exclude_first: bool = False,
@@ -69,6 +91,9 @@ def rewrite_files(
     weights: PathLike | None = None,
     weights_out: PathLike | None = None,
     style: str = "caffe",
+    recipe: str | RecipeOptions | Recipe[Any] | None = None,
+    strict: bool = False,
+    **choices: Any,
 ) -> Rewritten:
     """Rewrite a net to low precision, or back to float, and its companions by the same plan.
 
@@ -77,6 +102,8 @@ def rewrite_files(
         plan: plan.json of `propose` or `quantize`; or instead
         weight, activation, round_bias: one format for all weights and one for all results.
         to_float: low-precision types become plain ones, LPAct layers go.
+        backward_weights: training sends gradients back through rounded weights; alone, it is set
+            in a net that has formats already.
         lpact: where results are rounded; see sites.PLACES.
         exclude, exclude_first, exclude_last: weight layers to leave as they are.
         fold: fold batch norm and scale into the weight layer before them (needs `weights`).
@@ -85,15 +112,38 @@ def rewrite_files(
         style: "caffe" keeps names and layout; "original" writes ADaPTION's (conv_lp_1, act_lp_2,
             relu_3), for chains of layers. `out` may then be a folder: files are called as the
             original calls them, LP_VGG16_16_bit_train.prototxt.
+        recipe: as of `rewrite`, in place of a plan and the like; `choices` are its options.
+        strict: with a recipe: what it warns of is an error.
     Raises: UsageError on arguments that do not go together; what `rewrite` and
         `fold_batch_norm` raise.
     """
-    _check_arguments(plan, weight, activation, to_float, fold, weights, weights_out)
     if style not in ("caffe", "original"):
         raise FieldError("style", style, "caffe, original")
+    if backward_weights and (to_float or style == "original"):
+        raise UsageError(
+            "backward_weights goes with formats in precision_param, which"
+            f" {'a float net' if to_float else 'the original style'} has not",
+            "leave out one of both",
+        )
     keep_inputs(
         [out, weights_out, *(target for _, target in also)],
         [net, weights, *(one for one, _ in also), None if isinstance(plan, Proposal) else plan],
+    )
+    if recipe is not None:
+        others = {
+            "plan": plan, "weight": weight, "activation": activation, "round_bias": round_bias,
+            "to_float": to_float, "lpact": lpact, "exclude": exclude, "fold": fold,
+            "exclude_first": exclude_first, "exclude_last": exclude_last, "weights": weights,
+            "weights_out": weights_out, "style": style != "caffe",
+            "backward_weights": backward_weights,
+        }  # fmt: skip
+        _refuse_beside_recipe(others)
+        return _by_recipe([(net, out), *also], chosen_recipe(recipe, choices), strict)
+    if strict or choices:
+        beside = ", ".join([*choices, *(["strict"] if strict else [])])
+        raise UsageError(f"without a recipe there is no {beside}", 'give recipe="sdfp" or another')
+    _check_arguments(
+        plan, weight, activation, to_float, fold, backward_weights, weights, weights_out
     )
     made = Rewritten()
     trained = None if weights is None else read_weights(weights)
@@ -128,6 +178,8 @@ def rewrite_files(
             _note_differences(made, one, chosen, left, i)
         elif to_float:
             low = rewrite(one)
+        if backward_weights:
+            low = backward_through_rounded(low, exclude=left)
         results.append((low, file))
     if chosen is not None:
         for one, _ in nets:
@@ -149,17 +201,42 @@ def rewrite_files(
     return made
 
 
+def _refuse_beside_recipe(others: Mapping[str, object]) -> None:
+    given = [name for name, value in others.items() if value is not None and value and value != ()]
+    if given:
+        raise UsageError(
+            f"a recipe says what to rewrite to; {', '.join(given)} cannot be given beside it",
+            "leave it out, or rewrite in two steps",
+        )
+
+
+def _by_recipe(
+    pairs: Sequence[tuple[PathLike, PathLike]], chosen: RecipeOptions | Recipe[Any], strict: bool
+) -> Rewritten:
+    by = rewrite_by_recipe([read_net(a) for a, _ in pairs], chosen)
+    if strict and by.warnings:
+        raise UsageError(by.warnings[0], file=pairs[0][0])
+    made = Rewritten(layers=by.layers, warnings=by.warnings)
+    made.recipe = chosen.name if isinstance(chosen, Recipe) else chosen.recipe
+    with together():
+        for low, (_, target) in zip(by.nets, pairs, strict=True):
+            write_net(low, target)
+            made.files.append(Path(target))
+    return made
+
+
 def _check_arguments(
     plan: object,
     weight: object,
     activation: object,
     to_float: bool,
     fold: bool,
+    backward_weights: bool,
     weights: object,
     weights_out: object,
 ) -> None:
     ways = [plan is not None, weight is not None or activation is not None, to_float]
-    if sum(ways) > 1 or not (any(ways) or fold):
+    if sum(ways) > 1 or not (any(ways) or fold or backward_weights):
         raise UsageError(
             "a plan, formats for all layers, or float: exactly one says what to rewrite to",
             "give --plan plan.json, or --weight Q2.14 --activation Q3.13, or --to float",

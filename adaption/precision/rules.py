@@ -206,6 +206,13 @@ def _reach(stats: TensorStats, fmt: FixedPoint) -> str:
     return f" and covers max-abs {stats.max_abs:.6g}"
 
 
+@rule("error")
+def least_error(stats: TensorStats, settings: Settings) -> tuple[int, str]:
+    """The least error against the float net, which depends on more than one tensor: statistics
+    alone give what sqnr gives. precision.refining goes on from there."""
+    return best_sqnr(stats, settings)
+
+
 def _exponent_above(value: float) -> int:
     """The least e with value < 2^e; 0 for 0."""
     return math.frexp(value)[1] if value else 0

@@ -10,7 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from adaption.precision.statistics import TensorStats, in_memory_order, sample_of
+from adaption.precision.sampling import in_memory_order, sample_of
+from adaption.precision.statistics import TensorStats
 
 __all__ = ["Sample", "together"]
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError
 from adaption.io.entries import Entries
+from adaption.precision.sampling import SAMPLE, in_memory_order, sample_of
 
 __all__ = ["PERCENTILES", "STEPS", "TensorStats"]
 
@@ -23,11 +24,6 @@ _OCTAVES = 256  # values of float32's exponent field
 _BINS = _OCTAVES * STEPS
 _BIAS = 127
 _TO_FIELDS = 20  # a float32's sign, exponent and first three mantissa bits are its upper twelve
-# Values: what is told of a larger tensor may be told from at most so many in the first batch. Every
-# one costs a line of the cache, more than min and max of all values in between; so with each batch
-# the sample halves, down to the small one.
-SAMPLE = 1 << 14
-SMALL_SAMPLE = 1 << 11
 _FEW = 64  # values that tell whether a tensor may lie on a grid
 _GRID_BITS = 16  # a step further below the greatest value is no grid that a format could meet
 _MOST = 1 << 62  # of a count: what int64 holds
@@ -36,14 +32,6 @@ LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 
 Counts = NDArray[np.int64]
-
-
-def in_memory_order(x: Tensor) -> Tensor:
-    """All values of `x`, float32, as one axis; no copy where the memory is dense (NCHW, NHWC)."""
-    x = x.detach()
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        x = x.permute(0, 2, 3, 1)
-    return x.reshape(-1).float().contiguous()
 
 
 @dataclass
@@ -77,6 +65,9 @@ class TensorStats:
     # Values above 2^m - 1 for m = 0..31: what the original's rule looks at. None: not counted.
     above: Counts | None = None
     stride: int = 1
+    # The same values, each over the power of two of its own tensor, so that tensors of one kind
+    # count alike whatever their ranges: what formats with a shared exponent see. None: not kept.
+    own_scale: TensorStats | None = None
 
     @classmethod
     def counting_above(cls) -> Self:
@@ -190,6 +181,8 @@ class TensorStats:
         self.signed_squares += other.signed_squares
         self.bins += other.bins
         self.stride = max(self.stride, other.stride)
+        scaled = self.own_scale is not None and other.own_scale is not None
+        self.own_scale = self.own_scale.merge(other.own_scale) if scaled else None  # type: ignore
         both = self.above is not None and other.above is not None
         self.above = self.above + other.above if both else None  # type: ignore[operator]
 
@@ -202,7 +195,26 @@ class TensorStats:
     def copy(self) -> TensorStats:
         """Statistics of the same values, to be changed apart."""
         above = None if self.above is None else self.above.copy()
-        return replace(self, bins=self.bins.copy(), above=above)
+        scaled = None if self.own_scale is None else self.own_scale.copy()
+        return replace(self, bins=self.bins.copy(), above=above, own_scale=scaled)
+
+    def over_own_power(self) -> TensorStats:
+        """Of one tensor: statistics of its values over 2^E, E = floor(log2(max_abs))."""
+        exponent = _exponent_of(self.max_abs) - 1
+        if not self.max_abs or not math.isfinite(self.max_abs) or exponent < 1 - _BIAS:
+            return self.copy()
+        factor = 2.0**-exponent
+        made = TensorStats(self.count, self.zeros, self.minimum * factor, self.maximum * factor)
+        made.total, made.magnitudes = self.total * factor, self.magnitudes * factor
+        made.squares = self.squares * factor**2
+        made.signed_squares = self.signed_squares * factor**2
+        made.stride = self.stride
+        made.bins[:, :STEPS] = self.bins[:, :STEPS]  # zeros and denormals stay the least there is
+        used = np.flatnonzero(self.bins[:, STEPS:].any(axis=0)) + STEPS
+        places = np.maximum(used - exponent * STEPS, STEPS)
+        for sign in (0, 1):
+            np.add.at(made.bins[sign], places, self.bins[sign, used])
+        return made
 
     @property
     def max_abs(self) -> float:
@@ -308,6 +320,8 @@ class TensorStats:
         }
         if self.above is not None:
             made["above"] = self.above.tolist()
+        if self.own_scale is not None:
+            made["own_scale"] = self.own_scale.to_dict()
         return made
 
     def _trimmed(self) -> dict[str, Any]:
@@ -360,6 +374,8 @@ class TensorStats:
             if len(above) != len(LEGACY_EDGES):
                 raise FieldError("above", f"{len(above)} counts", f"{len(LEGACY_EDGES)} counts")
             made.above = np.asarray(above, np.int64)
+        if "own_scale" in values:
+            made.own_scale = cls.from_dict(values.object("own_scale"))
         return made
 
 
@@ -372,29 +388,6 @@ def bin_edges() -> NDArray[np.float64]:
     # Denormals: the exponent field 0 means 2^-126, without the leading one.
     edges[:STEPS] = np.ldexp(inside[:STEPS], 1 - _BIAS)
     return edges
-
-
-def sample_of(flat: Tensor, turn: int | None) -> tuple[Tensor, int]:
-    """The values that stand for all of `flat` in this turn, and the step between them.
-
-    Where the step is 1 they are `flat` itself.
-    """
-    stride = 1 if turn is None else stride_for(flat.numel(), turn)
-    return (flat if stride == 1 else flat[(turn or 0) % stride :: stride].contiguous()), stride
-
-
-@cache
-def stride_for(count: int, turn: int) -> int:
-    """The step at which a tensor of more than `SAMPLE` values is sampled; 1 takes them all.
-
-    A prime that does not divide the count, so that no axis of the tensor is passed over unevenly.
-    """
-    if count <= SAMPLE:
-        return 1
-    stride = -(-count // max(SMALL_SAMPLE, SAMPLE >> turn))
-    while count % stride == 0 or any(stride % n == 0 for n in range(2, math.isqrt(stride) + 1)):
-        stride += 1
-    return stride
 
 
 def _counts(values: Tensor) -> Counts:

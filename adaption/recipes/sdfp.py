@@ -19,6 +19,7 @@ from adaption.recipes.base import LayerView, NetView, Recipe, recipe
 __all__ = ["Sdfp"]
 
 MOST_BITS = 16  # of an operand; products of longer words pass float32
+COMMON_TERMS = 9 * 512  # products in one sum of a 3 x 3 convolution over 512 channels
 
 
 @recipe("sdfp")
@@ -69,15 +70,23 @@ class Sdfp(Recipe[None]):
         )
 
     def notices(self, net: NetView) -> Sequence[str]:
+        told = []
         ends = [layer.name for layer in net.weight_layers if self._stops_learning(layer)]
-        if not ends:
-            return ()
-        named = ", ".join(f'"{name}"' for name in ends)
-        return (
-            f"the gradient of the last layer ({named}) has the exponent bias {self.bias_gradient}:"
-            " its largest errors saturate, and learning stops there; leave the last layer float"
-            " (first_last: FLOAT, --first-last float) or set bias_gradient: 0",
-        )
+        if ends:
+            named = ", ".join(f'"{name}"' for name in ends)
+            told.append(
+                f"the gradient of the last layer ({named}) has the exponent bias"
+                f" {self.bias_gradient}: its largest errors saturate, and learning stops there;"
+                " leave the last layer float (first_last: FLOAT, --first-last float) or set"
+                " bias_gradient: 0"
+            )
+        most = (2**31 - 1) // (2 ** (self.word_length - 1) - 1) ** 2
+        if most < COMMON_TERMS:
+            told.append(
+                f"32 bits hold any sum of {most} products of {self.word_length}-bit words, and no"
+                " more for certain; adaption verify NET WEIGHTS int32 finds sums that overflow"
+            )
+        return told
 
     def _stops_learning(self, layer: LayerView) -> bool:
         """A negative bias saturates the largest errors, which carry the signal of a softmax."""

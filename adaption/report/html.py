@@ -84,6 +84,7 @@ def render_report(summary: Summary) -> str:
         checks=[_check(entry) for entry in summary.get("verification") or []],
         settings=[
             ("Data", _pairs(summary.get("data"))),
+            ("Calibration", _pairs(summary.get("calibration"))),
             ("Preprocessing", _pairs(summary.get("preprocessing"))),
         ],
         files=[

@@ -8,7 +8,7 @@ from typing import Any
 from adaption.report.format import Q_CONVENTION, decibel, percent, significant
 from adaption.report.tables import Grid
 
-__all__ = ["plan_grid"]
+__all__ = ["bias_grid", "frozen_grid", "plan_grid"]
 
 
 def plan_grid(net: str, rule: str, lengths: str, rows: Iterable[Mapping[str, Any]]) -> Grid:
@@ -30,3 +30,41 @@ def plan_grid(net: str, rule: str, lengths: str, rows: Iterable[Mapping[str, Any
     title = f"{net or 'net'}: {lengths} bits, rule {rule}"
     note = f"{Q_CONVENTION}.\nsat: outside the range; flush: rounded to 0; told from histograms."
     return Grid(columns, lines, title, note, text_columns=4)
+
+
+def bias_grid(values: Mapping[str, Any]) -> Grid:
+    """The SQNR of each class of tensors and each tensor at every bias; `values` as
+    BiasProposal.to_dict gives them."""
+    classes = {"weight": "s_w", "activation": "s_a", "gradient": "s_g"}
+    biases = [int(s) for s in next(iter(values["sqnr_db"].values()))]
+    lines = []
+    for name, key in classes.items():
+        lines.append((name, "all", str(values[key]), *_sqnr(values["sqnr_db"][name])))
+    for row in values["layers"]:
+        lines.append((row["kind"], row["layer"], str(row["bias"]), *_sqnr(row["sqnr_db"])))
+    columns = ("tensors", "layer", "bias", *(f"SQNR at {s:+d}" if s else "at 0" for s in biases))
+    title = f"{values['net'] or 'net'}: {values['recipe']}, {values['bits']} bits"
+    note = "bias: on the shared exponent, where SQNR (dB) is best; told from histograms."
+    return Grid(columns, lines, title, note, text_columns=2)
+
+
+def _sqnr(by_bias: Mapping[str, float | None]) -> list[str]:
+    return [decibel(value, "") for value in by_bias.values()]
+
+
+def frozen_grid(values: Mapping[str, Any]) -> Grid:
+    """One line per point; `values` as FreezeResult.to_dict gives them."""
+    lines = []
+    for layer, formats in values["formats"].items():
+        for kind, fmt in formats.items():
+            point = f"{layer}:{kind}"
+            seen = values["exponents"].get(point, {})
+            shown = ", ".join(f"{e} ({n})" for e, n in seen.items())
+            lines.append((layer, kind, values["moved"].get(point, "-"), fmt["q"], shown or "-"))
+    dynamic, frozen = (values["accuracy"][name] for name in ("dynamic", "frozen"))
+    title = "frozen formats"
+    if frozen is not None:
+        title += f"; top-1 {percent(dynamic)} before, {percent(frozen)} frozen"
+        title += f" ({values['samples']} samples)"
+    note = f"{Q_CONVENTION}.\nexponents: of tensors in the calibration, and how many had each."
+    return Grid(("layer", "point", "was", "Qm.f", "exponents"), lines, title, note, text_columns=5)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
-from adaption import glog
+from adaption.glog import Log, info, warning
 from adaption.io.kinds import is_there
 from adaption.io.prototxt import debug_string
 from adaption.net import Net
@@ -52,7 +52,7 @@ class CaffeLog(Listener):
             time per iteration and how far the run is.
     """
 
-    def __init__(self, log: glog.Log = glog.info, *, estimate: int = 0) -> None:
+    def __init__(self, log: Log = info, *, estimate: int = 0) -> None:
         self.log = log
         self.estimate = estimate
         self._last = self._first = self._now = 0
@@ -60,7 +60,7 @@ class CaffeLog(Listener):
         self._performance: Mapping[str, Any] | None = None  # as a recipe has told last
 
     def notice(self, text: str) -> None:
-        glog.warning("solver.cpp:1", text)
+        warning("solver.cpp:1", text)
 
     def reading(self, solver: SolverFile) -> None:
         if solver.prefix:
@@ -219,7 +219,7 @@ class JsonLog(Listener):
             self._stream.flush()
         except OSError as error:  # a full disk must not end days of training
             self._has_failed = True
-            glog.warning("solver.cpp:1", f"the JSON log ends here, training goes on: {error}")
+            warning("solver.cpp:1", f"the JSON log ends here, training goes on: {error}")
 
     def built(self, plan: NetPlan, net: Net) -> None:
         if self._net is None:

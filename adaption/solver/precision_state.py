@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +26,22 @@ from adaption.io.npy import read_npz
 from adaption.io.precision_note import note_of, remove_note, write_note
 from adaption.net import Net, Point
 from adaption.net.plan import stated_kinds
+from adaption.net.points import WeightDraw
 from adaption.numerics import Format, number_format
 
 if TYPE_CHECKING:
     from adaption.solver.snapshot import Files
     from adaption.solver.solver import Solver
 
-__all__ = ["plan_rows", "read_plan", "read_recipe_state", "restore_precision", "save_precision"]
+__all__ = [
+    "StatedFormats",
+    "plan_rows",
+    "read_plan",
+    "read_recipe_state",
+    "read_state_formats",
+    "restore_precision",
+    "save_precision",
+]
 
 RESIDUE, RECIPE = "residue/", "recipe/"
 
@@ -51,6 +62,52 @@ def plan_rows(net: Net) -> list[dict[str, Any]]:
 def read_plan(rows: list[Mapping[str, Any]]) -> dict[Point, Format | None]:
     """The plan that `plan_rows` wrote. Raises: FieldError; KeyError where a row lacks something."""
     return {Point(row["layer"], row["kind"]): number_format(**row["format"]) for row in rows}
+
+
+@dataclass(frozen=True)
+class StatedFormats:
+    """The formats in force at a snapshot, and the random numbers that its weights are rounded with.
+
+    recipe: that chose them; None: they stand in the net. rows: as the note beside weights has them.
+    """
+
+    recipe: str | None
+    iteration: int
+    plan: dict[Point, Format | None]
+    draw: WeightDraw
+    rows: list[dict[str, Any]]
+
+
+def read_state_formats(state: str | os.PathLike[str]) -> StatedFormats:
+    """What the sidecar of a solver state says of precision.
+
+    Raises: FileFormatError when the state has none, or it is damaged.
+    """
+    path = Path(state)
+    sidecar = path.with_name(path.name + ".json")
+    if not path.exists():
+        raise FileFormatError("no such file", "name the .solverstate of a snapshot", file=path)
+    try:
+        values = json.loads(sidecar.read_text(encoding="utf-8"))
+        entry = values["precision"]
+        policy, iteration = entry.get("policy"), int(values["iter"])
+        return StatedFormats(
+            None if policy is None else str(policy["type"]),
+            iteration,
+            read_plan(entry["plan"]),
+            WeightDraw(int(entry["draw_seed"]), iteration),
+            list(entry["plan"]),
+        )
+    except OSError:
+        raise FileFormatError(
+            "says nothing of formats: it is needed beside the solver state, and is not there",
+            "put the .json of the snapshot beside it",
+            file=sidecar,
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FileFormatError(
+            f"is damaged: {error!r}", "take the files of another snapshot", file=sidecar
+        ) from None
 
 
 def save_precision(solver: Solver, files: Files) -> dict[str, Any]:

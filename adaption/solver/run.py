@@ -11,12 +11,13 @@ from typing import Any, TextIO
 
 import torch
 
-from adaption import glog
 from adaption.errors import UsageError
+from adaption.glog import Log, silent
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
 from adaption.io.text import SHOWN
 from adaption.net.device import as_device
+from adaption.options.checks import Whole
 from adaption.proto import caffe_pb2
 from adaption.recipes import Recipe
 from adaption.solver.alarms import Alarms
@@ -102,9 +103,11 @@ def train(
     devices: Sequence[str] = (),
     net_options: dict[str, Any] | None = None,
     policy: Recipe[Any] | None = None,
+    strict: bool = False,
     stop_on_nan: bool = False,
+    reestimate_batch_norm: int = 0,
     memory_limit: Size | None = None,
-    log: glog.Log = glog.silent,
+    log: Log = silent,
     log_json: PathLike | None = None,
     listeners: Sequence[Listener] = (),
 ) -> TrainResult:
@@ -125,8 +128,11 @@ def train(
             torchrun they are those of one machine, and each process takes its own.
         net_options: further keywords of Net (dialect, python_modules).
         policy: a recipe that acts while the net trains; default: the solver's precision_policy.
+        strict: what the recipe warns of is an error.
         stop_on_nan: end the run, without a snapshot, when a displayed loss or output is NaN or
             infinite. That such is met is told in any case, as are formats that saturate.
+        reestimate_batch_norm: at the end, compute the statistics of batch norm anew from so many
+            batches of the train net; without it a notice says where they lag behind the weights.
         memory_limit: the most that one array, image or blob may take, as in "8G".
         log: takes Caffe's log lines, e.g. adaption.glog.info.
         log_json: file that gets one JSON object per event; appended to when resuming.
@@ -167,12 +173,14 @@ def train(
         "original_semantics": original_semantics,
         "net_options": options,
         "policy": policy,
+        "strict": strict,
         "stop_on_nan": stop_on_nan,
+        "reestimate": Whole("0 or more", least=0)("reestimate_batch_norm", reestimate_batch_norm),
     }
     Requests(sigint_effect, sighup_effect)  # checked before anything is started
     with ExitStack() as stack:
         ranks, device = stack.enter_context(processes(devices, _solve, arguments))
-        log = log if ranks.is_first else glog.silent
+        log = log if ranks.is_first else silent
         _show_devices(devices, log)
         told = [CaffeLog(log, estimate=definition.message.estimate), last, *listeners]
         if log_json is not None and ranks.is_first:
@@ -191,7 +199,7 @@ def _solve(
     device: str,
     arguments: dict[str, Any],
     listeners: Sequence[Listener] = (),
-    log: glog.Log = glog.silent,
+    log: Log = silent,
 ) -> tuple[Solver, Alarms]:
     """One process's part of the run."""
     settings = dict(arguments)
@@ -221,7 +229,7 @@ def _solve(
 
 
 def _devices(
-    p: caffe_pb2.SolverParameter, given: Sequence[str | torch.device], log: glog.Log
+    p: caffe_pb2.SolverParameter, given: Sequence[str | torch.device], log: Log
 ) -> list[str]:
     """The devices that the caller gives, else those that solver_mode and device_id ask for."""
     if not given and p.solver_mode == caffe_pb2.SolverParameter.GPU:
@@ -234,7 +242,7 @@ def _devices(
     return [str(as_device(device)) for device in given or ["cpu"]]
 
 
-def _show_devices(devices: Sequence[str], log: glog.Log) -> None:
+def _show_devices(devices: Sequence[str], log: Log) -> None:
     numbers = [device.removeprefix("cuda:") for device in devices if device != "cpu"]
     if not numbers:
         log("caffe.cpp:210", "Use CPU.")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, NonFiniteError, ResourceError, UsageError
+from adaption.errors import AdaptionError, FieldError, ResourceError, UsageError, in_iteration
 from adaption.io.text import as_path
 from adaption.io.weights import Weights
 from adaption.net import Net
@@ -31,6 +31,7 @@ from adaption.solver.settings import (
 )
 from adaption.solver.smoothing import SmoothedLoss
 from adaption.solver.snapshot import Files, restore, save
+from adaption.solver.statistics import BatchStatistics
 from adaption.solver.update_step import UpdateStep
 from adaption.solver.updates import make_update
 
@@ -55,9 +56,10 @@ class Solver:
             "abandon", to stop without a snapshot.
         policy: a recipe that acts while the net trains, or a PrecisionPolicy message; default: the
             solver's precision_policy.
+        strict: what the recipe warns of is an error.
         ranks: the processes that train together; each has a solver of its own, and calls its
-            methods as the others do. All but the first hear nothing, test nothing and write
-            nothing.
+            methods as the others do. All but the first hear, test and write nothing.
+        reestimate: batches that `solve` computes batch norm's statistics from at the end.
 
     `net` is the train net, `test_nets` the others, `iter` the iterations done. Master weights are
     the nets' full precision blobs; rounding happens at use, gradients pass straight through.
@@ -78,11 +80,13 @@ class Solver:
         listeners: Sequence[Listener] = (),
         action: Callable[[], str | None] = lambda: None,
         policy: Recipe[Any] | caffe_pb2.PrecisionPolicy | None = None,
+        strict: bool = False,
         ranks: Ranks = ALONE,
+        reestimate: int = 0,
     ) -> None:
         self.definition = read_solver(solver)
         self.param = self.definition.message
-        self.ranks = ranks
+        self.ranks, self.reestimate = ranks, reestimate
         self.listeners = list(listeners) if ranks.is_first else []
         self.action = action
         self._asked: str | None = None  # by `action`, for after the iteration
@@ -93,6 +97,7 @@ class Solver:
         self._failed = False  # to write the last snapshot
         self._stops = False
         self._resumes = False
+        self.strict = strict
         if seed is None and self.param.random_seed >= 0:
             seed = self.param.random_seed
         if seed is not None:
@@ -147,6 +152,8 @@ class Solver:
         if self.driver is not None:
             with self._at_file():
                 notices = self.driver.start()
+                if notices and self.strict:
+                    raise UsageError(notices[0])
             for text in notices:
                 self._notice(text)
 
@@ -242,7 +249,7 @@ class Solver:
 
     @property
     def stops(self) -> bool:
-        """Whether the last run ended early because `action` said so."""
+        """Whether `action` ended the last run."""
         return self._stops
 
     def solve(self, resume: PathLike | None = None) -> None:
@@ -255,7 +262,10 @@ class Solver:
             listener.solving(self.net.name, p.lr_policy, self.iter, p.max_iter)
         if resume is not None:
             self.restore(resume)
+        held = BatchStatistics(self.net, self.iter * p.iter_size)
         self.step(p.max_iter - self.iter)
+        if not self._stops and held.finish(self.iter * p.iter_size, self.reestimate, self._notice):
+            self.saved, self._failed = None, True  # a snapshot written before has the old ones
         # An interrupt asks for a snapshot even where snapshot_after_train is off.
         is_missing = not p.snapshot or bool(self.iter % p.snapshot) or self._failed
         if self.saved != self.iter and (self._stops or (p.snapshot_after_train and is_missing)):
@@ -265,7 +275,7 @@ class Solver:
                 listener.stopped()
             return
         if p.display and self.iter % p.display == 0:
-            with torch.no_grad():
+            with in_iteration(self.iter), torch.no_grad():
                 self.net.forward()
             smoothed = self.loss.add(self.net.loss(), self.iter)
             for listener in self.listeners:
@@ -332,14 +342,12 @@ class Solver:
         for listener in self.listeners:
             listener.starting(self.iter)
         loss = 0.0
-        try:
+        with in_iteration(self.iter):
             for _ in range(p.iter_size):
                 with torch.enable_grad():
                     net.forward()
                 loss += net.loss()
                 net.backward()
-        except NonFiniteError as error:
-            raise error.in_iteration(self.iter) from error.__cause__
         loss /= p.iter_size
         smoothed = self.loss.add(loss, self.iter)
         if is_shown:
@@ -384,10 +392,8 @@ class Solver:
                 for listener in self.listeners:
                     listener.clipped(clipped[0], p.clip_gradients, clipped[1])
             draw = WeightDraw(self.draw_seed, self.iter)
-            try:
+            with in_iteration(self.iter):
                 self.updates.run(rate, self.iter, draw, self.driver)
-            except NonFiniteError as error:
-                raise error.in_iteration(self.iter) from error.__cause__
 
     # -- testing -----------------------------------------------------------------------------
 
@@ -418,7 +424,7 @@ class Solver:
                 for listener in self.listeners:
                     listener.test_interrupted()
                 return
-            with torch.no_grad():
+            with in_iteration(self.iter), torch.no_grad():
                 net.forward()
             self.ranks.beat()
             outputs = list(_outputs(net))

@@ -76,7 +76,7 @@ def test_values_and_keywords(given: dict[str, Any], formats: Formats, options: R
             KeywordError,
             "call() has no keyword 'level'\n  fix: its keywords are net, formats, options, out,"
             " bits, rule, threshold, percentile, rounding, round_bias, product_bias, every_bottom,"
-            " unsigned, lpact, same_format, exclude, exclude_first,"
+            " unsigned, lpact, same_format, backward_weights, exclude, exclude_first,"
             " exclude_last, original_semantics, limit, batch_size, seed, phase",
         ),
         (

@@ -98,3 +98,21 @@ def test_bad_arguments(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(FieldError, match="style is 'mine', allowed: caffe, original"):
         rewrite_files(net, out, weight=q, style="mine")
     assert not out.exists()
+
+
+def test_backward_weights_alone_and_beside_formats(trained: Path, tmp_path: Path) -> None:
+    net, low, both = RESNET / "deploy.prototxt", tmp_path / "low.prototxt", tmp_path / "b.prototxt"
+    form = {"weight": FixedPoint(4, 3), "activation": FixedPoint(4, 2)}
+    rewrite_files(net, low, **form, exclude_first=True)
+    rewrite_files(low, tmp_path / "alone.prototxt", backward_weights=True)
+    rewrite_files(net, both, **form, exclude_first=True, backward_weights=True)
+    assert both.read_text("utf-8") == (tmp_path / "alone.prototxt").read_text("utf-8")
+    nodes = {n.spec.name: n for n in Net(both).nodes}
+    assert nodes["ip"].formats.backward_weights == "QUANTIZED"
+    assert nodes["ip"].formats.weight == FixedPoint(4, 3)
+    assert nodes["conv1"].formats.backward_weights == "MASTER"
+    with pytest.raises(UsageError, match="no layers with rounded weights"):
+        rewrite_files(net, tmp_path / "o.prototxt", backward_weights=True)
+    with pytest.raises(UsageError, match="which a float net has not"):
+        rewrite_files(low, tmp_path / "o.prototxt", to_float=True, backward_weights=True)
+    assert not (tmp_path / "o.prototxt").exists()

@@ -226,7 +226,7 @@ def test_registry_refuses_a_second_rule_of_a_name() -> None:
     with pytest.raises(FieldError) as caught:
         choose("mean", stats_of([1.0]), Settings())
     assert str(caught.value) == (
-        "rule is 'mean', allowed: adaption, adaption-legacy, max, percentile, sqnr"
+        "rule is 'mean', allowed: adaption, adaption-legacy, max, percentile, sqnr, error"
     )
 
 

@@ -68,3 +68,12 @@ def test_failure_is_told(main: Main, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_weights_twice(main: Main, tmp_path: Path) -> None:
     assert main(flags(tmp_path, "--bits=8")) == 2
+
+
+def test_best_on_calibration_data(main: Main, tmp_path: Path) -> None:
+    weights = str(EXAMPLE / "lenet_digits.caffemodel")
+    call = [word for word in flags(tmp_path, weights, "--bits=4") if word != "--rules=max"]
+    assert main([*call, "--best", "--calibration", str(EXAMPLE / "digits_test_lmdb")]) == 0
+    summary = json.loads((tmp_path / "error_4" / "summary.json").read_text())
+    assert summary["refinement"]["refined"]
+    assert summary["calibration"]["samples"] == 360 and summary["data"]["samples"] == 40

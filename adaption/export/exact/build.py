@@ -22,7 +22,7 @@ from adaption.export.exact.program import (
     Value,
 )
 from adaption.export.reference import without_activation
-from adaption.export.selection import Member, Selection
+from adaption.export.selection import Member, Selection, refuse_moving
 from adaption.layers.base import Shape
 from adaption.numerics import FixedPoint, Format
 
@@ -47,6 +47,7 @@ def build_program(
     Raises: AdaptionError naming the layer when one that needs codes gets floats, when weights have
         no format, when rounding is random, or when 61 bits do not hold a value.
     """
+    refuse_moving(selection)
     walk = _Walk(selection, options or ExactOptions())
     for name in selection.inputs:
         walk.add_input(name, shapes[name])
@@ -70,6 +71,7 @@ class _Walk:
         self.latest: dict[str, Entry] = {}
         self.floats: dict[Function, FloatValue] = {}  # functions that run in float32, too
         self.tops: list[tuple[TopValue, Entry]] = []
+        self.views: dict[tuple[str, int], str] = {}
         unknown = [name for name in options.input_formats if name not in selection.inputs]
         if unknown:
             raise UsageError(
@@ -92,7 +94,8 @@ class _Walk:
         if node.formats.bottom is not None:
             fmt = _binary(node.formats.bottom, "bottom")
             for i in node.read_bottoms:
-                bottoms[i] = self._point(bottoms[i], fmt)
+                view = bottoms[i] = self._point(bottoms[i], fmt)
+                self.views[spec.name, i] = view.name
         tops = self._tops(member, bottoms)
         if node.formats.accumulator and not any(isinstance(op, Product) for op in b.ops[before:]):
             raise FieldError(
@@ -123,6 +126,7 @@ class _Walk:
             tops=tuple(self._placed(top, entry) for top, entry in self.tops),
             is_lossless=b.is_lossless,
             notes=tuple(b.notes),
+            views=self.views,
         )
 
     def _placed(self, top: TopValue, entry: Entry) -> TopValue:
@@ -142,6 +146,7 @@ class _Walk:
         if any(isinstance(x, FloatValue) for x in bottoms):
             return self._float_tops(member, bottoms, _reason(member, bottoms))
         if any(isinstance(op, Product) for op in b.ops) and _has_float_weights(member):
+            b.notes.append(f'layer "{member.spec.name}" runs in float32: its weights are float')
             reason = f'layer "{member.spec.name}" ({member.spec.type}): its weights are float'
             return self._float_tops(member, bottoms, reason)
         names, blobs = [b.name(x) for x in bottoms], list(b.blobs)
@@ -155,6 +160,8 @@ class _Walk:
             reason = f'layer "{member.spec.name}" ({member.spec.type}): {error.fact}'
             if error.layer is not None:  # one before this one
                 reason = f'layer "{error.layer}" ({error.layer_type}): {error.fact}; {error.fix}'
+            elif layer.is_weight_layer():
+                b.notes.append(f'layer "{member.spec.name}" runs in float32: {error.fact}')
             return self._float_tops(member, bottoms, reason)
         return [b.entries[name] for name in (made if isinstance(made, tuple) else (made,))]
 

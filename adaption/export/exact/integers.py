@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.errors import FieldError
-from adaption.export.exact.constants import bounds_of, half_away, multiplier, weight_codes
+from adaption.export.exact.constants import bounds_of, half_away, multiplier
 from adaption.export.exact.entries import Entry, FloatValue, Pending, Real
 from adaption.export.exact.options import ExactOptions
 from adaption.export.exact.program import (
@@ -29,7 +29,7 @@ from adaption.export.exact.program import (
     Value,
     WindowSum,
 )
-from adaption.export.exact.weights import bias_per_output, sums_per_output
+from adaption.export.exact.weights import bias_per_output, codes_or_end, sums_per_output
 from adaption.export.selection import Member
 from adaption.layers.base import Shape
 from adaption.layers.pooling import Pooling
@@ -85,10 +85,11 @@ class IntegerBuilder:
 
     def product(self, x: str, w: str, *bias: str) -> str:
         layer, formats = self.member.node.layer, self.member.node.formats
+        is_behind = any(isinstance(op, Product) for op in self.ops)
+        weight, weight_frac = codes_or_end(self.blobs[w], formats.weight, is_behind=is_behind)
         codes = self.narrowed(
             self._codes(x), self.options.word_length, "before its weights meet them"
         )
-        weight, weight_frac = weight_codes(self.blobs[w], formats.weight)
         up, down = (sums_per_output(layer, weight * (weight * s > 0)) for s in (1, -1))
         low, high = min(codes.low, 0), max(codes.high, 0)
         ends = [up * low + down * high, up * high + down * low]

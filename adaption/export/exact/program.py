@@ -345,6 +345,7 @@ class TopValue:
 class Program:
     """The operations in order. `inputs` and `outputs` map blobs to values, float32 both.
 
+    `views` are the codes of bottoms that a layer rounds for itself, by layer and index.
     `is_lossless` is False where a constant or an intermediate value had to be rounded that the
     simulation does not round; `notes` says where.
     """
@@ -356,6 +357,7 @@ class Program:
     tops: tuple[TopValue, ...]
     is_lossless: bool
     notes: tuple[str, ...] = field(default=())
+    views: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
     def of_kind(self, kind: type[Op]) -> list[Any]:
         return [op for op in self.ops if type(op) is kind]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from adaption.errors import FieldError, LayerError
+from adaption.export.exact.constants import weight_codes
 from adaption.layers.base import Layer, Shape
 from adaption.layers.convolution import Convolution
 from adaption.layers.inner_product import InnerProduct
+from adaption.numerics import Format
 
-__all__ = ["bias_per_output", "sums_per_output"]
+__all__ = ["bias_per_output", "codes_or_end", "sums_per_output"]
 
 
 def sums_per_output(layer: Layer, weight: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -32,3 +35,20 @@ def bias_per_output(
     if isinstance(layer, Convolution):
         behind = len(top) - (layer.axis % len(top)) - 1
     return bias.astype(np.float64).reshape(-1, *[1] * behind)
+
+
+def codes_or_end(
+    values: npt.NDArray[np.float32], fmt: Format | None, *, is_behind: bool
+) -> tuple[npt.NDArray[np.int64], int]:
+    """A layer's weights as codes and their frac_length.
+
+    Args:
+        is_behind: whether sums of codes come before, so that the net may end in floats here.
+    Raises: LayerError on float weights behind such sums; FieldError, see weight_codes, on others.
+    """
+    try:
+        return weight_codes(values, fmt)
+    except FieldError:
+        if fmt is None and is_behind:
+            raise LayerError("its weights are float", "give them a format") from None
+        raise

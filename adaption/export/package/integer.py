@@ -12,6 +12,7 @@ import numpy as np
 
 from adaption.errors import UsageError
 from adaption.export.exact.options import ExactOptions
+from adaption.export.exact.program import FloatLayer
 from adaption.export.exact.run import ExactNet
 from adaption.export.package.c.text import Sizes
 from adaption.export.package.c_program import write_c_program
@@ -68,6 +69,9 @@ def export_integer(
         shapes = {name: net.blobs[name].shape for name in program.inputs}
         written, more, sizes = write_c_program(program, shapes, Path(out), net.name)
         return IntegerReport(tuple(written), (*notes, *more), sizes)
+    floats = [f'"{op.layer}"' for op in program.of_kind(FloatLayer) if op.node.blobs]
+    if floats:
+        notes.append(f"layers in float32 are not in the file: {', '.join(floats)}")
     arrays = {c.name: c.packed() for made in constants_of(program).values() for c in made}
     manifest = json.dumps(describe(program, net.name), ensure_ascii=False)
     with atomic_write(out) as file:

@@ -12,7 +12,7 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from adaption.errors import UsageError, one_line
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
+from adaption.io.precision_note import note_text, read_note
 from adaption.net import Net
 from adaption.net.finite import refuse_not_finite
 
@@ -165,4 +166,13 @@ def export_net(
     path = Path(out) if out is not None else Path(Path(net).stem + chosen.suffix)
     request = Request(Path(net), Path(weights), path, given, net_options or {})
     keep_inputs([request.out], [request.net_path, request.weights_path, given.get("data")])
-    return chosen.write(request)
+    made = chosen.write(request)
+    return replace(made, notes=(*made.notes, *_recipe_notes(request)))
+
+
+def _recipe_notes(request: Request) -> list[str]:
+    """Weights that a recipe has trained, in a net without its formats."""
+    if read_note(request.weights_path) is None:
+        return []
+    note = request.net.unmet_note(request.weights_path)
+    return [] if note is None else [note_text(request.weights_path, note)]

@@ -1,0 +1,60 @@
+"""Refining as a part of the main job: where its data comes from, and how far it has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from adaption.io.caffemodel import Weights
+from adaption.job.feed import Feed
+from adaption.net import Net
+from adaption.options import Formats, Refinement
+from adaption.precision.evaluate import run_net
+from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
+from adaption.precision.propose import propose
+from adaption.precision.refining.refine import Outcome, Refining, needs_refining
+from adaption.report import Progress
+
+__all__ = ["refined"]
+
+
+def refined(
+    full: Net,
+    weights: Weights,
+    measured: Measurement,
+    calibration: Feed,
+    formats: Formats,
+    steps: Refinement,
+    *,
+    quiet: bool,
+) -> Outcome:
+    """The formats and weights of the low-precision net.
+
+    Args:
+        full: the float net with its weights; it may hold others afterwards.
+        measured: its statistics on the calibration data.
+        quiet: show no progress.
+    """
+    spec = full.spec
+    if not needs_refining(formats, steps):
+        return Outcome(propose(spec, measured, formats=formats), weights, weights, measured)
+
+    def batches() -> Iterator[Mapping[str, Any]]:
+        for batch in calibration:
+            yield batch.blobs
+
+    def measure(net: Net) -> Measurement:
+        made = measure_weights(net)
+        made.preprocessing = measured.preprocessing
+        made.samples = run_net(net, calibration, observers=[ActivationObserver(made)]).samples
+        return made
+
+    started, used = time.monotonic(), time.process_time()
+    with Progress(None, "refining", quiet=quiet, unit="layers") as progress:
+        made = Refining(
+            full, spec, weights, measured, formats, steps, batches, measure, progress.advance
+        ).run()
+    made.said["seconds"] = time.monotonic() - started
+    made.said["cpu_seconds"] = time.process_time() - used
+    return made

@@ -1,0 +1,155 @@
+"""One weight layer: weights and bias that give, on rounded inputs, the float result best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from adaption.numerics import FixedPoint
+from adaption.precision.refining.activations import of_range, ranges
+from adaption.precision.refining.moments import Moments
+from adaption.precision.refining.rounding import DAMPING, SWEEPS, Hessian, loss, round_compensating
+
+__all__ = ["MOST_INPUTS", "FitSettings", "Fitted", "fit_layer"]
+
+MOST_INPUTS = 4608  # of one Hessian
+BLOCK_INPUTS = 2048  # more inputs are treated in blocks of so many, which bounds memory
+TRIAL_ROWS = 256  # outputs that formats are compared on
+ROWS = 1024  # outputs that are rounded at a time
+SHRINKING = 1.0  # damping where there are as many columns as inputs: few columns seem to go
+# together by chance, and weights fitted to that do worse on other samples
+OCTAVES = 4  # fractional lengths that are tried, from max-abs on
+
+Columns = Callable[[slice], Iterator[tuple[Tensor, Tensor]]]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What is to be done to a layer.
+
+    compensates: round the weights so that errors cancel (GPTQ), instead of each to the nearest.
+    centred: deviations from the means count, since the bias makes up for the means.
+    format: of the weights; None: the one with the least error of the result is to be found.
+    """
+
+    compensates: bool
+    centred: bool
+    keeps_zeros: bool
+    format: FixedPoint | None
+    like: FixedPoint  # word length and rounding where `format` is None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A layer's weights on the grid of a format.
+
+    rounded: (G, R, d). shift: (G, R), what the bias has to make up for.
+    losses: error of the result by frac_length, of the formats that were compared.
+    blocks: how many Hessians the inputs were cut into.
+    """
+
+    rounded: Tensor
+    format: FixedPoint
+    shift: Tensor
+    losses: dict[int, float]
+    blocks: int
+
+
+def fit_layer(
+    weight: Tensor, columns: Columns, settings: FitSettings, importance: Tensor | None = None
+) -> Fitted:
+    """Fit one layer.
+
+    Args:
+        weight: (G, R, d), float.
+        columns: pairs of columns (G, M, d) of the rounded and of the float net, of some inputs.
+        importance: (G, R), how much the error of each output counts.
+    """
+    size = weight.shape[2]
+    count = 1 if size <= MOST_INPUTS else math.ceil(size / BLOCK_INPUTS)
+    edges = [round(size * i / count) for i in range(count + 1)]
+    slices = [slice(a, b) for a, b in pairwise(edges)]
+    single = _Block.of(weight, columns, slices[0], settings) if count == 1 else None
+
+    def blocks() -> Iterator[_Block]:
+        for one in slices:
+            yield single or _Block.of(weight, columns, one, settings)
+
+    form = settings.format
+    losses: dict[int, float] = {}
+    if form is None:
+        form, losses = _best_format(weight, blocks, settings, importance)
+    rounded = torch.empty_like(weight)  # float32 holds values on the grid
+    shift = torch.zeros(weight.shape[:2], dtype=torch.float64)
+    for block in blocks():
+        for start in range(0, weight.shape[1], ROWS):
+            rows = slice(start, start + ROWS)
+            rounded[:, rows, block.inputs] = block.rounded(form, rows)
+        shift += block.moments.shift(block.weight, rounded[:, :, block.inputs].double())
+    return Fitted(rounded, form, shift, losses, count)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some inputs of a layer, the moments of what it reads there, and the target."""
+
+    inputs: slice
+    weight: Tensor  # float64
+    moments: Moments
+    hessian: Hessian
+    target: Tensor
+    settings: FitSettings
+
+    @classmethod
+    def of(cls, weight: Tensor, columns: Columns, inputs: slice, settings: FitSettings) -> _Block:
+        own = weight[:, :, inputs]
+        moments = Moments.of(*own.shape)
+        for u, v in columns(inputs):
+            moments.add(u, v, own)
+        damping = max(DAMPING, SHRINKING * own.shape[2] / max(1, moments.count))
+        hessian = Hessian.of(moments.hessian(centred=settings.centred), damping)
+        wide = own.double()
+        target = wide + hessian.solve(moments.drift(centred=settings.centred))
+        if settings.keeps_zeros:
+            target = target.masked_fill(wide == 0, 0)
+        return cls(inputs, wide, moments, hessian, target, settings)
+
+    def rounded(self, form: FixedPoint, rows: slice | Tensor, sweeps: int = SWEEPS) -> Tensor:
+        """The weights of these outputs on the grid of a format."""
+        if not self.settings.compensates:
+            return form.quantize(self.weight[:, rows])
+        zeros = self.weight[:, rows] == 0 if self.settings.keeps_zeros else None
+        target = self.target[:, rows] / form.lsb
+        ends = form.min_code, form.max_code
+        codes = round_compensating(target, self.hessian, *ends, zeros, sweeps)
+        return codes * form.lsb
+
+
+def _best_format(
+    weight: Tensor,
+    blocks: Callable[[], Iterator[_Block]],
+    settings: FitSettings,
+    importance: Tensor | None,
+) -> tuple[FixedPoint, dict[int, float]]:
+    """The format with the least error of the result, on some of the outputs."""
+    rows = torch.linspace(0, weight.shape[1] - 1, min(TRIAL_ROWS, weight.shape[1])).long()
+    counts = 1.0 if importance is None else importance[:, rows]
+    forms: Sequence[FixedPoint] | None = None
+    losses: dict[int, float] = {}
+    for block in blocks():
+        if forms is None:
+            peak = max(float(block.target.abs().max()), float(weight.abs().max()))
+            tried = list(ranges(peak))[:OCTAVES]
+            forms = [of_range(settings.like, bits) for bits in tried]
+            losses = dict.fromkeys((f.frac_length for f in forms), 0.0)
+        for form in forms:
+            error = loss(block.target[:, rows], block.rounded(form, rows, 0), block.hessian.matrix)
+            losses[form.frac_length] += float((error * counts).sum())
+    assert forms is not None
+    best = min(forms, key=lambda f: losses[f.frac_length])
+    return best, losses

@@ -1,0 +1,72 @@
+"""A weight layer with the affine layers behind it: how much an output counts, where it is shifted.
+
+Batch norm and scale that are not folded are part of the layer's sum. They say how much an error of
+each output counts behind them, and their addends take a shift where the layer itself has no bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from adaption.graph import NetSpec
+from adaption.net.node import Node
+from adaption.precision.sites import Wiring
+
+__all__ = ["Sum", "sums_of"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """nodes: a weight layer, then the affine layers that follow it alone, statistics fixed."""
+
+    nodes: tuple[Node, ...]
+
+    def slope(self, outputs: int) -> Array:
+        """What each output is multiplied by behind the weight layer."""
+        made = np.ones(outputs)
+        for node in self.nodes[1:]:
+            made = made * node.layer.slope_and_shift(blobs_of(node), outputs)[0]
+        return made
+
+    def shifted(self, shift: Array) -> tuple[Node, Mapping[int, Array]] | None:
+        """The first layer with an addend, and its blobs such that each output of the weight layer
+        counts for `shift` more; None where there is no addend."""
+        for node in self.nodes:
+            blobs = blobs_of(node)
+            if node is not self.nodes[0]:
+                shift = shift * node.layer.slope_and_shift(blobs, len(shift))[0]
+            changed = node.layer.shifted(blobs, shift)
+            if changed is not None:
+                return node, changed
+        return None
+
+
+def sums_of(spec: NetSpec, nodes: Mapping[str, Node]) -> dict[str, Sum]:
+    """The sum of each weight layer of a net.
+
+    Args:
+        nodes: of the net, by layer name.
+    """
+    wiring = Wiring(spec)
+    found = {}
+    for i, item in enumerate(spec.layers):
+        if not wiring[i].is_weight_layer():
+            continue
+        chain = [nodes[item.name]]
+        for behind in wiring.following(i, lambda x: x.is_foldable):
+            if wiring[behind].why_not_folded(spec.phase) or not wiring[i].sums_to_channels():
+                break
+            chain.append(nodes[spec.layers[behind].name])
+        found[item.name] = Sum(tuple(chain))
+    return found
+
+
+def blobs_of(node: Node) -> list[Array]:
+    """A layer's blobs in full precision, as float64."""
+    return [blob.tensor.detach().double().numpy() for blob in node.masters]
