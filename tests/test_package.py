@@ -78,8 +78,7 @@ def test_oldest_versions_are_those_that_are_allowed(project: dict[str, Any]) -> 
         del bounds[tool]
     assert set(pinned) == set(bounds)
     for name, bound in bounds.items():
-        padded = bound + ".0" * (2 - bound.count("."))
-        assert pinned[name] == padded, name
+        assert pinned[name] == bound + ".0" * (2 - bound.count(".")), name
 
 
 def test_extra_all_holds_every_optional_package(project: dict[str, Any]) -> None:

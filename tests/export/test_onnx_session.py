@@ -51,7 +51,7 @@ def test_both_ways_give_the_same(file: Path) -> None:
         assert apart[name].dtype == values.dtype and apart[name].shape == values.shape
 
 
-@pytest.mark.parametrize("dtype", ["f4", "i8", "u1"])
+@pytest.mark.parametrize("dtype", ["f4", "i8", "i4"])
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (2, 3, 1)])
 def test_arrays_of_any_shape_and_type_cross_the_pipe(dtype: str, shape: tuple[int, ...]) -> None:
     made = model("Add")
