@@ -18,6 +18,7 @@ from adaption.layers.base import (
     known_dialects,
     unknown_layers,
 )
+from adaption.layers.shapes import with_automatic_tops
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.device_blob import new_blob
 from adaption.net.fillers import fill
@@ -69,7 +70,7 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
     if unknown is not None:
         raise unknown
     nodes = []
-    for item in _with_automatic_tops(spec.layers):
+    for item in with_automatic_tops(spec.layers):
         layer = build_layer(item, spec.dialect, spec.layers)
         runtime = replace(
             lent,
@@ -87,19 +88,6 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
         points = Points(formats, item.name, item.type, item.line, runtime)
         nodes.append(Node(item, layer, points, runtime, loss_weights=weights))
     return nodes
-
-
-def _with_automatic_tops(layers: Sequence[LayerSpec]) -> list[LayerSpec]:
-    """Losses without tops get one. Caffe: Layer::AutoTopBlobs; it calls all of them the same."""
-    made: list[LayerSpec] = []
-    count = 0
-    for item in layers:
-        if not item.tops and choose_class(item)[0].is_loss:
-            count += 1
-            top = "(automatic)" if count == 1 else f"(automatic {count})"
-            item = replace(item, tops=(top,))
-        made.append(item)
-    return made
 
 
 def _loss_weights(spec: LayerSpec, layer: Layer, *, original_semantics: bool) -> list[float]:

@@ -22,6 +22,7 @@ from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.kinds import kind_of
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
+from adaption.layers.shapes import each_shape
 from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import count as format_count
 from adaption.report.tables import Grid
@@ -217,28 +218,17 @@ def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
     return made
 
 
-def _fill_shapes(spec: Any, views: dict[str, LayerView], blobs: dict[str, Any]) -> None:
+def _fill_shapes(spec: NetSpec, views: dict[str, LayerView], blobs: dict[str, Any]) -> None:
     """Shapes, parameters and MACs of every layer that no unknown layer hides; takes no memory."""
-    from adaption.layers.base import build_layer
-
-    for item in spec.layers:
-        if not can_run(item) or any(b not in blobs for b in item.bottoms):
-            continue
-        layer = build_layer(item, spec.dialect, spec.layers)
-        bottoms = [blobs[b] for b in item.bottoms]
-        try:
-            tops = layer.top_shapes(*bottoms)
-            shapes = layer.blob_shapes(*bottoms)
-        except AdaptionError as error:
-            raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
-        blobs.update(zip(item.tops, tops, strict=True))
-        view = views.get(item.name)
+    for found in each_shape(spec):
+        blobs.update(zip(found.spec.tops, found.tops, strict=False))
+        view = views.get(found.spec.name)
         if view is None:
             continue
-        view.top_shapes = [list(s) for s in tops]
-        view.blob_shapes = [list(s) for s in shapes]
-        view.params = sum(prod(s) for s in shapes)
-        view.macs = layer.macs(bottoms, tops)
+        view.top_shapes = [list(s) for s in found.tops]
+        view.blob_shapes = [list(s) for s in found.blobs]
+        view.params = sum(prod(s) for s in found.blobs)
+        view.macs = found.layer.macs(found.bottoms, found.tops)
 
 
 def _hold_against(made: Inspection, weights: Weights) -> None:
