@@ -31,7 +31,9 @@ MAY_NAME = {
     "adaption/precision/descriptor.py": GRAMMAR,
     "adaption/precision/descriptor_create.py": GRAMMAR,
     "adaption/precision/descriptor_extract.py": GRAMMAR,
-    "adaption/precision/format_text.py": "LPAct's lpfp_param is the format of its result",
+    "adaption/precision/format_text.py": (
+        "LPAct's lpfp_param is the format of its result; a Clip is a WRPN format without rounding"
+    ),
     "adaption/pycaffe/net_spec.py": "`Parameter` ends the names of caffe.proto's messages",
     "adaption/pycaffe/python_layer.py": "pycaffe's base class of Python layers says its own type",
     "adaption/report/html.py": "`Data` is a heading",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from adaption.options import Option, Options
 from adaption.options.checks import Check, OneOf, OrNone, Switch
 
-__all__ = ["add_caffe_flag", "add_flags", "flags_for", "given", "value_of"]
+__all__ = ["add_caffe_flag", "add_flag", "add_flags", "flags_for", "given", "value_of"]
 
 T = TypeVar("T", bound=Options)
 # As add_argument takes it: a parser, or a group of one.
@@ -37,19 +37,21 @@ def add_flags(parser: Parser, value: Options, *uses: str, **helps: str) -> None:
         helps: help of single fields in other words.
     """
     for name, option in value.declared(*uses).items():
-        settings: dict[str, Any] = {
-            "dest": _place(type(value), name),
-            "help": helps.get(name) or option.text(getattr(value, name)),
-        }
-        if isinstance(option.check, Switch):
-            settings |= {"action": "store_const", "const": True}
-        else:
-            settings["metavar"] = option.metavar or _metavar(name, option)
-            settings |= {"action": "append"} if option.is_repeated else {}
-        if option.is_caffe:
-            add_caffe_flag(parser, option.flag or name, **settings)
-        else:
-            parser.add_argument(_flag(name, option), **settings)
+        help = helps.get(name) or option.text(getattr(value, name))
+        add_flag(parser, name, option, dest=_place(type(value), name), help=help)
+
+
+def add_flag(parser: Parser, name: str, option: Option, **settings: Any) -> None:
+    """The flag of one field. `settings`: as add_argument takes them."""
+    if isinstance(option.check, Switch):
+        settings |= {"action": "store_const", "const": True}
+    else:
+        settings["metavar"] = option.metavar or _metavar(name, option)
+        settings |= {"action": "append"} if option.is_repeated else {}
+    if option.is_caffe:
+        add_caffe_flag(parser, option.flag or name, **settings)
+    else:
+        parser.add_argument(_flag(name, option), **settings)
 
 
 def given(args: argparse.Namespace, kind: type[Options]) -> dict[str, Any]:

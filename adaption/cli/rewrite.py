@@ -1,7 +1,7 @@
 """Rewrite a float prototxt to low precision: Convolution and InnerProduct become LPConvolution and
 LPInnerProduct, and an LPAct rounds each result. Only the lines that change are touched. Formats
-come from a plan (adaption propose, adaption quantize), or are one for all layers. `--to float`
-takes it all back.
+come from a plan (adaption propose, adaption quantize), are one for all layers, or those of a recipe
+for training in low precision. `--to float` takes them back.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import shlex
 
 from adaption.cli.flags import add_flags, given
 from adaption.cli.options import add_output_flags
+from adaption.cli.recipe_flags import add_recipe_flags, recipe_choices
 from adaption.options import Formats
 
 HELP = "rewrite a float prototxt to low precision, and back"
 EXAMPLE = (
     "  adaption rewrite deploy.prototxt -o deploy_lp.prototxt --weight Q2.14 --activation Q9.7 \\\n"
     "      --also train_val.prototxt train_val_lp.prototxt\n"
-    "  adaption rewrite deploy_lp.prototxt -o deploy.prototxt --to float"
+    "  adaption rewrite deploy_lp.prototxt -o deploy.prototxt --to float\n"
+    "  adaption rewrite train_val.prototxt -o train_val_w2a4.prototxt --recipe wrpn \\\n"
+    "      --weight-bits 2 --activation-bits 4 --also deploy.prototxt deploy_w2a4.prototxt"
 )
 ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
 
@@ -45,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_flags(how, Formats(), "round_bias", round_bias="round biases, too")
     how.add_argument("--rounding", default="deterministic", choices=tuple(ROUNDINGS))
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
+    add_recipe_flags(parser)
     where = parser.add_argument_group("layers")
     add_flags(
         where,
@@ -105,10 +109,16 @@ def run(args: argparse.Namespace) -> int:
         weights=args.weights,
         weights_out=args.weights_out,
         style=args.style,
+        recipe=args.recipe,
+        **recipe_choices(args),
     )
     if args.json:
         print(json.dumps(made.to_dict(), indent=2))
         return 0
+    for row in made.rows:
+        print(f"{row['name']}: " + ", ".join(f"{k} {v}" for k, v in row.items() if k != "name"))
+    for warning in made.warnings:
+        print(f"warning: {warning}")
     for layer, points in made.layers.items():
         print(f"{layer}: " + ", ".join(f"{kind} {q}" for kind, q in points.items()))
     for layer, taken in made.folded.items():

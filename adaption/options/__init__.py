@@ -7,6 +7,7 @@ needed to name or check a choice.
 from adaption.options.base import COMMON, Option, Options
 from adaption.options.formats import INT8, JOINS, RULE_NAMES, Formats
 from adaption.options.keywords import takes_options
+from adaption.options.recipes import RECIPE_FORMATS
 from adaption.options.run import NET, RunOptions
 from adaption.options.word_lengths import Bits, WordLengths
 
@@ -15,6 +16,7 @@ __all__ = [
     "INT8",
     "JOINS",
     "NET",
+    "RECIPE_FORMATS",
     "RULE_NAMES",
     "Bits",
     "Formats",

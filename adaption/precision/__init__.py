@@ -9,8 +9,8 @@ from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import Measurement, measure_net
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rescale import rescale
-from adaption.precision.rewrite import rewrite
 from adaption.precision.rewrite_files import rewrite_files
+from adaption.precision.rewrite_net import rewrite
 
 __all__ = [
     "INT8",

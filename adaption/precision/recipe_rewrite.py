@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+from adaption.errors import FieldError, KeywordError, UsageError
 from adaption.io import prototxt
+from adaption.io.caffemodel import Weights
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.net.plan import KINDS, Plan, Point
+from adaption.options import RECIPE_FORMATS, Options
 from adaption.precision.format_text import set_points, text_of
 from adaption.precision.rewrite import file_specs, fresh_document
+from adaption.precision.wrpn_rewrite import write_wrpn
 from adaption.recipes import Recipe
 from adaption.recipes.view import view_of_spec
 
-__all__ = ["RecipeRewritten", "rewrite_recipe", "with_recipe"]
+__all__ = [
+    "RecipeNets",
+    "RecipeRewritten",
+    "recipe_formats",
+    "rewrite_recipe",
+    "with_recipe",
+    "write_recipe",
+]
 
 PathLike = str | os.PathLike[str]
 
@@ -30,6 +42,63 @@ class RecipeRewritten:
 
     def to_dict(self) -> dict[str, Any]:
         return vars(self)
+
+
+@dataclass(frozen=True)
+class RecipeNets:
+    """Nets with a recipe's formats, what is said of the first one's layers, and warnings."""
+
+    nets: Sequence[NetFile]
+    layers: list[dict[str, Any]]
+    warnings: list[str]
+
+
+Writer = Callable[[Sequence[NetFile], Any, Weights | None], RecipeNets]
+
+
+def _wrpn(nets: Sequence[NetFile], formats: Any, weights: Weights | None) -> RecipeNets:
+    return RecipeNets(*write_wrpn(nets, formats, weights))
+
+
+WRITERS: Mapping[str, Writer] = MappingProxyType({"wrpn": _wrpn})
+
+
+def recipe_formats(name: str, choices: Mapping[str, Any]) -> Options:
+    """The value that a recipe's choices make.
+
+    Raises: FieldError on an unknown recipe, or what a choice may not hold; UsageError on a choice
+        of another recipe; KeywordError on one of none.
+    """
+    kind = RECIPE_FORMATS.get(name)
+    if kind is None:
+        raise FieldError("recipe", name, ", ".join(RECIPE_FORMATS))
+    for choice in choices:
+        if choice in kind.declared():
+            continue
+        others = [n for n, k in RECIPE_FORMATS.items() if choice in k.declared()]
+        allowed = ", ".join(kind.declared())
+        if others:
+            fact = f"recipe {name} has no {choice}, which {' and '.join(others)} has"
+            raise UsageError(fact, f"leave it out; of {name}: {allowed}")
+        raise KeywordError(f"recipe {name} has no choice {choice!r}", f"it has {allowed}")
+    return kind(**choices)
+
+
+def write_recipe(
+    nets: Sequence[NetFile],
+    name: str,
+    choices: Mapping[str, Any],
+    weights: Weights | None = None,
+) -> RecipeNets:
+    """Nets over the same layers, with the formats of the recipe `name`.
+
+    Args:
+        choices: of the recipe, by name.
+        weights: that training starts from, where they are known.
+    Raises: as `recipe_formats`; what the recipe refuses.
+    """
+    formats = recipe_formats(name, choices)
+    return WRITERS[name](nets, formats, weights)
 
 
 def rewrite_recipe(

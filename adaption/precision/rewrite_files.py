@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adaption.errors import FieldError, LayerError, UsageError
+from adaption.errors import FieldError, KeywordError, LayerError, UsageError
 from adaption.io import prototxt
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
@@ -21,6 +21,7 @@ from adaption.precision.fold import Folding, fold_batch_norm
 from adaption.precision.original_style import original_style
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal
+from adaption.precision.recipe_rewrite import write_recipe
 from adaption.precision.rewrite import file_sites, matches, rewrite, uniform_plan
 
 __all__ = ["Rewritten", "rewrite_files"]
@@ -36,10 +37,17 @@ class Rewritten:
     layers: dict[str, dict[str, str]] = field(default_factory=dict)  # layer -> point -> Qm.f
     folded: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    recipe: str | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)  # what a recipe says of layers
+    warnings: list[str] = field(default_factory=list)  # of a recipe
 
     def to_dict(self) -> dict[str, Any]:
+        files = [os.fspath(path) for path in self.files]
+        if self.recipe is not None:
+            rest = {"layers": self.rows, "warnings": self.warnings}
+            return {"recipe": self.recipe, "files": files, **rest}
         return {
-            "files": [os.fspath(path) for path in self.files],
+            "files": files,
             "layers": self.layers,
             "folded": {name: list(taken) for name, taken in self.folded.items()},
             "notes": self.notes,
@@ -64,6 +72,8 @@ def rewrite_files(
     weights: PathLike | None = None,
     weights_out: PathLike | None = None,
     style: str = "caffe",
+    recipe: str | None = None,
+    **choices: Any,
 ) -> Rewritten:
     """Rewrite a net to low precision, or back to float, and its companions by the same plan.
 
@@ -80,9 +90,27 @@ def rewrite_files(
         style: "caffe" keeps names and layout; "original" writes ADaPTION's (conv_lp_1, act_lp_2,
             relu_3), for chains of layers. `out` may then be a folder: files are called as the
             original calls them, LP_VGG16_16_bit_train.prototxt.
+        recipe: "wrpn", instead of a plan; `choices` are then its own, named as its flags
+            (weight_bits=4). Of the others only `also` counts, and `weights`, from which it takes
+            how many start in the zero level.
     Raises: UsageError on arguments that do not go together; what `rewrite` and
         `fold_batch_norm` raise.
     """
+    if recipe is not None:
+        others = (plan, weight, activation, lpact, weights_out)
+        if any(x is not None for x in others) or any(
+            (to_float, fold, round_bias, exclude, exclude_first, exclude_last, style != "caffe")
+        ):
+            raise UsageError(
+                f"recipe {recipe} decides formats and places by itself",
+                "leave out plan, formats, lpact, exclude, folding, style and weights_out",
+            )
+        return _by_recipe(net, out, recipe, choices, also, weights)
+    if choices:
+        raise KeywordError(
+            f"rewrite_files() has no keyword {next(iter(choices))!r} without a recipe",
+            "name the recipe that it belongs to: recipe=",
+        )
     _check_arguments(plan, weight, activation, to_float, fold, weights, weights_out)
     if style not in ("caffe", "original"):
         raise FieldError("style", style, "caffe, original")
@@ -127,6 +155,24 @@ def rewrite_files(
         layers = convert(trained, results[0][0], by_order=style == "original")
         write_weights(weights_out, layers, name=trained.name)
         made.files.append(Path(weights_out))
+    return made
+
+
+def _by_recipe(
+    net: PathLike,
+    out: PathLike,
+    recipe: str,
+    choices: Mapping[str, Any],
+    also: Sequence[tuple[PathLike, PathLike]],
+    weights: PathLike | None,
+) -> Rewritten:
+    pairs = [(read_net(a), Path(b)) for a, b in ((net, out), *also)]
+    trained = None if weights is None else read_weights(weights)
+    found = write_recipe([file for file, _ in pairs], recipe, choices, trained)
+    made = Rewritten(recipe=recipe, rows=found.layers, warnings=found.warnings)
+    for low, (_, target) in zip(found.nets, pairs, strict=True):
+        write_net(low, target)
+        made.files.append(target)
     return made
 
 

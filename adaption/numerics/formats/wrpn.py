@@ -17,7 +17,7 @@ from adaption.errors import FieldError
 from adaption.numerics.formats.base import NumberFields, format_kind
 from adaption.numerics.formats.fixed import FixedPoint
 
-__all__ = ["BinaryWeight", "Wrpn"]
+__all__ = ["BinaryWeight", "Unrounded", "Wrpn"]
 
 MOST_BITS = 16  # beyond some 20, float32 quotients i / n are no fixed points of the rounding
 
@@ -68,6 +68,11 @@ class Wrpn(FixedPoint):
             return None
         values = {"word_length": int(found[2]), "is_signed": found[1] == "W"}
         return cls.from_fields(cls.kind, values)
+
+    @property
+    def unrounded(self) -> Unrounded:
+        """The clip without the rounding: of a net in float, the activation function is left."""
+        return Unrounded(self.min_value, self.max_value)
 
     def __str__(self) -> str:
         return f"{'W' if self.is_signed else 'A'}{self.word_length}"
@@ -140,3 +145,40 @@ class BinaryWeight(NumberFields):
 
     def __str__(self) -> str:
         return "W1"
+
+
+@dataclass(frozen=True, slots=True)
+class Unrounded(NumberFields):
+    """float32 values within low..high: what a WRPN format is but for its rounding."""
+
+    low: float
+    high: float
+
+    word_length: ClassVar[int] = 32
+    is_random: ClassVar[bool] = False
+    follows_tensor: ClassVar[bool] = False
+    mask_saturated: ClassVar[bool] = True
+
+    def at(self, x: Tensor) -> Unrounded:
+        """Itself: the bounds are constants."""
+        return self
+
+    def inside(self, x: Tensor) -> Tensor:
+        """Bool, where low <= x <= high."""
+        return (x >= self.low) & (x <= self.high)
+
+    def quantize(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """`x`, clipped; no gradient."""
+        return x.detach().clamp(self.low, self.high)
+
+    def quantize_(
+        self, x: Tensor, generator: torch.Generator | None = None, *, then_relu: bool = False
+    ) -> Tensor:
+        """As `quantize`, in x's own memory; returns `x`. With `then_relu`, ReLU of that."""
+        memory = x.detach().clamp_(self.low, self.high)
+        if then_relu:
+            memory.relu_()
+        return x
+
+    def __str__(self) -> str:
+        return f"clipped to [{self.low:g}, {self.high:g}]"
