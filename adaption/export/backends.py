@@ -124,8 +124,13 @@ class Exact:
     def __init__(self, name: str, net: Net, options: ExactOptions) -> None:
         self.name = name
         self.net = ExactNet(net, options)
+        program = self.net.program
         self.arithmetic = Arithmetic(
-            "exact", options.rounding or "net", self.net.program.is_lossless, options.biases
+            "exact",
+            options.rounding or "net",
+            program.is_lossless,
+            options.biases,
+            program.exceptions,
         )
 
     def run(self, inputs: Mapping[str, Array]) -> Trace:

@@ -59,8 +59,8 @@ class CProgram:
         return Trace(values, frozenset(values))
 
     def outputs(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """The codes of each output blob, a row per sample; of the last codes before it, where
-        layers without an integer form (Softmax) end the net."""
+        """The codes of each output blob, a row per sample, or its values where they are float32; of
+        the last value before it, where layers without a form in C (Softmax) end the net."""
         return list(self._printed(inputs).values())
 
     def _printed(self, inputs: Mapping[str, Array], *flags: str) -> dict[str, Array]:
@@ -83,7 +83,9 @@ class CProgram:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         export_integer(self._net, folder, form="c", input_formats=self._formats)
         sources = ["main.c", "net.c", "ops.c"]
-        _run([self._compiler, "-std=c99", "-O2", "-o", "net", *sources], folder)
+        _run(
+            [self._compiler, "-std=c99", "-ffp-contract=off", "-O2", "-o", "net", *sources], folder
+        )
         return folder
 
 

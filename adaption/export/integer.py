@@ -2,7 +2,8 @@
 
 The model is exact arithmetic (`export.exact`), operation by operation. Inputs become codes by the
 operators of style float; outputs, and layers behind the last integer one, are float32 values of
-codes. Codes are int32, or int64 where 32 bits do not hold every code there can be. onnxruntime's
+codes. Between sums of WRPN weights and the next point stand float32 operators, see integer_floats.
+Codes are int32, or int64 where 32 bits do not hold every code there can be. onnxruntime's
 CPU kernels compute ConvInteger and MatMulInteger of 8 bits; longer words are cut into bytes, each
 pair of which is one such product, and the sums are put together in int64.
 """
@@ -33,6 +34,9 @@ class IntegerStyle(Style):
 
     name = "integer"
 
+    def __init__(self) -> None:
+        self._exceptions: list[str] = []
+
     def lowered(
         self,
         selection: Selection,
@@ -40,10 +44,12 @@ class IntegerStyle(Style):
         shapes: Mapping[str, Shape],
         input_formats: Mapping[str, FixedPoint],
     ) -> Lowered:
-        return IntegerLowered(selection, shapes, ExactOptions(input_formats), rounded)
+        made = IntegerLowered(selection, shapes, ExactOptions(input_formats), rounded)
+        self._exceptions = list(made.program.exceptions)
+        return made
 
     def arithmetic(self) -> dict[str, Any] | None:
-        return {"rounding": "net", "biases": "odd", "exceptions": []}
+        return {"rounding": "net", "biases": "odd", "exceptions": self._exceptions}
 
 
 class IntegerLowered(Lowered):
@@ -77,7 +83,9 @@ class IntegerLowered(Lowered):
         for name, top in zip(op.outputs, (made,) if isinstance(made, str) else made, strict=True):
             self._names[name] = top
             value = self.program.values.get(name)
-            if value is not None:
+            if value is None:
+                self.graph.shapes[top] = self.program.float_shapes[name]
+            else:
                 self.graph.shapes[top] = value.shape
                 self.types[top] = self.codes.types[top]
 

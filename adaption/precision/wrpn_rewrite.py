@@ -6,7 +6,7 @@ clip to [0, 1] is the activation function. A clip that is not rounded is Caffe's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,20 +56,38 @@ def write_wrpn(
             "give --weight-bits 4 --activation-bits 4 (weight_bits=4, activation_bits=4)",
         )
     work = _Work(options, weights)
+    for net in nets:
+        for spec in file_specs(net):
+            work.shapes |= dict(_weight_shapes(spec)) | work.shapes
     made = [work.write(net) for net in nets]
     rows = list(work.rows.values())
-    said = [*work.warnings, *_warning_of_bare(list(work.bare))]
+    said = [*work.warnings, *_warning_of_bare(work.bare), *_warning_of_unknown(work.unknown)]
     return made, rows, [*said, *warning_of_zero_levels(work.shares)]
 
 
-def _warning_of_bare(names: Sequence[str]) -> list[str]:
+def _listed(names: Iterable[str]) -> str:
+    found = [f'"{name}"' for name in names]
+    more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
+    return ", ".join(found[:MOST_NAMES]) + more
+
+
+def _warning_of_bare(names: Iterable[str]) -> list[str]:
     if not names:
         return []
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    listed = ", ".join(f'"{name}"' for name in names[:MOST_NAMES])
     return [
-        f"no batch norm stands behind layers whose weights start uniform in -1..1: {listed}{more};"
-        " their sums may start far beyond [0, 1] (--keep-fillers leaves the fillers)"
+        "no batch norm stands behind layers whose weights start uniform in -1..1:"
+        f" {_listed(names)}; their sums may start far beyond [0, 1] (--keep-fillers leaves the"
+        " fillers)"
+    ]
+
+
+def _warning_of_unknown(names: Iterable[str]) -> list[str]:
+    if not names:
+        return []
+    return [
+        f"how many weights start in the zero level is not known of {_listed(names)}: their fillers"
+        " depend on shapes, which follow from data that is not there (--also with a deploy net, or"
+        " --weights, says it)"
     ]
 
 
@@ -84,6 +102,8 @@ class _Work:
     warnings: list[str] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
     bare: dict[str, None] = field(default_factory=dict)  # filled anew, without batch norm behind
+    unknown: dict[str, None] = field(default_factory=dict)  # whose share is not known
+    shapes: dict[str, Shape] = field(default_factory=dict)  # of weights, as far as known
     stated: dict[str, frozenset[str]] = field(default_factory=dict)  # before anything was written
     is_first: bool = True
 
@@ -205,7 +225,6 @@ class _Work:
     def _shares(self, roles: Roles) -> dict[str, float]:
         """Share of weights that start in the zero level, by layer, where that is known."""
         found = {}
-        shapes: dict[str, Shape] | None = None
         trains = any(view.layer.is_loss for view in roles.views)
         for i in roles.weight_layers:
             view, spec = roles.views[i], roles.spec.layers[i]
@@ -219,10 +238,10 @@ class _Work:
             settings = getattr(spec.message, str(view.layer.param))
             if not settings.HasField("weight_filler") and not trains:
                 continue  # a net that is not made to learn: its weights come from a file
-            if shapes is None:
-                shapes = dict(_weight_shapes(roles.spec))
-            share = share_of_filler(fmt, settings.weight_filler, shapes.get(view.name))
-            if share is not None:
+            share = share_of_filler(fmt, settings.weight_filler, self.shapes.get(view.name))
+            if share is None:
+                self.unknown.setdefault(view.name)
+            else:
                 found[view.name] = share
         return found
 

@@ -128,7 +128,8 @@ def dense(width: int) -> str:
 
 
 def small_conv(width: int) -> str:
-    """Convolutions of 8, 16, 16 and 32 filters (times the width) with batch norm, then ten sums."""
+    """Convolutions of 8, 16, 16 and 32 filters (times the width), then ten sums. Pooling stands
+    before batch norm: behind it, most maxima of a clipped activation would be 1."""
     parts, bottom = [], "data"
     for i, count in enumerate((8, 16, 16, 32), 1):
         name = f"conv{i}"
@@ -139,11 +140,11 @@ def small_conv(width: int) -> str:
                 count=count * width, more=more,
             )
         )  # fmt: skip
-        parts.append(NORM_AND_RELU.format(name=name))
         bottom = name
         if i < 4:
-            parts.append(POOL.format(name=f"pool{i}", bottom=name))
             bottom = f"pool{i}"
+            parts.append(POOL.format(name=bottom, bottom=name))
+        parts.append(NORM_AND_RELU.format(name=bottom))
     return "".join([*parts, _inner_product("fc", bottom, 10)])
 
 

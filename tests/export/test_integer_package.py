@@ -44,7 +44,7 @@ def low_lenet(
 def ran(
     net: Net, folder: Path, x: np.ndarray, formats: dict[str, FixedPoint]
 ) -> dict[str, np.ndarray]:
-    """Every value of every sample, as the compiled program prints it."""
+    """Every value of every sample, as the compiled program prints it; codes are below 2^53."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("no C compiler (cc, gcc, clang) is installed")
@@ -59,7 +59,7 @@ def ran(
     values: dict[str, list[np.ndarray]] = {}
     for line in run.stdout.splitlines():
         name, *codes = line.split(" ")
-        values.setdefault(name, []).append(np.array(codes, np.int64))
+        values.setdefault(name, []).append(np.array([float(x) for x in codes]))
     return {name: np.stack(rows) for name, rows in values.items()}
 
 

@@ -333,6 +333,23 @@ def test_kept_fillers_that_round_to_zero_are_a_warning() -> None:
     ]
 
 
+def test_shapes_come_from_a_companion_where_data_is_missing() -> None:
+    train, deploy = (
+        adaption.read_net(MODELS / f"cifar10_resnet20/{name}.prototxt")
+        for name in ("train_val", "deploy")
+    )
+    choices = {"weight_bits": 2, "activation_bits": 4, "keep_fillers": True}
+    alone = write_recipe([train], "wrpn", choices)
+    (warning,) = alone.warnings
+    assert warning.startswith(
+        'how many weights start in the zero level is not known of "res2a_conv1", "res2a_conv2"'
+    )
+    assert {row["zero_share_at_start"] for row in alone.layers} == {None}
+    both = write_recipe([train, deploy], "wrpn", choices)
+    assert both.layers[1]["zero_share_at_start"] > 0.99 and len(both.warnings) == 1
+    assert both.warnings[0].startswith("most weights start in the zero level")
+
+
 def test_a_deploy_net_gets_a_filler_and_has_no_share_with_its_own() -> None:
     text = chain().replace(FILLER, "")
     new, rows, _ = rewritten(text)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
 from adaption.export.exact.entries import Entry, FloatValue, Function, Pending
+from adaption.export.exact.floats import FloatBuilder
 from adaption.export.exact.functions import FunctionBuilder
 from adaption.export.exact.options import ExactOptions
 from adaption.export.exact.program import (
-    Dequantize,
     FloatLayer,
     Product,
     Program,
@@ -23,7 +23,7 @@ from adaption.export.exact.program import (
 from adaption.export.reference import without_activation
 from adaption.export.selection import Member, Selection
 from adaption.layers.base import Shape
-from adaption.numerics import FixedPoint, Format
+from adaption.numerics import BinaryWeight, FixedPoint, Format, Wrpn
 
 __all__ = ["build_program"]
 
@@ -37,8 +37,10 @@ def build_program(
     """Write the layers of `selection` as integer operations.
 
     The inputs are float32. They become codes at an LPAct behind them, or at once where
-    `options.input_formats` says so; layers before the first such point run in float32. Layers
-    without an integer form run in float32 at the end, on the values of the codes.
+    `options.input_formats` says so; layers before the first such point run in float32, by the
+    operations of `float_ops`. In nets with formats of WRPN so do layers behind sums, up to the next
+    point.
+    Layers without an integer form run in float32 at the end, on the values of the codes.
 
     Args:
         shapes: of the selection's inputs.
@@ -64,10 +66,12 @@ class _Walk:
     def __init__(self, selection: Selection, options: ExactOptions) -> None:
         self.selection = selection
         self.options = options
-        self.builder = FunctionBuilder(options)
+        self.is_wrpn = _is_wrpn(selection, options)
+        self.builder = FunctionBuilder(options, scales_sums=self.is_wrpn)
         self.builder.member = selection.members[0]  # names what belongs to the inputs
         self.latest: dict[str, Entry] = {}
         self.floats: dict[Function, FloatValue] = {}  # functions that run in float32, too
+        self.exceptions: list[str] = []
         self.tops: list[tuple[TopValue, Entry]] = []
         unknown = [name for name in options.input_formats if name not in selection.inputs]
         if unknown:
@@ -89,7 +93,7 @@ class _Walk:
         before = len(b.ops)
         bottoms = [self.latest[name] for name in spec.bottoms]
         if node.formats.bottom is not None:
-            fmt = _binary(node.formats.bottom, "bottom")
+            fmt = _on_grid(node.formats.bottom, "bottom")
             for i in node.read_bottoms:
                 bottoms[i] = self._point(bottoms[i], fmt)
         tops = self._tops(member, bottoms)
@@ -101,7 +105,7 @@ class _Walk:
             )
         at_top: FixedPoint | None = None
         if node.formats.activation is not None:
-            at_top = _binary(node.formats.activation, "activation")
+            at_top = _on_grid(node.formats.activation, "activation")
             tops = [self._point(top, at_top) for top in tops]
         for blob, top in zip(spec.tops, tops, strict=True):
             self.latest[blob] = top
@@ -121,7 +125,9 @@ class _Walk:
             values=b.values,
             tops=tuple(self._placed(top, entry) for top, entry in self.tops),
             is_lossless=b.is_lossless,
-            notes=tuple(b.notes),
+            notes=(*b.notes, *_note_of_scales(b.scaled)),
+            float_shapes=b.float_shapes,
+            exceptions=tuple(dict.fromkeys(self.exceptions)),
         )
 
     def _placed(self, top: TopValue, entry: Entry) -> TopValue:
@@ -140,6 +146,8 @@ class _Walk:
         b, layer = self.builder, member.node.layer
         if any(isinstance(x, FloatValue) for x in bottoms):
             return self._float_tops(member, bottoms, _reason(bottoms))
+        if self.is_wrpn and layer.is_weight_layer() and member.node.formats.weight is None:
+            return self._float_tops(member, bottoms, "")  # first and last layers, by its rule
         names, blobs = [b.name(x) for x in bottoms], list(b.blobs)
         if layer.is_pointwise and isinstance(bottoms[0], Function):
             return [b.entries[b.function(*names)]]
@@ -159,15 +167,16 @@ class _Walk:
     ) -> Sequence[FloatValue]:
         b, node = self.builder, member.node
         floats = [self._floats(x) for x in bottoms]
-        if node.formats.weight is not None:
+        if node.formats.weight is not None and not self.is_wrpn:
             raise _needs_codes(floats, reason)
-        tops = [
-            FloatValue(b.free("float"), tuple(shape), reason)
-            for shape in node.layer.top_shapes(*(x.shape for x in floats))
-        ]
-        names = tuple(x.name for x in floats), tuple(x.name for x in tops)
-        b.ops.append(FloatLayer(member.spec.name, *names, node=without_activation(node, None)))
-        return tops
+        made = FloatBuilder(b, member).lowered(floats)
+        if made is not None:
+            return made
+        shapes = node.layer.top_shapes(*(x.shape for x in floats))
+        names = tuple(x.name for x in floats), tuple(b.free("float") for _ in shapes)
+        op = FloatLayer(member.spec.name, *names, node=without_activation(node, None))
+        differs = next((x.differs for x in floats if x.differs), member.spec.name)
+        return b.add_floats(op, shapes, reason, differs)
 
     def _floats(self, entry: Entry) -> FloatValue:
         """float32 values of an entry."""
@@ -180,20 +189,20 @@ class _Walk:
                 self.floats[entry] = made[0]
             return self.floats[entry]
         codes = b.resolved_for_output(entry)
-        top = FloatValue(b.free("float"), codes.shape, "behind codes")
-        b.ops.append(Dequantize(b.member.spec.name, (codes.name,), (top.name,), value=codes))
-        return top
+        return b.to_floats(codes)
 
     def _point(self, entry: Entry, fmt: FixedPoint) -> Value:
         if isinstance(entry, Function):
             return self.builder.tabulated(entry, fmt)
         if not isinstance(entry, FloatValue):
             return self.builder.rounded(self.builder.resolved(entry), fmt)
-        if entry.reason:
+        if entry.differs and entry.reason:
             raise LayerError(
                 f"rounds floats that were made from codes: {entry.reason}",
                 "end the net before that layer (--end LAYER, end=), or use style float or qdq",
             )
+        if entry.differs:
+            self.exceptions.append(entry.differs)
         return self._quantized(self.builder.member.spec.name, entry, fmt)
 
     def _quantized(self, layer: str, x: FloatValue, fmt: FixedPoint) -> Value:
@@ -201,19 +210,35 @@ class _Walk:
         fmt = self.options.at_point(fmt)
         if fmt.word_length > 24:
             raise FieldError("word_length", fmt.word_length, "24 or less for float32 inputs")
-        top = Value(b.free("code"), x.shape, fmt.frac_length, fmt.min_code, fmt.max_code)
+        ends = fmt.min_code, fmt.max_code
+        top = Value(b.free("code"), x.shape, fmt.frac_length, *ends, fmt.divisor)
         b.ops.append(Quantize(layer, (x.name,), (top.name,), format=fmt))
         b.values[top.name] = top
         return top
 
 
-def _binary(fmt: Format, kind: str) -> FixedPoint:
-    """The format, on a grid whose step is a power of two. Raises: LayerError on any other."""
-    if not isinstance(fmt, FixedPoint) or not fmt.is_binary:
+def _on_grid(fmt: Format, kind: str) -> FixedPoint:
+    """The format, on a grid of constants. Raises: LayerError on any other."""
+    if not isinstance(fmt, FixedPoint):
         raise LayerError(
             f"{kind} format {fmt} has no integer form", "use fixed point at this point"
         )
     return fmt
+
+
+def _is_wrpn(selection: Selection, options: ExactOptions) -> bool:
+    """Whether the net has formats of WRPN, whose sums are scaled in float32."""
+    formats = [fmt for m in selection.members for _, fmt in m.node.formats.items()]
+    return any(
+        isinstance(f, Wrpn | BinaryWeight) for f in (*formats, *options.input_formats.values())
+    )
+
+
+def _note_of_scales(layers: Sequence[str]) -> list[str]:
+    if not layers:
+        return []
+    listed = ", ".join(f'"{name}"' for name in layers)
+    return [f"sums of integers are scaled in float32, by one constant per layer, in: {listed}"]
 
 
 def _reason(bottoms: Sequence[Entry]) -> str:

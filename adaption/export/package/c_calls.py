@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from adaption.errors import LayerError
 from adaption.export.exact.program import (
     Accumulate,
@@ -30,9 +32,17 @@ from adaption.export.exact.program import (
     Table,
     WindowSum,
 )
+from adaption.export.package.c_floats import (
+    FLOAT_CALLS,
+    FloatValues,
+    dequantize,
+    float_layer,
+    float_literal,
+)
+from adaption.export.package.c_memory import Memory
 from adaption.export.package.constants import PackedConstant, constants_of
 from adaption.export.package.moves import Move, moves_of
-from adaption.layers.base import Shape
+from adaption.layers.base import Layer, Shape
 from adaption.layers.convolution import Convolution
 from adaption.layers.eltwise import Eltwise
 from adaption.layers.inner_product import InnerProduct
@@ -47,13 +57,14 @@ LOWEST, HIGHEST = "INT64_MIN", "INT64_MAX"
 
 @dataclass(frozen=True)
 class Output:
-    """One output blob: where its codes are, how many, and their scale."""
+    """One output blob: where its codes are, how many, and their scale; or float32 values."""
 
     blob: str
     place: str
     count: int
-    frac_length: int
-    divisor: int
+    frac_length: int = 0
+    divisor: int = 1
+    is_float: bool = False
 
 
 class Caller:
@@ -61,6 +72,10 @@ class Caller:
     `tables` are definitions of indices."""
 
     def __init__(self, program: Program, input_shapes: Mapping[str, Shape]) -> None:
+        if not program.values:
+            raise LayerError(
+                "no layer of the net is computed in integers", "quantize the net first"
+            )
         self.program = program
         self.input_shapes = input_shapes
         self.tables: list[str] = []
@@ -68,27 +83,24 @@ class Caller:
         self.lines: list[str] = []
         self.constants: list[PackedConstant] = []
         self.identifiers: dict[str, str] = {}
-        self.arena_size = 0
-        self._floats: dict[str, str] = {}  # float value -> C expression, of inputs
-        self._of_output: dict[str, str] = {}  # float value -> the codes it was made of
+        self.float_values = FloatValues(program)
         self._own = constants_of(program)
+        self._input_places: dict[str, str] = {}
         self.inputs, self.input_size = self._place_inputs()
         live = self._live()
-        self._offsets = self._placed(live)
-        left_out = []
+        self.codes = Memory("arena", {n: self.count(n) for n in program.values}, live)
+        floats = {n: self.count(n) for n in self.float_values.computed}
+        self.floats = Memory("floats", floats, live)
         for op in program.ops:
-            if isinstance(op, FloatLayer):
-                left_out += self._float_layer(op)
-            elif isinstance(op, Dequantize):
-                self._of_output[op.outputs[0]] = op.inputs[0]
-            else:
+            if any(n in self.codes or n in self.floats for n in op.outputs):
                 self._write(op)
-        self.outputs = [self._output(b, v) for b, v in program.outputs.items()]
-        if left_out:
-            names = ", ".join(f'"{layer}"' for layer in dict.fromkeys(left_out))
-            self.notes.append(
-                f"the program ends with codes: layers in float32 behind them are left out: {names}"
-            )
+        self.outputs = [self._output(b, v) for b, v in self.float_values.ends.items()]
+        if self.float_values.left_out:
+            names = ", ".join(f'"{layer}"' for layer in dict.fromkeys(self.float_values.left_out))
+            end = "with codes: layers in float32 behind them are left out"
+            if self.floats.size:
+                end = "before layers in float32 that have no C form"
+            self.notes.append(f"the program ends {end}: {names}")
 
     # -- memory ------------------------------------------------------------------------------
 
@@ -97,97 +109,65 @@ class Caller:
         offset = 0
         for blob, value in self.program.inputs.items():
             shape = self.input_shapes[blob][1:]
-            self._floats[value] = f"inputs + {offset}"
+            self._input_places[value] = f"inputs + {offset}"
             placed.append((blob, shape))
             offset += prod(shape)
         return placed, offset
 
     def _live(self) -> dict[str, tuple[int, int]]:
-        """For each value of codes, the operations that first and last use it."""
+        """For each value, the operations that first and last use it."""
         last = len(self.program.ops)
-        ends = {self._origin(v) for v in self.program.outputs.values()}
+        ends = set(self.float_values.ends.values())
         found: dict[str, tuple[int, int]] = {}
         for i, op in enumerate(self.program.ops):
             for name in op.outputs:
-                if name in self.program.values:
+                if name in self.program.values or name in self.float_values.computed:
                     found[name] = (i, last if name in ends else i)
             for name in op.inputs:
                 if name in found:
                     found[name] = (found[name][0], max(found[name][1], i))
         return found
 
-    def _origin(self, value: str) -> str:
-        """The codes that a float output was made of."""
-        makers = {o: op for op in self.program.ops for o in op.outputs}
-        while value not in self.program.values:
-            op = makers.get(value)
-            if op is None:
-                raise LayerError(
-                    "no layer of the net is computed in integers", "quantize the net first"
-                )
-            value = op.inputs[0]
-        return value
+    def _whole_shape(self, name: str) -> Shape:
+        if name in self.program.values:
+            return self.program.values[name].shape
+        return self.program.float_shapes.get(name) or self.input_shapes[name]
 
-    def _placed(self, live: dict[str, tuple[int, int]]) -> dict[str, int]:
-        """Offsets in the arena: each value at the lowest place free while it lives."""
-        placed: dict[str, int] = {}
-        for name, (first, last) in live.items():
-            size, offset = self._count(name), 0
-            taken = sorted(
-                (placed[n], placed[n] + self._count(n))
-                for n in placed
-                if live[n][0] <= last and first <= live[n][1]
-            )
-            for start, end in taken:
-                if offset + size <= start:
-                    break
-                offset = max(offset, end)
-            placed[name] = offset
-            self.arena_size = max(self.arena_size, offset + size)
-        return placed
+    def shape(self, name: str) -> Shape:
+        """Of one sample of a value."""
+        return self._whole_shape(name)[1:]
 
-    def _shape(self, name: str) -> Shape:
-        return self.program.values[name].shape[1:]
+    def count(self, name: str) -> int:
+        return prod(self.shape(name))
 
-    def _count(self, name: str) -> int:
-        return prod(self._shape(name))
-
-    def _at(self, name: str) -> str:
-        return f"arena + {self._offsets[name]}"
+    def at(self, name: str) -> str:
+        """Where a value is, as a C expression."""
+        if name in self.codes:
+            return self.codes.at(name)
+        if name in self.floats:
+            return self.floats.at(name)
+        return self._input_places[self.float_values.aliases[name]]
 
     # -- operations --------------------------------------------------------------------------
 
-    def _float_layer(self, op: FloatLayer) -> list[str]:
-        source = op.inputs[0]
-        if source in self._floats:
-            layer = op.node.layer
-            if not (layer.is_identity or layer.hands_on()):
-                raise self._refusal(
-                    op, f"runs in float32 before its bottom is rounded ({op.node.spec.type})",
-                    "round the input in front of it",
-                )  # fmt: skip
-            self._floats[op.outputs[0]] = self._floats[source]
-            return []
-        for name in op.outputs:
-            self._of_output[name] = self._of_output[source]
-        return [op.layer]
-
-    def _output(self, blob: str, value: str) -> Output:
-        name = value if value in self.program.values else self._of_output[value]
+    def _output(self, blob: str, name: str) -> Output:
+        if name not in self.program.values:
+            return Output(blob, self.at(name), self.count(name), is_float=True)
         made = self.program.values[name]
-        return Output(blob, self._at(name), self._count(name), made.frac_length, made.divisor)
+        return Output(blob, self.at(name), self.count(name), made.frac_length, made.divisor)
 
     def _write(self, op: Op) -> None:
         self.lines.append(f"/* {_comment(op.layer)}: {type(op).__name__} */")
         CALLS[type(op)](self, op)
         for name in op.outputs:
-            quoted = _comment(name)
-            self.lines += [
-                "if (trace)",
-                f'    trace("{quoted}", {self._at(name)}, {self._count(name)});',
-            ]
+            if name in self.codes:
+                quoted = _comment(name)
+                self.lines += [
+                    "if (trace)",
+                    f'    trace("{quoted}", {self.at(name)}, {self.count(name)});',
+                ]
 
-    def _call(self, function: str, *arguments: Any) -> None:
+    def call(self, function: str, *arguments: Any) -> None:
         self.lines.append(f"{function}({', '.join(map(str, arguments))});")
 
     def _constant(self, op: Op, kind: str) -> PackedConstant:
@@ -199,13 +179,21 @@ class Caller:
         self.identifiers[found.name] = f"c_{stem}" if stem[:1].isdigit() else stem
         return found
 
+    def constant_name(self, op: Op, kind: str) -> str:
+        """The C array of a constant."""
+        return self.identifiers[self._constant(op, kind).name]
+
     def _spread(self, op: Op, kind: str) -> str:
         """A struct spread of a constant that broadcasts against the top."""
         constant = self._constant(op, kind)
         return self._spread_over(op, kind, self.identifiers[constant.name], constant.codes.shape)
 
+    def float_spread(self, op: Op, kind: str) -> str:
+        """The same of a float32 constant."""
+        return self._spread(op, kind).replace("(struct spread)", "(struct float_spread)", 1)
+
     def _spread_over(self, op: Op, what: str, values: str, shape: Shape) -> str:
-        own, rest = list(shape), list(self._shape(op.outputs[0]))
+        own, rest = list(shape), list(self.shape(op.outputs[0]))
         inner = 1
         while own and own[-1] == 1:  # the same for all places behind
             own.pop()
@@ -214,7 +202,7 @@ class Caller:
             own.pop(0)
         if own != rest[len(rest) - len(own) :]:
             raise self._refusal(op, f"spreads its {what} over axes that do not touch", "")
-        inner = inner if own else max(1, self._count(op.outputs[0]))
+        inner = inner if own else max(1, self.count(op.outputs[0]))
         return f"(struct spread){{{values}, {inner}, {max(1, prod(shape))}}}"
 
     def _refusal(self, op: Op, fact: str, fix: str) -> LayerError:
@@ -223,10 +211,14 @@ class Caller:
 
     def quantize(self, op: Quantize) -> None:
         f = op.format
-        source = self._floats[op.inputs[0]]
-        self._call(
-            "quantize", source, _double(f.frac_length), ROUNDINGS[f.rounding],
-            f.min_code, f.max_code, self._at(op.outputs[0]), self._count(op.outputs[0]),
+        function, factor = "quantize", _double(f.frac_length)
+        if f.divisor != 1:
+            # As FixedPoint.codes has it: a product in float32.
+            function = "quantize_product"
+            factor = float_literal(float(np.float32(2.0**f.frac_length * f.divisor)))
+        self.call(
+            function, self.at(op.inputs[0]), factor, ROUNDINGS[f.rounding],
+            f.min_code, f.max_code, self.at(op.outputs[0]), self.count(op.outputs[0]),
         )  # fmt: skip
 
     def product(self, op: Product) -> None:
@@ -236,92 +228,99 @@ class Caller:
         bits = weight.bits
         name = self.identifiers[weight.name]
         bottom, top = op.inputs[0], op.outputs[0]
-        x, y = self._at(bottom), self._at(top)
+        x, y = self.at(bottom), self.at(top)
         form = op.form
         if isinstance(form, InnerProduct):
             outputs = form.num_output
             size = weight.codes.size // outputs
-            self._call(
-                f"inner_product_{bits}", x, name, self._count(bottom) // size, size, outputs,
+            self.call(
+                f"inner_product_{bits}", x, name, self.count(bottom) // size, size, outputs,
                 int(form.transpose), y,
             )  # fmt: skip
             return
         assert isinstance(form, Convolution)
-        shape, made = self._shape(bottom), self._shape(top)
+        function = "deconvolve" if form.is_transposed else "convolve"
+        self.call(f"{function}_{bits}", self.convolution(op, form), x, name, y)
+
+    def convolution(self, op: Op, form: Convolution) -> str:
+        """A struct convolution. Raises: LayerError where it is not in two dimensions."""
+        shape, made = self.shape(op.inputs[0]), self.shape(op.outputs[0])
         if len(shape) != 3 or form.axis != 1:
             raise self._refusal(op, f"convolves a bottom of {len(shape) + 1} axes", "")
         g = form.geometry(4)
         window = _window(shape, g.kernel, g.stride, g.pad, made)
         numbers = [made[0], *g.dilation, form.groups(shape[0])]
-        described = f"&(struct convolution){{{window}, {', '.join(map(str, numbers))}}}"
-        function = "deconvolve" if form.is_transposed else "convolve"
-        self._call(f"{function}_{bits}", described, x, name, y)
+        return f"&(struct convolution){{{window}, {', '.join(map(str, numbers))}}}"
 
     def multiply_add(self, op: MultiplyAdd) -> None:
         constants = [self._spread(op, kind) for kind in ("multiplier", "addend")]
-        self._elementwise("multiply_add", op, *constants)
+        self.elementwise("multiply_add", op, *constants)
 
     def rescale(self, op: Round) -> None:
-        self._elementwise(
+        self.elementwise(
             "rescale", op, op.factor, op.divisor, ROUNDINGS[op.rounding],
             *_bounds(op.low, op.high),
         )  # fmt: skip
 
     def accumulate(self, op: Accumulate) -> None:
-        self._elementwise(
+        self.elementwise(
             "accumulate", op, 1 << op.shift, ROUNDINGS[op.rounding], self._spread(op, "addend"),
             f"INT64_C({1 << (op.word_length - 1)})", int(op.overflow == "wrap"),
         )  # fmt: skip
 
     def slope(self, op: Slope) -> None:
-        self._elementwise("slope", op, op.positive, self._spread(op, "negative"))
+        self.elementwise("slope", op, op.positive, self._spread(op, "negative"))
 
     def clamp(self, op: Clamp) -> None:
-        self._elementwise("clamp", op, *_bounds(op.low, op.high))
+        self.elementwise("clamp", op, *_bounds(op.low, op.high))
 
-    def _elementwise(self, function: str, op: Op, *settings: Any) -> None:
+    def elementwise(self, function: str, op: Op, *settings: Any) -> None:
         top = op.outputs[0]
-        self._call(function, self._at(op.inputs[0]), *settings, self._at(top), self._count(top))
+        self.call(function, self.at(op.inputs[0]), *settings, self.at(top), self.count(top))
 
     def add(self, op: Add) -> None:
-        self._fold("add", op)
+        self.fold("add", op)
 
     def multiply(self, op: Multiply) -> None:
         y = op.outputs[0]
-        if self._shape(op.inputs[0]) != self._shape(y):
+        if self.shape(op.inputs[0]) != self.shape(y):
             raise self._refusal(op, "spreads the first of its factors", "")
-        self._call("copy", self._at(op.inputs[0]), self._at(y), self._count(y))
+        self.call("copy", self.at(op.inputs[0]), self.at(y), self.count(y))
         for x in op.inputs[1:]:
-            factor = self._spread_over(op, "factor", self._at(x), self._shape(x))
-            self._call("multiply", factor, self._at(y), self._count(y))
+            factor = self._spread_over(op, "factor", self.at(x), self.shape(x))
+            self.call("multiply", factor, self.at(y), self.count(y))
 
     def table(self, op: Table) -> None:
         table = self._constant(op, "table")
         name = self.identifiers[table.name]
-        self._elementwise(f"lookup_{table.bits}", op, f"INT64_C({op.first})", name)
+        self.elementwise(f"lookup_{table.bits}", op, f"INT64_C({op.first})", name)
 
     def square_sum(self, op: SquareSum) -> None:
-        x, y, shape = self._at(op.inputs[0]), self._at(op.outputs[0]), self._shape(op.inputs[0])
+        x, y, shape = self.at(op.inputs[0]), self.at(op.outputs[0]), self.shape(op.inputs[0])
         whole = op.windows.count(None)
         if whole and op.windows == (None,) * whole + (1,) * (len(shape) - whole):
-            self._call("sum_squares", x, prod(shape[:whole]), prod(shape[whole:]), y)
+            self.call("sum_squares", x, prod(shape[:whole]), prod(shape[whole:]), y)
             return
         if whole or len(shape) > 3:
             raise self._refusal(op, f"sums squares over {op.windows} of a blob of {shape}", "")
         sizes = (*shape, 1, 1)[:3], (*op.windows, 1, 1)[:3]
-        self._call("sum_squares_around", x, *sizes[0], *sizes[1], y)
+        self.call("sum_squares_around", x, *sizes[0], *sizes[1], y)
 
     def interpolate(self, op: Interpolate) -> None:
         nodes = self._constant(op, "nodes")
-        self._elementwise("interpolate", op, self.identifiers[nodes.name], op.segment_bits)
+        self.elementwise("interpolate", op, self.identifiers[nodes.name], op.segment_bits)
 
-    def _fold(self, function: str, op: Op) -> None:
-        y, count = self._at(op.outputs[0]), self._count(op.outputs[0])
-        if any(self._count(x) != count for x in op.inputs):
+    def fold(self, function: str, op: Op) -> None:
+        """The first input, and the others one by one into it."""
+        y, count = self.at(op.outputs[0]), self.count(op.outputs[0])
+        if any(self.count(x) != count for x in op.inputs):
             raise self._refusal(op, "combines blobs of different shapes", "")
-        self._call("copy", self._at(op.inputs[0]), y, count)
+        self.call(self._copy(op), self.at(op.inputs[0]), y, count)
         for x in op.inputs[1:]:
-            self._call(function, self._at(x), y, count)
+            self.call(function, self.at(x), y, count)
+
+    def _copy(self, op: Op) -> str:
+        return "copy" if op.outputs[0] in self.codes else "float_copy"
 
     def max_pool(self, op: MaxPool) -> None:
         self._pool("max_pool", op, op.form)
@@ -330,21 +329,32 @@ class Caller:
         self._pool("window_sum", op, op.form)
 
     def _pool(self, function: str, op: Op, form: Pooling) -> None:
-        bottom, top = op.inputs[0], op.outputs[0]
-        h, w = form.windows((1, *self._shape(bottom)))
+        self.call(
+            function, self.pooling_window(op, form), self.at(op.inputs[0]), self.at(op.outputs[0])
+        )
+
+    def pooling_window(self, op: Op, form: Pooling) -> str:
+        """A struct window."""
+        shape = self.shape(op.inputs[0])
+        h, w = form.windows((1, *shape))
         window = _window(
-            self._shape(bottom), (h.kernel, w.kernel), (h.stride, w.stride), (h.pad, w.pad),
-            self._shape(top),
+            shape, (h.kernel, w.kernel), (h.stride, w.stride), (h.pad, w.pad),
+            self.shape(op.outputs[0]),
         )  # fmt: skip
-        self._call(function, f"&(struct window){window}", self._at(bottom), self._at(top))
+        return f"&(struct window){window}"
 
     def apply(self, op: Apply) -> None:
         if isinstance(op.form, Eltwise):
-            self._fold("maximum", op)
-            return
-        for top, moved in zip(op.outputs, moves_of(self.program, op), strict=True):
+            self.fold("maximum", op)
+        else:
+            self.move(op, op.form)
+
+    def move(self, op: Op, form: Layer) -> None:
+        """Copies, or a table of places, for a layer that only moves values."""
+        shapes = [self._whole_shape(n) for n in op.inputs]
+        for top, moved in zip(op.outputs, moves_of(form, shapes), strict=True):
             if moved is None:
-                kind = type(op.form).__name__
+                kind = type(form).__name__
                 raise self._refusal(
                     op, f"{kind} mixes samples, or computes with its bottoms",
                     "give the net an input of one sample",
@@ -353,16 +363,17 @@ class Caller:
                 self._gather(op, top, moved)
                 continue
             for source, start, to, count in moved:
-                x, y = self._at(op.inputs[source]), self._at(top)
-                self._call("copy", f"{x} + {start}", f"{y} + {to}", count)
+                x, y = self.at(op.inputs[source]), self.at(top)
+                self.call(self._copy(op), f"{x} + {start}", f"{y} + {to}", count)
 
-    def _gather(self, op: Apply, top: str, moved: list[Move]) -> None:
+    def _gather(self, op: Op, top: str, moved: list[Move]) -> None:
         places = [start + i for _, start, _, count in moved for i in range(count)]
         name = f"places_{len(self.tables)}"
         rows = (", ".join(map(str, places[i : i + 16])) for i in range(0, len(places), 16))
         body = "".join(f"    {row},\n" for row in rows)
         self.tables.append(f"static const int32_t {name}[{len(places)}] = {{\n{body}}};\n")
-        self._call("gather", self._at(op.inputs[0]), name, self._at(top), len(places))
+        function = "gather" if top in self.codes else "float_gather"
+        self.call(function, self.at(op.inputs[0]), name, self.at(top), len(places))
 
 
 def _window(shape: Shape, kernel: Shape, stride: Shape, pad: Shape, top: Shape) -> str:
@@ -402,4 +413,7 @@ CALLS: dict[type[Op], Callable[[Caller, Any], None]] = {
     SquareSum: Caller.square_sum,
     Table: Caller.table,
     WindowSum: Caller.window_sum,
+    Dequantize: dequantize,
+    FloatLayer: float_layer,
+    **FLOAT_CALLS,
 }

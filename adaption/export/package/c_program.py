@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+
+import numpy as np
 
 from adaption._version import __version__
 from adaption.export.exact.program import Program
 from adaption.export.package.c_calls import Caller, Output
+from adaption.export.package.c_floats import float_literal
 from adaption.export.package.constants import PackedConstant, describe
 from adaption.io.atomic import atomic_write
 from adaption.layers.base import Shape
 
 __all__ = ["write_c_program"]
 
-RUNTIME = ("ops.h", "ops.c", "products.h", "main.c", "Makefile")
+RUNTIME = ("ops.h", "ops.c", "products.h", "floats.h", "main.c", "Makefile")
 LARGE = 32 << 20  # constants; more are slow to compile
 
 
@@ -71,11 +74,15 @@ def _header(caller: Caller, name: str) -> str:
     inputs = "\n".join(
         f' *     "{_plain(blob)}": {" x ".join(map(str, shape))}' for blob, shape in caller.inputs
     )
-    outputs = "\n".join(
-        f' *     "{_plain(o.blob)}": {o.count} codes of value * 2^{o.frac_length}'
-        + (f" * {o.divisor}" if o.divisor != 1 else "")
-        for o in caller.outputs
-    )
+    outputs = "\n".join(f' *     "{_plain(o.blob)}": {_what(o)}' for o in caller.outputs)
+    codes, floats = _sizes(caller.outputs)
+    has_floats = any(o.is_float for o in caller.outputs)
+    size = f"#define NET_FLOAT_SIZE {floats}\n" if has_floats else ""
+    mark = "    int is_float;\n" if has_floats else ""
+    values = ", float *values" if has_floats else ""
+    said = "All inputs of one sample, one behind another, to all outputs"
+    if has_floats:
+        said += ",\n * codes to `outputs` and float32 values to `values`"
     return f"""/* The net "{_plain(name)}" in integers, written by adaption {__version__}.
  *
  * Inputs, float32, one sample:
@@ -91,33 +98,57 @@ def _header(caller: Caller, name: str) -> str:
 
 #define NET_INPUT_SIZE {caller.input_size}
 #define NET_OUTPUTS {len(caller.outputs)}
-#define NET_OUTPUT_SIZE {sum(o.count for o in caller.outputs)}
-
+#define NET_OUTPUT_SIZE {max(1, codes)}
+{size}
 struct net_output {{
     const char *name;
     size_t count;
-}};
+{mark}}};
 
 extern const struct net_output net_outputs[NET_OUTPUTS];
 
 /* Called with each value of the net, under its name in manifest.json. */
 typedef void (*net_trace)(const char *name, const int64_t *codes, size_t count);
 
-/* All inputs of one sample, one behind another, to all outputs; `trace` may be NULL. */
-void net_run(const float *inputs, int64_t *outputs, net_trace trace);
+/* {said}; `trace` may be NULL. */
+void net_run(const float *inputs, int64_t *outputs{values}, net_trace trace);
 
 #endif
 """
+
+
+def _what(o: Output) -> str:
+    """What an output holds, in words."""
+    if o.is_float:
+        return f"{o.count} values, float32"
+    over = f" * {o.divisor}" if o.divisor != 1 else ""
+    return f"{o.count} codes of value * 2^{o.frac_length}{over}"
+
+
+def _sizes(outputs: Sequence[Output]) -> tuple[int, int]:
+    """Elements of all outputs of codes, and of those of float32."""
+    floats = sum(o.count for o in outputs if o.is_float)
+    return sum(o.count for o in outputs) - floats, floats
 
 
 def _source(caller: Caller) -> str:
     includes = "\n".join(
         f'#include "weights/{caller.identifiers[c.name]}.h"' for c in caller.constants
     )
-    rows = "\n".join(f'    {{"{_plain(o.blob)}", {o.count}}},' for o in caller.outputs)
+    has_floats = any(o.is_float for o in caller.outputs)
+    rows = "\n".join(
+        f'    {{"{_plain(o.blob)}", {o.count}{f", {int(o.is_float)}" if has_floats else ""}}},'
+        for o in caller.outputs
+    )
     calls = "\n".join(f"    {line}" if line else "" for line in caller.lines)
     copies = "\n".join(_copies(caller.outputs))
     tables = "\n".join(["", *caller.tables])
+    shared = "values share memory once they are read"
+    floats = ""
+    if caller.floats.size:
+        floats = f"static float floats[{caller.floats.size}];\n"
+    values = ", float *values" if has_floats else ""
+    no_codes = "" if _sizes(caller.outputs)[0] else "    (void)outputs; /* all are float */\n"
     return f"""#include "net.h"
 
 #include "ops.h"
@@ -127,11 +158,11 @@ const struct net_output net_outputs[NET_OUTPUTS] = {{
 {rows}
 }};
 {tables}
-static int64_t arena[{max(1, caller.arena_size)}]; /* values share memory once they are read */
-
-void net_run(const float *inputs, int64_t *outputs, net_trace trace)
+static int64_t arena[{max(1, caller.codes.size)}]; /* {shared} */
+{floats}
+void net_run(const float *inputs, int64_t *outputs{values}, net_trace trace)
 {{
-{calls}
+{no_codes}{calls}
 
 {copies}
 }}
@@ -139,34 +170,40 @@ void net_run(const float *inputs, int64_t *outputs, net_trace trace)
 
 
 def _copies(outputs: list[Output]) -> Iterable[str]:
-    offset = 0
+    offsets = {False: 0, True: 0}
     for o in outputs:
-        yield f"    copy({o.place}, outputs + {offset}, {o.count});"
-        offset += o.count
+        function, to = ("float_copy", "values") if o.is_float else ("copy", "outputs")
+        yield f"    {function}({o.place}, {to} + {offsets[o.is_float]}, {o.count});"
+        offsets[o.is_float] += o.count
 
 
 def _constant_header(constant: PackedConstant, identifier: str) -> Iterable[str]:
-    about = constant.describe()
-    shape = " x ".join(map(str, about["shape"])) or "1"
-    yield f"/* {_plain(constant.name)}: {shape} ({constant.layout}), {about['q']} */\n"
-    kind = f"int{constant.bits}_t"
-    yield f"static const {kind} {identifier}[{max(1, constant.codes.size)}] = {{\n"
-    codes = constant.codes.ravel().tolist()
-    for start in range(0, len(codes), 16):
-        line = ", ".join(_literal(code, kind) for code in codes[start : start + 16])
+    shape = " x ".join(map(str, constant.codes.shape)) or "1"
+    yield f"/* {_plain(constant.name)}: {shape} ({constant.layout}), {constant.q} */\n"
+    yield f"static const {constant.c_type} {identifier}[{max(1, constant.codes.size)}] = {{\n"
+    values = constant.codes.ravel().tolist()
+    for start in range(0, len(values), 16):
+        line = ", ".join(_literal(value, constant.c_type) for value in values[start : start + 16])
         yield f"    {line},\n"
     yield "};\n"
 
 
-def _literal(code: int, kind: str) -> str:
-    return f"INT64_C({code})" if kind == "int64_t" and abs(code) >= 2**31 else str(code)
+def _literal(value: float, kind: str) -> str:
+    if kind == "float":
+        return float_literal(value)
+    return f"INT64_C({value})" if kind == "int64_t" and abs(value) >= 2**31 else str(value)
 
 
 def _hex(constant: PackedConstant) -> Iterable[str]:
-    """One code per line, two's complement of as many digits as the word needs ($readmemh)."""
+    """One code per line, two's complement of as many digits as the word needs ($readmemh); the bits
+    of a float32."""
+    if constant.is_float:
+        for bits in constant.codes.ravel().view(np.uint32).tolist():
+            yield f"{bits:08x}\n"
+        return
     digits = -(-constant.word_length // 4)
     mask = (1 << 4 * digits) - 1
-    for code in constant.codes.ravel().tolist():
+    for code in constant.codes.astype(np.int64).ravel().tolist():
         yield f"{code & mask:0{digits}x}\n"
 
 

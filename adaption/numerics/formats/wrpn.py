@@ -50,6 +50,11 @@ class Wrpn(FixedPoint):
         """Of weights: beyond it they would get no gradient, and never come back."""
         return -1.0, 1.0
 
+    @property
+    def is_binary(self) -> bool:
+        """Never, though n is 1 for weights of two bits: WRPN's sums are scaled in float32."""
+        return False
+
     @classmethod
     def from_fields(cls, kind: str, values: Mapping[str, Any]) -> Any:
         rest = dict(values)
@@ -68,6 +73,10 @@ class Wrpn(FixedPoint):
             return None
         values = {"word_length": int(found[2]), "is_signed": found[1] == "W"}
         return cls.from_fields(cls.kind, values)
+
+    @property
+    def scale_text(self) -> str:
+        return f"1/{self.divisor}"
 
     @property
     def unrounded(self) -> Unrounded:
@@ -100,6 +109,10 @@ class BinaryWeight(NumberFields):
     @property
     def master_range(self) -> tuple[float, float]:
         return -1.0, 1.0
+
+    @property
+    def scale_text(self) -> str:
+        return f"the mean magnitude of {'a filter' if self.per_filter else 'the layer'}"
 
     def at(self, x: Tensor) -> BinaryWeight:
         """Itself; `scale` reads the tensor."""

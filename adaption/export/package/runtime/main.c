@@ -1,7 +1,7 @@
 /* Run the net on raw float32 samples, as `net FILE`; -t before FILE prints every value.
  *
  * FILE holds samples one behind another, each with all inputs in the order of net.h. A line per
- * output and sample: its name and its codes.
+ * output and sample: its name and its codes, or its values where they are float.
  */
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +10,9 @@
 
 static float given[NET_INPUT_SIZE];
 static int64_t made[NET_OUTPUT_SIZE];
+#ifdef NET_FLOAT_SIZE
+static float values[NET_FLOAT_SIZE];
+#endif
 
 static void print(const char *name, const int64_t *codes, size_t count)
 {
@@ -18,6 +21,16 @@ static void print(const char *name, const int64_t *codes, size_t count)
         printf(" %lld", (long long)codes[i]);
     putchar('\n');
 }
+
+#ifdef NET_FLOAT_SIZE
+static void print_floats(const char *name, const float *x, size_t count)
+{
+    fputs(name, stdout);
+    for (size_t i = 0; i < count; ++i)
+        printf(" %.9g", (double)x[i]); /* enough to read the same float again */
+    putchar('\n');
+}
+#endif
 
 int main(int argc, char **argv)
 {
@@ -33,9 +46,21 @@ int main(int argc, char **argv)
     }
     size_t got;
     while ((got = fread(given, sizeof given[0], NET_INPUT_SIZE, file)) == NET_INPUT_SIZE) {
-        net_run(given, made, traces ? print : NULL);
         const int64_t *codes = made;
+#ifdef NET_FLOAT_SIZE
+        const float *x = values;
+        net_run(given, made, values, traces ? print : NULL);
+#else
+        net_run(given, made, traces ? print : NULL);
+#endif
         for (size_t i = 0; i < NET_OUTPUTS; ++i) {
+#ifdef NET_FLOAT_SIZE
+            if (net_outputs[i].is_float) {
+                print_floats(net_outputs[i].name, x, net_outputs[i].count);
+                x += net_outputs[i].count;
+                continue;
+            }
+#endif
             print(net_outputs[i].name, codes, net_outputs[i].count);
             codes += net_outputs[i].count;
         }

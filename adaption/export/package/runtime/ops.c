@@ -23,27 +23,40 @@ static int64_t limited(int64_t x, int64_t low, int64_t high)
     return x < low ? low : x > high ? high : x;
 }
 
+/* The code of a scaled value; NaN gives 0. */
+static int64_t code_of(double scaled, enum rounding rounding, int64_t low, int64_t high)
+{
+    if (scaled != scaled)
+        scaled = 0;
+    if (scaled < (double)low - 1)
+        scaled = (double)low - 1;
+    if (scaled > (double)high + 1)
+        scaled = (double)high + 1;
+    int64_t code = (int64_t)scaled; /* toward zero */
+    const double rest = scaled - (double)code;
+    if (rounding == HALF_AWAY)
+        code += (rest >= 0.5) - (rest <= -0.5);
+    else if (rounding == FLOOR)
+        code -= rest < 0;
+    else
+        code += (rest > 0.5 || (rest == 0.5 && code % 2 != 0))
+              - (rest < -0.5 || (rest == -0.5 && code % 2 != 0));
+    return limited(code, low, high);
+}
+
 void quantize(const float *x, double scale, enum rounding rounding, int64_t low, int64_t high,
               int64_t *y, size_t count)
 {
+    for (size_t i = 0; i < count; ++i)
+        y[i] = code_of((double)x[i] * scale /* exact */, rounding, low, high);
+}
+
+void quantize_product(const float *x, float factor, enum rounding rounding, int64_t low,
+                      int64_t high, int64_t *y, size_t count)
+{
     for (size_t i = 0; i < count; ++i) {
-        double scaled = (double)x[i] * scale; /* exact */
-        if (scaled != scaled)
-            scaled = 0;
-        if (scaled < (double)low - 1)
-            scaled = (double)low - 1;
-        if (scaled > (double)high + 1)
-            scaled = (double)high + 1;
-        int64_t code = (int64_t)scaled; /* toward zero */
-        const double rest = scaled - (double)code;
-        if (rounding == HALF_AWAY)
-            code += (rest >= 0.5) - (rest <= -0.5);
-        else if (rounding == FLOOR)
-            code -= rest < 0;
-        else
-            code += (rest > 0.5 || (rest == 0.5 && code % 2 != 0))
-                  - (rest < -0.5 || (rest == -0.5 && code % 2 != 0));
-        y[i] = limited(code, low, high);
+        const float scaled = x[i] * factor;
+        y[i] = code_of(scaled, rounding, low, high);
     }
 }
 
@@ -208,6 +221,8 @@ void interpolate(const int64_t *x, const int64_t *nodes, int bits, int64_t *y, s
         y[i] = node[0] - (((node[0] - node[1]) * rest) >> shift);
     }
 }
+
+#include "floats.h"
 
 #define DEFINE_LOOKUP(BITS)                                                                      \
     void lookup_##BITS(const int64_t *x, int64_t first, const int##BITS##_t *table, int64_t *y,  \
