@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adaption.export.targets import export_net as export_net
     from adaption.io.caffemodel import read_weights as read_weights
     from adaption.io.caffemodel import write_weights as write_weights
+    from adaption.io.limits import memory_limit as memory_limit
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
     from adaption.io.upgrade_file import upgrade as upgrade
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
     from adaption.precision import rescale as rescale
     from adaption.precision import rewrite as rewrite
     from adaption.precision import rewrite_files as rewrite_files
+    from adaption.precision import widen as widen
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
     from adaption.recipes import named_recipe as named_recipe
+    from adaption.report.cost import cost as cost
     from adaption.report.devices import device_query as device_query
     from adaption.report.draw import draw as draw
     from adaption.report.inspect import inspect as inspect
@@ -68,6 +71,7 @@ _MODULE_OF = {
     "Solver": "adaption.solver",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
+    "cost": "adaption.report.cost",
     "create": "adaption.precision",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
@@ -84,6 +88,7 @@ _MODULE_OF = {
     "named_recipe": "adaption.recipes",
     "number_format": "adaption.numerics",
     "parse_format": "adaption.numerics",
+    "memory_limit": "adaption.io.limits",
     "plot_log": "adaption.report.plot_log",
     "propose": "adaption.precision",
     "quantize": "adaption.job",
@@ -102,6 +107,7 @@ _MODULE_OF = {
     "ExactOptions": "adaption.export",
     "verify": "adaption.export",
     "verify_between": "adaption.export",
+    "widen": "adaption.precision",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",
 }

@@ -6,7 +6,9 @@ file, line and layer adds them with `at()`. The command line prints `str(error)`
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from typing import Self
 
 __all__ = [
@@ -20,15 +22,22 @@ __all__ = [
     "NonFiniteError",
     "ParseError",
     "RankError",
+    "ResourceError",
     "ShapeError",
     "UnknownLayerError",
     "UsageError",
     "WeightsError",
+    "one_line",
+    "plain_text",
+    "system_error",
 ]
 
 
 class AdaptionError(Exception):
     """Bad input, told in one line of fact and one line of fix.
+
+    What stands in the message may come from a file; as text it holds no control characters, so it
+    neither steers a terminal nor looks like more lines than it is.
 
     Args:
         fact: what is wrong, values with `repr`, ends without a full stop.
@@ -85,7 +94,7 @@ class AdaptionError(Exception):
         """`file:line:column: layer "name" (Type)`, as much of it as is known."""
         parts = []
         if self.file is not None:
-            spot = [os.fspath(self.file)]
+            spot = [os.fsdecode(self.file)]
             if self.line is not None:
                 spot.append(str(self.line))
                 if self.column is not None:
@@ -97,8 +106,8 @@ class AdaptionError(Exception):
         return ": ".join(parts)
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.fact}" if self.where else self.fact
-        return f"{head}\n  fix: {self.fix}" if self.fix else head
+        head = one_line(f"{self.where}: {self.fact}" if self.where else self.fact)
+        return f"{head}\n  fix: {one_line(self.fix)}" if self.fix else head
 
 
 class FieldError(AdaptionError):
@@ -160,6 +169,10 @@ class RankError(AdaptionError):
     """Another process of a training run has ended, or does not answer."""
 
 
+class ResourceError(AdaptionError):
+    """The system refuses: a full disk, a permission, a limit, not enough memory."""
+
+
 class MissingExtraError(AdaptionError):
     """An optional package is needed; names the extra that brings it."""
 
@@ -168,6 +181,62 @@ class MissingExtraError(AdaptionError):
             f"{purpose} needs the package {package!r}, which is not installed",
             f"pip install 'adaption[{extra}]'",
         )
+
+
+def one_line(text: object) -> str:
+    """`text` with control characters spelled out: a layer name must not steer a terminal."""
+    line = str(text)
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+# C0 but tab and newline, DEL and C1; separators and marks that direct text; surrogates.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def plain_text(text: str) -> str:
+    """Several lines of text with control characters spelled out; tabs and line ends stay."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+_SYSTEM_FIXES = {
+    errno.ENOSPC: "free some space, or choose another folder",
+    errno.EDQUOT: "free some space, or choose another folder",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), or choose another file system",
+    errno.EACCES: "check the permissions of the file and its folders",
+    errno.EPERM: "check the permissions of the file and its folders",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "add a file name",
+    errno.EEXIST: "choose another name, or remove what is there",
+    errno.ELOOP: "check the symbolic links of the path",
+    errno.EIO: "check the disk and its cable or connection, and try again",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs, or raise the system's limit of open files",
+    errno.ENOMEM: "free some memory, or give less at a time",
+}
+
+
+def system_error(
+    error: OSError, doing: str = "", *, file: str | os.PathLike[str] | None = None
+) -> ResourceError:
+    """What the system refused, as an AdaptionError.
+
+    Args:
+        doing: what could not be done, as in "cannot be written".
+        file: used where the system's own error names none.
+    """
+    said = (error.strerror or str(error) or type(error).__name__).strip()
+    said = said[:1].lower() + said[1:]
+    fix = _SYSTEM_FIXES.get(error.errno or 0, "")
+    named = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else None
+    where = os.fsdecode(named) if named is not None and file is None else file
+    return ResourceError(f"{doing}: {said}" if doing else said, fix, file=where)
 
 
 def _remade(

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from datetime import datetime
+
+from adaption.errors import plain_text
 
 __all__ = ["Log", "error", "info", "silent", "warning"]
 
@@ -19,6 +22,7 @@ Log = Callable[[str, str], None]
 """Takes a place in Caffe's source and a text, as `info` does; what logs, takes one of these."""
 
 SEVERITIES = "IWEF"
+_LIKE_A_PREFIX = re.compile(r"\A[IWEF]\d{4}")
 
 
 def info(source: str, text: str) -> None:
@@ -49,7 +53,11 @@ def _write(severity: str, source: str, text: str) -> None:
     if SEVERITIES.index(severity) < _least_severity():
         return
     prefix = f"{severity}{datetime.now():%m%d %H:%M:%S.%f} {os.getpid():5d} {source}] "
-    print(prefix + text, file=sys.stderr, flush=True)
+    first, *more = plain_text(text).split("\n")
+    # A name with a line end in it makes no line that looks like one of the log.
+    lines = "\n".join([first, *(_LIKE_A_PREFIX.sub(r"  \g<0>", line) for line in more)])
+    with contextlib.suppress(OSError):  # a full disk under a log must not end days of training
+        print(prefix + lines, file=sys.stderr, flush=True)
 
 
 def _least_severity() -> int:

@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--channel-order", choices=("BGR", "RGB"), default="BGR", help="of raw values (BGR)"
     )
+    made.add_argument(
+        "--pad", type=int, default=0, metavar="N", help="N rows and columns of zeros on each side"
+    )
     made.add_argument("--mean", type=Path, help="write the mean image here, .binaryproto or .npy")
     made.add_argument("--quiet", action="store_true", help="no progress, no summary")
     return made
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
         size=(size, size) if isinstance(size, int) else size,
         encoding=args.encode_type or ("same" if args.encoded else ""),
         channel_order=args.channel_order,
+        pad=args.pad,
     )
     records = datum_records(source, form, shuffle_seed=args.seed if args.shuffle else None)
     shown = track(records, "writing", len(source), quiet=args.quiet, unit="samples")

@@ -110,8 +110,10 @@ def _train_val(name: str, recipe: Recipe) -> caffe_pb2.NetParameter:
 def _data(recipe: Recipe, phase: str, part: str, batch: int) -> str:
     is_cropped = recipe.shape[1] > 200
     mirror = "mirror: true" if phase == "TRAIN" and recipe.mirror else ""
-    crop = f"crop_size: {recipe.shape[1]}" if is_cropped else ""
+    padded = recipe.pad and phase == "TRAIN"
+    crop = f"crop_size: {recipe.shape[1]}" if is_cropped or padded else ""
     part = part if is_cropped or part == "train" else "test"
+    part = f"pad{recipe.pad}_{part}" if padded else part
     return (
         f'name: "data" type: "Data" top: "data" top: "label" include {{ phase: {phase} }}'
         f" transform_param {{ {mirror} {crop} {recipe.transform} }}"

@@ -27,6 +27,8 @@ MAY_NAME = {
     "adaption/io/upgrade.py": "the same, and files that call their inputs `input`",
     "adaption/io/lp_types.py": "ADaPTION's types and their plain twins, as files have them",
     "adaption/graph/spec.py": "Input and Split are the layers that this room puts in itself",
+    "adaption/graph/widening/*.py": "what a type does to channels beyond keeping them; the room has"
+    " no torch and so no layers, and gets the rest by `keeps_channels`",
     "adaption/graph/roi_scale.py": "a fault of ADaPTION's own Faster R-CNN files",
     "adaption/precision/descriptor.py": GRAMMAR,
     "adaption/precision/descriptor_create.py": GRAMMAR,

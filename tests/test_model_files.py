@@ -18,6 +18,7 @@ from adaption.io import prototxt
 from adaption.io.netfile import from_document, read_net
 from adaption.net import Net
 from adaption.proto import caffe_pb2
+from adaption.report.cost import cost
 from adaption.report.inspect import inspect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +27,8 @@ NETS = sorted(
     for path in ROOT.glob("models/*/deploy.prototxt")
     if path.parent.name != "lenet_digits"
 )
-SMALL = ("lenet", "cifar10_quick", "cifar10_full", "cifar10_resnet20")
+SMALL = ("lenet", "lenet5", "cifar10_quick", "cifar10_full", "cifar10_resnet20")
+SMALL += ("cifar10_preresnet20", "cifar10_convnet_sakr", "cifar10_alexnet")
 SOLVERS = sorted(ROOT.glob("models/*/*solver.prototxt"))
 SOLVER_NAMES = [path.relative_to(ROOT / "models").as_posix() for path in SOLVERS]
 FASTER = ROOT / "models/faster_rcnn_vgg16"
@@ -50,8 +52,8 @@ def test_every_file_is_what_the_script_makes() -> None:
     assert others == set(made)
 
 
-def test_twelve_nets_with_a_readme_each() -> None:
-    assert len(NETS) == 12
+def test_each_net_has_a_readme() -> None:
+    assert len(NETS) == 18
     for name in [*NETS, FASTER.name]:
         text = (ROOT / "models" / name / "README.md").read_text("utf-8")
         assert "Origin: " in text and "Weights: " in text
@@ -94,6 +96,26 @@ def _formats(path: Path) -> dict[str, str]:
     return {
         m.name: str(m.lpfp_param) for m in read_net(path).message.layer if m.HasField("lpfp_param")
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs"),
+    [
+        ("resnet34", 21_814_732, 3_663_761_408),
+        ("cifar10_preresnet20", 273_677, 40_813_184),
+        ("cifar10_resnet20_wide", 18_613_151, 2_721_453_056),
+        ("cifar10_convnet_sakr", 1_547_472, 59_461_376),
+        ("cifar10_alexnet", 2_472_266, 14_957_056),
+        ("lenet5", 61_706, 416_520),
+    ],
+)
+def test_counts_of_the_papers(name: str, parameters: int, macs: int) -> None:
+    """All parameters, biases and batch norm included; MACs of the weight layers."""
+    path = ROOT / "models" / name / "deploy.prototxt"
+    assert inspect(path).params == parameters
+    assert cost(path).net.macs == macs
+    text = path.with_name("README.md").read_text("utf-8")
+    assert f"{macs:,}" in text or f"{macs / 1e9:.3f} G" in text
 
 
 @pytest.mark.parametrize("path", SOLVERS, ids=SOLVER_NAMES)

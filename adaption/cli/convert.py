@@ -10,6 +10,7 @@ import json
 import shlex
 
 from adaption.cli.options import add_output_flags
+from adaption.errors import one_line
 
 HELP = "convert a caffemodel between plain and low-precision layout"
 EXAMPLE = (
@@ -79,11 +80,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.quiet:
         for old, new in made.mapping.items():
-            print(f"{old} -> {new}")
+            print(one_line(f"{old} -> {new}"))
     for name in made.left_out:
-        print(f'note: layer "{name}" of the file is left out, the net has no such layer')
+        print(f'note: layer "{one_line(name)}" of the file is left out, the net has no such layer')
     for name in made.missing:
-        print(f'note: layer "{name}" of the net gets no weights')
+        print(f'note: layer "{one_line(name)}" of the net gets no weights')
     if not args.quiet:
         print("\n".join(f"written: {path}" for path in files))
         print(f"next: adaption inspect {shlex.join([args.net, args.out])}")

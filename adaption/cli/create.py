@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from adaption.io.atomic import atomic_write
+    from adaption.io.outputs import keep_inputs
     from adaption.precision import create
 
     weights = _formats(args.weight, args.rounding)
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     )
     path = Path(args.out)
     path = path / made.file_name if path.is_dir() else path
+    keep_inputs([path], [args.file])
     with atomic_write(path, "w") as file:
         file.write(made.text)
     if args.json:
@@ -84,9 +86,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _descriptor(args: argparse.Namespace) -> list[str]:
-    from pathlib import Path
-
     from adaption.errors import FileFormatError, UsageError
+    from adaption.io.files import read_json
 
     if bool(args.descriptor) == (args.file is not None):
         raise UsageError(
@@ -95,10 +96,7 @@ def _descriptor(args: argparse.Namespace) -> list[str]:
         )
     if args.file is None:
         return list(args.descriptor)
-    try:
-        values = json.loads(Path(args.file).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"is no descriptor: {error}").at(file=args.file) from None
+    values = read_json(args.file, "a descriptor")
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise FileFormatError("is no descriptor", "write one with adaption extract NET -o FILE").at(
             file=args.file

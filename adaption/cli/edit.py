@@ -13,6 +13,7 @@ import json
 import shlex
 
 from adaption.cli.options import add_output_flags
+from adaption.errors import one_line
 
 HELP = "set precisions in a prototxt, in place"
 EXAMPLE = (
@@ -51,7 +52,10 @@ def run(args: argparse.Namespace) -> int:
 
     given = args.changes or args.plan or args.mend_roi_scale
     if not given and args.import_names == "sign-included":
-        raise UsageError("nothing to change is given", f"for example:\n{EXAMPLE}")
+        raise UsageError(
+            "nothing to change is given",
+            "for example: adaption edit net_lp.prototxt 'conv*:weight=Q2.14' fc6:activation=Q5.11",
+        )
     made = edit_file(
         args.net,
         args.changes,
@@ -71,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(made.diff, end="")
     elif not args.quiet:
-        print("\n".join(map(str, made.changes)) or "nothing to change: it says so already")
+        print("\n".join(map(one_line, made.changes)) or "nothing to change: it says so already")
     if not args.quiet and written:
         print(f"written: {file}\nnext: adaption inspect {shlex.quote(file)}")
     return 0

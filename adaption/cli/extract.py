@@ -9,6 +9,7 @@ import json
 import shlex
 
 from adaption.cli.options import add_output_flags
+from adaption.errors import one_line
 
 HELP = "print a net as a descriptor: 64C3S1p1 A ReLU 2P2 4096F ..."
 EXAMPLE = "  adaption extract VGG16_deploy.prototxt --mode train -o vgg16.json"
@@ -31,16 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from adaption.io.atomic import atomic_write
+    from adaption.io.outputs import keep_inputs
     from adaption.precision import extract
 
     made = extract(args.net, args.mode, original_semantics=args.original_semantics)
+    keep_inputs([args.out], [args.net])
     if args.out is not None:
         with atomic_write(args.out, "w") as file:
             file.write(json.dumps(made, indent=1) + "\n")
     if args.json:
         print(json.dumps({"net": args.net, "mode": args.mode, "descriptor": made}))
         return 0
-    print(" ".join(made))
+    print(one_line(" ".join(made)))
     if not args.quiet and args.out is not None:
         print(f"next: adaption create NAME --file {shlex.quote(args.out)} --weight Q2.14 -o .")
     return 0

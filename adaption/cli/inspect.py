@@ -10,6 +10,7 @@ import sys
 
 from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import add_input_flag, add_output_flags, input_shapes_of
+from adaption.errors import one_line
 from adaption.options import NET, RunOptions
 
 HELP = "show what is in these files: layers, shapes, parameters, MACs"
@@ -35,5 +36,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(found.table())
     for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {one_line(warning)}", file=sys.stderr)
     return 0

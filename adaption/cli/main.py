@@ -1,24 +1,26 @@
 """`adaption VERB ...`: find the verb, run it, turn errors into one message and an exit code.
 
-Exit codes: 0 done, 1 a check that was asked for failed, 2 bad input, 130 interrupted.
+Exit codes: see boundary.py.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from adaption._version import __version__
-from adaption.errors import AdaptionError
+from adaption.cli.boundary import guarded
+
+if TYPE_CHECKING:
+    import argparse
+    from types import ModuleType
 
 __all__ = ["main"]
 
 VERBS = (
     "convert",
+    "cost",
     "create",
     "device_query",
     "draw",
@@ -38,29 +40,30 @@ VERBS = (
     "train",
     "upgrade",
     "verify",
+    "widen",
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; see `adaption --help`. Returns the exit code."""
-    args = _parser().parse_args(argv)
-    try:
-        code: int = args.run(args)
-        sys.stdout.flush()
+    verb = ""
+
+    def run() -> int:
+        nonlocal verb
+        from adaption.io.limits import memory_limit
+
+        args = _parser().parse_args(argv)
+        verb = args.verb
+        with memory_limit(args.memory_limit):
+            code: int = args.run(args)
         return code
-    except AdaptionError as error:
-        print(f"adaption {args.verb}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"adaption {args.verb}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+    return guarded(run, lambda: f"adaption {verb}".rstrip())
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse  # within the guard: Ctrl-C may come at any moment
+
     parser = argparse.ArgumentParser(
         prog="adaption",
         description="Fixed-point versions of Caffe nets: measure, rewrite, convert, verify.",
@@ -76,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_verb(
     verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, module: ModuleType
 ) -> None:
+    import argparse
+
     parser = verbs.add_parser(
         name,
         help=module.HELP,
@@ -84,4 +89,9 @@ def _add_verb(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
+    parser.add_argument(
+        "--memory-limit",
+        metavar="SIZE",
+        help="the most that one array, image or blob may take: 8G (default: see SECURITY.md)",
+    )
     parser.set_defaults(run=module.run)

@@ -76,9 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from adaption.errors import UsageError
+    from adaption.io.outputs import keep_inputs
     from adaption.job import measure, merge_measurements
     from adaption.report.measurement import measurement_grid, write_measurement_report
 
+    keep_inputs([args.report], [args.net, args.weights, args.data, args.out, *(args.merge or ())])
     if args.merge:
         made = merge_measurements(args.merge, args.out)
     elif args.net is None or args.weights is None:

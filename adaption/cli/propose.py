@@ -13,6 +13,7 @@ import sys
 
 from adaption.cli.format_flags import add_format_flags, formats_of
 from adaption.cli.options import add_output_flags
+from adaption.errors import one_line
 
 HELP = "choose fixed-point formats from a measurement"
 EXAMPLE = (
@@ -30,10 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from adaption.io.outputs import keep_inputs
     from adaption.precision.propose import propose
     from adaption.report.plan import plan_grid
 
     made = propose(args.net, args.measurement, formats=formats_of(args))
+    keep_inputs([args.out], [args.net, args.measurement])
     made.save(args.out)
     head = made.head()
     if args.json:
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     plan_grid(made.net, head["rule"], head["lengths"], made.rows()).print(sys.stdout)
     if not args.quiet:
         for layer, why in made.left_float.items():
-            print(f'layer "{layer}": {why}')
+            print(f'layer "{one_line(layer)}": {one_line(why)}')
         command = ["adaption", "rewrite", args.net, "--plan", args.out, "-o", "net_lp.prototxt"]
         print(f"next: {shlex.join(command)}")
     return 0

@@ -19,6 +19,7 @@ from adaption.cli.options import (
     add_preprocessing_flags,
     data_settings,
 )
+from adaption.errors import one_line
 from adaption.options import COMMON
 
 HELP = "make a fixed-point version of a net, prove it right, and report"
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         **data_settings(args),
     )
     for notice in result.notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {one_line(notice)}", file=sys.stderr)
     if args.json:
         print(json.dumps(result.summary, indent=2))
     else:

@@ -10,6 +10,7 @@ import json
 import shlex
 
 from adaption.cli.options import add_output_flags
+from adaption.errors import one_line
 
 HELP = "change the scale of a net's inputs and its biases together"
 EXAMPLE = (
@@ -40,21 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from adaption.io.atomic import together
     from adaption.io.caffemodel import write_weights
     from adaption.io.netfile import write_net
+    from adaption.io.outputs import keep_inputs
     from adaption.precision.rescale import rescale
 
     made = rescale(args.net, args.weights, args.factor, inputs=args.input, allow=args.allow)
-    write_net(made.net, args.out)
-    write_weights(args.weights_out, made.weights, name=made.net.message.name)
+    keep_inputs([args.out, args.weights_out], [args.net, args.weights])
+    with together():
+        write_net(made.net, args.out)
+        write_weights(args.weights_out, made.weights, name=made.net.message.name)
     if args.json:
         shown = {"factor": made.factor, "changed": made.changed, "notes": made.notes}
         print(json.dumps({**shown, "files": [args.out, args.weights_out]}, indent=2))
         return 0
     for name, what in made.changed.items():
-        print(f"{name}: {what}")
+        print(one_line(f"{name}: {what}"))
     for note in made.notes:
-        print(f"note: {note}")
+        print(f"note: {one_line(note)}")
     if not args.quiet:
         print(f"next: adaption inspect {shlex.join([args.out, args.weights_out])}")
     return 0

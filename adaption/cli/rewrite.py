@@ -13,6 +13,7 @@ import shlex
 from adaption.cli.flags import add_flags, given
 from adaption.cli.options import add_output_flags
 from adaption.cli.recipe_flags import add_recipe_flags, recipe_choices
+from adaption.errors import one_line
 from adaption.options import Formats
 
 HELP = "rewrite a float prototxt to low precision, and back"
@@ -120,11 +121,11 @@ def run(args: argparse.Namespace) -> int:
     for warning in made.warnings:
         print(f"warning: {warning}")
     for layer, points in made.layers.items():
-        print(f"{layer}: " + ", ".join(f"{kind} {q}" for kind, q in points.items()))
+        print(one_line(f"{layer}: " + ", ".join(f"{kind} {q}" for kind, q in points.items())))
     for layer, taken in made.folded.items():
-        print(f"{layer}: takes in {', '.join(taken)}")
+        print(one_line(f"{layer}: takes in {', '.join(taken)}"))
     for note in made.notes:
-        print(f"note: {note}")
+        print(f"note: {one_line(note)}")
     if not args.quiet:
         print("\n".join(f"written: {path}" for path in made.files))
         files = [str(made.files[0]), *([args.weights_out] if args.weights_out else [])]

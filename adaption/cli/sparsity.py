@@ -38,9 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from adaption.io.atomic import atomic_write
+    from adaption.io.outputs import keep_inputs
     from adaption.job import sparsity
     from adaption.report.sparsity import sparsity_grid
 
+    keep_inputs([args.out], [args.net, args.weights, args.data, args.plan, args.mean_file])
     found = sparsity(
         args.net,
         args.weights,

@@ -19,6 +19,7 @@ from adaption.cli.options import (
     file_of,
     log_of,
 )
+from adaption.errors import one_line
 from adaption.options import NET, RunOptions
 
 HELP = "score a net on its own data (caffe test)"
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         log=log,
     )
     for notice in scores.notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {one_line(notice)}", file=sys.stderr)
     print(json.dumps(scores.to_dict(), indent=2) if args.json else scores.table())
     if not (args.json or args.quiet):
         print(f"next: {shlex.join(['adaption', 'quantize', model, weights, '-o', 'out'])}")

@@ -21,6 +21,7 @@ from adaption.cli.options import (
     input_shapes_of,
     log_of,
 )
+from adaption.errors import one_line
 from adaption.options import NET, RunOptions
 
 HELP = "time a net's layers, forward and backward (caffe time)"
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         log=log,
     )
     for notice in timing.notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {one_line(notice)}", file=sys.stderr)
     print(json.dumps(timing.to_dict(), indent=2) if args.json else timing.table())
     if not (args.json or args.quiet):
         print(f"next: {shlex.join(['adaption', 'inspect', model])}")

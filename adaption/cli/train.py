@@ -67,6 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, help="of all random numbers (default: the solver's random_seed)"
     )
+    parser.add_argument(
+        "--stop-on-nan",
+        action="store_true",
+        help="end with exit code 1, and no snapshot, when a displayed loss or output is NaN",
+    )
     add_flags(parser, RunOptions(), *NET, "original_semantics")
     add_output_flags(parser)
 
@@ -97,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         original_semantics=options.original_semantics,
         devices=devices_of(args),
         net_options=options.values("layers"),
+        stop_on_nan=args.stop_on_nan,
         log=log,
         log_json=args.log_json,
         listeners=progress,
@@ -105,13 +111,15 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result.to_dict(), indent=2))
     elif not args.quiet and (hint := _hint(args, solver, result)):
         print(f"next: {shlex.join(['adaption', *hint])}")
+    if result.diverged is not None:
+        return 1
     return 130 if result.stopped else 0
 
 
 def _hint(args: argparse.Namespace, solver: str, result: TrainResult) -> list[str]:
     """What to type next: go on, look at the curves, or at the weights."""
     state = "" if result.snapshot is None else os.fspath(result.snapshot)
-    if result.stopped and state:
+    if result.stopped and state and result.diverged is None:
         return ["train", f"--solver={solver}", f"--snapshot={state}"]
     if args.log_json is not None:
         return ["plot-log", args.log_json, "-o", f"{args.log_json}.svg"]

@@ -8,6 +8,7 @@ import argparse
 import json
 
 from adaption.cli.options import add_output_flags
+from adaption.errors import one_line
 
 HELP = "bring a legacy net, solver or caffemodel to today's form"
 EXAMPLE = "  adaption upgrade old.prototxt new.prototxt"
@@ -26,6 +27,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"file": args.file, "out": args.out, "upgrades": notes}, indent=2))
     elif not args.quiet:
-        print("\n".join(notes or ["nothing to upgrade"]))
+        print("\n".join(map(one_line, notes or ["nothing to upgrade"])))
         print(f"written: {args.out}")
     return 0

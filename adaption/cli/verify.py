@@ -31,6 +31,7 @@ from adaption.cli.options import (
     input_shapes_of,
     transform_of,
 )
+from adaption.errors import one_line
 from adaption.options import NET, RunOptions
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     options = value_of(args, RunOptions())
     net = Net(args.net, args.weights, input_shapes=input_shapes_of(args), **options.for_net())
     for notice in net.notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {one_line(notice)}", file=sys.stderr)
     is_onnx = args.a.endswith(".onnx")
     is_recording = args.b is None and args.a.endswith((".npz", ".npy"))
     inputs: dict[str, Any] | None = None
@@ -119,6 +120,10 @@ def run(args: argparse.Namespace) -> int:
         report = verify_recorded(net, args.a, inputs, tolerance=tolerance)
     elif is_onnx and args.b is None and ModelFile(args.a).style == "float":
         report = verify(net, args.a, inputs)
+        if report.refusal:
+            raise UsageError(
+                f"onnxruntime does not run it: {report.refusal}", "export it again", file=args.a
+            )
     else:
         report = verify_between(
             net,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,10 +12,12 @@ import numpy as np
 
 from adaption.data.base import Array, Job, Sample, Source, as_label, index_in
 from adaption.data.packed import PackedSource, is_packed
-from adaption.errors import AdaptionError, DataError, FileFormatError
-from adaption.io.caffemodel_h5 import open_hdf5
+from adaption.errors import DataError
+from adaption.io.files import read_text
+from adaption.io.hdf5 import array_of, damage_told, is_group, items, open_hdf5
+from adaption.io.npy import read_npz
 
-__all__ = ["ArraySource", "is_npz", "open_hdf5_data", "open_npz", "read_hdf5_list"]
+__all__ = ["ArraySource", "open_hdf5_data", "open_npz", "read_hdf5_list"]
 
 _LABEL = "label"
 _CHUNK_BYTES = 16 << 20  # read from an HDF5 file at a time
@@ -28,7 +28,7 @@ class ArraySource(Source):
     """Arrays of one length, in one or several files.
 
     Args:
-        files: for each file, its arrays by name: numpy arrays, or h5py datasets read by and by.
+        files: for each file, its arrays by name: numpy arrays, or data sets read by and by.
             Every file has the same names. `label` becomes the label where it holds one whole
             number per sample.
     """
@@ -118,16 +118,6 @@ def _check_file(arrays: Mapping[str, Any], path: Path) -> int:
     return next(iter(lengths.values()))
 
 
-def is_npz(path: Path) -> bool:
-    """Whether a zip archive holds numpy arrays and nothing else."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
-        return path.suffix.lower() == ".npz"
-    return all(name.endswith(".npy") for name in names)
-
-
 def open_npz(path: Path) -> ArraySource | PackedSource:
     """The source of an .npz file, of arrays or of compressed images; see data.packed.
 
@@ -136,19 +126,12 @@ def open_npz(path: Path) -> ArraySource | PackedSource:
     Raises: FileFormatError when it is no .npz file or is damaged; DataError when its arrays do
         not fit each other.
     """
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise FileFormatError(
-            f"is not a readable .npz file: {error}",
-            "write it with numpy.savez, one array of numbers per input blob and optionally label",
-            file=path,
-        ) from None
-    plain = {name: a for name, a in arrays.items() if isinstance(a, np.ndarray)}
-    if is_packed(plain):
-        return PackedSource(path, plain)
-    return _checked(ArraySource(path, "npz", [plain]))
+    arrays = read_npz(
+        path, "write it with numpy.savez, one array of numbers per input blob and optionally label"
+    )
+    if is_packed(arrays):
+        return PackedSource(path, arrays)
+    return _checked(ArraySource(path, "npz", [arrays]))
 
 
 def read_hdf5_list(path: str | os.PathLike[str]) -> list[str]:
@@ -156,13 +139,8 @@ def read_hdf5_list(path: str | os.PathLike[str]) -> list[str]:
 
     Raises: FileFormatError when it cannot be read, DataError when it names no file.
     """
-    try:
-        names = Path(path).read_text(encoding="utf-8-sig").split()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise FileFormatError(
-            f"cannot be read: {reason}", "give a text file with one HDF5 file per line", file=path
-        ) from None
+    fix = "give a text file with one HDF5 file per line"
+    names = read_text(path, "a list of HDF5 files", fix=fix).split()
     if not names:
         raise DataError("lists no HDF5 files", "write one file name per line", file=path)
     return names
@@ -183,14 +161,12 @@ def _checked(source: ArraySource) -> ArraySource:
 
 
 def _datasets(path: Path) -> dict[str, Any]:
-    try:
-        file = open_hdf5(path)
-    except AdaptionError as error:
-        raise error.at(file=path) from None
-    found = {name: item for name, item in file.items() if hasattr(item, "dtype")}
+    with damage_told(path):
+        held = dict(items(open_hdf5(path)))
+        found = {name: array_of(item, path) for name, item in held.items() if not is_group(item)}
     if not found:
         raise DataError(
-            f"holds no data sets, only the groups {', '.join(file) or '(none)'}",
+            f"holds no data sets, only the groups {', '.join(held) or '(none)'}",
             "give an HDF5 file with one data set per input blob of the net",
             file=path,
         )

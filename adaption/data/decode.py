@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import io
 import os
+import stat
+import struct
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adaption.data.base import Array
 from adaption.errors import DataError
+from adaption.io.limits import check_size, given_limit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,23 +45,52 @@ def decode_image(source: str | os.PathLike[str] | bytes, is_color: bool | None =
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    stored = len(source) if isinstance(source, bytes) else _stored(source)
+    if (given := given_limit()) is not None and Image.MAX_IMAGE_PIXELS is not None:
+        # What the user allows is not for Pillow to refuse; it counts pixels, 3 bytes each at most.
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, given)
     try:
         with Image.open(stream) as image:
+            _check(image, stored)
             if is_color is False and image.format == "JPEG":
                 image.draft("L", image.size)
             image.load()
             upright = image if is_color is None else ImageOps.exif_transpose(image)
             return _pixels(upright, is_color)
-    except FileNotFoundError:
-        raise DataError("no such file") from None
+    except DataError:
+        raise
     except UnidentifiedImageError:
         raise DataError("is no image that Pillow knows") from None
     except Image.DecompressionBombError as error:
         raise DataError(str(error)) from None
     # Pillow reports damage through any of these
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
+    except (
+        *(OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, MemoryError),
+        *(ArithmeticError, AttributeError, NotImplementedError, RuntimeError, struct.error),
+        zlib.error,
+    ) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"does not decode: {reason}") from None
+
+
+def _stored(path: str | os.PathLike[str]) -> int:
+    """Bytes of an image file. Raises: DataError when it is no plain file, which could not end."""
+    try:
+        state = Path(path).stat()
+    except FileNotFoundError:
+        raise DataError("no such file") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {getattr(error, 'strerror', error)}") from None
+    if not stat.S_ISREG(state.st_mode):
+        raise DataError("is no file")
+    return state.st_size
+
+
+def _check(image: Image, stored: int) -> None:
+    """Refuse more pixels than memory is meant for; as colour they take three bytes each."""
+    width, height = image.size
+    what = f"an image of {width}x{height} pixels"
+    check_size(3 * width * height, what, stored=stored, error=DataError)
 
 
 def _pixels(image: Image, is_color: bool | None) -> Array:

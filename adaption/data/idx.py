@@ -10,17 +10,20 @@ import struct
 import zlib
 from collections.abc import Iterator
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from adaption.data.base import Array, Job, Sample, Source, index_in
 from adaption.errors import DataError, FileFormatError
+from adaption.io.limits import check_size
 
 __all__ = ["IdxSource", "is_idx", "open_idx", "read_idx"]
 
 _UINT8 = b"\0\0\x08"
 _GZIP = b"\x1f\x8b"
+_LONGEST_HEAD = 4 + 4 * 255
 _FIX = "get the file again; MNIST's are called train-images-idx3-ubyte.gz and the like"
 
 
@@ -35,23 +38,29 @@ def is_idx(path: Path) -> bool:
 def read_idx(path: Path) -> Array:
     """The array in an idx file of uint8 values. Raises: FileFormatError."""
     try:
-        content = _read(path)
-    except (OSError, EOFError, zlib.error) as error:
+        head = _read(path, _LONGEST_HEAD)
+        axes = head[3] if len(head) > 3 else 0
+        start = 4 + 4 * axes
+        if head[:3] != _UINT8 or not axes or len(head) < start:
+            raise FileFormatError("is no idx file of uint8 values", _FIX, file=path)
+        shape = struct.unpack(f">{axes}I", head[4:start])
+        size = prod(shape)
+        shown = "x".join(map(str, shape))
+        stored = path.stat().st_size
+        check_size(size, f"an array of {shown} values", stored=stored, error=FileFormatError)
+        # One byte more tells a file that holds more than it says; it is not unpacked further.
+        content = _read(path, start + size + 1)
+    except FileFormatError as error:
+        raise error.at(file=path) from None
+    except (OSError, EOFError, zlib.error, OverflowError) as error:
         raise FileFormatError(f"cannot be read: {error}", _FIX, file=path) from None
-    axes = content[3] if len(content) > 3 else 0
-    start = 4 + 4 * axes
-    if content[:3] != _UINT8 or not axes or len(content) < start:
-        raise FileFormatError("is no idx file of uint8 values", _FIX, file=path)
-    shape = struct.unpack(f">{axes}I", content[4:start])
-    values = np.frombuffer(content, np.uint8, offset=start)
-    if values.size != int(np.prod(shape, dtype=object)):
-        raise FileFormatError(
-            f"holds {values.size} values, its shape is {'x'.join(map(str, shape))}", _FIX, file=path
-        )
-    return values.reshape(shape)
+    if len(content) != start + size:
+        found = f"{len(content) - start} values" if len(content) < start + size else "more values"
+        raise FileFormatError(f"holds {found}, its shape is {shown}", _FIX, file=path)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _read(path: Path, count: int = -1) -> bytes:
+def _read(path: Path, count: int) -> bytes:
     with path.open("rb") as stream:
         if stream.peek(2)[:2] != _GZIP:
             return stream.read(count)

@@ -12,12 +12,14 @@ from adaption.data.base import Job, Sample, Source, index_in
 from adaption.data.decode import decode_image
 from adaption.data.resize import resize
 from adaption.errors import AdaptionError, DataError, FileFormatError
+from adaption.io.files import read_bytes, read_text
 
 __all__ = ["Entry", "ImageSource", "open_folder", "open_list", "read_list"]
 
 _SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .png .bmp .dib .ppm .pgm .pbm .pnm .tif .tiff .webp .jp2 .gif".split()
 )
+_LONGEST_LABEL = 18  # digits; labels are 64 bit integers
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
@@ -86,9 +88,9 @@ class ImageSource(Source):
         """The bytes of an image file. Raises: DataError."""
         path = self.root / self.entries[index].file
         try:
-            return path.read_bytes()
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", file=path) from None
+            return read_bytes(path, "an image")
+        except FileFormatError as error:
+            raise DataError(error.fact, error.fix, file=path) from None
 
     def as_color(self, is_color: bool) -> Self:
         return self if self.is_color is not None else self._with_color(is_color)
@@ -101,12 +103,8 @@ def read_list(path: str | os.PathLike[str]) -> list[Entry]:
     Raises: DataError naming the line when only some lines have a label; FileFormatError when the
         file cannot be read as text.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise FileFormatError(
-            f"cannot be read: {error.strerror}", "check the path and its permissions", file=path
-        ) from None
+    fix = "give a text file of `file label` lines"
+    text = read_text(path, "an image list", errors="surrogateescape", fix=fix)
     entries: list[Entry] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -126,7 +124,7 @@ def read_list(path: str | os.PathLike[str]) -> list[Entry]:
 
 def _entry(line: str) -> Entry:
     file, _, last = line.replace("\t", " ").rpartition(" ")
-    if file and last.removeprefix("-").isdecimal():
+    if file and last.removeprefix("-").isdecimal() and len(last) < _LONGEST_LABEL:
         return Entry(line[: len(file)].rstrip(), int(last))
     return Entry(line, None)
 
@@ -268,7 +266,10 @@ def _is_list(file: Path) -> bool:
     """Whether a text file starts like a Caffe image list."""
     if file.suffix.lower() not in (".txt", ".lst", ".list"):
         return False
-    with file.open("rb") as stream:
-        head = stream.readline(4096).decode("utf-8", "replace").strip()
+    try:
+        with file.open("rb") as stream:
+            head = stream.readline(4096).decode("utf-8", "replace").strip()
+    except OSError:  # what cannot be read is not proposed either
+        return False
     entry = _entry(head)
     return entry.label is not None and Path(entry.file).suffix.lower() in _SUFFIXES

@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 import io
 import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +23,16 @@ from adaption.data.base import Array, Sample, Source
 from adaption.data.images import ImageSource
 from adaption.data.packed import PackedSource
 from adaption.data.resize import resize
-from adaption.errors import DataError, FieldError, MissingExtraError, UsageError
+from adaption.errors import (
+    DataError,
+    FieldError,
+    MissingExtraError,
+    ResourceError,
+    UsageError,
+    system_error,
+)
+from adaption.io.outputs import staged_folder
+from adaption.numerics.seeds import checked_seed
 from adaption.proto import caffe_pb2
 
 __all__ = ["DatumForm", "datum_records", "mean_image", "write_lmdb"]
@@ -47,12 +54,14 @@ class DatumForm:
         encoding: "" for raw values; "same" for compressed images in the form of their files, byte
             for byte where nothing changes them; "jpg" or "png" for that form.
         channel_order: of raw values, "BGR", or "RGB" as the CIFAR-10 nets take them.
+        pad: rows and columns of zeros around raw values, so that random crops move the image.
     Raises: FieldError.
     """
 
     size: tuple[int, int] | None = None
     encoding: str = ""
     channel_order: str = "BGR"
+    pad: int = 0
 
     def __post_init__(self) -> None:
         if self.encoding not in ("", "same", *_FORMATS):
@@ -62,6 +71,10 @@ class DatumForm:
             beside = " beside an encoding" if self.encoding else ""
             raise FieldError(
                 "channel_order", self.channel_order, " or ".join(map(repr, allowed)) + beside
+            )
+        if self.pad < 0 or (self.pad and self.encoding):
+            raise FieldError(
+                "pad", self.pad, "0 beside an encoding" if self.encoding else "0 or more"
             )
 
 
@@ -84,7 +97,11 @@ def datum_records(
         raise DataError("holds no compressed images", "store raw values", file=source.path)
     order: Sequence[int] = range(len(source))
     if shuffle_seed is not None:
-        order = np.random.default_rng(shuffle_seed).permutation(len(source)).tolist()
+        order = (
+            np.random.default_rng(checked_seed(shuffle_seed) % 2**64)
+            .permutation(len(source))
+            .tolist()
+        )
     calls = (partial(_record, source, form, place, index) for place, index in enumerate(order))
     count = 0
     for place, record in enumerate(ahead(calls, WORKERS if source.is_decoded else 0, window=64)):
@@ -127,6 +144,8 @@ def _datum(source: Source, form: DatumForm, index: int) -> caffe_pb2.Datum:
         raise DataError(f"sample {sample.name!r} has shape {image.shape}, a Datum has three axes")
     if form.size is not None:
         image = resize(image, *form.size)
+    if form.pad:
+        image = np.pad(image, ((0, 0), (form.pad, form.pad), (form.pad, form.pad)))
     if form.channel_order == "RGB" and len(image) == 3:
         image = image[::-1]
     datum.channels, datum.height, datum.width = image.shape
@@ -160,28 +179,29 @@ def write_lmdb(path: str | os.PathLike[str], records: Iterable[Record]) -> int:
         key comes twice.
     """
     path = Path(path)
-    if path.exists():
-        raise UsageError("exists already", "remove it, or choose another name", file=path)
-    if not path.parent.is_dir():
-        raise UsageError("its folder does not exist", f"mkdir -p {path.parent}", file=path)
+    try:
+        if path.exists():
+            raise UsageError("exists already", "remove it, or choose another name", file=path)
+        if not path.parent.is_dir():
+            raise UsageError("its folder does not exist", f"mkdir -p {path.parent}", file=path)
+    except OSError as error:
+        raise system_error(error, "cannot be written", file=path) from None
     try:
         lmdb = importlib.import_module("lmdb")
     except ImportError:
         raise MissingExtraError("lmdb", "lmdb", "LMDB") from None
-    folder = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        with lmdb.open(str(folder), map_size=_MAP_BYTES, sync=False) as environment:
-            count = 0
-            remaining = iter(records)
-            while chunk := list(islice(remaining, _COMMIT)):
-                while not _put(environment, chunk, lmdb.MapFullError):
-                    environment.set_mapsize(2 * environment.info()["map_size"])
-                count += len(chunk)
-            environment.sync(True)
-        folder.rename(path)
-    except BaseException:  # KeyboardInterrupt too
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        with staged_folder(path, (), marker="data.mdb") as folder:
+            with lmdb.open(str(folder), map_size=_MAP_BYTES, sync=False) as environment:
+                count = 0
+                remaining = iter(records)
+                while chunk := list(islice(remaining, _COMMIT)):
+                    while not _put(environment, chunk, lmdb.MapFullError):
+                        environment.set_mapsize(2 * environment.info()["map_size"])
+                    count += len(chunk)
+                environment.sync(True)
+    except lmdb.Error as error:
+        raise ResourceError(f"cannot be written: {error}", file=path) from None
     return count
 
 

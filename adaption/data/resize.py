@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from adaption.data.base import Array
+from adaption.errors import DataError
+from adaption.io.limits import check_size
 
 __all__ = ["resize"]
 
@@ -19,11 +21,14 @@ def resize(image: Array, height: int, width: int) -> Array:
     """Resize a (C, H, W) image to (C, height, width).
 
     uint8 goes through OpenCV's fixed-point path and equals cv::resize exactly; any other type is
-    computed in float32.
+    computed in float32. Raises: DataError when that takes too much memory.
     """
     rows, columns = image.shape[1:]
     if (rows, columns) == (height, width):
         return image
+    # The widened rows are int32 or float32, twice.
+    check_size(8 * image.shape[0] * height * width, f"an image resized to {height}x{width}",
+               error=DataError)  # fmt: skip
     if image.dtype == np.uint8 and (rows, columns) == (2 * height, 2 * width):
         return _halve(image)  # cv::resize takes INTER_AREA for an exact half
     y0, y1, b = _taps(rows, height, clamp=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from adaption.data.arrays import is_npz, open_hdf5_data, open_npz, read_hdf5_list
+from adaption.data.arrays import open_hdf5_data, open_npz, read_hdf5_list
 from adaption.data.base import Source
 from adaption.data.idx import is_idx, open_idx
 from adaption.data.images import open_folder, open_list
@@ -13,6 +13,7 @@ from adaption.data.leveldb_source import LevelDbSource, is_leveldb
 from adaption.data.lmdb_source import LmdbSource, is_lmdb
 from adaption.errors import DataError
 from adaption.io.kinds import KINDS, kind_of
+from adaption.io.npy import is_npz
 
 __all__ = ["open_source"]
 

@@ -6,6 +6,7 @@ Caffe: window_data_layer.cpp.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,8 @@ import numpy as np
 
 from adaption.data.base import Array
 from adaption.data.resize import resize
-from adaption.errors import DataError, FileFormatError
+from adaption.errors import DataError
+from adaption.io.files import read_text
 
 __all__ = ["Patch", "Window", "WindowFile", "cut", "read_windows"]
 
@@ -113,12 +115,7 @@ class _Words:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.line = 1
-        try:
-            text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-        except OSError as error:
-            raise FileFormatError(
-                f"cannot be read: {error.strerror}", "check the path and its permissions", file=path
-            ) from None
+        text = read_text(path, "a window file", errors="surrogateescape")
         self._words = self._numbered(text)
 
     @staticmethod
@@ -153,10 +150,9 @@ class _Words:
 
     def number(self, what: str) -> int:
         word = self.take(what)
-        try:
-            return int(word)
-        except ValueError:
-            raise self.error(f"found {word!r}, expected {what}, a whole number") from None
+        if not re.fullmatch(r"[+-]?\d{1,9}", word, re.ASCII):
+            raise self.error(f"found {word!r}, expected {what}, a whole number")
+        return int(word)
 
     def real(self, what: str) -> float:
         word = self.take(what)

@@ -32,7 +32,7 @@ from adaption.export.exact.ties import tie_points
 from adaption.export.recorded import read_arrays
 from adaption.export.reference import run_layers
 from adaption.export.selection import Member, Selection, select
-from adaption.export.sessions import ModelFile, SessionError
+from adaption.export.sessions import ModelFile, SessionError, damage_told
 from adaption.net import Net
 from adaption.net.blob import Blob
 from adaption.net.node import Node
@@ -169,13 +169,23 @@ class Onnxruntime:
         # To read out what is between codes would take integer kernels apart, and run others.
         wanted = self._codes if self.file.style == "qdq" else None
         try:
-            self._session = self.file.whole(wanted)
+            with damage_told(path):
+                self._session = self.file.whole(wanted)
         except SessionError as error:
             raise UsageError(
                 f"onnxruntime does not run it: {error}", "style qonnx is for other tool chains"
             ).at(file=path) from None
 
     def run(self, inputs: Mapping[str, Array]) -> Trace:
+        try:
+            with damage_told(self.file.path):
+                return self._run(inputs)
+        except SessionError as error:
+            raise UsageError(f"onnxruntime does not run it: {error}", "export it again").at(
+                file=self.file.path
+            ) from None
+
+    def _run(self, inputs: Mapping[str, Array]) -> Trace:
         samples = {len(x) for x in inputs.values()}
         batch = self.file.batch
         if batch is None or samples == {batch}:

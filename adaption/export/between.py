@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adaption.errors import UsageError
+from adaption.errors import UsageError, one_line
 from adaption.export.backends import Arithmetic, Backend, Exact, Onnxruntime, backend_of
 from adaption.export.exact import ExactReport
 from adaption.export.selection import Member, Selection, select
+from adaption.io.limits import Size, within_limit
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
 
@@ -159,13 +160,14 @@ class BetweenReport:
             )
             for t in self.tops
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        shown = [[one_line(cell) for cell in row] for row in rows]
+        widths = [max(len(row[i]) for row in shown) for i in range(len(rows[0]))]
         table = [
             "  ".join(
                 cell.ljust(w) if i < 3 else cell.rjust(w)
                 for i, (cell, w) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
-            for row in rows
+            for row in shown
         ]
         inputs = [f"  input {name!r} rounded to {fmt}" for name, fmt in self.input_formats.items()]
         verdict = "agree" if self.ok else "do NOT agree"
@@ -174,7 +176,13 @@ class BetweenReport:
         if wide:
             said.append(f"sums may need more than 32 bits in: {', '.join(wide)}")
         return "\n".join(
-            [*table, "", f"{self.a} and {self.b} {verdict}", *(f"  {p}" for p in said), *inputs]
+            [
+                *table,
+                "",
+                f"{self.a} and {self.b} {verdict}",
+                *(f"  {one_line(p)}" for p in said),
+                *inputs,
+            ]
         )
 
 
@@ -184,6 +192,7 @@ def counterpart(given: str) -> str:
     return {**known, "opencv": "baked"}.get(given, "lp")
 
 
+@within_limit
 def verify_between(
     net: Net,
     a: str | os.PathLike[str] | Backend,
@@ -193,6 +202,7 @@ def verify_between(
     input_formats: Mapping[str, FixedPoint] | None = None,
     tolerance: float | None = None,
     seed: int = 0,
+    memory_limit: Size | None = None,
 ) -> BetweenReport:
     """Run two backends on the same inputs and compare every top that both make.
 
@@ -208,6 +218,7 @@ def verify_between(
         inputs: values by input blob, first axis the samples; without it random ones.
         input_formats: inputs are rounded to these first, for both; an ONNX file brings its own.
         tolerance: greatest allowed difference at quantization points, in LSBs.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: UsageError when an input is missing, or nothing can be compared.
     """
     selection = select(net)

@@ -19,6 +19,7 @@ from adaption.errors import UsageError
 from adaption.export.backends import Arithmetic, Key, Trace
 from adaption.export.exact import ExactNet, ExactOptions
 from adaption.export.package import export_integer
+from adaption.export.package.names import printed as printed_name
 from adaption.net import Net
 from adaption.numerics import FixedPoint
 
@@ -53,8 +54,9 @@ class CProgram:
         values: dict[Key, Array] = {}
         for top in self._program.tops:
             value = None if top.is_float else self._program.values.get(top.value or "")
-            if value is not None and value.name in printed:
-                codes = printed[value.name].reshape(-1, *value.shape[1:])
+            name = "" if value is None else printed_name(value.name)
+            if value is not None and name in printed:
+                codes = printed[name].reshape(-1, *value.shape[1:])
                 values[top.layer, top.blob] = codes * value.scale
         return Trace(values, frozenset(values))
 

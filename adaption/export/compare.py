@@ -80,6 +80,7 @@ class Comparison:
         self.fresh = fresh
         self.tolerance = tolerance
         self.problems: list[str] = []
+        self.refusal = ""  # of onnxruntime, to run the file as it is
         self.outputs: dict[str, OutputCheck] = {}
         self._tops = [
             [
@@ -199,6 +200,8 @@ class Comparison:
             return self._sessions[name](feeds)
         except SessionError as error:
             self._note(f"onnxruntime does not run the file ({name}): {error}")
+            if name == "plain":
+                self.refusal = str(error)
             return {}
 
     def _layer_by_layer(self, ours: list[LayerRun], found: Mapping[str, Array]) -> None:

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from adaption.errors import FieldError, FileFormatError
-from adaption.io.atomic import atomic_write
+from adaption.io.atomic import atomic_write, together
+from adaption.io.entries import Entries
+from adaption.io.files import read_json, read_text
 
 __all__ = ["FRAC_LENGTH", "NullHopLayer", "NullHopNetwork", "read_nullhop", "write_nullhop"]
 
@@ -49,6 +53,9 @@ class NullHopFormats:
     input: int = FRAC_LENGTH
     output: int = FRAC_LENGTH
     output_word_length: int = 16
+
+
+_FORMATS = ("weight", "input", "output", "output_word_length")
 
 
 @dataclass(frozen=True)
@@ -125,20 +132,25 @@ class NullHopNetwork:
 
 def write_nullhop(network: NullHopNetwork, path: str | os.PathLike[str]) -> tuple[Path, Path]:
     """Write the network file, and beside it a JSON with the formats. Returns both paths."""
-    with atomic_write(path, "w") as out:
-        out.write(f"{len(network.layers)} # num layers \n")
-        for i, layer in enumerate(network.layers):
-            for name, comment in _SETTINGS:
-                out.write(f" {int(getattr(layer, name))} #{comment}\n")
-            for marker, values in (("#KERNELS#", layer.kernels), ("#BIASES#", layer.biases)):
-                out.write(_lines(marker, values))
-            if i == 0:
-                out.write(_lines("#PIXELS#", network.pixels))
     beside = _sidecar(path)
     rows = [asdict(layer.formats) for layer in network.layers]
-    with atomic_write(beside, "w") as out:
-        out.write(json.dumps({"format": FORMAT, "layers": rows}, indent=1) + "\n")
+    with together():
+        with atomic_write(path, "w") as out:
+            out.writelines(_text(network))
+        with atomic_write(beside, "w") as out:
+            out.write(json.dumps({"format": FORMAT, "layers": rows}, indent=1) + "\n")
     return Path(path), beside
+
+
+def _text(network: NullHopNetwork) -> Iterator[str]:
+    yield f"{len(network.layers)} # num layers \n"
+    for i, layer in enumerate(network.layers):
+        for name, comment in _SETTINGS:
+            yield f" {int(getattr(layer, name))} #{comment}\n"
+        for marker, values in (("#KERNELS#", layer.kernels), ("#BIASES#", layer.biases)):
+            yield _lines(marker, values)
+        if i == 0:
+            yield _lines("#PIXELS#", network.pixels)
 
 
 def _lines(marker: str, values: Codes) -> str:
@@ -155,8 +167,7 @@ def read_nullhop(path: str | os.PathLike[str]) -> NullHopNetwork:
     Raises: FileFormatError when the file is missing, ends early, or is no network file.
     """
     try:
-        text = Path(path).read_text("utf-8")
-        words = _Words(text)
+        words = _Words(read_text(path, "a NullHop network file"))
         layers, pixels = [], np.zeros((0, 0, 0), np.int64)
         for i in range(words.integer()):
             layer = _read_layer(words)
@@ -168,8 +179,8 @@ def read_nullhop(path: str | os.PathLike[str]) -> NullHopNetwork:
         return _with_formats(NullHopNetwork(tuple(layers), pixels), path)
     except FileFormatError as error:
         raise error.at(file=path) from None
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"is no NullHop network file: {error}").at(file=path) from None
+    except FieldError as error:
+        raise FileFormatError(f"is no NullHop network file: {error.fact}").at(file=path) from None
 
 
 def _read_layer(words: _Words) -> NullHopLayer:
@@ -187,14 +198,18 @@ def _with_formats(network: NullHopNetwork, path: str | os.PathLike[str]) -> Null
     beside = _sidecar(path)
     if not beside.exists():
         return network
-    values = json.loads(beside.read_text("utf-8"))
-    rows = values.get("layers") if isinstance(values, dict) else None
-    if not isinstance(rows, list) or len(rows) != len(network.layers):
-        raise FileFormatError("does not go with the network file: other layers").at(file=beside)
     try:
-        formats = [NullHopFormats(**row) for row in rows]
-    except TypeError as error:
-        raise FileFormatError(f"is no list of formats: {error}").at(file=beside) from None
+        rows = list(Entries(read_json(beside, "formats")).rows("layers"))
+        formats = [
+            NullHopFormats(row.text("name"), **{n: row.whole(n, -126, 126) for n in _FORMATS})
+            for row in rows
+        ]
+    except KeyError as error:
+        raise FileFormatError(f"is no list of formats: it lacks {error}").at(file=beside) from None
+    except FieldError as error:
+        raise error.at(file=beside) from None
+    if len(formats) != len(network.layers):
+        raise FileFormatError("does not go with the network file: other layers").at(file=beside)
     layers = [replace(a, formats=b) for a, b in zip(network.layers, formats, strict=True)]
     return replace(network, layers=tuple(layers))
 
@@ -216,20 +231,17 @@ class _Words:
 
     def integer(self) -> int:
         word = self._next()
-        try:
-            return int(word)
-        except ValueError:
-            raise FieldError(f"word {self._place}", word, "an integer") from None
+        if not re.fullmatch(r"-?\d{1,18}", word, re.ASCII):
+            raise FieldError(f"word {self._place}", word, "an integer")
+        return int(word)
 
     def array(self, marker: str, shape: tuple[int, ...]) -> Codes:
         if (found := self._next()) != marker:
             raise FileFormatError(f"has {found!r} where {marker} is to stand")
-        count = int(np.prod(shape))
-        part = self._words[self._place : self._place + count]
-        if len(part) < count:
-            raise FileFormatError(f"ends early, {marker} has {len(part)} of {count} values")
-        self._place += count
-        return np.array([int(word) for word in part], np.int64).reshape(shape)
+        count, left = prod(shape), len(self._words) - self._place
+        if min(shape, default=0) < 0 or left < count:
+            raise FileFormatError(f"ends early, {marker} has {left} of {count} values")
+        return np.array([self.integer() for _ in range(count)], np.int64).reshape(shape)
 
     def end(self) -> None:
         if self._place != len(self._words):

@@ -15,9 +15,10 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
-from adaption.errors import UsageError
+from adaption.errors import FileFormatError, UsageError
 from adaption.export.onnx_graph import Array
-from adaption.io.wire import LENGTH, encode_tag, encode_varint, map_file, walk
+from adaption.io.file_bytes import FileBytes
+from adaption.io.wire import LENGTH, encode_tag, encode_varint, walk
 
 __all__ = ["check_model", "is_held", "read_model", "same_bits", "write_model"]
 
@@ -88,35 +89,42 @@ def _framed(name: str, array: Array) -> tuple[bytes, Array]:
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[ModelProto, dict[str, Array]]:
-    """A model, and its large constants as arrays that show the mapped file.
+    """A model, and its large constants as arrays of their own.
 
     In the model they stand as external data, see `is_held`.
 
     Raises: FileFormatError when the file is missing, empty or no message.
     """
-    mapped = map_file(path)
+    content = FileBytes(path)
     model, held = ModelProto(), {}
-    for field in walk(mapped):
+    for field in walk(content):
         if (field.number, field.wire) != (GRAPH, LENGTH):
-            model.MergeFromString(mapped[field.at : field.end])
+            model.MergeFromString(content[field.at : field.end])
             continue
-        for part in walk(mapped, field.start, field.end):
+        for part in walk(content, field.start, field.end):
             if (part.number, part.wire) != (INITIALIZER, LENGTH) or part.end - part.start <= SMALL:
-                model.graph.MergeFromString(mapped[part.at : part.end])
+                model.graph.MergeFromString(content[part.at : part.end])
                 continue
             tensor = TensorProto()
             values = None
-            for item in walk(mapped, part.start, part.end):
+            for item in walk(content, part.start, part.end):
                 if (item.number, item.wire) == (RAW_DATA, LENGTH):
                     values = item
                 else:
-                    tensor.MergeFromString(mapped[item.at : item.end])
+                    tensor.MergeFromString(content[item.at : item.end])
             if values is None or tensor.data_location == TensorProto.EXTERNAL:
-                model.graph.MergeFromString(mapped[part.at : part.end])
+                model.graph.MergeFromString(content[part.at : part.end])
                 continue
             dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).newbyteorder("<")
             count = prod(tensor.dims)
-            flat = np.frombuffer(mapped, dtype, count, values.start)
+            size = values.end - values.start
+            if min(tensor.dims, default=0) < 0 or count * dtype.itemsize != size:
+                raise FileFormatError(
+                    f"constant {tensor.name!r} of shape {tuple(tensor.dims)} holds {size} bytes",
+                    "export it again",
+                    file=path,
+                )
+            flat = content.array(dtype, count, values.start)
             held[tensor.name] = flat.reshape(tuple(tensor.dims))
             tensor.data_location = TensorProto.EXTERNAL
             tensor.external_data.add(key="location", value=HELD)

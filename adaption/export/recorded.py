@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adaption.errors import DataError
+from adaption.errors import DataError, FileFormatError, one_line
+from adaption.io.kinds import kind_of
+from adaption.io.npy import read_npy, read_npz
 from adaption.net import Net
 
 __all__ = ["RecordedBlob", "RecordedReport", "read_arrays", "verify_recorded"]
@@ -75,16 +76,17 @@ class RecordedReport:
         )
 
     def __str__(self) -> str:
-        width = max(len(b.blob) for b in self.blobs)
+        names = [one_line(b.blob) for b in self.blobs]
+        width = max(map(len, names))
         lines = [f"{'blob'.ljust(width)}  max error  relative"]
         lines += [
-            f"{b.blob.ljust(width)}  {b.max_error:9.3g}  {b.relative_error:8.3g}"
+            f"{name.ljust(width)}  {b.max_error:9.3g}  {b.relative_error:8.3g}"
             + ("" if b.ok else "  DIFFERS")
-            for b in self.blobs
+            for name, b in zip(names, self.blobs, strict=True)
         ]
         if self.skipped:
-            lines.append(f"no blobs of the net: {', '.join(self.skipped)}")
-        return "\n".join([*lines, "", f"{self.path}: {self._verdict()}"])
+            lines.append(one_line(f"no blobs of the net: {', '.join(self.skipped)}"))
+        return "\n".join([*lines, "", one_line(f"{self.path}: {self._verdict()}")])
 
 
 def verify_recorded(
@@ -155,12 +157,10 @@ def read_arrays(path: str | os.PathLike[str], only: str = "") -> dict[str, NDArr
     Raises: DataError when the file is missing or something else. Never unpickles.
     """
     try:
-        loaded = np.load(Path(path), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {only: loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files if loaded[name].dtype.kind in "fiu"}
-    except (OSError, ValueError, EOFError) as error:
+        if kind_of(path) != "zip":
+            return {only: read_npy(path)}
+        return {name: a for name, a in read_npz(path).items() if a.dtype.kind in "fiu"}
+    except FileFormatError as error:
         raise DataError(
-            f"is no npz or npy file of numbers: {error}", "write it with numpy.savez", file=path
+            f"is no npz or npy file of numbers: {error.fact}", error.fix, file=path
         ) from None

@@ -4,51 +4,82 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
-from adaption.errors import FileFormatError
+from adaption.errors import FieldError, FileFormatError
 from adaption.export.images import METADATA, ImageInput, without_images
 from adaption.export.lowered import Scale
 from adaption.export.onnx_file import is_held, read_model
 from adaption.export.onnx_graph import Array
+from adaption.export.onnx_session import Session, SessionError, release_held
+from adaption.io.entries import Entries
 from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.wire import WireError
 from adaption.numerics import FixedPoint, number_format
 
-__all__ = ["FROM_FILE", "FileImages", "FileLayer", "ModelFile", "Session", "SessionError"]
+__all__ = [
+    "FROM_FILE",
+    "FileImages",
+    "FileLayer",
+    "ModelFile",
+    "Session",
+    "SessionError",
+    "damage_told",
+]
 
-LARGE = 64 << 20  # bytes of constants
-
+MOST_AT_ONCE = 1 << 16  # samples that a file may take
+# What protobuf, onnx, json and values of another type than they should have raise.
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
+_AGAIN = "export it again"
 UNPACKS = "DequantizeLinear"
 FROM_FILE = "file:"  # prefix of what a layer of the file computed, in a cut model
 
 
-class SessionError(Exception):
-    """onnxruntime refuses a model, or fails on it."""
+@contextmanager
+def damage_told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what a model's odd values end in, within the block, into one error about the file."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        fact = f"this model is damaged, or not of this net: {reason}"
+        raise FileFormatError(fact, _AGAIN, file=path) from error
 
 
 class FileLayer:
     """Where the file says one layer's tops are; see lowered.LayerValues."""
 
-    def __init__(self, entry: Mapping[str, Any]) -> None:
-        self.name: str = entry["name"]
-        self.type: str = entry["type"]
-        self.blobs: tuple[str, ...] = tuple(entry["blobs"])
-        self.tops: tuple[str, ...] = tuple(entry["tops"])
+    def __init__(self, entry: Entries) -> None:
+        self.name: str = entry.text("name")
+        self.type: str = entry.text("type")
+        self.blobs: tuple[str, ...] = entry.text_list("blobs")
+        self.tops: tuple[str, ...] = entry.text_list("tops", or_null=True)
         self.scales: tuple[Scale | None, ...] = tuple(
-            None if scale is None else (int(scale[0]), int(scale[1]))
-            for scale in entry.get("scales", [None] * len(self.tops))
+            None if scale is None else _scale(entry, scale)
+            for scale in (entry.items("scales") if "scales" in entry else [None] * len(self.tops))
         )
-        self.before: tuple[str, ...] = tuple(entry["before"])
+        self.before: tuple[str, ...] = entry.text_list("before", or_null=True)
+        lengths = {len(x) for x in (self.blobs, self.tops, self.scales, self.before)}
+        if len(lengths) > 1:
+            raise entry.misfit("tops", "as many as blobs, scales and before")
 
 
 class FileImages:
@@ -58,10 +89,11 @@ class FileImages:
     def __init__(
         self, stated: Mapping[str, Any], takes: Mapping[str, onnx.TensorShapeProto]
     ) -> None:
-        self.stated = stated
+        entries = Entries(stated, f"{METADATA}.")
+        self.stated = entries.plain_values()
         self.form = ImageInput.from_dict(stated)
-        self.blob: str = stated["blob"]
-        self.input: str = stated["input"]
+        self.blob: str = entries.text("blob")
+        self.input: str = entries.text("input", allowed=tuple(takes))
         self.dims = tuple(d.dim_param or d.dim_value for d in takes[self.input].dim)
 
 
@@ -82,32 +114,57 @@ class ModelFile:
             without_images(self.proto)
             self.size_bytes = self.path.stat().st_size
             props = {p.key: p.value for p in self.proto.metadata_props}
-            layers = json.loads(props["adaption.layers"])
+            layers = _stated(props, "adaption.layers")
             self.style = props["adaption.style"]
             # int8 weights throughout are exact on every x86 processor with this option only.
             is_for_vnni = props.get("adaption.processor") == "vnni"
             self.session_config = {"session.x64quantprecision": "1"} if is_for_vnni else {}
             # What older files lack: Style.arithmetic.
-            self.arithmetic = json.loads(props.get("adaption.arithmetic", "null"))
-            formats = json.loads(props.get("adaption.input_formats", "{}"))
+            self.arithmetic = _arithmetic(_stated(props, "adaption.arithmetic"))
+            formats = _stated(props, "adaption.input_formats") or {}
             self.input_formats = {name: _format(entry) for name, entry in formats.items()}
-            self.layers = [FileLayer(entry) for entry in layers]
-            stated = json.loads(props[METADATA]) if METADATA in props else None
+            rows = Entries({"layers": layers}, "adaption.").rows("layers")
+            self.layers = [FileLayer(entry) for entry in rows]
+            stated = _stated(props, METADATA)
             self.images = None if stated is None else FileImages(stated, takes)
+            self._read_graph()
         except (DecodeError, WireError):
             raise wrong_kind(path, kind, "an ONNX model") from None
-        except (KeyError, TypeError, ValueError):
+        except FieldError as error:
+            raise FileFormatError(
+                f"this model is damaged: {error.fact}", _AGAIN, file=path
+            ) from None
+        except KeyError:
             raise FileFormatError(
                 "this model does not say which of its values are the blobs of a Caffe net",
                 "give a file that export_onnx wrote (other tools may drop its metadata_props)",
                 file=path,
             ) from None
-        self.opset = next(o.version for o in self.proto.opset_import if o.domain in ("", "ai.onnx"))
-        self.constants = {t.name: t for t in self.proto.graph.initializer}
-        self.inputs = [i.name for i in self.proto.graph.input if i.name not in self.constants]
-        self.outputs = [o.name for o in self.proto.graph.output]
-        self.types = {v.name: v.type.tensor_type.elem_type for v in self.proto.graph.value_info}
-        self.made = {name for node in self.proto.graph.node for name in node.output}
+        except _DAMAGE as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise FileFormatError(f"this model is damaged: {reason}", _AGAIN, file=path) from None
+        weakref.finalize(self, release_held, id(self._held))
+
+    def _read_graph(self) -> None:
+        graph = self.proto.graph
+        opsets = [o.version for o in self.proto.opset_import if o.domain in ("", "ai.onnx")]
+        if not opsets:
+            raise ValueError("it names no operator set")
+        self.opset = opsets[0]
+        self.constants = {t.name: t for t in graph.initializer}
+        for tensor in graph.initializer:
+            if tensor.data_location == TensorProto.EXTERNAL and not is_held(tensor):
+                raise ValueError(f"constant {tensor.name!r} lies in another file")
+        self.inputs = [i.name for i in graph.input if i.name not in self.constants]
+        self.outputs = [o.name for o in graph.output]
+        self.types = {v.name: v.type.tensor_type.elem_type for v in graph.value_info}
+        self.made = {name for node in graph.node for name in node.output}
+        for node in graph.node:
+            list(node.input)  # raises for names that are no text
+        if any(not node.output for node in graph.node):
+            raise ValueError("a node makes nothing")
+        if self.batch is not None and not 0 < self.batch <= MOST_AT_ONCE:
+            raise ValueError(f"it takes {self.batch} samples at a time")
 
     @property
     def batch(self) -> int | None:
@@ -123,7 +180,14 @@ class ModelFile:
         if name in self._held:
             return self._held[name]
         tensor = self.constants.get(name)
-        return None if tensor is None else np.asarray(numpy_helper.to_array(tensor))
+        if tensor is None:
+            return None
+        try:
+            return np.asarray(numpy_helper.to_array(tensor))
+        except _DAMAGE as error:
+            raise FileFormatError(
+                f"this model is damaged: constant {name!r}: {error}", _AGAIN, file=self.path
+            ) from None
 
     def values(self) -> list[str]:
         """The values that layers made: tops, and what their activation points round."""
@@ -199,59 +263,38 @@ class ModelFile:
         return Session(model, [top], self._held, self.session_config)
 
 
-class Session:
-    """A model loaded into onnxruntime, on the CPU, with as many threads as torch uses.
-
-    The model given is used up: it is empty afterwards. `held` are constants that it lacks, `config`
-    entries of onnxruntime's session options.
-    """
-
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        outputs: Sequence[str],
-        held: Mapping[str, Array] = MappingProxyType({}),
-        config: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = torch.get_num_threads()
-        for key, value in config.items():
-            options.add_session_config_entry(key, value)
-        self._outputs = list(outputs)
-        names = [t.name for t in model.graph.initializer if is_held(t)]
-        self._held = [onnxruntime.OrtValue.ortvalue_from_numpy(held[name]) for name in names]
-        if sum(held[name].nbytes for name in names) > LARGE:
-            # Packed copies of all weights would double what the session holds.
-            options.add_session_config_entry("session.disable_prepacking", "1")
-        try:
-            if names:
-                options.add_external_initializers(names, self._held)
-            content = model.SerializeToString()
-            model.Clear()  # onnxruntime makes a copy of its own while it loads
-            self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's own classes have no common base
-            raise SessionError(_first_line(error)) from error
-        self._inputs = {i.name for i in self._session.get_inputs()}
-
-    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run once. Feeds that the model does not ask for are left aside."""
-        given = {name: array for name, array in feeds.items() if name in self._inputs}
-        if not self._outputs:  # to onnxruntime, none means all
-            return {}
-        try:
-            found = self._session.run(self._outputs, given)
-        except Exception as error:
-            raise SessionError(_first_line(error)) from error
-        return dict(zip(self._outputs, found, strict=True))
+def _stated(props: Mapping[str, str], name: str) -> Any:
+    """The value of a metadata entry, None without; KeyError where the file cannot do without it."""
+    if name not in props:
+        if name == "adaption.layers":
+            raise KeyError(name)
+        return None
+    return json.loads(props[name])
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def _scale(entry: Entries, scale: object) -> Scale:
+    if not isinstance(scale, list) or len(scale) != 2:
+        raise entry.misfit("scales", "null, or two whole numbers each")
+    frac_length, divisor = scale
+    if not (_is_whole(frac_length, -1000, 1000) and _is_whole(divisor, 1, 1 << 53)):
+        raise entry.misfit("scales", "null, or two whole numbers each")
+    return frac_length, divisor
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _arithmetic(stated: object) -> dict[str, Any] | None:
+    """What Style.arithmetic wrote."""
+    if stated is None:
+        return None
+    entries = Entries(stated, "adaption.arithmetic.")
+    return {
+        "rounding": entries.text("rounding"),
+        "biases": entries.text("biases"),
+        "exceptions": entries.text_list("exceptions"),
+    }
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -30,15 +30,17 @@ from adaption.errors import UsageError
 from adaption.export.compare import Comparison
 from adaption.export.model import build_model
 from adaption.export.selection import Selection, select
-from adaption.export.sessions import ModelFile
+from adaption.export.sessions import ModelFile, damage_told
 from adaption.export.verify_inputs import given_or_random, pieces
 from adaption.export.verify_report import VerifyReport
+from adaption.io.limits import Size, within_limit
 from adaption.net import Net
 from adaption.net.plan import LayerFormats
 
 __all__ = ["VerifyReport", "verify"]
 
 
+@within_limit
 def verify(
     net: Net,
     onnx_path: str | os.PathLike[str],
@@ -46,6 +48,7 @@ def verify(
     *,
     tolerance: float = 32.0,
     seed: int = 0,
+    memory_limit: Size | None = None,
 ) -> VerifyReport:
     """Compare a net with a file that export_onnx made of it, run in onnxruntime on the CPU.
 
@@ -59,6 +62,7 @@ def verify(
             first samples, relative to the layer's greatest value), or of one rounding of the
             greatest value, if that is more.
         seed: of the random inputs.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Returns: a report; `report.ok` is False when some difference is not explained by the order
         of float32 sums.
     Raises: FileFormatError when the file is none of ours; UsageError when it is of another net;
@@ -72,6 +76,18 @@ def verify(
             'hold it against exact arithmetic: verify_between(net, "exact", FILE)',
         ).at(file=file.path)
     _check_same_layers(selection, file)
+    with damage_told(file.path):
+        return _compared(net, selection, file, inputs, tolerance, seed)
+
+
+def _compared(
+    net: Net,
+    selection: Selection,
+    file: ModelFile,
+    inputs: Mapping[str, npt.ArrayLike] | None,
+    tolerance: float,
+    seed: int,
+) -> VerifyReport:
     fresh = build_model(
         net,
         selection,
@@ -99,6 +115,7 @@ def verify(
         problems=tuple(check.problems),
         notes=fresh.notes,
         is_low_precision=any(m.node.formats != LayerFormats() for m in selection.members),
+        refusal=check.refusal,
     )
 
 

@@ -17,7 +17,7 @@ from adaption.export.backends import Simulation
 from adaption.export.images import MEAN_IMAGE
 from adaption.export.onnx_graph import Array
 from adaption.export.selection import select
-from adaption.export.sessions import FileImages, ModelFile, SessionError
+from adaption.export.sessions import FileImages, ModelFile, SessionError, damage_told
 from adaption.export.verify_report import OutputCheck
 from adaption.net import Net
 from adaption.precision.evaluate import holds_scores
@@ -158,7 +158,8 @@ def verify_images(
 def _run(file: ModelFile, images: FileImages, given: Array) -> Blobs:
     """The net's input and the outputs as the file makes them."""
     try:
-        return _in_pieces(file.with_images(), {images.input: given}, file.batch)
+        with damage_told(file.path):
+            return _in_pieces(file.with_images(), {images.input: given}, file.batch)
     except SessionError as error:
         raise UsageError(f"onnxruntime does not run it: {error}").at(file=file.path) from None
 

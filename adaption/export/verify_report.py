@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adaption.errors import one_line
 from adaption.numerics import FixedPoint, Format
 
 __all__ = ["BlobCheck", "OutputCheck", "VerifyReport"]
@@ -86,6 +87,7 @@ class VerifyReport:
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
     is_low_precision: bool = False  # the net rounds some blob or top
+    refusal: str = ""  # why onnxruntime does not run the file as it is
 
     @property
     def ok(self) -> bool:
@@ -126,8 +128,8 @@ class VerifyReport:
         if any(isinstance(b.format, FixedPoint) and not b.format.is_binary for b in points):
             worst = max(b.own_error_ulp for b in self.blobs)
             said.append(
-                f"scales are no floats: given our values, a layer is off by up to {worst:.3g} ulp of"
-                " its greatest value"
+                f"scales are no floats: given our values, a layer is off by up to {worst:.3g}"
+                " ulp of its greatest value"
             )
         said += [
             f'output "{o.blob}" within {o.max_error:.3g}'
@@ -174,16 +176,22 @@ class VerifyReport:
             )
             for b in self.blobs
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        shown = [[one_line(cell) for cell in row] for row in rows]
+        widths = [max(len(row[i]) for row in shown) for i in range(len(rows[0]))]
         table = [
             "  ".join(
                 cell.ljust(w) if i < 3 else cell.rjust(w)
                 for i, (cell, w) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
-            for row in rows
+            for row in shown
         ]
         verdict = "computes the same" if self.ok else "does NOT compute the same"
         said = self.problems or (self.detail,)
         return "\n".join(
-            [*table, "", f"{self.path}: {verdict}", *(f"  {p}" for p in (*said, *self.notes))]
+            [
+                *table,
+                "",
+                f"{self.path}: {verdict}",
+                *(f"  {one_line(p)}" for p in (*said, *self.notes)),
+            ]
         )

@@ -17,7 +17,9 @@ import numpy.typing as npt
 from adaption.errors import FileFormatError, UsageError
 from adaption.io import wire
 from adaption.io.atomic import atomic_write
+from adaption.io.file_bytes import FileBytes, FileValues
 from adaption.io.kinds import kind_of, wrong_kind
+from adaption.io.npy import read_npy
 from adaption.io.weights import FloatArray, WeightBlob
 
 __all__ = [
@@ -33,19 +35,20 @@ __all__ = [
 # BlobProto field numbers; 10 and 12 are NVCaffe's raw_data_type and raw_data
 _LEGACY = (1, 2, 3, 4)  # num, channels, height, width
 _DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _RAW_TYPE, _RAW_DATA = 5, 6, 7, 8, 10, 12
+_Piece = npt.NDArray[Any] | FileValues
 _RAW_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # NVCaffe enum Type: DOUBLE, FLOAT, FLOAT16
 
 
 def read_blob_message(buffer: wire.Buffer, start: int = 0, end: int | None = None) -> WeightBlob:
-    """The BlobProto in buffer[start:end] as a blob whose data are views into `buffer`.
+    """The BlobProto in buffer[start:end] as a blob whose data stay in `buffer` until used.
 
     Raises: FileFormatError when bytes, shape and data do not fit each other.
     """
     stop = len(buffer) if end is None else end
     dims: list[int] = []
     legacy: dict[int, int] = {}
-    data: list[npt.NDArray[Any]] = []
-    double: list[npt.NDArray[Any]] = []
+    data: list[_Piece] = []
+    double: list[_Piece] = []
     raw: wire.Field | None = None
     raw_type = 0
     has_shape = False
@@ -137,7 +140,7 @@ def read_blob(path: str | os.PathLike[str]) -> FloatArray:
         fix = "give the file that compute_image_mean or numpy.save wrote"
         raise wrong_kind(path, kind, "a .binaryproto or .npy array", fix)
     try:
-        blob = read_blob_message(wire.map_file(path))
+        blob = read_blob_message(FileBytes(path))
     except FileFormatError as error:
         raise error.at(file=path) from None
     if not blob.has_data or not blob.count:
@@ -210,7 +213,7 @@ def _fields(buffer: wire.Buffer, start: int, end: int) -> Iterator[wire.Field]:
         at = field.end
 
 
-def _values(buffer: wire.Buffer, field: wire.Field, dtype: str) -> list[npt.NDArray[Any]]:
+def _values(buffer: wire.Buffer, field: wire.Field, dtype: str) -> list[_Piece]:
     kind = np.dtype(dtype)
     size = field.end - field.start
     if field.wire != wire.LENGTH:
@@ -218,6 +221,8 @@ def _values(buffer: wire.Buffer, field: wire.Field, dtype: str) -> list[npt.NDAr
         if field.wire != (wire.FIXED32 if kind.itemsize == 4 else wire.FIXED64):
             return []
         count = (field.end - field.at) // step
+        if isinstance(buffer, FileBytes):
+            return [FileValues(buffer, kind, count, field.start, step)]
         return [np.ndarray((count,), kind, buffer, field.start, (step,))]  # one tag before each
     if size % kind.itemsize:
         raise FileFormatError(
@@ -225,10 +230,14 @@ def _values(buffer: wire.Buffer, field: wire.Field, dtype: str) -> list[npt.NDAr
             f"{kind.itemsize}-byte values",
             "the file is damaged; fetch or write it again",
         )
-    return [np.frombuffer(buffer, kind, size // kind.itemsize, field.start)] if size else []
+    if not size:
+        return []
+    if isinstance(buffer, FileBytes):
+        return [FileValues(buffer, kind, size // kind.itemsize, field.start)]
+    return [np.frombuffer(buffer, kind, size // kind.itemsize, field.start)]
 
 
-def _raw_values(buffer: wire.Buffer, field: wire.Field, kind: int) -> list[npt.NDArray[Any]]:
+def _raw_values(buffer: wire.Buffer, field: wire.Field, kind: int) -> list[_Piece]:
     if kind not in _RAW_DTYPES:
         raise FileFormatError(
             f"byte {field.at}: raw_data_type is {kind}, allowed: 0 (DOUBLE), 1 (FLOAT), "
@@ -248,17 +257,10 @@ def _shape_dims(buffer: wire.Buffer, shape: wire.Field) -> list[int]:
 
 
 def _read_npy(path: str | os.PathLike[str]) -> FloatArray:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    values = read_npy(path)
+    if values.dtype.kind not in "fiub":
         raise FileFormatError(
-            f"is not a readable .npy array: {error}",
-            "write it again with numpy.save (numbers only)",
-            file=path,
-        ) from None
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
-        raise FileFormatError(
-            f"holds {getattr(values, 'dtype', type(values).__name__)} values, numbers are expected",
+            f"holds {values.dtype} values, numbers are expected",
             "write it again with numpy.save (numbers only)",
             file=path,
         )

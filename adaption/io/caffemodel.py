@@ -1,4 +1,4 @@
-""".caffemodel and .caffemodel.h5: read by mapping the file, written as a stream.
+""".caffemodel and .caffemodel.h5: read where they are asked for, written as a stream.
 
 Only names, types and blobs are looked at, so models of every Caffe fork load.
 Source: caffe.proto (NetParameter, LayerParameter, V1LayerParameter, V0LayerParameter),
@@ -17,6 +17,7 @@ from adaption.io import wire
 from adaption.io.atomic import atomic_write
 from adaption.io.blobproto import blob_length, read_blob_message, write_blob_message
 from adaption.io.caffemodel_h5 import read_hdf5, write_hdf5
+from adaption.io.file_bytes import FileBytes
 from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.legacy_types import V0_TYPES, V1_TYPES, v1_type_name
 from adaption.io.weights import FloatArray, LayerWeights, WeightBlob, Weights
@@ -44,8 +45,9 @@ _BLOB_FIELDS: _Drop = {_NET_LAYER: {_BLOBS: None}, _NET_LAYERS: {6: None, 1: {50
 def read_weights(path: str | os.PathLike[str]) -> Weights:
     """Open a weights file: V0, V1 or V2 .caffemodel, or HDF5, told apart by content.
 
-    A .caffemodel is mapped, and only its headers are read here: values come from the file when
-    `WeightBlob.array()` asks for them.
+    Only the headers of a .caffemodel are read here: values come from the file when
+    `WeightBlob.array()` asks for them. The file stays open meanwhile, so that one renamed over it
+    does no harm; one that is cut short or written into is refused from then on.
     Raises: FileFormatError when the file is missing, truncated, damaged or of another kind.
     """
     kind = kind_of(path)
@@ -95,7 +97,7 @@ def write_weights(
 
 
 def _read_binary(path: str | os.PathLike[str]) -> Weights:
-    buffer = wire.map_file(path)
+    buffer = FileBytes(path)
     name = ""
     layers: list[LayerWeights] = []
     for field in wire.walk(buffer):
@@ -112,7 +114,6 @@ def _read_binary(path: str | os.PathLike[str]) -> Weights:
         name,
         path,
         definition=lambda: _without(buffer, _BLOB_FIELDS),
-        forget=lambda: wire.forget(buffer),
     )
 
 

@@ -6,48 +6,24 @@ A slash in a layer name makes nested groups, as HDF5 reads paths.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterable, Iterator
+from math import prod
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from adaption.errors import AdaptionError, FileFormatError, MissingExtraError, WeightsError
-from adaption.io import wire
+from adaption.errors import FileFormatError, WeightsError
+from adaption.io.file_bytes import FileBytes, FileValues
+from adaption.io.hdf5 import array_of, damage_told, is_group, items, member, open_hdf5
 from adaption.io.weights import LayerWeights, WeightBlob
 
-__all__ = ["open_hdf5", "read_hdf5", "write_hdf5"]
+__all__ = ["read_hdf5", "write_hdf5"]
 
-_H5PY_ERRORS = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-)
 _MOST_BLOBS = 10_000  # of a layer; above, a damaged file is more likely
-
-
-def open_hdf5(path: str | os.PathLike[str] | BinaryIO, mode: str = "r") -> Any:
-    """An open h5py.File.
-
-    Raises: FileFormatError when it does not open; MissingExtraError when h5py is not installed.
-    """
-    try:
-        h5py = importlib.import_module("h5py")
-    except ImportError:
-        raise MissingExtraError("h5py", "hdf5", "HDF5") from None
-    try:
-        return h5py.File(path, mode)
-    except (OSError, RuntimeError) as error:
-        raise _damaged(error).at(
-            file=path if isinstance(path, str | os.PathLike) else None
-        ) from None
+_MOST_GROUPS = 100_000
+_DEEPEST = 100  # groups; a slash in a layer's name makes one
 
 
 def read_hdf5(path: str | os.PathLike[str]) -> list[LayerWeights]:
@@ -56,18 +32,11 @@ def read_hdf5(path: str | os.PathLike[str]) -> list[LayerWeights]:
     Float data stored in one piece, as Caffe stores it, stays in the file until used.
     Raises: FileFormatError when the file is damaged or is not a weights file.
     """
-    with open_hdf5(path) as file:
-        try:
-            data = file.get("data")
-            if not hasattr(data, "items"):
-                raise FileFormatError(_what_instead(file), "give a .caffemodel.h5")
-            buffer = wire.map_file(path)
-            return list(_layers(data, "", buffer))
-        except AdaptionError as error:
-            raise error.at(file=path) from None
-        # h5py reports damage through any of these
-        except _H5PY_ERRORS as error:
-            raise _damaged(error).at(file=path) from None
+    with open_hdf5(path) as file, damage_told(path):
+        data = member(file, "data")
+        if data is None or not is_group(data):
+            raise FileFormatError(_what_instead(file), "give a .caffemodel.h5")
+        return list(_layers(data, "", FileBytes(path), []))
 
 
 def write_hdf5(out: BinaryIO, layers: Iterable[LayerWeights]) -> None:
@@ -96,66 +65,66 @@ def write_hdf5(out: BinaryIO, layers: Iterable[LayerWeights]) -> None:
                 ) from None
 
 
-def _layers(group: Any, prefix: str, buffer: wire.Buffer) -> Iterator[LayerWeights]:
-    """A group is a layer when it holds data sets, or nothing at all (no parameters)."""
-    for name, item in _items(group):
-        if not hasattr(item, "items"):
+def _layers(group: Any, prefix: str, source: FileBytes, met: list[str]) -> Iterator[LayerWeights]:
+    """A group is a layer when it holds data sets, or nothing at all (no parameters).
+
+    `met` are the groups met so far: links within a file can make endless ones of a few.
+    """
+    if prefix.count("/") > _DEEPEST:
+        raise FileFormatError(f"groups nest too deep at {prefix[:20]!r}", "give a .caffemodel.h5")
+    for name, item in items(group):
+        if not is_group(item):
             continue
+        met.append(name)
+        if len(met) > _MOST_GROUPS:
+            raise FileFormatError(f"holds more than {_MOST_GROUPS} groups", "give a .caffemodel.h5")
         path = f"{prefix}{name}"
+        inner = list(items(item))
         blobs = {
             int(key): value
-            for key, value in _items(item)
-            if key.isascii() and key.isdigit() and not hasattr(value, "items")
+            for key, value in inner
+            if key.isascii() and key.isdigit() and not is_group(value)
         }
         if max(blobs, default=0) > _MOST_BLOBS:
             raise FileFormatError(
                 f"data set {max(blobs)} of group {path!r} is no blob number",
                 "give a .caffemodel.h5",
             )
-        if blobs or not len(item):
+        if blobs or not inner:
             # an index that is absent belongs to a parameter another layer owns
             yield LayerWeights(
                 path,
                 "",
                 [
-                    _blob(blobs[i], buffer) if i in blobs else WeightBlob(())
+                    _blob(blobs[i], source) if i in blobs else WeightBlob(())
                     for i in range(max(blobs, default=-1) + 1)
                 ],
             )
-        yield from _layers(item, f"{path}/", buffer)
+        yield from _layers(item, f"{path}/", source, met)
 
 
-def _items(group: Any) -> Iterator[tuple[str, Any]]:
-    for name in group:
-        if type(group.get(name, getlink=True)).__name__ == "ExternalLink":
-            raise _elsewhere(f"{group.name}/{name}")
-        yield name, group[name]
-
-
-def _blob(dataset: Any, buffer: wire.Buffer) -> WeightBlob:
-    shape = tuple(int(size) for size in dataset.shape)
-    if dataset.dtype.kind != "f":
+def _blob(dataset: Any, source: FileBytes) -> WeightBlob:
+    array = array_of(dataset, source.path)
+    if array.dtype.kind != "f" or array.is_empty:
+        found = "nothing" if array.is_empty else array.dtype
         raise FileFormatError(
-            f"data set {dataset.name!r} holds {dataset.dtype}, numbers are expected",
+            f"data set {array.name!r} holds {found}, numbers are expected",
             "give a .caffemodel.h5",
         )
-    if dataset.external or dataset.is_virtual:
-        raise _elsewhere(dataset.name)
-    offset = dataset.id.get_offset()
-    size = int(dataset.size)
-    values: npt.NDArray[Any]
-    if offset is not None and size and dataset.dtype.byteorder in "=<|":
-        values = np.frombuffer(buffer, dataset.dtype, size, offset)
+    size = prod(array.shape)
+    offset = array.offset
+    values: npt.NDArray[Any] | FileValues
+    if offset is not None and size and array.dtype.byteorder in "=<|":
+        if offset + array.size_bytes > len(source):
+            raise FileFormatError(
+                f"data set {array.name!r} ends at byte {offset + array.size_bytes}, the file has"
+                f" {len(source)}",
+                "the download or copy broke off; fetch the file again",
+            )
+        values = FileValues(source, array.dtype, size, offset)
     else:  # chunked, compressed or big-endian
-        values = np.asarray(dataset[()], np.float32).reshape(-1)
-    return WeightBlob(shape, pieces=(values,))
-
-
-def _elsewhere(name: str) -> FileFormatError:
-    return FileFormatError(
-        f"{name!r} points to another file, which is not followed",
-        "write the weights into one file",
-    )
+        values = np.asarray(array[()], np.float32).reshape(-1)
+    return WeightBlob(array.shape, pieces=(values,))
 
 
 def _what_instead(file: Any) -> str:
@@ -172,10 +141,3 @@ def _check_group_name(name: str) -> None:
             f"the layer name {name!r} cannot be an HDF5 group",
             "write a .caffemodel instead of .h5",
         )
-
-
-def _damaged(error: Exception) -> FileFormatError:
-    return FileFormatError(
-        f"is damaged or truncated HDF5: {str(error).strip() or type(error).__name__}",
-        "the download or copy broke off; fetch the file again",
-    )

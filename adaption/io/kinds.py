@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from adaption.errors import FileFormatError
+from adaption.errors import FileFormatError, ResourceError, system_error
 
 __all__ = ["KINDS", "kind_of", "kind_of_bytes", "wrong_kind"]
 
@@ -125,12 +125,26 @@ def wrong_kind(
         fix: used where the kind brings none of its own.
     """
     what, own_fix = KINDS[kind]
+    if kind == "unreadable" and (refusal := _refusal(path)) is not None:
+        what, own_fix = f"{what}: {refusal.fact}", refusal.fix or own_fix
     facts = {
         "missing": f"{what}, {wanted} was expected",
         "unreadable": f"the file is {what}",
     }
     fact = facts.get(kind, f"this is {what}, not {wanted}")
     return FileFormatError(fact, own_fix or fix, file=path)
+
+
+def _refusal(path: str | os.PathLike[str]) -> ResourceError | None:
+    """Why the system does not let a file be read."""
+    try:
+        with Path(path).open("rb") as file:
+            file.read(1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return system_error(error)
+    return None
 
 
 def _walks_as_protobuf(head: bytes) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from adaption.errors import ParseError
+from adaption.errors import ParseError, one_line
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -314,7 +314,7 @@ class Block:
 def as_text(text: str, limit: int = 60) -> str:
     """Text of a file made safe and short for a message."""
     clean = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    clean = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in clean)
+    clean = one_line(clean)
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
 
 

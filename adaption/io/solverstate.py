@@ -8,22 +8,25 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from adaption.errors import AdaptionError, FileFormatError
+from adaption.errors import FileFormatError
 from adaption.io import wire
 from adaption.io.atomic import atomic_write
 from adaption.io.blobproto import blob_length, read_blob_message, write_blob_message
-from adaption.io.caffemodel_h5 import open_hdf5
+from adaption.io.file_bytes import FileBytes
+from adaption.io.hdf5 import H5Array, array_of, damage_told, is_group, member, open_hdf5
 from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.weights import WeightBlob
 
 __all__ = ["SolverState", "read_state", "write_state"]
 
 _ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4  # SolverState field numbers
+_LONGEST_PATH = 1 << 16
 _FIX = "give the .solverstate or .solverstate.h5 that training wrote"
 
 
@@ -53,7 +56,7 @@ def read_state(path: str | os.PathLike[str]) -> SolverState:
     if kind != "binary protobuf":
         raise wrong_kind(path, kind, "a solver state", _FIX)
     try:
-        return _read_binary(wire.map_file(path))
+        return _read_binary(FileBytes(path))
     except FileFormatError as error:
         raise error.at(file=path) from None
 
@@ -106,40 +109,52 @@ def _write_binary(out: BinaryIO, state: SolverState) -> None:
 
 
 def _read_hdf5(path: str | os.PathLike[str]) -> SolverState:
-    with open_hdf5(path) as file:
-        try:
-            if "iter" not in file or "history" not in file:
-                if "data" in file:
-                    raise FileFormatError(
-                        "this is a caffemodel in HDF5, not a solver state", _caffemodel_fix()
-                    )
-                raise FileFormatError("holds no iteration and history", _FIX)
-            group = file["history"]
-            return SolverState(
-                _whole(file["iter"]),
-                _text(file["learned_net"][()]) if "learned_net" in file else "",
-                [_array(group, i) for i in range(len(group))],
-                _whole(file["current_step"]) if "current_step" in file else 0,
-            )
-        except AdaptionError as error:
-            raise error.at(file=path) from None
-        except (KeyError, ValueError, TypeError, OSError, RuntimeError) as error:
-            raise FileFormatError(
-                f"is a damaged solver state: {error}", "resume from an earlier snapshot", file=path
-            ) from None
+    with open_hdf5(path) as file, damage_told(path):
+        group = member(file, "history")
+        if "iter" not in file or group is None:
+            if "data" in file:
+                raise FileFormatError(
+                    "this is a caffemodel in HDF5, not a solver state", _caffemodel_fix()
+                )
+            raise FileFormatError("holds no iteration and history", _FIX)
+        return SolverState(
+            _whole(file, "iter", path),
+            _learned_net(file),
+            [WeightBlob.of(_array(group, str(i), path)[()]) for i in range(len(group))],
+            _whole(file, "current_step", path) if "current_step" in file else 0,
+        )
 
 
-def _array(group: Any, index: int) -> WeightBlob:
-    values = np.asarray(group[str(index)][()], np.float32)
-    return WeightBlob.of(values)
+def _array(group: Any, name: str, path: str | os.PathLike[str]) -> H5Array:
+    item = member(group, name)
+    if item is None or not is_group(group):
+        raise _damaged(f"it has no {name!r}")
+    array = array_of(item, path)
+    if array.dtype.kind not in "iuf":
+        raise _damaged(f"{name!r} holds {array.dtype}")
+    return array
 
 
-def _whole(item: Any) -> int:
-    return int(np.asarray(item[()]).reshape(-1)[0])
+def _whole(file: Any, name: str, path: str | os.PathLike[str]) -> int:
+    array = _array(file, name, path)
+    if array.is_empty or prod(array.shape) != 1:
+        raise _damaged(f"{name!r} has shape {array.shape}")
+    value = float(array[()].reshape(-1)[0])
+    if not -(1 << 53) < value < 1 << 53:
+        raise _damaged(f"{name!r} is {value}")
+    return int(value)
 
 
-def _text(value: Any) -> str:
+def _learned_net(file: Any) -> str:
+    item = member(file, "learned_net")
+    if item is None or is_group(item) or item.size != 1 or item.dtype.itemsize > _LONGEST_PATH:
+        return ""
+    value = item[()]
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _damaged(why: str) -> FileFormatError:
+    return FileFormatError(f"is a damaged solver state: {why}", "resume from an earlier snapshot")
 
 
 def _write_hdf5(out: BinaryIO, state: SolverState) -> None:

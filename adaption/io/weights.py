@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.errors import FileFormatError, WeightsError
+from adaption.io.file_bytes import FileValues
 from adaption.io.lp_types import PLAIN
 
 if TYPE_CHECKING:
@@ -31,14 +32,14 @@ class WeightBlob:
     shape: legacy blobs give the four numbers (num, channels, height, width).
     legacy: the blob was stored with those four numbers instead of a shape; Caffe compares such
         shapes more leniently (Blob::ShapeEquals), so a rewrite keeps the form.
-    pieces: 1-D arrays that make up the data in order, of any float type; usually one view into
-        the mapped file. Empty when the file holds no data for the blob.
+    pieces: what makes up the data in order, of any float type: usually one run of values in the
+        file, read when they are asked for. Empty when the file holds no data for the blob.
     diff: gradients to write beside the data (snapshot_diff); those in a file are not read.
     """
 
     shape: tuple[int, ...]
     legacy: bool = False
-    pieces: tuple[npt.NDArray[Any], ...] = field(default=(), repr=False)
+    pieces: tuple[npt.NDArray[Any] | FileValues, ...] = field(default=(), repr=False)
     diff: FloatArray | None = field(default=None, repr=False)
 
     @classmethod
@@ -60,15 +61,16 @@ class WeightBlob:
     def array(self) -> FloatArray:
         """The values as float32 of `shape`.
 
-        A read-only view into the file where the file holds float32 (it may be unaligned, which
-        numpy handles); a new array where it has to be converted.
-        Raises: WeightsError when the file holds no data for this blob.
+        Those of a file are read each time, and cannot be written.
+        Raises: WeightsError when the file holds no data for this blob; FileFormatError when it has
+            changed since it was opened.
         """
         self._require_data()
         if len(self.pieces) == 1:
-            values = _as_float32(self.pieces[0])
+            values = _as_float32(self.pieces[0], 0, self.pieces[0].size)
         else:
-            values = np.concatenate([_as_float32(piece) for piece in self.pieces] or [_NOTHING])
+            parts = [_as_float32(piece, 0, piece.size) for piece in self.pieces]
+            values = np.concatenate(parts or [_NOTHING])
         return values.reshape(self.shape)
 
     def copy(self) -> FloatArray:
@@ -79,10 +81,14 @@ class WeightBlob:
         """The values as contiguous 1-D little-endian float32 arrays, converted piece by piece."""
         self._require_data()
         for piece in self.pieces:
-            whole = piece.dtype == np.dtype("<f4") and piece.flags.c_contiguous
-            step = max(piece.size, 1) if whole else CHUNK
+            is_whole = (
+                isinstance(piece, np.ndarray)
+                and piece.dtype == np.dtype("<f4")
+                and piece.flags.c_contiguous
+            )
+            step = max(piece.size, 1) if is_whole else CHUNK
             for i in range(0, piece.size, step):
-                yield np.ascontiguousarray(_as_float32(piece[i : i + step]), dtype="<f4")
+                yield np.ascontiguousarray(_as_float32(piece, i, i + step), dtype="<f4")
 
     def _require_data(self) -> None:
         if not self.has_data:
@@ -128,13 +134,11 @@ class Weights:
         file: str | os.PathLike[str] | None = None,
         *,
         definition: Callable[[], bytes] | None = None,
-        forget: Callable[[], None] | None = None,
     ) -> None:
         self.layers = list(layers)
         self.name = name
         self.file = None if file is None else os.fspath(file)
         self._definition = definition
-        self._forget = forget
         # as Caffe copies layer after layer, the last of equal names wins
         self._by_name = {layer.name: layer for layer in self.layers}
 
@@ -146,11 +150,6 @@ class Weights:
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
-
-    def forget(self) -> None:
-        """Give back the memory that values read from a mapped file take; they can be read again."""
-        if self._forget is not None:
-            self._forget()
 
     def __repr__(self) -> str:
         return f"Weights({self.name!r}, {len(self.layers)} layers, file={self.file!r})"
@@ -186,7 +185,10 @@ class Weights:
 _NOTHING = np.empty(0, np.float32)
 
 
-def _as_float32(values: npt.NDArray[Any]) -> FloatArray:
+def _as_float32(piece: npt.NDArray[Any] | FileValues, start: int, stop: int) -> FloatArray:
+    values = piece[start:stop]
+    if isinstance(piece, FileValues):
+        values.flags.writeable = False  # as views into a file are: a change would not reach it
     if values.dtype == np.float32 and values.flags.c_contiguous:
         return values
     with np.errstate(over="ignore", invalid="ignore"):  # a double beyond float32 becomes inf

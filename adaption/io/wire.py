@@ -6,15 +6,13 @@ Source: protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
-import mmap
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from adaption.errors import FileFormatError
+from adaption.io.file_bytes import FileBytes
 
 __all__ = [
     "FIXED32",
@@ -29,7 +27,6 @@ __all__ = [
     "encode_tag",
     "encode_varint",
     "fixed_run_end",
-    "map_file",
     "read_field",
     "read_varint",
     "signed",
@@ -37,7 +34,7 @@ __all__ = [
     "walk",
 ]
 
-Buffer = bytes | mmap.mmap | memoryview
+Buffer = bytes | memoryview | FileBytes
 
 VARINT, FIXED64, LENGTH, GROUP, GROUP_END, FIXED32 = range(6)
 _DEEPEST_GROUP = 100  # protobuf's own recursion limit
@@ -74,30 +71,6 @@ class WireError(FileFormatError):
         super().__init__(fact, fix)
         self.offset = offset
         self.needed = needed
-
-
-def map_file(path: str | os.PathLike[str]) -> mmap.mmap:
-    """The file as a read-only memory map; arrays made from it keep it open.
-
-    Raises: FileFormatError when it is missing or empty.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise FileFormatError(
-            f"cannot be read: {error.strerror}", "check the path", file=path
-        ) from None
-    except ValueError:
-        raise FileFormatError(
-            "is empty", "the download or copy broke off; fetch the file again", file=path
-        ) from None
-
-
-def forget(buffer: mmap.mmap) -> None:
-    """Give back the memory of a mapped file's pages; the next access reads them again."""
-    if hasattr(mmap, "MADV_DONTNEED"):
-        buffer.madvise(mmap.MADV_DONTNEED)
 
 
 def walk(buffer: Buffer, start: int = 0, end: int | None = None) -> Iterator[Field]:
@@ -182,7 +155,10 @@ def fixed_run_end(buffer: Buffer, field: Field, end: int) -> int:
     at = field.end
     while at + step <= end:
         count = min((end - at) // step, 1 << 20)
-        raw = np.frombuffer(buffer, np.uint8, count * step, at)
+        if isinstance(buffer, FileBytes):
+            raw = buffer.array(np.uint8, count * step, at)
+        else:
+            raw = np.frombuffer(buffer, np.uint8, count * step, at)
         other = np.flatnonzero(raw[::step] != tag)
         if other.size:
             return at + int(other[0]) * step

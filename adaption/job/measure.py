@@ -12,6 +12,8 @@ from typing import Any
 
 from adaption.data import Transform
 from adaption.errors import DataError, UsageError
+from adaption.io.limits import Size, within_limit
+from adaption.io.outputs import keep_inputs
 from adaption.job.feed import Feed
 from adaption.job.load import open_net
 from adaption.net import Net
@@ -25,6 +27,7 @@ PathLike = str | os.PathLike[str]
 
 
 @takes_options(options=(COMMON, *NET, "skip"))
+@within_limit
 def measure(
     net: PathLike | Net,
     weights: PathLike | Iterable[Any],
@@ -41,6 +44,7 @@ def measure(
     root: PathLike | None = None,
     options: RunOptions = RunOptions(),
     quiet: bool = False,
+    memory_limit: Size | None = None,
     **choices: Any,
 ) -> Measurement:
     """Measure weights, biases, activations and, on request, gradients over data of any kind.
@@ -59,6 +63,7 @@ def measure(
         options: how the net is built and run; see RunOptions. With `skip` and `limit` several
             machines can share a data set and merge what they measured.
         quiet: show no progress.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
         choices: fields of RunOptions as keywords.
     Raises: AdaptionError on bad input; DataError when the measurement to resume is another's.
     """
@@ -68,6 +73,8 @@ def measure(
         return made
     if resume and out is None:
         raise UsageError("resume needs the file to go on with", "name it with -o")
+    mean = None if transform is None else transform.mean_file
+    keep_inputs([out], [net, weights, data, mean])  # type: ignore[list-item]
     begun = Measurement.load(out) if resume and out is not None and Path(out).exists() else None
     if begun is not None:
         options = replace(options, batch_size=begun.batch_size)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adaption.errors import AdaptionError
 from adaption.export import counterpart, export_onnx, verify, verify_between
+from adaption.export.onnx_session import in_this_process
 from adaption.io.netfile import read_net
 from adaption.job.feed import Feed, fed_by
 from adaption.job.part import Part
@@ -55,10 +56,16 @@ def prove(
         }
     ]
     path = stage / "net_lp.onnx"
+    with in_this_process():  # which wrote the file
+        return [*proof, *_prove_onnx(low, path, inputs, style)]
+
+
+def _prove_onnx(low: Net, path: Path, inputs: dict[str, Any], style: str) -> list[dict[str, Any]]:
+    proof: list[dict[str, Any]] = []
     try:
         made = export_onnx(low, path, style=style)
         if style == "float":
-            return [*proof, verify(low, path, inputs).to_dict()]
+            return [verify(low, path, inputs).to_dict()]
         for other in (counterpart(style), "lp"):
             found = verify_between(low, other, path, inputs).to_dict()
             proof.append({**found, "file": os.fspath(path)})

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adaption._version import __version__
 from adaption.data import Transform
-from adaption.errors import FieldError, UsageError
+from adaption.errors import AdaptionError, FieldError, UsageError, system_error
 from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
+from adaption.io.entries import Entries
+from adaption.io.files import read_json
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net, write_net
+from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.load import load_all
 from adaption.job.part import Part
@@ -40,6 +42,12 @@ __all__ = ["QuantizeResult", "quantize"]
 
 PathLike = str | os.PathLike[str]
 
+SUMMARY = "summary.json"
+RESULTS = (
+    *("net_lp.prototxt", "net_lp.caffemodel", "net_lp.onnx"),
+    *("plan.json", "report.html", SUMMARY),
+)
+
 
 @dataclass
 class QuantizeResult:
@@ -58,6 +66,7 @@ class QuantizeResult:
 
 
 @takes_options(formats=(COMMON,), options=(COMMON, *NET))
+@within_limit
 def quantize(
     net: PathLike,
     weights: PathLike,
@@ -72,6 +81,7 @@ def quantize(
     root: PathLike | None = None,
     reference: PathLike | None = None,
     quiet: bool = False,
+    memory_limit: Size | None = None,
     **choices: Any,
 ) -> QuantizeResult:
     """Make a fixed-point version of a net, prove it right, and report.
@@ -91,6 +101,7 @@ def quantize(
         reference: folder that keeps the float net's pass over the data; where it is there already,
             of the same net, weights and data, it is not run again.
         quiet: show no progress.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
         choices: fields of Formats and RunOptions as keywords: quantize(..., bits=8, limit=100).
     Raises: AdaptionError on bad input; nothing is written then.
     """
@@ -98,8 +109,11 @@ def quantize(
     if onnx not in PROVED:
         raise FieldError("onnx", onnx, ", ".join(PROVED))
     folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"output {os.fspath(out)!r} is a file", "name a folder")
+    keep_inputs(
+        [folder, *(folder / name for name in RESULTS)],
+        [net, weights, data, reference, None if transform is None else transform.mean_file],
+    )
+    earlier = _earlier_results(folder)
 
     net_file = read_net(net)
     trained = read_weights(weights)
@@ -148,13 +162,12 @@ def quantize(
     batches = track(feed, f"running it in {formats.lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, measured, proposal, before, after)
-    notices = [*map(str, net_file.notices), *full.notices]
+    notices = [*earlier, *map(str, net_file.notices), *full.notices]
 
-    with _staging(folder) as stage:
+    with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
         held = part.weights(low, trained, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
-        trained.forget()
         proposal.save(stage / "plan.json")
         summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
@@ -174,7 +187,7 @@ def quantize(
         summary = finite_only(summary)
         write_report(summary, stage / "report.html")
         summary["files"]["report"]["size_bytes"] = (stage / "report.html").stat().st_size
-        with atomic_write(stage / "summary.json", "w") as file:
+        with atomic_write(stage / SUMMARY, "w") as file:
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
@@ -256,6 +269,23 @@ def _files(net: PathLike, weights: PathLike, folder: Path, stage: Path) -> dict[
     return files
 
 
+def _earlier_results(folder: Path) -> list[str]:
+    """What is said of results that this run replaces. Raises: UsageError."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"output {os.fspath(folder)!r} is a file", "name a folder")
+        if not any((folder / name).exists() for name in RESULTS):
+            return []
+    except OSError as error:
+        raise system_error(error, "cannot be written", file=folder) from None
+    try:
+        values = Entries(read_json(folder / SUMMARY, "a summary"))
+        made = f"of net {values.text('net', '?')!r} in {values.text('lengths', '?')} bits"
+    except AdaptionError:
+        made = "without a summary"
+    return [f"{os.fspath(folder)} held results {made}: they are replaced"]
+
+
 def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurement) -> list[str]:
     """Every approximation and everything left out, one sentence each."""
     notes = [
@@ -279,21 +309,3 @@ def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurem
     if skipped:
         notes.append(f"{len(skipped)} samples could not be read and were skipped.")
     return notes
-
-
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` whose files are moved into it when the block has succeeded."""
-    parent = folder.absolute().parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=parent) as temporary:
-            yield Path(temporary)
-            folder.mkdir(exist_ok=True)
-            for file in Path(temporary).iterdir():
-                file.replace(folder / file.name)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {os.fspath(folder)!r}: {error.strerror or error}",
-            "name a folder that can be written with -o",
-        ) from None

@@ -15,16 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adaption.errors import AdaptionError, UsageError
-from adaption.io.atomic import atomic_write
-from adaption.io.wire import map_file
+from adaption.errors import AdaptionError, FieldError, FileFormatError, UsageError, system_error
+from adaption.io.atomic import atomic_write, together
+from adaption.io.entries import Entries
+from adaption.io.file_bytes import FileBytes
+from adaption.io.npy import read_npz
 from adaption.precision.evaluate import Run
 from adaption.precision.measure import Measurement
 
 __all__ = ["Reference", "load_reference", "origin_of", "save_reference"]
 
 MEASUREMENT, RUN = "measurement.json", "run.npz"
-PLAIN = ("samples", "classes", "top1", "top5", "labelled", "input_zeros")
+ZEROS = "input_zeros"
+MOST = 1 << 62
+PLAIN = ("samples", "classes", "top1", "top5", "labelled", ZEROS)
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,16 @@ def origin_of(
     """What a reference depends on: the contents of both files, and the settings of the pass."""
     return {
         "net": zlib.crc32(Path(net).read_bytes()),
-        "weights": zlib.crc32(map_file(weights)),
+        "weights": _checksum(weights),
         **{name: _plain(value) for name, value in settings.items()},
     }
+
+
+def _checksum(path: str | os.PathLike[str]) -> int:
+    value = 0
+    for chunk in FileBytes(path).chunks():
+        value = zlib.crc32(chunk, value)
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -52,8 +63,10 @@ def _plain(value: Any) -> Any:
 
 def save_reference(folder: Path, reference: Reference, origin: Mapping[str, Any]) -> None:
     """Write a reference into a folder, the measurement first and what names its origin last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    reference.measured.save(folder / MEASUREMENT)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise system_error(error, "cannot be written", file=folder) from None
     run = asdict(reference.run)
     head = {"origin": dict(origin), **{name: run[name] for name in PLAIN}}
     head["outputs"] = {name: [len(t) for t in parts] for name, parts in run["outputs"].items()}
@@ -62,8 +75,10 @@ def save_reference(folder: Path, reference: Reference, origin: Mapping[str, Any]
         arrays[f"output:{name}"] = torch.cat(parts).numpy() if parts else np.empty(0, np.float32)
     if reference.run.predictions:
         arrays["predictions"] = np.concatenate(reference.run.predictions)
-    with atomic_write(folder / RUN, "w+b") as out:
-        np.savez(out, allow_pickle=False, **arrays)
+    with together():
+        reference.measured.save(folder / MEASUREMENT)
+        with atomic_write(folder / RUN, "w+b") as out:
+            np.savez(out, allow_pickle=False, **arrays)
 
 
 def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
@@ -71,19 +86,26 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
 
     Raises: UsageError when it is of another net, other weights or other data.
     """
-    if not (folder / RUN).exists():
+    if not _exists(folder / RUN):
         return None
     try:
-        with np.load(folder / RUN, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        head = json.loads(str(arrays["head"]))
-        found = head["origin"]
-        run = Run(**{name: head[name] for name in PLAIN})
+        arrays = read_npz(folder / RUN)
+        head = Entries(json.loads(str(arrays["head"])))
+        found = head.object("origin").values
+        run = Run(**{name: head.whole(name, 0, MOST) for name in PLAIN if name != ZEROS})
+        zeros = head.object(ZEROS)
+        run.input_zeros = {name: zeros.wholes(name, 0, MOST) for name in zeros.values}
         if "predictions" in arrays:
-            run.predictions = [arrays["predictions"]]
-        for name, lengths in head["outputs"].items():
+            run.predictions = [arrays["predictions"].astype(np.int64, casting="safe")]
+        outputs = head.object("outputs")
+        for name in outputs.values:
+            lengths = outputs.wholes(name, 0, MOST)
             run.outputs[name] = _parts(arrays[f"output:{name}"], lengths)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (FieldError, FileFormatError) as error:
+        raise UsageError(
+            f"is no reference: {error.fact}", "remove the folder", file=folder
+        ) from None
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise UsageError(f"is no reference: {error}", "remove the folder", file=folder) from None
     differing = [n for n in {**found, **origin} if found.get(n) != origin.get(n)]
     if differing:
@@ -96,6 +118,13 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
         return Reference(Measurement.load(folder / MEASUREMENT), run)
     except AdaptionError as error:
         raise error.at(file=folder / MEASUREMENT) from None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise system_error(error, "cannot be read", file=path) from None
 
 
 def _parts(values: NDArray[np.float32], lengths: list[int]) -> list[Tensor]:

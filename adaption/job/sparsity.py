@@ -13,6 +13,7 @@ from torch import Tensor
 
 from adaption.data import Transform
 from adaption.graph import NetSpec
+from adaption.io.limits import Size, within_limit
 from adaption.job.feed import Feed, fed_by
 from adaption.job.load import open_net
 from adaption.net import Net, Point
@@ -89,6 +90,7 @@ class Sparsity:
 
 
 @takes_options(options=(COMMON, *NET))
+@within_limit
 def sparsity(
     net: PathLike,
     weights: PathLike,
@@ -99,6 +101,7 @@ def sparsity(
     root: PathLike | None = None,
     options: RunOptions = RunOptions(),
     quiet: bool = False,
+    memory_limit: Size | None = None,
     **choices: Any,
 ) -> Sparsity:
     """Count zeros in a float net over data and, with a plan, in its quantized form.
@@ -110,6 +113,7 @@ def sparsity(
     Args:
         net, weights: of the float net; `plan`: formats, from `propose` or `quantize`.
         data, transform, root, options, quiet, choices: as for `measure`.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: AdaptionError on bad input.
     """
     if plan is not None and not isinstance(plan, Proposal):

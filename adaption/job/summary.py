@@ -109,13 +109,7 @@ def lp_act_behind(low: NetSpec, place: str) -> str:
 
 
 def _format(fmt: FixedPoint) -> dict[str, Any]:
-    return {
-        "q": str(fmt),
-        "word_length": fmt.word_length,
-        "frac_length": fmt.frac_length,
-        "lsb": fmt.lsb,
-        "rounding": fmt.rounding,
-    }
+    return {**fmt.to_dict(), "lsb": fmt.lsb}
 
 
 def _range(stats: TensorStats) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from google.protobuf.message import Message
 from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError, UnknownLayerError
@@ -371,6 +373,8 @@ def build_layer(
                 " as bottoms"
             )
         _check_refused(spec, cls)
+        if cls.param:
+            _check_numbers(getattr(spec.message, cls.param), cls.param)
         made = cls.read(spec)
         made.check()
     except AdaptionError as error:
@@ -396,6 +400,24 @@ def _check_refused(spec: LayerSpec, cls: type[Layer]) -> None:
             raise FieldError(
                 f"{cls.param}.{field_.name}", value, f"{field_.default_value}, or left out"
             )
+
+
+def _check_numbers(message: Any, path: str) -> None:
+    """Raise FieldError for a field that is no finite number; bounds may be infinite."""
+    for field_, value in message.ListFields():
+        name = f"{path}.{field_.name}"
+        if field_.message_type is not None:
+            for one in [value] if isinstance(value, Message) else value:
+                _check_numbers(one, name)
+            continue
+        for number in value if isinstance(value, Sequence) else (value,):
+            is_bound = field_.name in ("min", "max", "threshold")
+            if (
+                isinstance(number, float)
+                and not isfinite(number)
+                and not (is_bound and number == number)
+            ):
+                raise FieldError(name, number, "a finite number")
 
 
 def canonical_axis(axis: int, rank: int, name: str = "axis") -> int:

@@ -5,6 +5,7 @@ Blobs: accumulated mean, accumulated variance, and the factor that both are to b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaption.errors import WeightsError
+from adaption.errors import FieldError, WeightsError
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.traits import Array, ScaleChange
 
@@ -52,6 +53,14 @@ class BatchNorm(Layer):
         scale = 0.0 if total == 0 else 1.0 / total  # batch_norm_layer.cpp
         slope = 1.0 / np.sqrt(variance.ravel() * scale + self.eps)
         return slope, -mean.ravel() * scale * slope
+
+    def check(self) -> None:
+        if not self.eps >= 0 or math.isinf(self.eps):
+            raise FieldError("batch_norm_param.eps", self.eps, "0 or more")
+        if not 0 <= self.moving_average_fraction <= 1:
+            raise FieldError(
+                "batch_norm_param.moving_average_fraction", self.moving_average_fraction, "0..1"
+            )
 
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1

@@ -22,6 +22,13 @@ class Exp(Layer):
     def check(self) -> None:
         if self.base != -1 and self.base <= 0:
             raise FieldError("exp_param.base", self.base, "above 0, or -1 for e")
+        for name in ("base", "scale", "shift"):
+            if not math.isfinite(getattr(self, name)):
+                raise FieldError(f"exp_param.{name}", getattr(self, name), "a finite number")
+        try:
+            self._scales  # noqa: B018 - whether base ^ shift is a number
+        except OverflowError:
+            raise FieldError("exp_param.shift", self.shift, "base ^ shift within float64") from None
 
     @property
     def _scales(self) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, FileFormatError, LayerError, ShapeError
 from adaption.io.atomic import atomic_write
-from adaption.io.caffemodel_h5 import open_hdf5
+from adaption.io.hdf5 import open_hdf5
 from adaption.io.kinds import kind_of
 from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 

@@ -11,9 +11,11 @@ from math import prod
 
 from torch import Tensor
 
-from adaption.errors import LayerError, ShapeError
+from adaption.errors import FieldError, LayerError, ShapeError
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.losses import smooth_l1
+
+LARGEST_SIGMA = 1e18  # its square is a float32
 
 
 @layer(
@@ -32,6 +34,8 @@ class SmoothL1Loss(Layer):
     def check(self) -> None:
         if len(self.spec.bottoms) == 3:
             raise LayerError("has 3 bottoms, allowed: 2, or 4 with inside and outside weights")
+        if not 0 < self.sigma < LARGEST_SIGMA:
+            raise FieldError("smooth_l1_loss_param.sigma", self.sigma, "above 0, and finite")
 
     def top_shape(self, *bottoms: Shape) -> Shape:
         x = bottoms[0]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import torch
 
-from adaption.errors import AdaptionError, FieldError, ShapeError
+from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.lp_types import LP_INNER_PRODUCT
 from adaption.layers.base import (
@@ -22,6 +23,7 @@ from adaption.layers.shapes import with_automatic_tops
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.device_blob import new_blob
 from adaption.net.fillers import fill
+from adaption.net.memory import FAILURES, Footprint
 from adaption.net.node import Node
 from adaption.net.plan import layer_formats
 from adaption.net.points import Points
@@ -108,6 +110,7 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
     """
     shared: dict[str, Blob] = {}
     multipliers: dict[tuple[str, str], float] = {}
+    footprint = Footprint()
     for node in nodes:
         spec = node.spec
         bottoms = [blobs[b].shape for b in spec.bottoms]
@@ -120,7 +123,10 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
                 tops = [blobs[t].shape for t in spec.tops]
             else:
                 tops = node.layer.top_shapes(*bottoms)
-            _make_parameters(node, bottoms, shared)
+            for name, shape in zip(spec.tops, tops, strict=True):
+                _check_in_place(spec, bottoms, name, shape)
+                footprint.add(name, shape, f'top "{name}"')
+            _make_parameters(node, bottoms, shared, footprint)
             _check_multipliers(node, multipliers)
         except AdaptionError as error:
             where = error.at(layer=spec.name, layer_type=spec.type, line=spec.line)
@@ -129,6 +135,11 @@ def infer_shapes(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
             raise ShapeError(
                 f"bottoms of shape {', '.join(str(b) for b in bottoms)} have too few axes"
             ).at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+        except FAILURES as error:
+            raise ShapeError(
+                f"its fields do not fit bottoms of shape {', '.join(str(b) for b in bottoms)}:"
+                f" {error}"
+            ).at(layer=spec.name, layer_type=spec.type, line=spec.line) from error
         for name, shape in zip(spec.tops, tops, strict=True):
             if any(d < 0 for d in shape):
                 raise ShapeError(
@@ -152,6 +163,15 @@ def name_masters(nodes: Sequence[Node]) -> None:
         ]
 
 
+def _check_in_place(spec: LayerSpec, bottoms: Sequence[Shape], top: str, shape: Shape) -> None:
+    """Refuse a top over a bottom of another size, which the next pass would find in its place."""
+    if top in spec.bottoms and prod(shape) != prod(bottoms[spec.bottoms.index(top)]):
+        raise ShapeError(
+            f'makes "{top}" of shape {bottoms[spec.bottoms.index(top)]} a blob of shape {shape}',
+            "give the top a name of its own",
+        )
+
+
 def fill_first_tops(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
     """Write what tops hold before the first pass. Caffe: DummyDataLayer::LayerSetUp."""
     for node in nodes:
@@ -160,13 +180,21 @@ def fill_first_tops(nodes: Sequence[Node], blobs: dict[str, Blob]) -> None:
             made = node.layer.first_tops(node.runtime)
         except AdaptionError as error:
             raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
+        except FAILURES as error:
+            raise LayerError(f"its first values cannot be made: {error}").at(
+                layer=spec.name, layer_type=spec.type, line=spec.line
+            ) from error
         for name, values in zip(spec.tops, made, strict=False):
             if values is not None:
                 blobs[name].set(values)
 
 
-def _make_parameters(node: Node, bottoms: Sequence[Shape], shared: dict[str, Blob]) -> None:
+def _make_parameters(
+    node: Node, bottoms: Sequence[Shape], shared: dict[str, Blob], footprint: Footprint
+) -> None:
     wanted = node.layer.blob_shapes(*bottoms)
+    for i, shape in enumerate(wanted):
+        footprint.add(f"{node.spec.name}:{i}", shape, f"blob {i}")
     if node.blobs:
         have = [b.shape for b in node.masters]
         if have != [tuple(s) for s in wanted]:
@@ -174,6 +202,8 @@ def _make_parameters(node: Node, bottoms: Sequence[Shape], shared: dict[str, Blo
     elif wanted:
         fillers = node.layer.blob_fillers()
         for i, shape in enumerate(wanted):
+            if min(shape, default=1) < 1:
+                raise ShapeError(f"its blob {i} would have shape {tuple(shape)}")
             filler = fillers[i] if i < len(fillers) else None
             _add_blob(node, tuple(shape), filler)
     if len(node.masters) < 2 and not node.spec.message.precision_param.HasField("bias"):

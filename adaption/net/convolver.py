@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adaption.errors import LayerError
 from adaption.layers.convolution import Convolution
 from adaption.net import winograd
 
@@ -55,6 +56,15 @@ class Convolver:
             self._groups = self.layer.groups(x.shape[1])
             self._pack(*filters(), x.shape)
             self._key = key
+        try:
+            return self._convolve(x, relu)
+        except (RuntimeError, MemoryError) as error:
+            spec = self.layer.spec
+            raise LayerError(f"forward failed on a bottom of shape {tuple(x.shape)}: {error}").at(
+                layer=spec.name, layer_type=spec.type, line=spec.line
+            ) from error
+
+    def _convolve(self, x: Tensor, relu: bool) -> Tensor:
         form = self._form
         assert self._weight is not None
         if self.is_winograd:

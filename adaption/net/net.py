@@ -39,6 +39,7 @@ from adaption.net.plan import FORWARD_KINDS
 from adaption.net.planning import Planned
 from adaption.net.points import raise_non_finite
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
+from adaption.numerics.seeds import checked_seed
 
 __all__ = ["Net"]
 
@@ -438,4 +439,4 @@ class Net(Planned, nn.Module):
     def manual_seed(self, seed: int) -> None:
         """Restart the net's random numbers (dropout, stochastic rounding)."""
         for generator in {self.host_generator, self.generator}:
-            generator.manual_seed(seed)
+            generator.manual_seed(checked_seed(seed))

@@ -15,8 +15,10 @@ from adaption.graph import LayerSpec
 from adaption.layers.base import Layer, Runtime
 from adaption.net.blob import Blob
 from adaption.net.convolver import Convolver
+from adaption.net.memory import FAILURES
 from adaption.net.plan import LayerFormats, is_low_precision
 from adaption.net.points import Points, WeightDraw
+from adaption.net.points_check import missing_point
 from adaption.numerics import Format
 
 if TYPE_CHECKING:
@@ -79,6 +81,10 @@ class Node:
     def formats(self) -> LayerFormats:
         """The formats in force; `Net.set_plan` changes them."""
         return self.points.formats
+
+    def has_point(self, kind: str) -> bool:
+        """Whether the layer has a point of this kind."""
+        return missing_point(self, kind) is None
 
     def set_formats(self, formats: LayerFormats) -> None:
         """Take other formats, and drop what was derived from the old ones. Part of
@@ -280,7 +286,9 @@ class Node:
         except AdaptionError as error:
             where = error.at(layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line)
             raise where from error.__cause__
-        except RuntimeError as error:
+        except FAILURES as error:
+            if self.spec.type == "Python" and not isinstance(error, RuntimeError):
+                raise  # the caller's own code
             shapes = ", ".join(str(tuple(x.shape)) for x in bottoms)
             raise LayerError(f"forward failed on bottoms of shape {shapes}: {error}").at(
                 layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
@@ -341,6 +349,12 @@ class Node:
                     layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
                 )
                 raise where from error.__cause__
+            except FAILURES as error:
+                if self.spec.type == "Python":
+                    raise
+                raise LayerError(f"backward failed: {error}").at(
+                    layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line
+                ) from error
             found = {id(t): g for t, g in zip(wanted, grads, strict=True)}
         return (
             [found.get(id(t)) for t in tape.bottoms],

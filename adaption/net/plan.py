@@ -180,10 +180,12 @@ def write_formats(formats: LayerFormats, message: caffe_pb2.LayerParameter) -> N
     own.ClearField("backward_weights")
     if formats.backward_weights != "MASTER":
         own.backward_weights = type(own).Weights.Value(formats.backward_weights)
-    if not own.ListFields():
-        message.ClearField("precision_param")
-        if is_low_precision(message.type):  # a low-precision layer without formats states its point
-            write_format(None, own.activation if message.type == LP_ACT else own.weight)
+    if own.ListFields():
+        return
+    message.ClearField("precision_param")
+    if is_low_precision(message.type):  # without formats it has to say so
+        own = message.precision_param
+        write_format(None, own.activation if message.type == LP_ACT else own.weight)
 
 
 def _says_it_by_precision_param(message: caffe_pb2.LayerParameter) -> bool:

@@ -12,8 +12,6 @@ from adaption.net.node import Node
 
 __all__ = ["LoadReport", "keep_rounded_only", "layer_weights", "load_weights", "share_weights"]
 
-LARGE = 1 << 22  # values of a blob whose pages are given back at once
-
 
 @dataclass
 class LoadReport:
@@ -77,9 +75,6 @@ def load_weights(
         ).at(file=weights.file)
     for blob, value in copies:
         blob.write(value.array())
-        if value.count > LARGE:
-            weights.forget()  # or the file would lie in memory beside the net
-    weights.forget()
     return report
 
 

@@ -11,11 +11,13 @@ from adaption.precision.propose import Proposal, propose
 from adaption.precision.rescale import rescale
 from adaption.precision.rewrite_files import rewrite_files
 from adaption.precision.rewrite_net import rewrite
+from adaption.precision.widen import Widened, widen
 
 __all__ = [
     "INT8",
     "Measurement",
     "Proposal",
+    "Widened",
     "convert",
     "convert_file",
     "create",
@@ -28,4 +30,5 @@ __all__ = [
     "rescale",
     "rewrite",
     "rewrite_files",
+    "widen",
 ]

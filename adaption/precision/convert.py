@@ -12,13 +12,16 @@ import torch
 
 from adaption.errors import AdaptionError, UsageError, WeightsError
 from adaption.graph import LayerSpec, NetSpec
-from adaption.io.atomic import atomic_write
+from adaption.io.atomic import atomic_write, together
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights, write_weights
+from adaption.io.limits import Size, within_limit
 from adaption.io.lp_types import PLAIN, TWINS
 from adaption.io.netfile import NetFile, read_net
+from adaption.io.outputs import keep_inputs
 from adaption.layers.base import may_hold_blobs
 from adaption.net.plan import LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import Format
+from adaption.numerics.seeds import checked_seed
 
 __all__ = ["Conversion", "convert", "convert_file", "match_layers", "write_sparsity"]
 
@@ -57,7 +60,7 @@ def convert(
     weights, specs = _opened(weights, net)
     names = match_layers(weights, specs, by_order=by_order)
     by_name = {s.name: s for s in specs}
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(checked_seed(seed))
     for layer in weights.layers:
         spec = by_name.get(names.get(layer.name, ""))
         if spec is None:
@@ -82,6 +85,7 @@ class Conversion:
     sparsity_files: tuple[Path, ...] = ()
 
 
+@within_limit
 def convert_file(
     weights: PathLike,
     net: NetFile | PathLike,
@@ -93,6 +97,7 @@ def convert_file(
     dummy: PathLike | None = None,
     seed: int = 0,
     original_semantics: bool = False,
+    memory_limit: Size | None = None,
 ) -> Conversion:
     """Convert a weights file into another; see `convert`.
 
@@ -101,6 +106,7 @@ def convert_file(
             that are zero in float, and rounded.
         dummy: with `original_semantics`, the weights of the low-precision net that the original
             overwrote: its sparsity_lp.txt tells of them, not of the converted ones.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: as `convert`; UsageError when `dummy` is given without `original_semantics`.
     """
     if dummy is not None and not original_semantics:
@@ -120,11 +126,16 @@ def convert_file(
         source, NetSpec("", specs), by_order=by_order, baked=baked, seed=seed,
         original_semantics=original_semantics,
     )  # fmt: skip
-    write_weights(out, layers, name=source.name)
+    keep_inputs([out], [weights, net if isinstance(net, str | os.PathLike) else None, dummy])
     files: tuple[Path, ...] = ()
-    if sparsity_folder is not None:
-        made = read_weights(dummy if dummy is not None else out)
-        files = write_sparsity(sparsity_folder, source, made, specs)
+    with together():
+        if sparsity_folder is None:
+            write_weights(out, layers, name=source.name)
+        else:
+            held = list(layers)
+            write_weights(out, held, name=source.name)
+            made = read_weights(dummy) if dummy is not None else Weights(held)
+            files = write_sparsity(sparsity_folder, source, made, specs)
     have = set(mapping.values())
     return Conversion(
         mapping,

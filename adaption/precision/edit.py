@@ -13,6 +13,7 @@ from adaption.graph import wrong_roi_scales
 from adaption.io import prototxt
 from adaption.io.lp_types import LP_ACT, LP_TYPES
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
+from adaption.io.outputs import keep_inputs
 from adaption.io.prototxt import Block, Document, Field
 from adaption.io.prototxt_values import nearest_name
 from adaption.layers.base import traits_of_type
@@ -85,6 +86,7 @@ def edit_file(
     dry_run: bool = False,
 ) -> Edited:
     """Edit a prototxt in place, or into `out`; with `dry_run` nothing is written. See `edit`."""
+    keep_inputs([net if out is None else out], [None if isinstance(plan, Proposal) else plan])
     made = edit(net, requests, plan=plan, import_names=import_names, mend_roi_scale=mend_roi_scale)
     if not dry_run and (made.changes or out is not None):
         write_net(made.net, net if out is None else out)

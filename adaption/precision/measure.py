@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from adaption.errors import DataError, FieldError, UsageError
+from adaption.io.entries import Entries
 from adaption.net import Net, Point
 from adaption.net.node import Node
 from adaption.precision.sample import Sample, together
@@ -20,6 +21,7 @@ from adaption.precision.statistics import TensorStats
 __all__ = ["ActivationObserver", "Measurement", "measure_net", "measure_weights"]
 
 FORMAT = "adaption.measurement/2"
+MOST = 1 << 62
 OF_WEIGHTS = ("weight", "bias")  # kinds that do not depend on the data
 
 
@@ -130,20 +132,21 @@ class Measurement:
         return load_rows(path, (FORMAT,), "measurement", "measure", cls._from_values)
 
     @classmethod
-    def _from_values(cls, values: Mapping[str, Any]) -> Self:
+    def _from_values(cls, values: Entries) -> Self:
         points = {
-            Point(row["layer"], row["kind"]): TensorStats.from_dict(row)
-            for row in values["tensors"]
+            Point(row.text("layer"), row.text("kind")): TensorStats.from_dict(row)
+            for row in values.rows("tensors")
         }
+        has = values.optional
         return cls(
-            values["net"],
-            values["samples"],
+            values.text("net"),
+            values.whole("samples", 0, MOST),
             points,
-            values["preprocessing"],
-            values["data"],
-            values["batches"],
-            values["batch_size"],
-            values["is_complete"],
+            values.plain("preprocessing") if has("preprocessing") else None,
+            values.plain("data"),
+            values.whole("batches", 0, MOST),
+            values.whole("batch_size", 1, MOST) if has("batch_size") else None,
+            values.flag("is_complete"),
         )
 
 

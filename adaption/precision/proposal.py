@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from adaption.errors import FieldError
+from adaption.io.entries import Entries
 from adaption.net import Point
+from adaption.net.plan import KINDS
 from adaption.numerics import FixedPoint
+from adaption.numerics.formats.base import RANGES
+from adaption.numerics.rounding import ROUNDINGS
 from adaption.options import Formats
 from adaption.precision.effects import Effect
 from adaption.precision.rules import Choice
@@ -19,6 +24,7 @@ __all__ = ["Proposal"]
 FORMAT = "adaption.plan/1"
 GIVEN = "given"  # the rule of formats that no rule chose
 ONCE_GIVEN = ("uniform",)  # what it was called before
+MOST = 1 << 62
 
 
 @dataclass
@@ -96,31 +102,41 @@ class Proposal:
         return load_rows(path, (FORMAT,), "plan", "propose", cls._from_values)
 
     @classmethod
-    def _from_values(cls, values: Mapping[str, Any]) -> Self:
-        were_given = values["rule"] in (GIVEN, *ONCE_GIVEN)
+    def _from_values(cls, values: Entries) -> Self:
+        has = values.optional
+        were_given = values.text("rule") in (GIVEN, *ONCE_GIVEN)
         made = cls(
-            values["net"],
-            None if were_given else Formats.from_dict(values),
-            left_float=values["left_float"],
-            preprocessing=values.get("preprocessing"),
-            samples=values.get("samples", 0),
+            values.text("net"),
+            None if were_given else Formats.from_dict(values.values),
+            left_float=values.texts("left_float"),
+            preprocessing=values.plain("preprocessing") if has("preprocessing") else None,
+            samples=values.whole("samples", 0, MOST, 0),
         )
-        for row in values["points"]:
-            point = Point(row["layer"], row["kind"])
-            made.choices[point] = _choice(row, values["rounding"])
+        rounding = values.text("rounding", allowed=ROUNDINGS)
+        for row in values.rows("points"):
+            point = Point(row.text("layer"), row.text("kind", allowed=KINDS))
+            made.choices[point] = _choice(row, rounding)
             if point.kind == "activation":
-                made.places[point.layer] = row["place"]
+                made.places[point.layer] = row.text("place")
         return made
 
 
+_Q = "Qm.f of 1 to 64 bits in all, such as Q2.14; f from -126 to 126"
 _DEFAULTS = {"range": "symmetric"}
 
 
-def _choice(row: Mapping[str, Any], rounding: str) -> Choice:
-    fmt = FixedPoint.q(row["q"], row.get("rounding", rounding), row.get("range", "symmetric"))
+def _choice(row: Entries, rounding: str) -> Choice:
+    own = row.text("rounding", rounding, allowed=ROUNDINGS)
+    try:
+        fmt = FixedPoint.q(row.text("q"), own, row.text("range", "symmetric", allowed=RANGES))
+    except FieldError as error:
+        raise error if error.field.startswith(row.place) else row.misfit("q", _Q) from None
     effect = None
     if "saturated" in row:
-        sqnr = row["sqnr_db"]
-        effect = Effect(row["saturated"], row["flushed"], float("inf") if sqnr is None else sqnr)
-    spread = (row["min"], row["max"]) if "min" in row and "max" in row else None
-    return Choice(fmt, row.get("reason", "by hand"), effect, spread)
+        saturated, flushed = (row.number(name, low=0, high=1) for name in ("saturated", "flushed"))
+        sqnr = row.number("sqnr_db") if row.optional("sqnr_db") else float("inf")
+        effect = Effect(saturated, flushed, sqnr)
+    spread = None
+    if row.optional("min") and row.optional("max"):
+        spread = (row.number("min"), row.number("max"))
+    return Choice(fmt, row.text("reason", "by hand"), effect, spread)

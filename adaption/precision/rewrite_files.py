@@ -12,8 +12,10 @@ import numpy as np
 
 from adaption.errors import FieldError, KeywordError, LayerError, UsageError
 from adaption.io import prototxt
+from adaption.io.atomic import together
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
+from adaption.io.outputs import keep_inputs
 from adaption.net import Point
 from adaption.numerics import FixedPoint
 from adaption.precision.convert import convert
@@ -114,6 +116,10 @@ def rewrite_files(
     _check_arguments(plan, weight, activation, to_float, fold, weights, weights_out)
     if style not in ("caffe", "original"):
         raise FieldError("style", style, "caffe, original")
+    keep_inputs(
+        [out, weights_out, *(target for _, target in also)],
+        [net, weights, *(one for one, _ in also), None if isinstance(plan, Proposal) else plan],
+    )
     made = Rewritten()
     trained = None if weights is None else read_weights(weights)
     nets = [(read_net(a), b) for a, b in ((net, out), *also)]
@@ -147,14 +153,15 @@ def rewrite_files(
                 made.layers.setdefault(point.layer, {})[point.kind] = str(fmt)
         if fold and trained is not None:
             _note_saturation(made, trained, chosen, left)
-    for low, file in results:
-        write_net(low, file)
-        made.files.append(file)
-    if weights_out is not None:
-        assert trained is not None
-        layers = convert(trained, results[0][0], by_order=style == "original")
-        write_weights(weights_out, layers, name=trained.name)
-        made.files.append(Path(weights_out))
+    with together():
+        for low, file in results:
+            write_net(low, file)
+            made.files.append(file)
+        if weights_out is not None:
+            assert trained is not None
+            layers = convert(trained, results[0][0], by_order=style == "original")
+            write_weights(weights_out, layers, name=trained.name)
+            made.files.append(Path(weights_out))
     return made
 
 

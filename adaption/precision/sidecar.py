@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from adaption.errors import AdaptionError, FileFormatError
 from adaption.io.atomic import atomic_write
+from adaption.io.entries import Entries
+from adaption.io.files import read_json
 
 __all__ = ["load_rows", "save_rows"]
 
@@ -34,7 +35,7 @@ def load_rows(
     formats: tuple[str, ...],
     what: str,
     verb: str,
-    read: Callable[[dict[str, Any]], T],
+    read: Callable[[Entries], T],
 ) -> T:
     """What `read` makes of the file's values.
 
@@ -43,24 +44,18 @@ def load_rows(
         what: the file is, for messages; `verb` writes it.
     Raises: FileFormatError when it is something else or damaged; errors of `read`, with the file.
     """
+    fix = f"write it with `adaption {verb}`"
+    values = read_json(path, f"a {what}", fix=fix)
     try:
-        values = json.loads(Path(path).read_text("utf-8"))
         if not isinstance(values, dict) or "format" not in values:
-            raise FileFormatError(f"is no {what}", f"write it with `adaption {verb}`")
+            raise FileFormatError(f"is no {what}", fix)
         if values["format"] not in formats:
             allowed = ", ".join(map(repr, formats))
             raise FileFormatError(
-                f"has format {values['format']!r}, allowed: {allowed}",
-                f"write it with `adaption {verb}` of this version",
+                f"has format {values['format']!r}, allowed: {allowed}", f"{fix} of this version"
             )
-        return read(values)
+        return read(Entries(values))
     except AdaptionError as error:
         raise error.at(file=path) from None
     except KeyError as error:
-        raise FileFormatError(
-            f"is no {what}: it lacks {error}", f"write it with `adaption {verb}`"
-        ).at(file=path) from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise FileFormatError(f"is no {what}: {error}", f"write it with `adaption {verb}`").at(
-            file=path
-        ) from None
+        raise FileFormatError(f"is no {what}: it lacks {error}", fix).at(file=path) from None

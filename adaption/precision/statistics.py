@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Self
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adaption.errors import FieldError
+from adaption.io.entries import Entries
 
 __all__ = ["PERCENTILES", "STEPS", "TensorStats"]
 
@@ -27,6 +28,7 @@ _TO_FIELDS = 20  # a float32's sign, exponent and first three mantissa bits are 
 # the sample halves, down to the small one.
 SAMPLE = 1 << 14
 SMALL_SAMPLE = 1 << 11
+_MOST = 1 << 62  # of a count: what int64 holds
 _PIECE = 1 << 20  # values that are summed in float32 before float64 goes on
 LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
@@ -308,26 +310,27 @@ class TensorStats:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, given: Mapping[str, Any] | Entries) -> Self:
         """Statistics from `to_dict`'s values; what follows from others is not read.
 
         Raises: FieldError when they do not fit together.
         """
-        count = int(values["count"])
-        made = cls(count, int(values["zeros"]))
+        values = given if isinstance(given, Entries) else Entries(given)
+        count = values.whole("count", 0, _MOST)
+        made = cls(count, values.whole("zeros", 0, count))
         for name in ("squares", "magnitudes", "signed_squares"):
-            setattr(made, name, float(values[name]))
-        made.stride = int(values["stride"])
+            setattr(made, name, values.number(name))
+        made.stride = values.whole("stride", 1, _MOST)
         if count:
-            made.minimum, made.maximum = float(values["min"]), float(values["max"])
-            made.total = float(values["mean"]) * count
-        shown = values["histogram"]
-        if shown["steps"] != STEPS:
-            raise FieldError("histogram.steps", shown["steps"], f"{STEPS} bins per octave")
-        first = (int(shown["exponent_low"]) + _BIAS) * STEPS
+            made.minimum, made.maximum = values.number("min"), values.number("max")
+            made.total = values.number("mean") * count
+        shown = values.object("histogram")
+        shown.whole("steps", STEPS, STEPS)
+        octave = shown.whole("exponent_low", -_BIAS, _BINS // STEPS - _BIAS)
+        first = (octave + _BIAS) * STEPS
         for sign, name in enumerate(("positive", "negative")):
-            bins: Sequence[int] = shown[name]
-            if not 0 <= first <= first + len(bins) <= _BINS:
+            bins = shown.wholes(name, 0, _MOST)
+            if first + len(bins) > _BINS:
                 raise FieldError(f"histogram.{name}", len(bins), f"at most {_BINS - first} counts")
             made.bins[sign, first : first + len(bins)] = bins
         made.bins[0, 0] += made.zeros
@@ -337,7 +340,10 @@ class TensorStats:
                 "histogram", f"{found} values in all", f"as many as count says, {count}"
             )
         if "above" in values:
-            made.above = np.asarray(values["above"], np.int64)
+            above = values.wholes("above", 0, _MOST)
+            if len(above) != len(LEGACY_EDGES):
+                raise FieldError("above", f"{len(above)} counts", f"{len(LEGACY_EDGES)} counts")
+            made.above = np.asarray(above, np.int64)
         return made
 
 

@@ -57,8 +57,8 @@ def strict_divergence(w: Tensor, quantized: Tensor, bins: int) -> float:
     low, high = float(first.min()), float(first.max())
     if low == high:
         return 0.0
-    p, q = (torch.histc(x, bins, low, high).double() / first.numel() for x in (first, rounded))
-    return strict_metric(p, q)
+    p, q = (torch.histc(x, bins, low, high).double() for x in (first, rounded))
+    return strict_metric(p / p.sum(), q / q.sum()) if q.any() else math.inf
 
 
 def strict_metric(p: Tensor, q: Tensor) -> float:

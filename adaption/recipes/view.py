@@ -18,7 +18,7 @@ from adaption.recipes.base import LayerView, NetView
 __all__ = ["view_of_net", "view_of_spec"]
 
 
-def view_of_net(net: Net, seed: int = 0, passes: int = 1) -> NetView:
+def view_of_net(net: Net, *, seed: int = 0, passes: int = 1, regularization: str = "L2") -> NetView:
     """A living net: points are those that its layers have, masters are its own."""
     ends = _ends([(n.layer, n.spec.bottoms, n.spec.tops) for n in net.nodes])
     layers = []
@@ -42,7 +42,7 @@ def view_of_net(net: Net, seed: int = 0, passes: int = 1) -> NetView:
                 node.layer.macs(bottoms, tops) // max(1, samples),
             )
         )
-    return NetView(tuple(layers), seed, _batch(net), passes)
+    return NetView(tuple(layers), seed, _batch(net), passes, regularization)
 
 
 def _masters(node: Node) -> dict[str, Tensor]:

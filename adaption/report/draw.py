@@ -15,6 +15,7 @@ from adaption.errors import AdaptionError, FieldError, UsageError
 from adaption.graph import LayerSpec, NetSpec, NetState, build_spec, with_inputs
 from adaption.io.atomic import atomic_write
 from adaption.io.netfile import NetFile, read_net
+from adaption.io.outputs import keep_inputs
 from adaption.io.upgrade import needs_upgrade, upgrade_net
 from adaption.layers.base import build_layer, is_known
 from adaption.net import Net
@@ -60,6 +61,8 @@ def draw(
     if kind not in TEXTS and kind not in PICTURES:
         shown = ", ".join(f".{name}" for name in (*PICTURES, *TEXTS))
         raise UsageError(f"the file to draw is {os.fspath(out)!r}, allowed suffixes: {shown}")
+    if isinstance(net, str | os.PathLike):
+        keep_inputs([out], [net])
     made = drawing_of(net, phase=phase, level=level, stages=stages, inputs=inputs, rankdir=rankdir)
     data = picture(made, kind, os.fspath(out))
     with atomic_write(out) as file:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from adaption.errors import one_line
+
 __all__ = [
     "ABSENT",
     "Q_CONVENTION",
@@ -129,11 +131,6 @@ def power_of_two(exponent: int) -> str:
 def power_of_ten(exponent: int) -> str:
     """ "10⁻³" for -3; for figures, not for pipes."""
     return "10" + str(exponent).translate(_SUPERSCRIPTS)
-
-
-def one_line(text: object) -> str:
-    """`text` with control characters spelled out: a layer name must not steer a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def shorten(text: str, width: int) -> str:

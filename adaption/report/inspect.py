@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from adaption.errors import AdaptionError, UsageError
+from adaption.errors import AdaptionError, UsageError, one_line
 from adaption.graph import (
     NetSpec,
     NetState,
@@ -20,6 +20,7 @@ from adaption.graph import (
 )
 from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.kinds import kind_of
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
 from adaption.layers.shapes import each_shape
@@ -140,14 +141,16 @@ class Inspection:
             lines.append(
                 f"layers of the caffemodel that the net lacks: {', '.join(self.not_in_net)}"
             )
-        return "\n".join(lines + self.upgrades)
+        return "\n".join([lines[0], *map(one_line, [*lines[1:], *self.upgrades])])
 
 
 @takes_options(options=("phase", *NET))
+@within_limit
 def inspect(
     *files: PathLike,
     options: RunOptions = RunOptions(),
     inputs: Mapping[str, tuple[int, ...]] | None = None,
+    memory_limit: Size | None = None,
     **choices: Any,
 ) -> Inspection:
     """Look into a prototxt, a caffemodel, or both.
@@ -156,6 +159,7 @@ def inspect(
         files: one or two paths, in any order; told apart by their content.
         options: which layers are shown; see RunOptions.
         inputs: shapes of blobs that data layers make, where their data is not at hand.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
         choices: fields of RunOptions as keywords (phase, level, stages, dialect, end, ...).
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.

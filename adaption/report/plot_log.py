@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from adaption.errors import FieldError, UsageError
-from adaption.io.atomic import atomic_write
+from adaption.io.atomic import atomic_write, together
+from adaption.io.outputs import keep_inputs
 from adaption.report.chart import Panel, Point, Series, chart_png, chart_svg
 from adaption.report.format import ABSENT, duration, significant
+from adaption.report.performance import performance_panels, performance_rows
 from adaption.report.tables import Grid
 from adaption.report.training_log import LogRow, TrainingLog, read_log
 
@@ -78,13 +80,15 @@ def plot_log(
         raise FieldError("by", by, "iterations, seconds")
     if out is not None and Path(out).suffix not in SUFFIXES:
         raise FieldError("out", os.fspath(out), f"a file that ends in {', '.join(SUFFIXES)}")
+    keep_inputs([out], logs)
     read = [read_log(*logs)] if join else [read_log(log) for log in logs]
     files = []
-    if csv is not None:
-        files += [file for log in read for file in _write_tables(log, Path(csv))]
-    if out is not None:
-        _write_chart(read, Path(out), by, log_scale)
-        files.append(Path(out))
+    with together():
+        if csv is not None:
+            files += [file for log in read for file in _write_tables(log, Path(csv))]
+        if out is not None:
+            _write_chart(read, Path(out), by, log_scale)
+            files.append(Path(out))
     return LogPlot(tuple(read), tuple(files))
 
 
@@ -167,6 +171,8 @@ def _beyond_one(series: Sequence[Series]) -> bool:
 
 def _write_chart(logs: Sequence[TrainingLog], out: Path, by: str, log_scale: bool) -> None:
     panels = _panels(logs, by, log_scale)
+    if by == "iterations":
+        panels += performance_panels(logs)
     title = f"Training of {', '.join(log.name for log in logs)}"
     match out.suffix:
         case ".png":
@@ -209,6 +215,7 @@ def _summary(log: TrainingLog) -> Iterator[tuple[str, ...]]:
         values = (points[0][1], points[-1][1], best)
         cells = [str(len(points)), f"{points[-1][0]:.0f}", *map(significant, values), f"{at:.0f}"]
         yield (log.name, curve.label, *cells)
+    yield from performance_rows(log)
     if log.train and log.train[-1].seconds is not None and log.train[-1].seconds > 0:
         took = duration(log.train[-1].seconds)
         yield (log.name, "time", ABSENT, str(log.train[-1].iteration), ABSENT, took, ABSENT, ABSENT)

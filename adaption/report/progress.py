@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO, TypeVar
 
 from adaption.report.format import duration
+from adaption.report.tables import trusted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -212,7 +213,7 @@ def _start_bar(stream: TextIO, label: str, total: int | None) -> tuple[RichProgr
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}", markup=False),
         TextColumn("{task.fields[left]}", markup=False, style="dim"),
-        console=Console(file=stream),
+        console=Console(file=trusted(stream)),
         auto_refresh=False,  # no thread
         # rich would send standard output through this console, i.e. into standard error
         redirect_stdout=False,

@@ -11,6 +11,7 @@ import torch
 
 from adaption.errors import FieldError, UsageError
 from adaption.glog import Log, silent
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile
 from adaption.net import Net
 from adaption.net.building_log import build_logged, show_device
@@ -68,6 +69,7 @@ class Scores:
 
 
 @takes_options(options=(*NET, "original_semantics", "device"))
+@within_limit
 def test(
     net: PathLike | NetFile,
     weights: PathLike,
@@ -77,6 +79,7 @@ def test(
     seed: int | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     log: Log = silent,
+    memory_limit: Size | None = None,
     **choices: Any,
 ) -> Scores:
     """Run a net in phase TEST and average its outputs over batches.
@@ -88,6 +91,7 @@ def test(
         options: how the net is built and run; see RunOptions.
         seed, input_shapes: as of Net.
         log: gets Caffe's lines, `glog.info` writes them.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
         choices: fields of RunOptions as keywords (dialect, end, device, ...).
     Raises: AdaptionError when the net cannot be built or run.
     """

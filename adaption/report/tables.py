@@ -28,6 +28,7 @@ __all__ = [
     "print_summary",
     "results_grid",
     "results_table",
+    "trusted",
 ]
 
 Summary = Mapping[str, Any]
@@ -35,6 +36,12 @@ Summary = Mapping[str, Any]
 _COLUMNS = (
     "sat: outside the range; flush: rounded to 0; zero, after: zeros before and after quantization."
 )
+
+
+def trusted(stream: TextIO) -> TextIO:
+    """The terminal behind a stream that spells out control characters, for tables and bars."""
+    found: TextIO = getattr(stream, "trusted", stream)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class Grid:
         from rich.text import Text
 
         table = Table(
-            title=Text(self.title) if self.title else None,
+            title=Text(one_line(self.title)) if self.title else None,
             caption=Text(self.note) if self.note else None,
             title_justify="left",
             caption_justify="left",
@@ -77,7 +84,7 @@ class Grid:
         """Columns of ASCII text two spaces apart; nothing is cut, wrapped or coloured."""
         rows = [[one_line(cell) for cell in row] for row in (self.columns, *self.rows)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
-        lines = [self.title] if self.title else []
+        lines = [one_line(self.title)] if self.title else []
         for row in rows:
             cells = [
                 cell.ljust(width) if index < self.text_columns else cell.rjust(width)
@@ -93,7 +100,7 @@ class Grid:
             return
         from rich.console import Console
 
-        Console(file=stream).print(self.rich())
+        Console(file=trusted(stream)).print(self.rich())
 
 
 def results_grid(summary: Summary) -> Grid:
@@ -164,6 +171,6 @@ def print_summary(summary: Summary, stream: TextIO | None = None) -> None:
         return
     from rich.console import Console
 
-    console = Console(file=stream)
+    console = Console(file=trusted(stream))
     console.print(results_table(summary))
     console.print(layers_grid(summary, wide=console.width >= 100).rich())

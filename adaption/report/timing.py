@@ -12,6 +12,7 @@ import torch
 
 from adaption.errors import FieldError
 from adaption.glog import Log, silent
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile
 from adaption.net import Net
 from adaption.net.building_log import build_logged, show_device
@@ -71,6 +72,7 @@ class Timing:
 
 
 @takes_options(options=("phase", *NET, "original_semantics", "device"))
+@within_limit
 def time(
     net: PathLike | NetFile,
     weights: PathLike | None = None,
@@ -80,6 +82,7 @@ def time(
     seed: int | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     log: Log = silent,
+    memory_limit: Size | None = None,
     **choices: Any,
 ) -> Timing:
     """Time every layer's forward and backward pass, each layer on its own, as Caffe does.
@@ -91,6 +94,7 @@ def time(
         options: how the net is built and run; see RunOptions.
         seed, input_shapes: as of Net.
         log: gets Caffe's lines, `glog.info` writes them.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
         choices: fields of RunOptions as keywords (dialect, end, device, ...).
     Raises: AdaptionError when the net cannot be built or run.
     """

@@ -11,24 +11,28 @@ import math
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from adaption.errors import FileFormatError
+from adaption.io.files import read_text
 
 __all__ = ["LogRow", "TrainingLog", "read_log"]
 
 PathLike = str | os.PathLike[str]
 
+_LONGEST_LINE = 100_000  # characters; no log has such
+
 # glog writes the year since release 0.6.
 _STAMP = re.compile(r"[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d+) +\d+ [\w.]+:\d+\] ")
 _NUMBER = r"([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
-_ITERATION = re.compile(r"Iteration (\d+)")
+_ITERATION = re.compile(r"Iteration (\d{1,18})")
 _LOSS = re.compile(rf"Iteration \d+\b.*?,\s+loss = {_NUMBER}")  # "(5 iter/s, 4s/20 iters)" between
 _RATE = re.compile(rf"\blr = {_NUMBER}")
-_TESTING = re.compile(r"Testing net(?: \(#(\d+)\))?")
+_TESTING = re.compile(r"Testing net(?: \(#(\d{1,9})\))?")
 _TRAIN = re.compile(rf"Train net output #\d+: (\S+) = {_NUMBER}( \(\*)?")
 _TEST = re.compile(rf"Test net output #\d+: (\S+) = {_NUMBER}( \(\*)?")
 _SCORE = re.compile(rf"Test score (#\d+): {_NUMBER}")  # before Test net output, in 2013
@@ -59,7 +63,8 @@ class TrainingLog:
     """One training run. Where a resumed run repeats iterations, the later ones count.
 
     tests: rows by number of the test net. losses: names of the outputs that are losses.
-    restarts: iterations from which the run was done again.
+    restarts: iterations from which the run was done again. performance: what a recipe's model says
+    at displays, as --log-json has it.
     """
 
     name: str
@@ -67,6 +72,7 @@ class TrainingLog:
     tests: dict[int, list[LogRow]] = field(default_factory=dict)
     losses: set[str] = field(default_factory=set)
     restarts: list[int] = field(default_factory=list)
+    performance: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; what is not finite becomes None."""
@@ -78,6 +84,7 @@ class TrainingLog:
                 "tests": {str(n): [asdict(r) for r in rows] for n, rows in self.tests.items()},
                 "losses": sorted(self.losses),
                 "restarts": self.restarts,
+                **({"performance": self.performance} if self.performance else {}),
             }
         )
         return plain
@@ -92,11 +99,8 @@ def read_log(*paths: PathLike) -> TrainingLog:
     reader = _Reader(log)
     for path in paths:
         before = reader.found
-        try:
-            text = Path(path).read_text("utf-8", "replace")
-            year = datetime.fromtimestamp(Path(path).stat().st_mtime).year
-        except OSError as error:
-            raise FileFormatError(f"cannot be read: {error.strerror}", file=path) from None
+        text = read_text(path, "a training log", errors="replace")
+        year = datetime.fromtimestamp(Path(path).stat().st_mtime).year
         reader.read(text.splitlines(), year)
         if reader.found == before:
             raise FileFormatError(
@@ -130,6 +134,8 @@ class _Reader:
                     offset = self._last_seconds()
                 self._take_event(event, offset)
                 continue
+            if len(line) > _LONGEST_LINE:
+                continue
             stamp = _STAMP.search(line)
             now = clock.read(stamp) if stamp else None
             if now is not None and (self.start is None or ("Solving" in line and not self.found)):
@@ -137,7 +143,8 @@ class _Reader:
             seconds = None
             if now is not None and self.start is not None:
                 seconds = (now - self.start).total_seconds()
-            self._take(line[stamp.end() :] if stamp else line, seconds)
+            with suppress(ValueError):  # a number that is cut or garbled tells nothing
+                self._take(line[stamp.end() :] if stamp else line, seconds)
 
     def _last_seconds(self) -> float:
         rows = [*self.log.train, *(row for rows in self.log.tests.values() for row in rows)]
@@ -195,6 +202,8 @@ class _Reader:
         if self.iteration is not None and iteration < self.iteration:
             self.log.restarts.append(iteration)
             self.row = self.test = None
+            done = self.log.performance
+            self.log.performance = [e for e in done if e["iter"] <= iteration]
             for rows in (self.log.train, *self.log.tests.values()):
                 while rows and rows[-1].iteration >= iteration:
                     rows.pop()
@@ -204,6 +213,8 @@ class _Reader:
 
     def _take_event(self, event: dict[str, Any], offset: float) -> None:
         kind = event.get("event")
+        if kind == "performance" and _is_performance(event):
+            self.log.performance.append(event)
         if kind not in ("train", "test") or not isinstance(event.get("iter"), int):
             return
         self._go_to(event["iter"])
@@ -242,12 +253,47 @@ class _Clock:
 
 
 def _event(line: str) -> dict[str, Any]:
-    """The JSON object of a line; empty when it is cut, as the last one of a killed run."""
+    """The JSON object of a line; empty when it is cut, as the last one of a killed run, or holds
+    something else than JsonLog writes."""
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return event if isinstance(event, dict) else {}
+    if not isinstance(event, dict) or event.get("event") not in ("train", "test"):
+        return event if isinstance(event, dict) else {}
+    outputs, weights = event.get("outputs") or {}, event.get("loss_weights") or {}
+    if not isinstance(outputs, dict) or not isinstance(weights, dict):
+        return {}
+    values = [event.get(name) for name in ("lr", "loss", "seconds")]
+    for value in outputs.values():
+        values += value if isinstance(value, list) else [value]
+    is_fine = all(map(_is_number, values)) and _is_count(event.get("net"))
+    return event if is_fine and _is_count(event.get("iter")) else {}
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number as JsonLog writes it; null stands for what is not finite."""
+    if value is None or isinstance(value, float):
+        return True
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 62
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (_is_number(value) and isinstance(value, int) and value >= 0)
+
+
+def _is_performance(event: dict[str, Any]) -> bool:
+    """Whether an event has what the curves need."""
+    rows = event.get("layers")
+    return (
+        isinstance(event.get("iter"), int)
+        and isinstance(event.get("speedup"), int | float)
+        and isinstance(rows, list)
+        and all(
+            isinstance(row, dict) and {"layer", "word_length", "nonzero"} <= set(row)
+            for row in rows
+        )
+    )
 
 
 def _finite(value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from adaption.glog import Log
 from adaption.report.progress import Progress, is_terminal
+from adaption.report.tables import trusted
 from adaption.solver import Listener
 
 __all__ = ["TrainingProgress"]
@@ -31,7 +32,7 @@ class TrainingProgress(Listener):
     def __init__(
         self, stream: TextIO | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = trusted(sys.stderr if stream is None else stream)
         self._is_shown = is_terminal(self._stream)
         self._clock = clock
         self._progress: Progress | None = None

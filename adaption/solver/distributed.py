@@ -24,12 +24,13 @@ import torch.multiprocessing as mp
 
 from adaption.errors import AdaptionError, RankError, UsageError
 from adaption.net.device import as_device
+from adaption.solver.heartbeat import Heartbeat
 from adaption.solver.ranks import ALONE, Group, Ranks
 
 __all__ = ["Work", "place", "processes"]
 
-# A process that ends is noticed at once, by its closed connection; this is for one that hangs. The
-# first tests and writes snapshots while the others wait.
+# A process that ends is noticed at once, by its closed connection, one that hangs by its heartbeat.
+# This is for the exchange itself; the first tests and writes snapshots while the others wait.
 TIMEOUT = timedelta(hours=2)
 GRACE_S = 20.0  # for a process to end by itself when another has; NCCL may not notice
 
@@ -210,11 +211,21 @@ def _joined(device: str, store: Any = None, rank: int = -1, count: int = -1) -> 
                 f"the training processes do not find each other: {str(error).splitlines()[0]}",
                 "see that all were started, and that MASTER_ADDR and MASTER_PORT can be reached",
             ) from error
-        yield Group()
+        own = dist.get_rank(), dist.get_world_size()
+        heartbeat = Heartbeat(_shared_store(store), *own)
+        with heartbeat.beating():
+            yield Group(heartbeat)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
         torch.set_num_threads(threads)
+
+
+def _shared_store(store: Any) -> Any:
+    """A store for the heartbeat: torch's own where torchrun has made it."""
+    if store is None:
+        store = dist.distributed_c10d._get_default_store()
+    return store.clone() if hasattr(store, "clone") else store
 
 
 def _watch(others: Sequence[Any], is_done: threading.Event) -> None:

@@ -10,14 +10,30 @@ from torch import Tensor
 from adaption.errors import FieldError, FileFormatError
 from adaption.net import Net, Point
 from adaption.net.plan import Plan, stated_kinds
-from adaption.recipes import NetView, Recipe
+from adaption.proto import caffe_pb2
+from adaption.recipes import NetView, Recipe, make_recipe
 from adaption.recipes.view import view_of_net
 
 if TYPE_CHECKING:
     from adaption.solver.params import Param
     from adaption.solver.ranks import Ranks
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "chosen_recipe"]
+
+
+def chosen_recipe(
+    policy: Recipe[Any] | caffe_pb2.PrecisionPolicy | None, param: caffe_pb2.SolverParameter
+) -> Recipe[Any] | None:
+    """The recipe that the caller gives, else the one of the solver's precision_policy.
+
+    Raises: FieldError on an unknown type or a bad setting.
+    """
+    if isinstance(policy, Recipe):
+        policy.check()
+        return policy
+    if policy is None and param.HasField("precision_policy"):
+        policy = param.precision_policy
+    return None if policy is None else make_recipe(policy)
 
 
 class Driver:
@@ -29,13 +45,24 @@ class Driver:
     """
 
     def __init__(
-        self, recipe: Recipe[Any], net: Net, ranks: Ranks, *, seed: int, passes: int
+        self,
+        recipe: Recipe[Any],
+        net: Net,
+        ranks: Ranks,
+        *,
+        seed: int,
+        passes: int = 1,
+        regularization: str = "L2",
     ) -> None:
         self.recipe = recipe
         self.net = net
         self.ranks = ranks
-        self.seed = seed
-        self.passes = passes  # of one update
+        # What a view says of the run; a resumed one goes on with the seed of its snapshot.
+        self.about: dict[str, Any] = {
+            "seed": seed,
+            "passes": passes,
+            "regularization": regularization,
+        }
         self.state: Any = None
         self._stated = {node.spec.name: stated_kinds(node.spec) for node in net.nodes}
         seen = recipe.observes - {"weight_grad", "bias_grad", "weight_accumulator"}
@@ -44,7 +71,7 @@ class Driver:
 
     def view(self) -> NetView:
         """The net as it is now."""
-        return view_of_net(self.net, self.seed, self.passes)
+        return view_of_net(self.net, **self.about)
 
     def start(self) -> tuple[str, ...]:
         """Set the formats to start with; returns what the user should know."""

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from adaption import glog
@@ -17,7 +18,7 @@ from adaption.net.building_log import show_building, show_definition
 from adaption.solver.listener import Listener, Output
 from adaption.solver.settings import NetPlan, SolverFile
 
-__all__ = ["CaffeLog", "JsonLog", "loss_text"]
+__all__ = ["CaffeLog", "JsonLog", "loss_text", "performance_lines"]
 
 
 def loss_text(output: Output) -> str:
@@ -26,6 +27,20 @@ def loss_text(output: Output) -> str:
         return ""
     weighted = output.loss_weight * output.value
     return f" (* {output.loss_weight:g} = {weighted:g} loss)"
+
+
+def performance_lines(event: Mapping[str, Any]) -> list[str]:
+    """A recipe's performance event in words: against the same net in float32."""
+    inference = event["speedup_inference"]
+    return [
+        f"Training speedup (model): {event['speedup']:.3f}, of inference"
+        f" {'unbounded' if inference is None else f'{inference:.2f}'}",
+        f"Model size (share of float32): {event['size_ratio']:.3f} as a mean over layers,"
+        f" {event['size_ratio_weighted']:.3f} by entries; memory while training"
+        f" {event['memory']:.2f}",
+        "Word lengths: "
+        + ", ".join(f"{row['layer']} {row['word_length']}" for row in event["layers"]),
+    ]
 
 
 class CaffeLog(Listener):
@@ -42,6 +57,7 @@ class CaffeLog(Listener):
         self.estimate = estimate
         self._last = self._first = self._now = 0
         self._started = 0.0
+        self._performance: Mapping[str, Any] | None = None  # as a recipe has told last
 
     def notice(self, text: str) -> None:
         glog.warning("solver.cpp:1", text)
@@ -133,14 +149,32 @@ class CaffeLog(Listener):
             self.log(
                 "sgd_solver.cpp:273", f"Snapshotting solver state to {file_format} file {path}"
             )
+            if Path(path).exists():
+                self.log("sgd_solver.cpp:273", f"{path} of an earlier run is replaced")
+
+    def recipe(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "performance":
+            self._performance = event
+        elif event["event"] == "precision":
+            before, after = (f"<{wl},{fl}>" for wl, fl in (event["before"], event["after"]))
+            text = f"Iteration {event['iter']}, precision of {event['layer']}: {before} -> {after}"
+            self.log("solver.cpp:231", text)
+
+    def _show_performance(self) -> None:
+        """What a recipe's performance model comes to, at the end."""
+        if self._performance is not None:
+            for line in performance_lines(self._performance):
+                self.log("solver.cpp:231", line)
 
     def stopped(self) -> None:
+        self._show_performance()
         self.log("solver.cpp:352", "Optimization stopped early.")
 
     def final_loss(self, iteration: int, loss: float) -> None:
         self.log("solver.cpp:357", f"Iteration {iteration}, loss = {loss:g}")
 
     def done(self) -> None:
+        self._show_performance()
         self.log("solver.cpp:362", "Optimization Done.")
 
 
@@ -166,6 +200,7 @@ class JsonLog(Listener):
         self._started = clock()
         self._net: Net | None = None
         self._train: dict[str, Any] = {}
+        self._has_failed = False
         self._shown: tuple[int, float] | None = None
 
     def _write(self, event: str, **values: Any) -> None:
@@ -175,8 +210,14 @@ class JsonLog(Listener):
             "seconds": round(self._clock() - self._started, 3),
             **values,
         }
-        self._stream.write(json.dumps(_finite(line)) + "\n")
-        self._stream.flush()
+        if self._has_failed:
+            return
+        try:
+            self._stream.write(json.dumps(_finite(line)) + "\n")
+            self._stream.flush()
+        except OSError as error:  # a full disk must not end days of training
+            self._has_failed = True
+            glog.warning("solver.cpp:1", f"the JSON log ends here, training goes on: {error}")
 
     def built(self, plan: NetPlan, net: Net) -> None:
         if self._net is None:

@@ -109,6 +109,8 @@ def restore_precision(solver: Solver, entry: Mapping[str, Any] | None, path: Pat
     residues = {k.removeprefix(RESIDUE): v for k, v in tensors.items() if k.startswith(RESIDUE)}
     if entry is not None:
         solver.draw_seed = int(entry["draw_seed"])
+        if driver is not None:
+            driver.about["seed"] = solver.draw_seed
         _restore_plan(solver, entry)
     if driver is not None and saved is not None:
         own = {k.removeprefix(RECIPE): v for k, v in tensors.items() if k.startswith(RECIPE)}

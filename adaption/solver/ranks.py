@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,12 +18,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 from adaption.errors import RankError
+from adaption.solver.heartbeat import Heartbeat
 
 __all__ = ["ALONE", "Group", "Ranks"]
 
 BUCKET_BYTES = 32 << 20  # per exchange: few enough for latency, small enough to overlap copies
 
-_URGENCY: tuple[str | None, ...] = (None, "snapshot", "stop")
+_URGENCY: tuple[str | None, ...] = (None, "snapshot", "stop", "abandon")
 
 
 class Ranks:
@@ -44,7 +45,7 @@ class Ranks:
         """Make each tensor what it is in the first process, in place. Caffe: NCCL::Broadcast."""
 
     def most_urgent(self, request: str | None) -> str | None:
-        """What any process asks for: "stop" before "snapshot" before None."""
+        """What any process asks for: "abandon" before "stop" before "snapshot" before None."""
         return request
 
     def from_first(self, value: Any) -> Any:
@@ -54,6 +55,13 @@ class Ranks:
     def from_each(self, value: Any) -> list[Any]:
         """Every process's value, by rank."""
         return [value]
+
+    def beat(self) -> None:
+        """Say that this process has come further, where that takes long between two exchanges."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """For a block that writes files: it may take long without computing."""
+        return nullcontext()
 
 
 ALONE = Ranks()
@@ -66,9 +74,17 @@ class Group(Ranks):
     Raises: RankError when a process has ended, or does not answer in time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat: Heartbeat | None = None) -> None:
         self.rank = dist.get_rank()
         self.count = dist.get_world_size()
+        self._heartbeat = heartbeat
+
+    def beat(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.beat()
+
+    def writing(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._heartbeat is None else self._heartbeat.writing()
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         with self._telling("the gradients"), torch.no_grad():
@@ -121,7 +137,8 @@ class Group(Ranks):
     @contextmanager
     def _telling(self, what: str) -> Iterator[None]:
         try:
-            yield
+            with nullcontext() if self._heartbeat is None else self._heartbeat.waiting():
+                yield
         except RuntimeError as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RankError(

@@ -41,7 +41,10 @@ def _poly(p: SolverParameter, iteration: int, step: int) -> float:
 
 
 def _sigmoid(p: SolverParameter, iteration: int, step: int) -> float:
-    return p.base_lr / (1 + math.exp(-p.gamma * (iteration - p.stepsize)))
+    try:
+        return p.base_lr / (1 + math.exp(-p.gamma * (iteration - p.stepsize)))
+    except OverflowError:
+        return 0.0  # as C's, whose exp gives infinity
 
 
 class Policy(NamedTuple):
@@ -74,12 +77,17 @@ def check_policy(p: SolverParameter) -> None:
         raise FieldError("stepsize", p.stepsize, "1 or more")
     if p.lr_policy == "poly" and p.max_iter < 1:
         raise FieldError("max_iter", p.max_iter, "1 or more")
+    if p.lr_policy == "poly" and p.power < 0:
+        raise FieldError("power", p.power, '0 or more, since lr_policy is "poly"')
+    if p.lr_policy == "inv" and p.gamma < 0:  # a root of a number below zero, some time
+        raise FieldError("gamma", p.gamma, '0 or more, since lr_policy is "inv"')
 
 
 def learning_rate(p: SolverParameter, iteration: int, current_step: int) -> tuple[float, int]:
     """The rate of an iteration (a float32 value), and the steps taken with it.
 
     `multistep` takes at most one step per iteration, as in Caffe.
+    Raises: FieldError when the rate is beyond all numbers.
     """
     if p.lr_policy == "step":
         current_step = iteration // p.stepsize
@@ -89,5 +97,11 @@ def learning_rate(p: SolverParameter, iteration: int, current_step: int) -> tupl
         and iteration >= p.stepvalue[current_step]
     ):
         current_step += 1
-    rate = POLICIES[p.lr_policy].rate(p, iteration, current_step)
-    return float(np.float32(rate)), current_step
+    try:
+        rate = POLICIES[p.lr_policy].rate(p, iteration, current_step)
+        with np.errstate(over="raise"):
+            return float(np.float32(rate)), current_step
+    except (ArithmeticError, FloatingPointError):
+        raise FieldError(
+            "gamma", p.gamma, f"such that the rate of iteration {iteration} is a number"
+        ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,12 @@ import torch
 
 from adaption import glog
 from adaption.errors import UsageError
+from adaption.io.limits import Size, within_limit
+from adaption.io.outputs import keep_inputs
 from adaption.net.device import as_device
 from adaption.proto import caffe_pb2
 from adaption.recipes import Recipe
+from adaption.solver.alarms import Alarms
 from adaption.solver.distributed import place, processes
 from adaption.solver.interrupt import Requests
 from adaption.solver.listener import Listener, Output
@@ -35,7 +38,8 @@ class TrainResult:
 
     iter: iterations done. stopped: ended before max_iter, by a signal. loss: the smoothed training
     loss last displayed. tests: for each test net the outputs of its last test, by name.
-    snapshot: the last solver state that was written.
+    snapshot: the last solver state that was written. performance: what a recipe's model has told
+    last, None without one. diverged: what ended the run with `stop_on_nan`.
     """
 
     iter: int
@@ -43,6 +47,8 @@ class TrainResult:
     loss: float | None
     tests: tuple[dict[str, float], ...]
     snapshot: Path | None
+    performance: dict[str, Any] | None = None
+    diverged: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
@@ -57,6 +63,11 @@ class _Last(Listener):
         self.loss: float | None = None
         self.tests: dict[int, dict[str, float]] = {}
         self.state: Path | None = None
+        self.performance: dict[str, Any] | None = None
+
+    def recipe(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "performance":
+            self.performance = dict(event)
 
     def trained(self, iteration: int, loss: float, outputs: Sequence[Output]) -> None:
         self.loss = loss
@@ -74,6 +85,7 @@ class _Last(Listener):
             self.state = Path(path)
 
 
+@within_limit
 def train(
     solver: PathLike | caffe_pb2.SolverParameter | SolverFile,
     *,
@@ -89,6 +101,8 @@ def train(
     devices: Sequence[str] = (),
     net_options: dict[str, Any] | None = None,
     policy: Recipe[Any] | None = None,
+    stop_on_nan: bool = False,
+    memory_limit: Size | None = None,
     log: glog.Log = glog.silent,
     log_json: PathLike | None = None,
     listeners: Sequence[Listener] = (),
@@ -110,6 +124,9 @@ def train(
             torchrun they are those of one machine, and each process takes its own.
         net_options: further keywords of Net (dialect, python_modules).
         policy: a recipe that acts while the net trains; default: the solver's precision_policy.
+        stop_on_nan: end the run, without a snapshot, when a displayed loss or output is NaN or
+            infinite. That such is met is told in any case, as are formats that saturate.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
         log: takes Caffe's log lines, e.g. adaption.glog.info.
         log_json: file that gets one JSON object per event; appended to when resuming.
         listeners: further listeners.
@@ -131,6 +148,13 @@ def train(
     options = dict(net_options or {})
     given = [*devices] or ([options.pop("device")] if "device" in options else [])
     devices = _devices(definition.message, given, log)
+    if stop_on_nan and not definition.message.display:
+        raise UsageError(
+            "stop_on_nan looks at displayed iterations, and display is 0",
+            "set display in the solver",
+        ).at(file=definition.file)
+    read = [weights] if isinstance(weights, str | os.PathLike) else weights or []
+    keep_inputs([log_json], [definition.file, definition.message.net, snapshot, *read])
     last = _Last()
     arguments = {
         "solver": definition,
@@ -142,6 +166,7 @@ def train(
         "original_semantics": original_semantics,
         "net_options": options,
         "policy": policy,
+        "stop_on_nan": stop_on_nan,
     }
     Requests(sigint_effect, sighup_effect)  # checked before anything is started
     with ExitStack() as stack:
@@ -153,9 +178,11 @@ def train(
             told.append(
                 JsonLog(stack.enter_context(_opened(log_json, append=snapshot is not None)))
             )
-        run = _solve(ranks, device, arguments, told, log)
+        run, alarms = _solve(ranks, device, arguments, told, log)
     tests = tuple(last.tests[i] for i in sorted(last.tests))
-    return TrainResult(run.iter, run.stops, last.loss, tests, last.state)
+    return TrainResult(
+        *(run.iter, run.stops, last.loss, tests, last.state, last.performance, alarms.diverged)
+    )
 
 
 def _solve(
@@ -164,13 +191,24 @@ def _solve(
     arguments: dict[str, Any],
     listeners: Sequence[Listener] = (),
     log: glog.Log = glog.silent,
-) -> Solver:
+) -> tuple[Solver, Alarms]:
     """One process's part of the run."""
     settings = dict(arguments)
     snapshot = settings.pop("snapshot")
+
+    def tell(text: str) -> None:
+        for listener in listeners:
+            listener.notice(f"alarm: {text}")
+
+    alarms = Alarms(tell, stop_on_nan=settings.pop("stop_on_nan"))
     requests = Requests(settings.pop("sigint_effect"), settings.pop("sighup_effect"))
     settings["net_options"] = {**settings["net_options"], "device": device}
-    run = Solver(**settings, listeners=listeners, action=requests.take, ranks=ranks)
+    run = Solver(
+        **settings,
+        listeners=[*listeners, alarms],
+        action=lambda: alarms.take() or requests.take(),
+        ranks=ranks,
+    )
     with requests.listening():
         if snapshot is not None:
             run.restore(snapshot)
@@ -178,7 +216,7 @@ def _solve(
         run.solve()
         if not run.stops:
             log("caffe.cpp:254", "Optimization Done.")
-    return run
+    return run, alarms
 
 
 def _devices(

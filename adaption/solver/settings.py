@@ -3,6 +3,7 @@ Solver::InitTestNets in solver.cpp."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from adaption.proto import caffe_pb2
 from adaption.solver.rates import check_policy
 
 __all__ = ["NetPlan", "SolverFile", "plan_test_nets", "plan_train_net", "read_solver"]
+
+MOST_AVERAGED = 1_000_000  # iterations whose losses are kept
 
 PathLike = str | os.PathLike[str]
 
@@ -85,6 +88,13 @@ def _check(p: caffe_pb2.SolverParameter) -> None:
     ):
         if getattr(p, name) < least:
             raise FieldError(name, getattr(p, name), f"{least} or more")
+    for field_, value in p.ListFields():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise FieldError(field_.name, value, "a finite number")
+    if p.average_loss > MOST_AVERAGED:
+        raise FieldError("average_loss", p.average_loss, f"at most {MOST_AVERAGED}")
+    if "\0" in p.snapshot_prefix:
+        raise FieldError("snapshot_prefix", p.snapshot_prefix, "a path")
     if p.regularization_type not in ("L1", "L2"):
         raise FieldError("regularization_type", p.regularization_type, "L1, L2")
     check_policy(p)

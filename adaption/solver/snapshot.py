@@ -4,8 +4,10 @@ Caffe: Solver::Snapshot, Solver::Restore in solver.cpp; SGDSolver::SnapshotSolve
 
 `PREFIX_iter_N.caffemodel` and `PREFIX_iter_N.solverstate` (both `.h5` with snapshot_format HDF5)
 are Caffe's. The sidecar `<solverstate>.json` holds where the data stand and the random numbers of
-every net. The solver state is written last, so that a run that is killed at any moment leaves
-either a whole snapshot or files of one that nothing names yet.
+every net, and a checksum of the weights. All files are written under other names first; then they
+get their own, the solver state last, so that a run that is killed at any moment leaves either a
+whole snapshot or files of one that nothing names yet. Where an older snapshot of the same name was
+there, the checksum tells an old state from new weights.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,16 @@ import torch
 from torch import Tensor
 
 from adaption.errors import AdaptionError, FileFormatError, WeightsError
-from adaption.io.atomic import atomic_write
+from adaption.io.atomic import atomic_write, together
 from adaption.io.caffemodel import read_weights, write_weights
+from adaption.io.files import read_json
 from adaption.io.kinds import kind_of
 from adaption.io.solverstate import SolverState, read_state, write_state
-from adaption.io.weights import WeightBlob
+from adaption.io.weights import WeightBlob, Weights
 from adaption.net import Net
+from adaption.net.plan import layer_formats, write_formats
 from adaption.proto import caffe_pb2
+from adaption.solver import checksum
 from adaption.solver.precision_state import restore_precision, save_precision
 from adaption.solver.updates import UPDATES
 
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["Files", "restore", "save"]
 
 VERSION = 1
+# What reading values of another type than they should have may end in.
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 HDF5 = caffe_pb2.SolverParameter.HDF5
 # Solver fields whose change between snapshot and resume is worth a word.
 WATCHED = (
@@ -81,28 +87,35 @@ def save(solver: Solver) -> Files:
     if not solver.ranks.is_first:
         return files
     file_format = "HDF5" if hdf5 else "binary proto"
-    for listener in solver.listeners:
-        listener.snapshotting(os.fspath(files.weights), "weights", file_format)
-    write_weights(
-        files.weights,
-        solver.net.weights(with_diff=p.snapshot_diff),
-        definition=None if hdf5 else _definition(solver.net),
-    )
-    for listener in solver.listeners:
-        listener.snapshotting(os.fspath(files.state), "state", file_format)
-    history = [WeightBlob.of(h.cpu().numpy()) for h in solver.history]
-    precision = save_precision(solver, files)
-    with atomic_write(files.sidecar, "w") as out:
-        out.write(json.dumps(_running_state(solver, history, draws, precision), indent=1) + "\n")
-    state = SolverState(solver.iter, os.fspath(files.weights), history, solver.current_step)
-    write_state(files.state, state)
+    with together():
+        for listener in solver.listeners:
+            listener.snapshotting(os.fspath(files.weights), "weights", file_format)
+        layers = list(solver.net.weights(with_diff=p.snapshot_diff))
+        definition = None if hdf5 else _definition(solver.net)
+        write_weights(files.weights, layers, definition=definition)
+        for listener in solver.listeners:
+            listener.snapshotting(os.fspath(files.state), "state", file_format)
+        history = [WeightBlob.of(h.cpu().numpy()) for h in solver.history]
+        running = _running_state(solver, history, draws, save_precision(solver, files))
+        running["weights_crc32"] = checksum.of_weights(layers)
+        with atomic_write(files.sidecar, "w") as out:
+            out.write(json.dumps(running, indent=1) + "\n")
+        state = SolverState(solver.iter, os.fspath(files.weights), history, solver.current_step)
+        write_state(files.state, state)
     return files
 
 
 def _definition(net: Net) -> caffe_pb2.NetParameter:
-    """The net as Caffe stores it with its weights. Caffe: Net::ToProto."""
+    """The net as Caffe stores it with its weights (Net::ToProto), with the formats in force."""
     message = caffe_pb2.NetParameter(name=net.name)
-    message.layer.extend(node.spec.message for node in net.nodes)
+    for node in net.nodes:
+        layer = message.layer.add()
+        layer.CopyFrom(node.spec.message)
+        semantics = node.runtime.original_semantics
+        stated = layer_formats(node.spec, original_semantics=semantics)
+        # A bias format that the layer has no bias for is no change (lpfp_param's round_bias).
+        if dict(node.formats.items()) != {k: f for k, f in stated.items() if node.has_point(k)}:
+            write_formats(node.formats, layer)
     return message
 
 
@@ -118,7 +131,6 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
     solver.ranks.copy_first([*(p.blob.tensor.detach() for p in solver.params), *solver.history])
     solver.saved = None
     if sidecar is not None:
-        _tell_changes(solver, sidecar.get("solver", {}))
         _restore_running_state(solver, sidecar, path)
     _restore_precision(solver, sidecar, path)
     return sidecar is not None
@@ -144,21 +156,52 @@ def _damaged(path: Path, error: Exception) -> FileFormatError:
 def _read(solver: Solver, path: Path) -> tuple[int, int, dict[str, Any] | None]:
     """Load weights and history; returns iteration, step of the learning rate, and sidecar."""
     state = read_state(path)
+    if not (0 <= state.iter < 1 << 31 and 0 <= state.current_step < 1 << 31):
+        raise FileFormatError(
+            f"is damaged: iteration {state.iter}, step {state.current_step}",
+            "resume from an earlier snapshot",
+            file=path,
+        )
     own = [tuple(h.shape) for h in solver.history]
     found = [_shape_for(blob, shape) for blob, shape in zip(state.history, own, strict=False)]
     if len(state.history) != len(own) or found != own:
         raise _misfit(solver, [blob.shape for blob in state.history]).at(file=path)
     sidecar = _read_sidecar(solver, state, path)
     if state.learned_net:
-        _load(solver, _learned_net(solver, state, path))
+        weights = read_weights(_learned_net(solver, state, path))
+        _check_weights(weights, state, path)
+        solver.net.load(weights)
     for target, blob in zip(solver.history, state.history, strict=True):
         target.copy_(torch.from_numpy(blob.copy().reshape(target.shape)))
     return state.iter, state.current_step, sidecar
 
 
-def _load(solver: Solver, path: Path) -> None:
-    weights = read_weights(path)
-    solver.net.load(weights)
+def _check_weights(weights: Weights, state: SolverState, path: Path) -> None:
+    """Refuse weights of another snapshot than the state: its sidecar names their checksum.
+
+    Where the sidecar itself is of another snapshot than the state, weights that are that one's are
+    not the state's. Raises: WeightsError.
+    """
+    sidecar = _sidecar_of(path)
+    stated = sidecar.get("weights_crc32")
+    if stated is None:
+        return
+    is_own = sidecar.get("history_crc32") == checksum.of_blobs(state.history)
+    if (checksum.of_weights(weights) == stated) != is_own:
+        raise WeightsError(
+            f"these are not the weights that {os.fspath(path)!r} was written with; a later snapshot"
+            " of the same name was not finished, or they were changed",
+            "resume from another snapshot; or start from the weights alone, with --weights",
+        ).at(file=weights.file)
+
+
+def _sidecar_of(path: Path) -> dict[str, Any]:
+    """The values of a state's sidecar, empty where there is none that can be read."""
+    try:
+        found = read_json(sidecar_of(path), "a sidecar")
+    except AdaptionError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _shape_for(blob: WeightBlob, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -218,7 +261,7 @@ def _running_state(
     return {
         "adaption_solver_state": VERSION,
         "iter": solver.iter,
-        "history_crc32": _checksum(history),
+        "history_crc32": checksum.of_blobs(history),
         "solver": {name: _plain(getattr(solver.param, name)) for name in WATCHED},
         "loss": {"start": loss.start, "losses": loss.losses, "value": loss.value},
         "nets": [_net_state(net) for net in _nets(solver)],
@@ -261,15 +304,6 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str) else list(value)
 
 
-def _checksum(history: Sequence[WeightBlob]) -> int:
-    """Ties a sidecar to its state: of another run's, the momentum differs."""
-    crc = 0
-    for blob in history:
-        for values in blob.chunks():
-            crc = zlib.crc32(values.view(np.uint8).data, crc)
-    return crc
-
-
 def _read_sidecar(solver: Solver, state: SolverState, path: Path) -> dict[str, Any] | None:
     """The sidecar of a state, None (and a notice) where there is none that belongs to it."""
     sidecar = sidecar_of(path)
@@ -279,16 +313,19 @@ def _read_sidecar(solver: Solver, state: SolverState, path: Path) -> dict[str, A
         why = "has no sidecar"
     else:
         try:
-            found = json.loads(sidecar.read_text(encoding="utf-8"))
+            found = read_json(sidecar, "a sidecar")
             if found["adaption_solver_state"] != VERSION:
                 why = f"has a sidecar of version {found['adaption_solver_state']}"
-            elif (found["iter"], found["history_crc32"]) != (state.iter, _checksum(state.history)):
+            elif (found["iter"], found["history_crc32"]) != (
+                state.iter,
+                checksum.of_blobs(state.history),
+            ):
                 why = "has a sidecar of another snapshot"
             elif len(found["nets"]) != 1 + len(solver.test_nets):
                 why = "has a sidecar of a solver with other test nets"
             else:
                 return dict(found)
-        except (ValueError, KeyError, TypeError):
+        except (AdaptionError, *_DAMAGE):
             why = "has a damaged sidecar"
     for listener in solver.listeners:
         listener.notice(
@@ -307,6 +344,7 @@ def _tell_changes(solver: Solver, before: dict[str, Any]) -> None:
 
 def _restore_running_state(solver: Solver, sidecar: dict[str, Any], path: Path) -> None:
     try:
+        _tell_changes(solver, sidecar.get("solver", {}))
         loss = sidecar["loss"]
         solver.loss.start, solver.loss.value = int(loss["start"]), float(loss["value"])
         solver.loss.losses = [float(v) for v in loss["losses"]][: solver.loss.window]
@@ -320,7 +358,7 @@ def _restore_running_state(solver: Solver, sidecar: dict[str, Any], path: Path) 
                 listener.notice(text)
     except AdaptionError:
         raise
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise _damaged(path, error) from None
 
 

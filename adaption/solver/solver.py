@@ -10,13 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, NonFiniteError, UsageError
+from adaption.errors import (
+    AdaptionError,
+    FieldError,
+    NonFiniteError,
+    ResourceError,
+    UsageError,
+)
 from adaption.io.weights import Weights
 from adaption.net import Net
 from adaption.net.points import WeightDraw
 from adaption.proto import caffe_pb2
-from adaption.recipes import Recipe, make_recipe
-from adaption.solver.driver import Driver
+from adaption.recipes import Recipe
+from adaption.solver.driver import Driver, chosen_recipe
 from adaption.solver.listener import Listener, Output
 from adaption.solver.params import Param, learnable
 from adaption.solver.ranks import ALONE, Ranks
@@ -50,7 +56,8 @@ class Solver:
         level, stages: added to the solver's train_state.
         net_options: further keywords of Net (dialect, python_modules, device).
         listeners: what hears of progress; see Listener. Without one nothing is printed.
-        action: asked after every iteration and test batch for "stop", "snapshot" or None.
+        action: asked after every iteration and test batch for "stop", "snapshot" or None; or for
+            "abandon", to stop without a snapshot.
         policy: a recipe that acts while the net trains, or a PrecisionPolicy message; default: the
             solver's precision_policy.
         ranks: the processes that train together; each has a solver of its own, and calls its
@@ -88,6 +95,7 @@ class Solver:
         self.current_step = 0
         self.loss = SmoothedLoss(self.param.average_loss)
         self.saved: int | None = None  # iteration of the last snapshot of this run
+        self._failed = False  # to write the last snapshot
         self._stops = False
         self._resumes = False
         if seed is None and self.param.random_seed >= 0:
@@ -98,7 +106,7 @@ class Solver:
         options = {"original_semantics": original_semantics, **(net_options or {})}
         with self._at_file():
             self.update = make_update(self.param)
-            recipe = self._recipe(policy)
+            recipe = chosen_recipe(policy, self.param)
         for listener in self.listeners:
             listener.reading(self.definition)
         for text in self.definition.notices:
@@ -125,21 +133,17 @@ class Solver:
         self.draw_seed = int(ranks.from_first(self.net.host_generator.initial_seed() % 2**62))
         self.driver: Driver | None = None
         if recipe is not None:
-            passes = self.param.iter_size
-            self.driver = Driver(recipe, self.net, ranks, seed=self.draw_seed, passes=passes)
+            self.driver = Driver(
+                *(recipe, self.net, ranks),
+                seed=self.draw_seed,
+                passes=self.param.iter_size,
+                regularization=self.param.regularization_type,
+            )
         given = self.param.weights if weights is None else weights
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self._load_everywhere(one)
         self.draw_weights()
         self._start_recipe()
-
-    def _recipe(self, policy: Recipe[Any] | caffe_pb2.PrecisionPolicy | None) -> Recipe[Any] | None:
-        if isinstance(policy, Recipe):
-            policy.check()
-            return policy
-        if policy is None and self.param.HasField("precision_policy"):
-            policy = self.param.precision_policy
-        return None if policy is None else make_recipe(policy)
 
     def _start_recipe(self) -> None:
         """Let the recipe choose its first formats, from the weights as they are."""
@@ -219,7 +223,8 @@ class Solver:
         with self._at_file():
             if not self.param.snapshot_prefix:
                 raise FieldError("snapshot_prefix", "", 'a path, as in snapshot_prefix: "run/net"')
-        files = save(self)
+        with self.ranks.writing():
+            files = save(self)
         self.saved = self.iter
         return files
 
@@ -255,9 +260,8 @@ class Solver:
             self.restore(resume)
         self.step(p.max_iter - self.iter)
         # An interrupt asks for a snapshot even where snapshot_after_train is off.
-        if self.saved != self.iter and (
-            self._stops or (p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot))
-        ):
+        is_missing = not p.snapshot or bool(self.iter % p.snapshot) or self._failed
+        if self.saved != self.iter and (self._stops or (p.snapshot_after_train and is_missing)):
             self._snapshot_if_possible()
         if self._stops:
             for listener in self.listeners:
@@ -273,6 +277,18 @@ class Solver:
             self.test()
         for listener in self.listeners:
             listener.done()
+
+    def _snapshot_on_the_way(self) -> None:
+        """Write a snapshot; where the system refuses, say so and go on training."""
+        problem = ""
+        try:
+            self.snapshot()
+        except ResourceError as error:
+            problem = f"no snapshot of iteration {self.iter}, training goes on: {error}"
+            self._notice(problem)
+        self._failed = bool(self.ranks.from_first(problem))  # for all to end alike
+        if self._failed:
+            self.saved = None
 
     def _snapshot_if_possible(self) -> None:
         if self.param.snapshot_prefix:
@@ -302,10 +318,13 @@ class Solver:
             self._iterate()
             request = self.ranks.most_urgent(self.action() or self._asked)
             self._asked = None
-            if request == "snapshot" or (p.snapshot and self.iter % p.snapshot == 0):
-                self.snapshot()
-            if request == "stop":
+            is_due = p.snapshot and self.iter % p.snapshot == 0
+            if request != "abandon" and (request == "snapshot" or is_due):
+                self._snapshot_on_the_way()
+            if request in ("stop", "abandon"):
                 self._stops = True
+                if request == "abandon":
+                    self.saved = self.iter  # there is nothing worth keeping
                 return
 
     def _iterate(self) -> None:
@@ -400,6 +419,7 @@ class Solver:
                 return
             with torch.no_grad():
                 net.forward()
+            self.ranks.beat()
             outputs = list(_outputs(net))
             sums = [a + o.value for a, o in zip(sums or [0.0] * len(outputs), outputs, strict=True)]
             loss += net.loss()

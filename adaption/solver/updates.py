@@ -120,6 +120,12 @@ class Adam(Update):
 
     slots = 2
 
+    def __init__(self, p: SolverParameter) -> None:
+        super().__init__(p)
+        for name in ("momentum", "momentum2"):  # at 1 the correction divides by zero
+            if not 0 <= getattr(p, name) < 1:
+                raise FieldError(name, getattr(p, name), "0 or more and below 1")
+
     def __call__(
         self, diff: Tensor, history: Sequence[Tensor], rate: float, iteration: int
     ) -> None:

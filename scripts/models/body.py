@@ -87,10 +87,16 @@ class Body:
 
     def norm_scale(self, norm: str, scale: str) -> Any:
         """BatchNorm and Scale, in-place."""
-        fixed = {"param": [{"lr_mult": 0, "decay_mult": 0}] * 3} if self.train else {}
-        free = {"param": [{"lr_mult": 1, "decay_mult": 0}] * 2} if self.train else {}
-        self.add(norm, "BatchNorm", in_place=True, **fixed)
-        return self.add(scale, "Scale", in_place=True, bias_term=True, **free)
+        self.add(norm, "BatchNorm", in_place=True, **self.fixed(3))
+        return self.add(scale, "Scale", in_place=True, bias_term=True, **self.free(2))
+
+    def fixed(self, count: int) -> dict[str, Any]:
+        """`param` specs of blobs that the solver leaves alone."""
+        return {"param": [{"lr_mult": 0, "decay_mult": 0}] * count} if self.train else {}
+
+    def free(self, count: int) -> dict[str, Any]:
+        """`param` specs of blobs that learn and do not decay."""
+        return {"param": [{"lr_mult": 1, "decay_mult": 0}] * count} if self.train else {}
 
     def lrn(self, name: str, **settings: Any) -> Any:
         return self.add(name, "LRN", **(settings or {"local_size": 5, "alpha": 1e-4, "beta": 0.75}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.body import Body, gaussian
+from models.recipe_nets import RECIPE_BODIES
 
 __all__ = ["BODIES"]
 
@@ -235,6 +236,36 @@ def resnet50(train: bool) -> Body:
     return b
 
 
+def resnet34(train: bool) -> Body:
+    """Two 3 x 3 convolutions a block; shortcuts that change the size are 1 x 1 convolutions."""
+    b = Body(train, {"type": "msra"})
+
+    def unit(
+        part: str, outputs: int, kernel: int, stride: int = 1, bottom: object = None
+    ) -> object:
+        b.conv(f"res{part}", outputs, kernel, stride, kernel // 2, bias=None, bottom=bottom)
+        return b.norm_scale(f"bn{part}", f"scale{part}")
+
+    b.conv("conv1", 64, 7, 2, 3, bias=None)
+    b.norm_scale("bn_conv1", "scale_conv1")
+    b.relu("conv1_relu")
+    b.pool("pool1", 3, 2)
+    for stage, blocks in enumerate((3, 4, 6, 3), 2):
+        width = 64 << (stage - 2)
+        for letter in "abcdef"[:blocks]:
+            name, bottom = f"{stage}{letter}", b.top
+            stride = 2 if stage > 2 and letter == "a" else 1
+            shortcut = unit(f"{name}_branch1", width, 1, 2, bottom) if stride == 2 else bottom
+            unit(f"{name}_branch2a", width, 3, stride, bottom)
+            b.relu(f"res{name}_branch2a_relu")
+            unit(f"{name}_branch2b", width, 3)
+            b.add(f"res{name}", "Eltwise", shortcut, b.top)
+            b.relu(f"res{name}_relu")
+    b.pool("pool5", 7, 1, "AVE")
+    b.fc("fc1000", 1000)
+    return b
+
+
 def squeezenet(train: bool) -> Body:
     """Version 1.1."""
     b = Body(train)
@@ -296,7 +327,9 @@ BODIES = {
     "vgg16": vgg16,
     "vgg19": vgg19,
     "googlenet": googlenet,
+    "resnet34": resnet34,
     "resnet50": resnet50,
     "squeezenet": squeezenet,
     "mobilenet": mobilenet,
+    **RECIPE_BODIES,
 }

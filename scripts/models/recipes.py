@@ -30,6 +30,7 @@ class Recipe:
     source: str = "data/ilsvrc12_{}_lmdb"
     top5: bool = True
     mirror: bool = True  # training images
+    pad: int = 0  # of zeros around training images, from which random crops are taken
     losses: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})  # prefix -> weight
 
 
@@ -65,6 +66,15 @@ _CIFAR = {
     "top5": False,
 }
 _CIFAR_MEAN = 'mean_file: "data/cifar10_mean.binaryproto"'
+
+# 0.4914, 0.4822, 0.4465 and 1 / 0.2 of pixels up to 255, in the order of the LMDBs, RGB
+_CIFAR_MEAN_VALUES = "scale: 0.0196 mean_value: 125.3 mean_value: 123 mean_value: 113.9"
+# Sakr and Shanbhag, as released: plain SGD, 200 epochs of 200 batches, a tenth from epoch 100 on.
+_SAKR_SOLVER = {
+    "test_iter": 100, "test_interval": 1000, "base_lr": 0.01, "lr_policy": "step", "gamma": 0.1,
+    "stepsize": 20000, "momentum": 0, "weight_decay": 0, "display": 100, "max_iter": 40000,
+    "snapshot": 10000,
+}  # fmt: skip
 
 RECIPES = {
     "lenet": Recipe(
@@ -193,6 +203,18 @@ RECIPES = {
         },
         START,
     ),
+    "resnet34": Recipe(
+        "ResNet-34",
+        (3, 224, 224),
+        (64, 50),
+        IMAGENET_MEAN,
+        {  # He et al. 2015, section 3.4: batch 256
+            "test_iter": 1000, "test_interval": 5000, "base_lr": 0.1, "lr_policy": "step",
+            "gamma": 0.1, "stepsize": 200000, "momentum": 0.9, "weight_decay": 0.0001,
+            "max_iter": 600000, "iter_size": 4, "display": 20, "snapshot": 10000,
+        },
+        START,
+    ),
     "squeezenet": Recipe(
         "SqueezeNet-1.1",
         (3, 227, 227),
@@ -216,5 +238,68 @@ RECIPES = {
             "iter_size": 8, "display": 100, "snapshot": 10000,
         },
         {"lp": Formats("4.12", "6.10")},
+    ),
+    "cifar10_preresnet20": Recipe(
+        "Pre-activation ResNet-20",
+        (3, 32, 32),
+        (128, 100),
+        _CIFAR_MEAN_VALUES,
+        {  # the schedule of WRPN in distiller, June 2018: epochs 80, 120 and 160 of 200
+            "test_iter": 100, "test_interval": 1000, "base_lr": 0.1, "lr_policy": "multistep",
+            "gamma": 0.1, "stepvalue": (31280, 46920, 62560), "momentum": 0.9,
+            "weight_decay": 0.0002, "display": 100, "max_iter": 78200, "snapshot": 15640,
+        },
+        {"lp": Formats("2.14", "8.8")},
+        pad=4,
+        **_CIFAR,
+    ),
+    "cifar10_resnet20_wide": Recipe(
+        "ResNet-20, 8 times as wide",
+        (3, 32, 32),
+        (250, 100),
+        "scale: 0.00390625",
+        _SAKR_SOLVER,
+        {"lp": Formats("2.14", "8.8")},
+        pad=4,
+        **_CIFAR,
+    ),
+    "cifar10_convnet_sakr": Recipe(
+        "ConvNet of Sakr and Shanbhag",
+        (3, 32, 32),
+        (250, 100),
+        "scale: 0.00390625",
+        _SAKR_SOLVER,
+        {"lp": Formats("2.14", "8.8")},
+        pad=4,
+        **_CIFAR,
+    ),
+    "cifar10_alexnet": Recipe(
+        "AlexNet for CIFAR-10",
+        (3, 32, 32),
+        (128, 100),
+        _CIFAR_MEAN_VALUES,
+        {  # AdaPT: batch 128 four times, 100 epochs; the rate falls when the loss stands still
+            "test_iter": 100, "test_interval": 500, "base_lr": 0.1, "lr_policy": "multistep",
+            "gamma": 0.1, "stepvalue": (4900, 7350), "iter_size": 4, "momentum": 0.9,
+            "weight_decay": 0.00000001, "display": 100, "max_iter": 9800, "snapshot": 4900,
+        },
+        {"lp": Formats("2.14", "8.8")},
+        pad=4,
+        **_CIFAR,
+    ),
+    "lenet5": Recipe(
+        "LeNet-5",
+        (1, 32, 32),
+        (64, 100),
+        "scale: 0.012728 mean_value: 33.32",  # 0.1307 and 1 / 0.3081 of pixels up to 255
+        {  # AdaPT: batch 64 four times, 15 epochs, the rate falls at the last but one
+            "test_iter": 100, "test_interval": 235, "base_lr": 0.1, "lr_policy": "multistep",
+            "gamma": 0.1, "stepvalue": (3290,), "iter_size": 4, "momentum": 0.9,
+            "weight_decay": 0.0001, "display": 50, "max_iter": 3525, "snapshot": 3525,
+        },
+        {"lp": Formats("2.14", "6.10")},
+        source="data/mnist32_{}_lmdb",
+        top5=False,
+        mirror=False,
     ),
 }  # fmt: skip

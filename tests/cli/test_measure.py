@@ -87,7 +87,7 @@ def test_resume_and_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     ("command", "message"),
     [
         (["measure"], "net and weights are missing"),
-        (["propose", NET, WEIGHTS], "is no measurement"),
+        (["propose", NET, WEIGHTS], "not a measurement"),
         (["propose", NET, "{m}", "--bits", "conv9=8"], "did you mean 'conv2'?"),
         (["propose", NET, "{m}", "--percentile", "0"], "percentile is 0, allowed"),
         (

@@ -99,7 +99,7 @@ def test_labels_that_are_no_class_stay_an_array(tmp_path: Path) -> None:
         ),
         pytest.param(
             {"data": np.array([{}])},
-            "is not a readable .npz file: Object arrays cannot be loaded when allow_pickle=False\n"
+            "is not a readable .npz file: array 'data' holds object values, numbers are expected\n"
             "  fix: write it with numpy.savez, one array of numbers per input blob and optionally"
             " label",
             id="a pickle is never read",

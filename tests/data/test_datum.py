@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adaption.data import open_source
+from adaption.data import lmdb_writer, open_source
 from adaption.data.datum import datum_sample
 from adaption.errors import DataError, MissingExtraError
 from adaption.proto import caffe_pb2
@@ -119,7 +119,7 @@ def test_empty_lmdb(tmp_path: Path) -> None:
 def test_damaged_lmdb(tmp_path: Path) -> None:
     path = write_lmdb(tmp_path / "db", {b"1": raw(1, 0)})
     (path / "data.mdb").write_bytes((path / "data.mdb").read_bytes()[:30])
-    with pytest.raises(DataError, match="the LMDB does not open: "):
+    with pytest.raises(DataError, match="is truncated: 30 bytes found"):
         open_source(path)
 
 
@@ -134,8 +134,9 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 def test_without_lmdb_installed(tmp_path: Path, without: Callable[[str], None]) -> None:
     path = write_lmdb(tmp_path / "db", {b"1": raw(1, 0)})
     without("lmdb")
+    assert len(open_source(path)) == 1  # only to write one takes the library
     with pytest.raises(MissingExtraError) as caught:
-        open_source(path)
+        lmdb_writer.write_lmdb(tmp_path / "other", [])
     assert str(caught.value) == (
         "LMDB needs the package 'lmdb', which is not installed\n  fix: pip install 'adaption[lmdb]'"
     )

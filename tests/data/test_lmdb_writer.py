@@ -150,6 +150,11 @@ def test_refusals(images: Path) -> None:
             lambda: DatumForm(encoding="jpg", channel_order="RGB"),
             "channel_order is 'RGB', allowed: 'BGR' beside an encoding",
         ),
+        (
+            lambda: DatumForm(encoding="jpg", pad=4),
+            "pad is 4, allowed: 0 beside an encoding",
+        ),
+        (lambda: DatumForm(pad=-1), "pad is -1, allowed: 0 or more"),
     ]
     for call, text in cases:
         with pytest.raises(AdaptionError) as caught:
@@ -160,6 +165,16 @@ def test_refusals(images: Path) -> None:
         list(datum_records(open_source(images / "a.npz"), DatumForm(encoding="same")))
     with pytest.raises(AdaptionError, match=r"sample '0' has shape \(3,\), a Datum has three axes"):
         list(datum_records(open_source(images / "a.npz")))
+
+
+def test_zeros_around_an_image(images: Path) -> None:
+    source = open_source(images / "list.txt")
+    records = datum_records(source, DatumForm(pad=2, channel_order="RGB"))
+    datum = caffe_pb2.Datum.FromString(next(iter(records))[1])
+    assert (datum.height, datum.width) == (10, 12)
+    found = np.frombuffer(datum.data, np.uint8).reshape(3, 10, 12)
+    assert np.array_equal(found[:, 2:-2, 2:-2], source[0].image[::-1])
+    assert found.astype(int).sum() == source[0].image.astype(int).sum()
 
 
 def test_mean_image(images: Path) -> None:

@@ -97,6 +97,7 @@ def test_metadata_says_formats_and_places(tmp_path: Path) -> None:
     assert "bias" not in conv
     assert act["activation"] == {
         "q": "Q3.5",
+        "kind": "FIXED",
         "word_length": 8,
         "frac_length": 5,
         "rounding": "half_away",

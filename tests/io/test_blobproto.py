@@ -110,8 +110,8 @@ AGAIN = "is it a .binaryproto at all? write it again with compute_image_mean"
         ),
         pytest.param(
             save_objects,
-            "is not a readable .npy array: Object arrays cannot be loaded when "
-            "allow_pickle=False\n  fix: write it again with numpy.save (numbers only)",
+            "is not a readable .npy array: the array holds object values, numbers are expected\n"
+            "  fix: write it again with numpy.save, numbers only",
             id="pickled npy",
         ),
         pytest.param(

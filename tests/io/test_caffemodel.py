@@ -19,6 +19,7 @@ from adaption.errors import AdaptionError, FileFormatError, WeightsError
 from adaption.io import wire
 from adaption.io.blobproto import blob_length
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights, write_weights
+from adaption.io.file_bytes import FileValues
 from adaption.io.weights import CHUNK
 from adaption.proto import caffe_pb2
 
@@ -119,13 +120,12 @@ def test_every_shared_model_reads_as_protobuf_does(shared: Path, tmp_path: Path)
         same(read_weights(copy), got.layers)
 
 
-def test_values_are_views_into_the_file(tmp_path: Path) -> None:
+def test_values_of_a_file_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "net.caffemodel"
     write_weights(path, layers())
     layer = read_weights(path).get("conv1")
     assert layer is not None
     view, copy = layer.blobs[0].array(), layer.blobs[0].copy()
-    assert np.shares_memory(view, layer.blobs[0].array())
     assert not view.flags.writeable
     assert copy.flags.writeable and copy.flags.aligned
     np.testing.assert_array_equal(view, copy)
@@ -364,7 +364,7 @@ def test_hdf5_values_stay_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "net.caffemodel.h5"
     write_weights(path, layers())
     blob = read_weights(path).layers[1].blobs[0]
-    assert not blob.array().flags.owndata and not blob.array().flags.writeable
+    assert isinstance(blob.pieces[0], FileValues) and not blob.array().flags.writeable
 
 
 def test_hdf5_that_points_to_other_files_is_refused(tmp_path: Path) -> None:
@@ -376,12 +376,70 @@ def test_hdf5_that_points_to_other_files_is_refused(tmp_path: Path) -> None:
         read_weights(path)
     assert str(caught.value) == (
         f"{path}: '/data/ip/0' points to another file, which is not followed\n"
-        "  fix: write the weights into one file"
+        "  fix: write the arrays into one file"
     )
     with h5py.File(path, "w") as file:
         file.create_dataset("data/ip/0", (4,), "f4", external=[(str(path), 0, 16)])
     with pytest.raises(FileFormatError, match="points to another file"):
         read_weights(path)
+
+
+@pytest.mark.parametrize("way", ["external link", "soft link through one", "virtual", "raw file"])
+def test_hdf5_is_not_followed_out_of_the_file(way: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    other, path = tmp_path / "other.h5", tmp_path / "net.caffemodel.h5"
+    with h5py.File(other, "w") as file:
+        file["data/ip/0"] = np.full((2, 2), 7, "f4")
+    with h5py.File(path, "w") as file:
+        file["padding"] = np.full(1000, 1234.5, "f4")
+        if way == "external link":
+            file["data"] = h5py.ExternalLink("other.h5", "/data")
+        elif way == "soft link through one":
+            file["elsewhere"] = h5py.ExternalLink("other.h5", "/")
+            file["data"] = h5py.SoftLink("/elsewhere/data")
+        elif way == "virtual":
+            layout = h5py.VirtualLayout((2, 2), "f4")
+            layout[:] = h5py.VirtualSource("other.h5", "data/ip/0", (2, 2))
+            file.create_virtual_dataset("data/ip/0", layout)
+        else:
+            file.create_dataset("data/ip/0", (4,), "f4", external=[(str(other), 0, 16)])
+    with pytest.raises(FileFormatError, match="points to another file, which is not followed"):
+        read_weights(path)
+
+
+def test_hdf5_of_endless_links(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "net.caffemodel.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("data")
+        for _ in range(40):  # two ways from each to the next: 2^40 groups by their paths
+            inner = group.create_group("a")
+            group["b"] = inner
+            group = inner
+    with pytest.raises(FileFormatError, match="holds more than 100000 groups"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("suffix", [".caffemodel", ".caffemodel.h5"])
+def test_a_file_that_changes_while_it_is_used(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"net{suffix}"
+    write_weights(path, layers())
+    opened = read_weights(path)
+    want = [blob.copy() for layer in opened.layers for blob in layer.blobs]
+    write_weights(path, [])  # renamed over it: the opened one goes on to be read
+    got = [blob.copy() for layer in opened.layers for blob in layer.blobs]
+    assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
+    write_weights(path, layers())
+    opened = read_weights(path)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(FileFormatError) as caught:
+        opened.layers[1].blobs[0].array()
+    assert str(caught.value) == (
+        f"{path}: has changed while it was read (it had {size} bytes, now 100)\n  fix: leave a"
+        " file as it is while it is used; write a new one beside it and rename it"
+    )
 
 
 def test_hdf5_that_contains_itself(tmp_path: Path) -> None:
@@ -390,7 +448,7 @@ def test_hdf5_that_contains_itself(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         group = file.create_group("data/a")
         group["a"] = group
-    with pytest.raises(FileFormatError, match="damaged or truncated HDF5"):
+    with pytest.raises(FileFormatError, match="groups nest too deep at 'a/a/a/"):
         read_weights(path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,27 +137,3 @@ def test_varints_packed_and_not() -> None:
     plain = wire.encode_field(1, 300)
     assert wire.varints(packed, wire.read_field(packed, 0, len(packed))) == [1, 300]
     assert wire.varints(plain, wire.read_field(plain, 0, len(plain))) == [300]
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        pytest.param(
-            lambda path: None,
-            "{path}: cannot be read: No such file or directory\n  fix: check the path",
-            id="missing",
-        ),
-        pytest.param(
-            lambda path: path.touch(),
-            "{path}: is empty\n  fix: the download or copy broke off; fetch the file again",
-            id="empty",
-        ),
-    ],
-)
-def test_map_file_errors(make: object, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "net.caffemodel"
-    assert callable(make)
-    make(path)
-    with pytest.raises(FileFormatError) as caught:
-        wire.map_file(path)
-    assert str(caught.value) == message.format(path=path)

@@ -109,7 +109,7 @@ def error_of(filler: str, kernel: str = "kernel_size: 3") -> str:
         (
             'type: "orthogonal"',
             "filler type is 'orthogonal', allowed: constant, gaussian, positive_unitball, uniform,"
-            " xavier, msra, bilinear",
+            " xavier, msra, bilinear, tnvs",
         ),
         ('type: "uniform" min: 2 max: 1', "filler min is 2.0, allowed: at most max (1.0)"),
         ('type: "gaussian" std: -1', "filler std is -1.0, allowed: 0 or more"),

@@ -259,13 +259,11 @@ def test_precision_as_text() -> None:
 
 
 def test_policy_as_text() -> None:
-    text = 'precision_policy { type: "adapt" setting { name: "window" value: "25" } }'
+    text = 'precision_policy { type: "adapt" adapt_param { lookback_min: 10 strategy: MAX } }'
     policy = text_format.Parse(text, caffe_pb2.SolverParameter()).precision_policy
-    assert (policy.type, policy.setting[0].name, policy.setting[0].value) == (
-        "adapt",
-        "window",
-        "25",
-    )
+    param = policy.adapt_param
+    assert (policy.type, param.lookback_min, param.lookback_max) == ("adapt", 10, 100)
+    assert param.Strategy.Name(param.strategy) == "MAX"
 
 
 def test_pool_is_private() -> None:

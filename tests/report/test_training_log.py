@@ -176,6 +176,29 @@ def test_events(tmp_path: Path) -> None:
     assert log.restarts == [50] and log.losses == {"loss"}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"event": "train", "iter": 2, "loss": "x"}',
+        '{"event": "train", "iter": 2, "outputs": [1]}',
+        '{"event": "train", "iter": 2, "outputs": {"a": {}}}',
+        '{"event": "train", "iter": -1}',
+        '{"event": "train", "iter": 1e400}',
+        '{"event": "test", "iter": 2, "net": "x"}',
+        '{"event": "train", "iter": 2, "loss_weights": 3}',
+        '{"event": "train", "iter": ' + "9" * 5000 + "}",
+        "[" * 100_000,
+        "Iteration " + "9" * 5000 + ", loss = 1",
+        "I1128 22:00:00.0 1 solver.cpp:1] Iteration 2, loss = 1.2.3",
+        "    Test net output #0: a = 1..2",
+        "Test loss: what",
+    ],
+)
+def test_a_line_that_is_garbled_tells_nothing(line: str, tmp_path: Path) -> None:
+    log = log_of(tmp_path, f"Iteration 1, loss = 3\n{line}\nIteration 3, loss = 2\n")
+    assert [(row.iteration, row.loss) for row in log.train] == [(1, 3.0), (3, 2.0)]
+
+
 def test_json_form_holds_no_nan(tmp_path: Path) -> None:
     log = log_of(tmp_path, "Iteration 7, loss = nan\n")
     assert log.to_dict()["train"][0]["loss"] is None
@@ -192,7 +215,11 @@ def test_json_form_holds_no_nan(tmp_path: Path) -> None:
             " file of --log-json",
             id="no log",
         ),
-        pytest.param(None, "cannot be read: No such file or directory", id="no file"),
+        pytest.param(
+            None,
+            "no such file, a training log was expected\n  fix: check the path",
+            id="no file",
+        ),
     ],
 )
 def test_errors(text: str | None, message: str, tmp_path: Path) -> None:

@@ -82,13 +82,13 @@ class Narrowing(Recipe[_Narrowing]):
             return Decision(), state
         # What was seen decides, so that a state that is not restored shows.
         state.bits -= 1 + int(float(sum(state.sums.values())) * 1e4) % 2
-        event = {"event": "precision", "iter": iteration, "bits": state.bits}
+        event = {"event": "narrowed", "iter": iteration, "bits": state.bits}
         return Decision(self._plan(state), (event,)), state
 
     def progress(
         self, state: _Narrowing, iteration: int
     ) -> tuple[dict[str, Any] | None, _Narrowing]:
-        return {"event": "performance", "iter": iteration, "steps": state.steps}, state
+        return {"event": "counted", "iter": iteration, "steps": state.steps}, state
 
     def save(self, state: _Narrowing) -> tuple[dict[str, Any], dict[str, Tensor]]:
         values = {"steps": state.steps, "bits": state.bits, "losses": state.losses}
@@ -230,17 +230,17 @@ def test_events_are_lines_of_the_json_log(here: Path) -> None:
         return Narrowing()
 
     patch = pytest.MonkeyPatch()
-    patch.setattr("adaption.solver.solver.make_recipe", narrowing)
+    patch.setattr("adaption.solver.driver.make_recipe", narrowing)
     text = Path("solver.prototxt").read_text()
     Path("solver.prototxt").write_text(text + 'precision_policy { type: "sdfp" }')
     with patch.context():
         train("solver.prototxt", log_json="log.json")
     patch.undo()
     lines = [json.loads(line) for line in Path("log.json").read_text().splitlines()]
-    shown = [line for line in lines if line["event"] == "performance"]
+    shown = [line for line in lines if line["event"] == "counted"]
     trained = [line["iter"] for line in lines if line["event"] == "train"]
     assert [line["iter"] for line in shown] == [i + 1 for i in trained if i < 20]
-    bits = [line["bits"] for line in lines if line["event"] == "precision"]
+    bits = [line["bits"] for line in lines if line["event"] == "narrowed"]
     assert bits == sorted(bits, reverse=True) and len(bits) >= 3
 
 

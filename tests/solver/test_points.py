@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from adaption.errors import FieldError, NonFiniteError
+from adaption.graph import LayerSpec
 from adaption.net import Point
-from adaption.numerics import DynamicFixed, FixedPoint
+from adaption.net.plan import LayerFormats, layer_formats, write_formats
+from adaption.numerics import BinaryWeight, DynamicFixed, FixedPoint, Wrpn
+from adaption.proto import caffe_pb2
 from adaption.solver import Solver
 from adaption.solver.listener import Listener
 
@@ -342,6 +345,38 @@ def test_a_net_that_states_the_plan_trains_the_same(here: Path) -> None:
     stated.step(5)
     for name, want in masters(by_hand).items():
         assert np.array_equal(masters(stated)[name], want)
+
+
+def test_a_snapshot_states_the_formats_in_force(here: Path) -> None:
+    solver = Solver("solver.prototxt")
+    solver.net.set_plan(PLAN, backward_weights="QUANTIZED")
+    weights = solver.snapshot().weights
+    message = caffe_pb2.NetParameter()
+    message.ParseFromString(weights.read_bytes())
+    found = {
+        Point(layer.name, kind): fmt
+        for layer in message.layer
+        for kind, fmt in layer_formats(LayerSpec(layer.name, layer.type, (), (), layer)).items()
+    }
+    assert found == PLAN
+    own = {layer.name: layer.precision_param.backward_weights for layer in message.layer}
+    assert own["one"] == own["two"] == 1 and own["relu"] == 0
+
+
+def test_formats_go_through_a_message_and_back() -> None:
+    every = LayerFormats(
+        weight=Q("1.7"), bias=FixedPoint(8, -3, "half_even", False, "full"),
+        activation=Wrpn(4, is_signed=False), bottom=DynamicFixed(8, -1, "stochastic", delayed=True),
+        weight_grad=DynamicFixed(6, mask_saturated=True, min_exponent=-20),
+        bias_grad=Q("2.6"), activation_grad=FixedPoint(32, 30), weight_accumulator=Q("1.20"),
+        backward_weights="QUANTIZED",
+    )  # fmt: skip
+    for formats in (every, LayerFormats(weight=BinaryWeight(True)), LayerFormats()):
+        for kind in ("InnerProduct", "LPInnerProduct"):
+            layer = caffe_pb2.LayerParameter(name="l", type=kind)
+            layer.lpfp_param.bd = 3
+            write_formats(formats, layer)
+            assert layer_formats(LayerSpec("l", kind, (), (), layer)) == formats
 
 
 def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(here: Path) -> None:

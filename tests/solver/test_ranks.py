@@ -23,6 +23,7 @@ from adaption.io.caffemodel import read_weights
 from adaption.proto import caffe_pb2
 from adaption.solver import Listener, Solver, train
 from adaption.solver.distributed import place, processes
+from adaption.solver.precision_state import plan_rows
 from adaption.solver.ranks import BUCKET_BYTES, Ranks, _buckets
 
 RECORDS = 21  # odd, so that a record goes to another process in every pass over the data
@@ -81,9 +82,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("halves", 4, exact),
         ("random", 4, RANDOM),
         ("stopped", 4, exact),
+        ("adapts", 4, RANDOM),
     ):
         Path(f"{name}.prototxt").write_text(NET.format(batch=batch, **how))
         Path(f"{name}_solver.prototxt").write_text(SOLVER.format(name=name))
+    text = Path("adapts.prototxt").read_text().replace('type: "LP', 'type: "')
+    Path("adapts.prototxt").write_text(text)
+    with Path("adapts_solver.prototxt").open("a") as solver:
+        solver.write('precision_policy { type: "ADAPT" adapt_param { lookback_min: 2'
+                     " lookback_max: 3 resolution_min: 3 resolution_max: 9 } }")  # fmt: skip
     return tmp_path
 
 
@@ -103,6 +110,11 @@ def blobs(solver: Solver) -> list[np.ndarray[Any, Any]]:
     return [b.data.copy() for bs in solver.net.params.values() for b in bs]
 
 
+def masters(solver: Solver) -> list[Any]:
+    """What is learned; statistics of batch norm are each process's own."""
+    return [param.blob.data.tolist() for param in solver.params if param.kind]
+
+
 def all_runs(ranks: Ranks, device: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """What each process does: a run, a random run, its second half again, and one that stops."""
     halves = Solver("halves_solver.prototxt", ranks=ranks, listeners=[told := Losses()])
@@ -111,6 +123,10 @@ def all_runs(ranks: Ranks, device: str, arguments: dict[str, Any]) -> dict[str, 
     first.solve()
     again = Solver("random_solver.prototxt", ranks=ranks, listeners=[part := Losses()])
     again.solve("random_iter_3.solverstate")
+    adapts = Solver("adapts_solver.prototxt", ranks=ranks)
+    adapts.solve()
+    resumed = Solver("adapts_solver.prototxt", ranks=ranks)
+    resumed.solve("adapts_iter_3.solverstate")
     stopped = Solver("stopped_solver.prototxt", ranks=ranks)
     # The second process alone is interrupted; SIGINT reaches it first, say.
     stopped.action = lambda: "stop" if ranks.rank == 1 and stopped.iter == 2 else None
@@ -121,6 +137,9 @@ def all_runs(ranks: Ranks, device: str, arguments: dict[str, Any]) -> dict[str, 
         "draws": ranks.from_each(first.net.generator.get_state().tolist()),
         "test nets": ranks.from_each(len(first.test_nets)),
         "heard": ranks.from_each(told.heard),
+        "plans": ranks.from_each(plan_rows(adapts.net)),
+        "adapted": ranks.from_each(masters(adapts)),
+        "adapted again": ranks.from_each(masters(resumed)),
     }
     return {**seen, "halves": halves, "first": first, "again": again, "told": (whole, part)}
 
@@ -157,6 +176,11 @@ def test_two_processes(here: Path) -> None:
         np.testing.assert_array_equal(mine.numpy(), want.numpy())
     told, part = seen["told"]
     assert part.heard == told.heard[3:]
+    # A recipe decides alike in all processes, draws weights alike, and goes on from a snapshot.
+    assert seen["plans"][0] == seen["plans"][1]
+    assert any(row["format"]["word_length"] != 8 for row in seen["plans"][0])
+    assert seen["adapted"][0] == seen["adapted"][1]
+    assert seen["adapted again"] == seen["adapted"]
     # An interrupt of one stops both, with a snapshot.
     assert seen["stopped"] == [[2, True], [2, True]]
     assert Path("stopped_iter_2.solverstate").exists()

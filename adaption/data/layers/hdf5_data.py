@@ -18,8 +18,8 @@ from adaption.data.base import Array, Source
 from adaption.data.feed import FedLayer, Order, check_batch_size, check_source, shuffled
 from adaption.data.source import open_source
 from adaption.data.transform import Transform
-from adaption.errors import AdaptionError, DataError, LayerError
-from adaption.io.caffemodel_h5 import open_hdf5
+from adaption.errors import DataError, LayerError
+from adaption.io.hdf5 import array_of, damage_told, is_group, member, open_hdf5
 from adaption.layers.base import Runtime, Shape, layer
 
 
@@ -133,24 +133,24 @@ def _read(path: str, names: Sequence[str], *, values: bool) -> list[Array]:
             "no such file", "paths in the list are relative to the working directory", file=path
         )
     arrays: list[Array] = []
-    try:
-        with open_hdf5(path) as file:
-            for name in names:
-                if name not in file or not hasattr(file[name], "dtype"):
-                    raise DataError(
-                        f"holds no data set {name!r} for the top of that name; it holds"
-                        f" {', '.join(sorted(file)) or 'nothing'}",
-                        "name the data sets as the tops",
-                    )
-                item = file[name]
-                if not item.shape or not item.shape[0]:
-                    raise DataError(f"data set {name!r} has no rows")
-                if values:
-                    arrays.append(np.asarray(item[()], np.float32))
-                else:
-                    arrays.append(np.broadcast_to(np.float32(0), item.shape))
-    except AdaptionError as error:
-        raise error.at(file=path) from None
+    with open_hdf5(path) as file, damage_told(path):
+        for name in names:
+            item = member(file, name)
+            if item is None or is_group(item):
+                raise DataError(
+                    f"holds no data set {name!r} for the top of that name; it holds"
+                    f" {', '.join(sorted(file)) or 'nothing'}",
+                    "name the data sets as the tops",
+                )
+            array = array_of(item, path)
+            if not array.shape or not array.shape[0]:
+                raise DataError(f"data set {name!r} has no rows")
+            if array.dtype.kind not in "iufb":
+                raise DataError(f"data set {name!r} holds {array.dtype} values, not numbers")
+            if values:
+                arrays.append(np.asarray(array[()], np.float32))
+            else:
+                arrays.append(np.broadcast_to(np.float32(0), array.shape))
     lengths = {name: len(a) for name, a in zip(names, arrays, strict=True)}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {n}" for name, n in lengths.items())

@@ -25,7 +25,8 @@ from adaption.data.feed import (
 )
 from adaption.data.transform import Transform
 from adaption.data.windows import Window, WindowFile, cut, read_windows
-from adaption.errors import DataError, FieldError
+from adaption.errors import DataError, FieldError, FileFormatError
+from adaption.io.files import read_bytes
 from adaption.layers.base import Runtime, Shape, layer
 
 _MOVED = ("crop_size", "mean_file", "mirror")
@@ -190,7 +191,7 @@ class _Cutter:
             return path
         if path not in self.files:
             try:
-                self.files[path] = Path(path).read_bytes()
-            except OSError as error:
-                raise DataError(f"cannot be read: {error.strerror}") from None
+                self.files[path] = read_bytes(path, "an image")
+            except FileFormatError as error:
+                raise DataError(error.fact, error.fix) from None
         return self.files[path]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -42,6 +41,7 @@ from adaption.export.package.c_floats import (
 from adaption.export.package.c_memory import Memory
 from adaption.export.package.constants import PackedConstant, constants_of
 from adaption.export.package.moves import Move, moves_of
+from adaption.export.package.names import comment, identifier, printed
 from adaption.layers.base import Layer, Shape
 from adaption.layers.convolution import Convolution
 from adaption.layers.eltwise import Eltwise
@@ -157,14 +157,13 @@ class Caller:
         return Output(blob, self.at(name), self.count(name), made.frac_length, made.divisor)
 
     def _write(self, op: Op) -> None:
-        self.lines.append(f"/* {_comment(op.layer)}: {type(op).__name__} */")
+        self.lines.append(f"/* {comment(op.layer)}: {type(op).__name__} */")
         CALLS[type(op)](self, op)
         for name in op.outputs:
             if name in self.codes:
-                quoted = _comment(name)
                 self.lines += [
                     "if (trace)",
-                    f'    trace("{quoted}", {self.at(name)}, {self.count(name)});',
+                    f'    trace("{printed(name)}", {self.at(name)}, {self.count(name)});',
                 ]
 
     def call(self, function: str, *arguments: Any) -> None:
@@ -173,10 +172,8 @@ class Caller:
     def _constant(self, op: Op, kind: str) -> PackedConstant:
         found = next(c for c in self._own[op.outputs[0]] if c.kind == kind)
         self.constants.append(found)
-        stem = re.sub(r"\W", "_", found.name)
-        while stem in self.identifiers.values():
-            stem += "_"
-        self.identifiers[found.name] = f"c_{stem}" if stem[:1].isdigit() else stem
+        taken = {name.lower() for name in self.identifiers.values()}
+        self.identifiers[found.name] = identifier(found.name, taken)
         return found
 
     def constant_name(self, op: Op, kind: str) -> str:
@@ -390,11 +387,6 @@ def _bounds(low: int | None, high: int | None) -> tuple[str, str]:
 
 def _double(exponent: int) -> str:
     return repr(2.0**exponent)
-
-
-def _comment(text: str) -> str:
-    """A name that ends neither a comment nor a string."""
-    return re.sub(r'[^ -~]|["\\*]', "_", text)
 
 
 CALLS: dict[type[Op], Callable[[Caller, Any], None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,26 +11,37 @@ from pathlib import Path
 import numpy as np
 
 from adaption._version import __version__
+from adaption.errors import AdaptionError, UsageError, system_error
 from adaption.export.exact.program import Program
 from adaption.export.package.c_calls import Caller, Output
 from adaption.export.package.c_floats import float_literal
-from adaption.export.package.constants import PackedConstant, describe
+from adaption.export.package.constants import FORMAT, PackedConstant, describe
+from adaption.export.package.names import comment, printed
 from adaption.io.atomic import atomic_write
+from adaption.io.files import read_json
+from adaption.io.outputs import staged_folder
 from adaption.layers.base import Shape
 
 __all__ = ["write_c_program"]
 
 RUNTIME = ("ops.h", "ops.c", "products.h", "floats.h", "main.c", "Makefile")
+MANIFEST = "manifest.json"
+# What the program and its make write.
+OWN = (*RUNTIME, MANIFEST, "net.h", "net.c", "weights", "hex", "net")
 LARGE = 32 << 20  # constants; more are slow to compile
 
 
 def write_c_program(
     program: Program, input_shapes: Mapping[str, Shape], folder: Path, name: str
 ) -> tuple[list[Path], list[str]]:
-    """Write the folder; returns its files and notes.
+    """Write the folder, all at once; returns its files and notes.
 
-    Raises: LayerError when an operation has no C form.
+    An older program in it goes, whatever net it was of; files that are not a program's stay.
+
+    Raises: LayerError when an operation has no C form; UsageError when the folder holds files of
+        these names that are not of such a program.
     """
+    replaced = _check_folder(folder)
     caller = Caller(program, input_shapes)
     written = {file: _runtime(file) for file in RUNTIME}
     written["net.h"] = _header(caller, name)
@@ -40,29 +51,54 @@ def write_c_program(
         for constant in operation["constants"]:
             stem = caller.identifiers[constant["name"]]
             constant |= {"header": f"weights/{stem}.h", "hex": f"hex/{stem}.hex"}
-    written["manifest.json"] = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    files = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in ("weights", "hex"):
-        (folder / part).mkdir(exist_ok=True)
-    for file, text in written.items():
-        files.append(_write(folder / file, [text]))
+    written[MANIFEST] = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    with staged_folder(folder, OWN, marker=MANIFEST) as stage:
+        for part in ("weights", "hex"):
+            (stage / part).mkdir()
+        for file, text in written.items():
+            _write(stage / file, [text])
+        for constant in caller.constants:
+            stem = caller.identifiers[constant.name]
+            _write(stage / "weights" / f"{stem}.h", _constant_header(constant, stem))
+            _write(stage / "hex" / f"{stem}.hex", _hex(constant))
+    files = [folder / file for file in written]
     for constant in caller.constants:
         stem = caller.identifiers[constant.name]
-        files.append(_write(folder / "weights" / f"{stem}.h", _constant_header(constant, stem)))
-        files.append(_write(folder / "hex" / f"{stem}.hex", _hex(constant)))
-    notes = list(caller.notes)
+        files += [folder / "weights" / f"{stem}.h", folder / "hex" / f"{stem}.hex"]
+    notes = [replaced] if replaced else []
+    notes += caller.notes
     size = sum(c.packed().nbytes for c in caller.constants)
     if size > LARGE:
         notes.append(f"{size >> 20} MiB of constants are slow to compile as C headers")
     return files, notes
 
 
-def _write(path: Path, parts: Iterable[str]) -> Path:
+def _check_folder(folder: Path) -> str:
+    """What is said of an older program in the folder; empty where there is none.
+
+    Raises: UsageError.
+    """
+    try:
+        taken = sorted(name for name in OWN if (folder / name).exists())
+    except OSError as error:
+        raise system_error(error, "cannot be written", file=folder) from None
+    if not taken:
+        return ""
+    try:
+        found = read_json(folder / MANIFEST, "a manifest")
+    except AdaptionError:
+        found = None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise UsageError(
+            f"holds {taken[0]}, which is not of such a program", "name another folder", file=folder
+        )
+    return f"replaced the program of net {found.get('net')!r} that was in {os.fspath(folder)}"
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
     with atomic_write(path, "w") as out:
         for part in parts:
             out.write(part)
-    return path
 
 
 def _runtime(name: str) -> str:
@@ -72,9 +108,9 @@ def _runtime(name: str) -> str:
 
 def _header(caller: Caller, name: str) -> str:
     inputs = "\n".join(
-        f' *     "{_plain(blob)}": {" x ".join(map(str, shape))}' for blob, shape in caller.inputs
+        f' *     "{comment(blob)}": {" x ".join(map(str, shape))}' for blob, shape in caller.inputs
     )
-    outputs = "\n".join(f' *     "{_plain(o.blob)}": {_what(o)}' for o in caller.outputs)
+    outputs = "\n".join(f' *     "{comment(o.blob)}": {_what(o)}' for o in caller.outputs)
     codes, floats = _sizes(caller.outputs)
     has_floats = any(o.is_float for o in caller.outputs)
     size = f"#define NET_FLOAT_SIZE {floats}\n" if has_floats else ""
@@ -83,7 +119,7 @@ def _header(caller: Caller, name: str) -> str:
     said = "All inputs of one sample, one behind another, to all outputs"
     if has_floats:
         said += ",\n * codes to `outputs` and float32 values to `values`"
-    return f"""/* The net "{_plain(name)}" in integers, written by adaption {__version__}.
+    return f"""/* The net "{comment(name)}" in integers, written by adaption {__version__}.
  *
  * Inputs, float32, one sample:
 {inputs}
@@ -137,7 +173,7 @@ def _source(caller: Caller) -> str:
     )
     has_floats = any(o.is_float for o in caller.outputs)
     rows = "\n".join(
-        f'    {{"{_plain(o.blob)}", {o.count}{f", {int(o.is_float)}" if has_floats else ""}}},'
+        f'    {{"{printed(o.blob)}", {o.count}{f", {int(o.is_float)}" if has_floats else ""}}},'
         for o in caller.outputs
     )
     calls = "\n".join(f"    {line}" if line else "" for line in caller.lines)
@@ -179,7 +215,7 @@ def _copies(outputs: list[Output]) -> Iterable[str]:
 
 def _constant_header(constant: PackedConstant, identifier: str) -> Iterable[str]:
     shape = " x ".join(map(str, constant.codes.shape)) or "1"
-    yield f"/* {_plain(constant.name)}: {shape} ({constant.layout}), {constant.q} */\n"
+    yield f"/* {comment(constant.name)}: {shape} ({constant.layout}), {constant.q} */\n"
     yield f"static const {constant.c_type} {identifier}[{max(1, constant.codes.size)}] = {{\n"
     values = constant.codes.ravel().tolist()
     for start in range(0, len(values), 16):
@@ -205,8 +241,3 @@ def _hex(constant: PackedConstant) -> Iterable[str]:
     mask = (1 << 4 * digits) - 1
     for code in constant.codes.astype(np.int64).ravel().tolist():
         yield f"{code & mask:0{digits}x}\n"
-
-
-def _plain(text: str) -> str:
-    """A name that neither ends a C string nor a comment."""
-    return re.sub(r'[^ -~]|["\\*]', "_", text)

@@ -17,8 +17,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from adaption.errors import UsageError
+from adaption.errors import UsageError, one_line
+from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
+from adaption.io.outputs import keep_inputs
 from adaption.net import Net
 
 __all__ = ["Export", "Request", "Target", "export_net", "target", "target_names"]
@@ -45,7 +47,7 @@ class Export:
 
     def __str__(self) -> str:
         lines = [f"written: {p} ({p.stat().st_size} bytes)" for p in self.files]
-        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"note: {one_line(note)}" for note in self.notes]
         return "\n".join([*lines, self.table] if self.table else lines)
 
 
@@ -120,6 +122,7 @@ def target_names() -> tuple[str, ...]:
     return tuple(sorted(_targets()))
 
 
+@within_limit
 def export_net(
     net: PathLike,
     weights: PathLike,
@@ -127,6 +130,7 @@ def export_net(
     to: str,
     out: PathLike | None = None,
     net_options: Mapping[str, Any] | None = None,
+    memory_limit: Size | None = None,
     **settings: Any,
 ) -> Export:
     """Write a net for another tool.
@@ -139,6 +143,7 @@ def export_net(
         net_options: for building the net: level, stages, dialect, end, python_modules,
             input_shapes; see Net.
         settings: of the target, such as style= of "onnx"; None counts as not given.
+        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: AdaptionError on bad input, and when the target cannot hold the net; UsageError when it
         does not know a setting.
     """
@@ -156,11 +161,5 @@ def export_net(
             )
     path = Path(out) if out is not None else Path(Path(net).stem + chosen.suffix)
     request = Request(Path(net), Path(weights), path, given, net_options or {})
-    _check_inputs_stay(request)
+    keep_inputs([request.out], [request.net_path, request.weights_path, given.get("data")])
     return chosen.write(request)
-
-
-def _check_inputs_stay(request: Request) -> None:
-    for source in (request.net_path, request.weights_path):
-        if request.out.exists() and source.exists() and request.out.samefile(source):
-            raise UsageError(f"output {os.fspath(request.out)!r} is an input", "name another file")

@@ -11,8 +11,10 @@ import os
 from adaption.errors import UsageError
 from adaption.export.targets.base import Export, Request, target
 from adaption.graph import LayerSpec
+from adaption.io.atomic import together
 from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.netfile import write_net
+from adaption.io.outputs import keep_inputs
 from adaption.net.plan import layer_formats
 from adaption.precision.convert import convert
 from adaption.precision.rewrite import rewrite
@@ -36,9 +38,11 @@ def export_caffemodel(request: Request) -> Export:
             f"{os.fspath(definition)!r}, which goes beside the output, is the input",
             "name another output",
         )
+    keep_inputs([definition], [request.weights_path])
     source = read_weights(request.weights_path)
-    write_weights(request.out, convert(source, request.file, baked=True), name=source.name)
-    write_net(rewrite(request.file), definition)
+    with together():
+        write_weights(request.out, convert(source, request.file, baked=True), name=source.name)
+        write_net(rewrite(request.file), definition)
     return Export(
         to="caffemodel",
         files=(request.out, definition),

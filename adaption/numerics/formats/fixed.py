@@ -57,7 +57,7 @@ class FixedPoint(NumberFields):
 
         "uQ2.14" has no sign bit.
         """
-        found = re.fullmatch(r"(u?)[Qq]?(-?\d+)\.(-?\d+)", text.strip())
+        found = re.fullmatch(r"(u?)[Qq]?(-?\d{1,6})\.(-?\d{1,6})", text.strip(), re.ASCII)
         if found is None:
             raise FieldError(
                 "Qm.f", text, 'two integers such as "Q2.14" (the sign bit counts in m)'

@@ -1,7 +1,8 @@
 /* Run the net on raw float32 samples, as `net FILE`; -t before FILE prints every value.
  *
  * FILE holds samples one behind another, each with all inputs in the order of net.h. A line per
- * output and sample: its name and its codes, or its values where they are float.
+ * output and sample: its name, in which other letters than plain ones are written as in an address
+ * (%20 for a space), and its codes, or its values where they are float.
  */
 #include <stdio.h>
 #include <string.h>
