@@ -1,52 +1,42 @@
 """WRPN in small: fewer bits against more filters, as a table of test accuracies.
 
-    scripts/experiments/wrpn_mnist.sh MNIST OUT [--seeds 1,2,3]
+    scripts/experiments/wrpn_mnist.sh MNIST OUT [--seeds 1,2,3] [--cells 32/32:1,4/4:2]
     scripts/experiments/wrpn_cifar.sh CIFAR OUT [--seeds 1,2,3]
 
 MNIST is the folder with the four idx files (gzip or not), CIFAR the folder with cifar10_train*.npz
-and cifar10_test*.npz. A float net is rewritten with `rewrite --recipe wrpn` for each row (bits of
-weights / of activations), at several widths, and trained with Adam. First and last layer keep float
-weights. OUT/results.json keeps every run; what is there is not run again.
+and cifar10_test*.npz. A float net is widened with `widen`, rewritten with `rewrite --recipe wrpn`
+for each row (bits of weights / of activations), and trained with Adam. First and last layer keep
+float weights. OUT/results.json keeps every run; what is there is not run again. --samples and
+--epochs make an experiment smaller: CIFAR's is of 5,000 images, MNIST's of all 60,000 digits.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import torch
+from common import DATA, Results, Samples, cifar, mean_and_spread, mnist, train_shown, write_data
 
 import adaption
-from adaption.data import open_source
 from adaption.errors import AdaptionError, UsageError
-from adaption.io.atomic import atomic_write
-from adaption.report import Progress
-from adaption.solver import Listener
 
-Samples = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 FLOAT = 32
 
-NET = """name: "{name}"
-layer {{ name: "rows" type: "HDF5Data" top: "data" top: "label" include {{ phase: TRAIN }}
-  hdf5_data_param {{ source: "train.txt" batch_size: {batch} shuffle: true }} }}
-layer {{ name: "rows" type: "HDF5Data" top: "data" top: "label" include {{ phase: TEST }}
-  hdf5_data_param {{ source: "test.txt" batch_size: 100 }} }}
-{body}layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "{top}" bottom: "label" top: "loss" }}
+NET = (
+    'name: "{name}"\n'
+    + DATA
+    + """{body}layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "{top}" bottom: "label"
+  top: "loss" }}
 layer {{ name: "accuracy" type: "Accuracy" bottom: "{top}" bottom: "label" top: "accuracy"
   include {{ phase: TEST }} }}
 """
+)
 SOLVER = """net: "net.prototxt"
 type: "Adam" base_lr: {rate} lr_policy: "multistep" gamma: 0.1 stepvalue: {step}
 momentum: 0.9 momentum2: 0.999 weight_decay: 0
@@ -77,30 +67,31 @@ class Row:
     he: bool = False
 
     def __str__(self) -> str:
-        return f"{self.weights}/{self.activations}{', He' if self.he else ''}"
+        return f"{self.weights}/{self.activations}{'He' if self.he else ''}"
 
 
 @dataclass(frozen=True)
 class Experiment:
     """A net, how it is trained, and the rows of its table.
 
-    body: its layers between data and loss, given a factor on the widths. epochs: the last `slow` of
-    them run at a tenth of the rate.
+    body: its layers between data and loss. epochs: the last `slow` of
+    them run at a tenth of the rate. samples: of training, None for all.
     """
 
     name: str
-    body: Callable[[int], str]
+    body: str
     top: str
     rate: float
     batch: int
     epochs: int
     slow: int
-    read: Callable[[Path, str], Samples]
+    read: Callable[[Path, str, int | None], Samples]
     rows: Sequence[Row]
+    samples: int | None = None
 
-    def net(self, width: int) -> str:
+    def net(self) -> str:
         """The float net."""
-        return NET.format(name=self.name, batch=self.batch, body=self.body(width), top=self.top)
+        return NET.format(name=self.name, batch=self.batch, body=self.body, top=self.top)
 
     def solver(self, seed: int, samples: int, tests: int) -> str:
         """The solver of one run."""
@@ -117,19 +108,19 @@ class Experiment:
 # -- nets ----------------------------------------------------------------------------------------
 
 
-def dense(width: int) -> str:
-    """784-h-h-h-10, h 16 times the width, with batch norm."""
+def dense() -> str:
+    """784-16-16-16-10, with batch norm."""
     parts, bottom = [], "data"
     for i in (1, 2, 3):
-        parts += [_inner_product(f"ip{i}", bottom, 16 * width, "bias_term: false ")]
+        parts += [_inner_product(f"ip{i}", bottom, 16, "bias_term: false ")]
         parts += [NORM_AND_RELU.format(name=f"ip{i}")]
         bottom = f"ip{i}"
     return "".join([*parts, _inner_product("ip4", bottom, 10)])
 
 
-def small_conv(width: int) -> str:
-    """Convolutions of 8, 16, 16 and 32 filters (times the width), then ten sums. Pooling stands
-    before batch norm: behind it, most maxima of a clipped activation would be 1."""
+def small_conv() -> str:
+    """Convolutions of 8, 16, 16 and 32 filters, then ten sums. Pooling stands before batch norm:
+    behind it, most maxima of a clipped activation would be 1."""
     parts, bottom = [], "data"
     for i, count in enumerate((8, 16, 16, 32), 1):
         name = f"conv{i}"
@@ -137,7 +128,7 @@ def small_conv(width: int) -> str:
         parts.append(
             SUM.format(
                 name=name, kind="Convolution", kind_param="convolution_param", bottom=bottom,
-                count=count * width, more=more,
+                count=count, more=more,
             )
         )  # fmt: skip
         bottom = name
@@ -158,50 +149,31 @@ def _inner_product(name: str, bottom: str, count: int, more: str = "") -> str:
 # -- data ----------------------------------------------------------------------------------------
 
 
-def mnist(folder: Path, phase: str) -> Samples:
-    """All digits of a phase as rows of 784 values in 0..1."""
-    name = {"train": "train", "test": "t10k"}[phase]
-    images, labels = _samples(_only(folder, f"{name}-images-idx3-ubyte*"))
-    return images.reshape(len(images), -1), labels
+def rows_of_mnist(folder: Path, phase: str, samples: int | None) -> Samples:
+    """Digits as rows of 784 values in 0..1; of a test all, of training the first ones."""
+    images, labels = mnist(folder, phase)
+    count = samples if phase == "train" else None
+    return images[:count].reshape(-1, 784), labels[:count]
 
 
-def cifar(folder: Path, phase: str) -> Samples:
-    """5,000 images of a phase, RGB, in 0..1; classes alternate in the files."""
-    return _samples(_only(folder, f"cifar10_{phase}*.npz"), 5000)
+def some_of_cifar(folder: Path, phase: str, samples: int | None) -> Samples:
+    """Images; of a test 5,000."""
+    return cifar(folder, phase, samples if phase == "train" else 5000)
 
 
-def _samples(path: Path, limit: int | None = None) -> Samples:
-    images, labels = [], []
-    for sample in open_source(path):
-        if len(images) == limit:
-            break
-        image = np.asarray(sample.image, np.float32)
-        images.append(image.transpose(2, 0, 1) if image.ndim == 3 else image)
-        labels.append(sample.label)
-    return np.stack(images) / np.float32(255), np.asarray(labels, np.float32)
+def data_of(experiment: Experiment, source: Path) -> dict[str, int]:
+    """Write the data where it is not there; returns the number of samples of each phase.
 
-
-def _only(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise UsageError(f"no {pattern} in {folder}", "name the folder with the data set")
-    return found[0]
-
-
-def write_data(experiment: Experiment, source: Path) -> dict[str, int]:
-    """HDF5 files and their lists, where they are not there; returns the samples of each."""
-    sizes = {}
-    for phase in ("train", "test"):
-        path = Path(f"{phase}.h5")
-        if not path.exists():
-            images, labels = experiment.read(source, phase)
-            part = path.with_suffix(".part")
-            with h5py.File(part, "w") as file:
-                file["data"], file["label"] = images, labels
-            part.replace(path)
-        Path(f"{phase}.txt").write_text(f"{path}\n", encoding="utf-8")
-        with h5py.File(path) as file:
-            sizes[phase] = len(file["label"])
+    Raises: UsageError when data is there, but of another number of samples.
+    """
+    sizes = write_data(
+        lambda folder, phase: experiment.read(folder, phase, experiment.samples), source
+    )
+    if experiment.samples not in (None, sizes["train"]):
+        raise UsageError(
+            f"train.h5 holds {sizes['train']} samples, asked for {experiment.samples}",
+            "name another folder",
+        )
     return sizes
 
 
@@ -209,37 +181,27 @@ def write_data(experiment: Experiment, source: Path) -> dict[str, int]:
 
 EXPERIMENTS = {
     "mnist": Experiment(
-        "mnist", dense, "ip4", 5e-3, 128, 6, 2, mnist,
+        "mnist", dense(), "ip4", 5e-3, 128, 6, 2, rows_of_mnist,
         (
             *(Row(w, a, (1, 2)) for w, a in ((FLOAT, FLOAT), (4, 4), (2, 4), (2, 2), (1, 1))),
             Row(2, 2, (1, 2), he=True),
         ),
     ),
     "cifar": Experiment(
-        "cifar", small_conv, "fc", 3e-3, 50, 6, 2, cifar,
-        (Row(FLOAT, FLOAT, (1,)), Row(4, 4, (2,)), Row(2, 4, (2,))),
+        "cifar", small_conv(), "fc", 3e-3, 50, 6, 2, some_of_cifar,
+        (Row(FLOAT, FLOAT, (1,)), Row(4, 4, (2,)), Row(2, 4, (2,))), 5000,
     ),
 }  # fmt: skip
 
 
-class Shown(Listener):
-    """A progress line."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def stepped(self, iteration: int) -> None:
-        self.progress.advance()
-
-
-def accuracy(
+def run(
     experiment: Experiment, row: Row, width: int, seed: int, sizes: dict[str, int]
-) -> float:
-    """Train one net; returns its test accuracy, a fraction."""
+) -> dict[str, float]:
+    """Train one net; returns its test accuracy, a fraction, under its name."""
     float_net = Path("float.prototxt")
-    float_net.write_text(experiment.net(width), encoding="utf-8")
+    float_net.write_text(experiment.net(), encoding="utf-8")
     low = adaption.rewrite(
-        float_net,
+        adaption.widen(float_net, factor=width).nets[0],
         recipe="wrpn",
         weight_bits=row.weights,
         activation_bits=row.activations,
@@ -249,68 +211,45 @@ def accuracy(
     solver = Path("solver.prototxt")
     solver.write_text(experiment.solver(seed, sizes["train"], sizes["test"]), encoding="utf-8")
     iterations = experiment.epochs * (sizes["train"] // experiment.batch)
-    with Progress(iterations, f"{row}, {width}x, seed {seed}", unit="iterations") as progress:
-        done = adaption.train(solver, listeners=[Shown(progress)])
-    return done.tests[0]["accuracy"]
+    done = train_shown(solver, f"{row}, {width}x, seed {seed}", iterations)
+    return {"accuracy": done.tests[-1]["accuracy"]}
 
 
-def runs_of(
-    experiment: Experiment, seeds: Sequence[int], sizes: dict[str, int], kept: Path
-) -> Iterator[dict[str, Any]]:
-    """Each run's result, from the file or made now; the file is brought up to date at once."""
-    settings = {
-        "experiment": experiment.name,
-        "solver": experiment.solver(0, sizes["train"], sizes["test"]),
-        "net": experiment.net(1),
-    }
-    results: dict[str, Any] = {"settings": settings, "machine": machine(), "runs": []}
-    if kept.exists():
-        results = json.loads(kept.read_text(encoding="utf-8"))
-        if results["settings"] != settings:
-            raise UsageError(f"{kept} is of other settings", "name another folder")
-    for row in experiment.rows:
-        for width in row.widths:
-            for seed in seeds:
-                said = asdict(row)
-                del said["widths"]
-                key = {**said, "width": width, "seed": seed}
-                found = next((r for r in results["runs"] if r.items() >= key.items()), None)
-                if found is None:
-                    begin = time.monotonic()
-                    found = {**key, "accuracy": accuracy(experiment, row, width, seed, sizes)}
-                    found["seconds"] = round(time.monotonic() - begin, 1)
-                    found["date"] = datetime.date.today().isoformat()
-                    results["runs"].append(found)
-                    with atomic_write(kept, "w") as out:
-                        out.write(json.dumps(results, indent=1) + "\n")
-                yield {**found, "row": str(row)}
+def cells(experiment: Experiment) -> dict[str, tuple[Row, int]]:
+    """The cells of the table, by name."""
+    return {f"{row}:{width}": (row, width) for row in experiment.rows for width in row.widths}
 
 
-def machine() -> str:
-    """Name of the processor, and versions."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, torch {torch.__version__}, adaption {adaption.__version__}"
+def cells_named(experiment: Experiment, names: str | None) -> list[tuple[Row, int]]:
+    """The cells of these names, comma between; all of them without names. Raises: UsageError."""
+    there = cells(experiment)
+    found = names.split(",") if names else list(there)
+    unknown = [name for name in found if name not in there]
+    if unknown:
+        raise UsageError(f"no cell {unknown[0]!r}", f"choose of {', '.join(there)}")
+    return [there[name] for name in found]
+
+
+def key_of(row: Row, width: int) -> dict[str, Any]:
+    """What tells the runs of a cell from others."""
+    said = asdict(row)
+    del said["widths"]
+    return {**said, "width": width}
 
 
 def table(experiment: Experiment, runs: Sequence[dict[str, Any]]) -> str:
     """Markdown: a row per bits, a column per width; percent, mean (deviation) over the seeds."""
     widths = sorted({width for row in experiment.rows for width in row.widths})
+    found = {
+        cell: mean_and_spread(
+            100 * made["accuracy"] for made in runs if made.items() >= key_of(*cell).items()
+        )
+        for cell in cells(experiment).values()
+    }
     lines = [["weights/activations", *(f"{width}x" for width in widths)]]
     lines.append(["---"] * len(lines[0]))
     for row in experiment.rows:
-        cells = [str(row)]
-        for width in widths:
-            values = [
-                100 * run["accuracy"]
-                for run in runs
-                if (run["row"], run["width"]) == (str(row), width)
-            ]
-            spread = f" ({statistics.stdev(values):.2f})" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.2f}{spread}" if values else "")
-        lines.append(cells)
+        lines.append([str(row), *(found.get((row, width), "") for width in widths)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -323,18 +262,36 @@ def main() -> int:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with the data set")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for all files")
     parser.add_argument("--seeds", default="1,2,3", help="comma between (default 1,2,3)")
+    parser.add_argument("--cells", help="rows and widths, as 32/32:1,2/2He:2 (default all)")
+    parser.add_argument("--samples", type=int, help="of training")
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     experiment, source = EXPERIMENTS[args.experiment], args.data.resolve()
+    experiment = replace(
+        experiment,
+        epochs=args.epochs or experiment.epochs,
+        samples=args.samples or experiment.samples,
+    )
     try:
-        seeds = [int(seed) for seed in args.seeds.split(",")]
+        chosen = cells_named(experiment, args.cells)
         args.out.mkdir(parents=True, exist_ok=True)
         os.chdir(args.out)
-        sizes = write_data(experiment, source)
-        runs = list(runs_of(experiment, seeds, sizes, Path("results.json")))
-        print(table(experiment, runs))
-    except (AdaptionError, ValueError) as error:
+        sizes = data_of(experiment, source)
+        solver = experiment.solver(0, sizes["train"], sizes["test"])
+        settings = {"solver": solver, "net": experiment.net(), "sizes": sizes}
+        results = Results(Path("results.json"), settings)
+        for seed in map(int, args.seeds.split(",")):
+            for row, width in chosen:
+                results.get(
+                    {**key_of(row, width), "seed": seed},
+                    lambda row=row, width=width, seed=seed: run(
+                        experiment, row, width, seed, sizes
+                    ),
+                )
+        print(table(experiment, results.runs))
+    except AdaptionError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # WRPN on CIFAR, a table of bits and widths; wrpn.py beside this says what. Stopped, it goes on where
 # it was when called again.
-#   scripts/experiments/wrpn_cifar.sh DATA OUT [--seeds 1,2,3] [--threads N]
+#   scripts/experiments/wrpn_cifar.sh DATA OUT [--seeds 1,2,3] [--threads N] [--cells ..] [--samples N]
+#   [--epochs N]
 # Uses the active virtual environment, else .venv (scripts/test.sh makes it).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
