@@ -128,8 +128,8 @@ class VerifyReport:
         if any(isinstance(b.format, FixedPoint) and not b.format.is_binary for b in points):
             worst = max(b.own_error_ulp for b in self.blobs)
             said.append(
-                f"scales are no floats: given our values, a layer is off by up to {worst:.3g}"
-                " ulp of its greatest value"
+                f"given our values, a layer is off by up to {worst:.3g} ulp of its greatest value,"
+                " since scales 1/n are no floats and sums add in another order"
             )
         said += [
             f'output "{o.blob}" within {o.max_error:.3g}'
