@@ -18,17 +18,20 @@ __all__ = [
     "FileFormatError",
     "KeywordError",
     "LayerError",
+    "MissingBottomError",
     "MissingExtraError",
     "NonFiniteError",
     "ParseError",
     "RankError",
     "ResourceError",
     "ShapeError",
+    "UnknownFieldError",
     "UnknownLayerError",
     "UsageError",
     "WeightsError",
     "one_line",
     "plain_text",
+    "remade",
     "system_error",
 ]
 
@@ -69,7 +72,7 @@ class AdaptionError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors of worker processes arrive whole, whatever arguments their class takes."""
-        return _remade, (type(self), self.args, self.__dict__)
+        return remade, (type(self), self.args, self.__dict__)
 
     def at(
         self,
@@ -136,8 +139,16 @@ class ParseError(AdaptionError):
     """A prototxt does not parse."""
 
 
+class UnknownFieldError(AdaptionError):
+    """A net or solver that is to run holds fields nobody knows, which may change the numbers."""
+
+
 class LayerError(AdaptionError):
     """A layer does not fit its place in the net (bottoms, tops, wiring)."""
+
+
+class MissingBottomError(LayerError):
+    """A layer reads a blob of a layer that this net state leaves out."""
 
 
 class UnknownLayerError(LayerError):
@@ -188,18 +199,27 @@ def one_line(text: object) -> str:
     line = str(text)
     if line.isprintable():
         return line
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return "".join(c if c.isprintable() else _spelled(c) for c in line)
 
 
-# C0 but tab and newline, DEL and C1; separators and marks that direct text; surrogates.
+def _spelled(char: str) -> str:
+    """A character spelled out; one that stands for a byte (see io/text.py) as \\xb5."""
+    for base in (0xDC00, 0x10F700):
+        if 0x80 <= ord(char) - base <= 0xFF:
+            return f"\\x{ord(char) - base:02x}"
+    return ascii(char)[1:-1]
+
+
+# C0 but tab and newline, DEL and C1; separators and marks that direct text; surrogates,
+# and what stands for bytes that are no text (io/text.py).
 _CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U0010f780-\U0010f7ff]"
 )
 
 
 def plain_text(text: str) -> str:
     """Several lines of text with control characters spelled out; tabs and line ends stay."""
-    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _CONTROLS.sub(lambda found: _spelled(found[0]), text)
 
 
 _SYSTEM_FIXES = {
@@ -239,7 +259,7 @@ def system_error(
     return ResourceError(f"{doing}: {said}" if doing else said, fix, file=where)
 
 
-def _remade(
+def remade(
     kind: type[AdaptionError], args: tuple[object, ...], state: dict[str, object]
 ) -> AdaptionError:
     error = kind.__new__(kind, *args)

@@ -24,7 +24,8 @@ from adaption.io.netfile import read_net
 from adaption.job.feed import fed_by, feed_from_data
 from adaption.net import Net
 from adaption.options import RunOptions
-from adaption.precision.evaluate import run_net, score_blob
+from adaption.precision.classifiers import find_classifiers
+from adaption.precision.evaluate import run_net
 from adaption.precision.measure import ActivationObserver, measure_weights
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
@@ -51,13 +52,13 @@ def main() -> int:
         spec, args.data, transform_of(args), RunOptions(limit=args.limit), weights=full_weights
     )
     full = Net(feed.spec, full_weights)
-    scores = score_blob(feed.spec, full)
+    scores = find_classifiers(feed.spec, full)
     measured = measure_weights(full, legacy_rule=True)
     watch = ActivationObserver(measured, legacy_rule=True)
 
     def show(name: str, net: Net, observers: tuple[object, ...] = ()) -> None:
         run = run_net(net, feed, scores=scores, observers=observers)  # type: ignore[arg-type]
-        print(f"| {name} | {100 * run.top1 / run.labelled:.2f} % |", flush=True)
+        print(f"| {name} | {100 * run.tally.top1 / run.tally.labelled:.2f} % |", flush=True)
 
     print(f"| {full.name}, weights / activations | Top-1 |\n| --- | --- |")
     show("float", full, (watch,))

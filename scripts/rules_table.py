@@ -22,7 +22,8 @@ from adaption.io.netfile import read_net
 from adaption.job.feed import Feed, fed_by, feed_from_data
 from adaption.net import Net
 from adaption.options import JOINS, RunOptions
-from adaption.precision.evaluate import Run, run_net, score_blob
+from adaption.precision.classifiers import Classifiers, find_classifiers
+from adaption.precision.evaluate import Run, run_net
 from adaption.precision.measure import ActivationObserver, measure_weights
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
@@ -57,7 +58,7 @@ def main() -> int:
         spec, args.data, transform_of(args), options, root=args.root, weights=trained
     )
     full = Net(feed.spec, trained)
-    scores = score_blob(feed.spec, full)
+    scores = find_classifiers(feed.spec, full)
     measured = measure_weights(full, legacy_rule=True)
     watch = ActivationObserver(measured, legacy_rule=True)
     before = run_net(full, feed, scores=scores, observers=[watch])
@@ -74,7 +75,7 @@ def main() -> int:
     return 0
 
 
-def run_low(net: Net, feed: Feed, scores: str | None) -> Run:
+def run_low(net: Net, feed: Feed, scores: Classifiers) -> Run:
     """The low-precision net over the same samples."""
     made = run_net(net, feed, scores=scores)
     made.outputs.clear()
@@ -117,7 +118,7 @@ def zero_share(run: Run, layers: list[str]) -> float:
 
 def top1(run: Run) -> float:
     """Top-1 as a fraction."""
-    return run.top1 / max(1, run.labelled)
+    return run.tally.top1 / max(1, run.tally.labelled)
 
 
 def share(value: float) -> str:

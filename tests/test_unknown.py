@@ -22,7 +22,7 @@ from tests.net.nets import data, inner_product, layer, net_of
 TEXT = (
     'name: "odd"\n'
     + data(2, 3)
-    + inner_product("ip1", "data", 4, own="num_outputs: 5")
+    + inner_product("ip1", "data", 4, more="glossy: 5")
     + layer("Relu", "r", "ip1")
     + layer("Wavelet", "w", "r", more="haar { level: 3 } # kept\n")
     + layer("Wavelet", "w2", "w")
@@ -80,7 +80,7 @@ def test_inspect_warns_once_about_each(file: str, capsys: pytest.CaptureFixture[
     shown = capsys.readouterr()
     warnings = json.loads(shown.out)["warnings"]
     assert [w.partition(": ")[2] for w in warnings] == [
-        'unknown field layer "ip1".inner_product_param.num_outputs, did you mean num_output?',
+        'unknown field layer "ip1".glossy',
         'unknown field layer "w".haar',
         'unknown field layer "ip2".shiny',
         "unknown layer type: layer \"r\" of type 'Relu' (did you mean ReLU?)",
@@ -94,7 +94,7 @@ def test_inspect_warns_once_about_each(file: str, capsys: pytest.CaptureFixture[
 def test_nets_carry_the_notices(file: str) -> None:
     net = Net(file, end="ip1")
     assert [n.partition(": ")[2].partition(",")[0] for n in net.notices] == [
-        'unknown field layer "ip1".inner_product_param.num_outputs',
+        'unknown field layer "ip1".glossy',
         'unknown field layer "w".haar',
         'unknown field layer "ip2".shiny',
     ]
@@ -126,7 +126,7 @@ def test_rewrite_keeps_what_is_unknown(file: str) -> None:
     proposal.places["ip1"] = "ip1"
     made = adaption.rewrite(adaption.read_net(file), proposal)
     text = made.text()
-    assert "haar { level: 3 } # kept" in text and "num_outputs: 5" in text
+    assert "haar { level: 3 } # kept" in text and "glossy: 5" in text
     assert "shiny: true" in text and text.count('type: "Wavelet"') == 2
     assert [m.type for m in made.message.layer] == [
         *("Input", "LPInnerProduct", "LPAct", "Relu", "Wavelet", "Wavelet", "LPInnerProduct")

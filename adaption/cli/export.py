@@ -46,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     onnx = parser.add_argument_group("onnx")
     onnx.add_argument("--style", metavar="NAME", help="float (default), qdq, integer, qonnx")
     onnx.add_argument("--batch", type=int, metavar="N", help="fix the batch size")
-    onnx.add_argument("--opset", type=int, metavar="N", help="default: the oldest that will do")
+    onnx.add_argument(
+        "--opset",
+        type=int,
+        metavar="N",
+        help="11 to 21; default: 18, or the oldest above it that will do",
+    )
     parser.add_argument(
         "--input-format",
         action="append",

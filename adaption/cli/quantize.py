@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="keep the float net's pass over the data here; several calls share it",
     )
-    add_data_flags(parser)
+    add_data_flags(parser, "score")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 
@@ -85,8 +85,16 @@ def run(args: argparse.Namespace) -> int:
         print_summary(result.summary)
         if not args.quiet:
             print(f"report: {result.folder / 'report.html'}")
-            made = [str(result.folder / f"net_lp.{kind}") for kind in KINDS]
+            made = [result.folder / f"net_lp.{kind}" for kind in KINDS]
+            next_files = [str(path) for path in made if path.exists()]
+            if len(next_files) < len(made):  # two forms of the net itself
+                next_files += ["lp", "lp64"]
             for blob, shape in result.inputs.items():
-                made += ["--input", f"{blob}={'x'.join(map(str, shape))}"]
-            print(f"next: adaption verify {shlex.join(made)}")
+                next_files += ["--input", f"{blob}={'x'.join(map(str, shape))}"]
+            print(f"next: adaption verify {shlex.join(next_files)}")
+    for check in result.summary["verification"]:
+        if not check["ok"]:
+            print(f"verification failed: {check['what']}: {check['detail']}", file=sys.stderr)
+    for warning in result.summary["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
     return 0 if result.is_verified else 1

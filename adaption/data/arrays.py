@@ -53,6 +53,7 @@ class ArraySource(Source):
             return False
         label = filled[0][_LABEL]
         if as_label(label[0]) is not None:
+            self.label_shape = tuple(label.shape[1:])
             return True
         self.notes.append(
             f"{self.path}: array 'label' of shape {tuple(label.shape[1:])} per sample is no class"
@@ -140,7 +141,8 @@ def read_hdf5_list(path: str | os.PathLike[str]) -> list[str]:
     Raises: FileFormatError when it cannot be read, DataError when it names no file.
     """
     fix = "give a text file with one HDF5 file per line"
-    names = read_text(path, "a list of HDF5 files", fix=fix).split()
+    text = read_text(path, "a list of HDF5 files", errors="surrogateescape", fix=fix)
+    names = [] if "\0" in text else text.split()
     if not names:
         raise DataError("lists no HDF5 files", "write one file name per line", file=path)
     return names
@@ -151,7 +153,31 @@ def open_hdf5_data(path: Path, files: Sequence[Path]) -> ArraySource:
 
     Raises: FileFormatError when a file does not open, DataError when the data sets do not fit.
     """
-    return _checked(ArraySource(path, "hdf5", [_datasets(f) for f in files]))
+    opened = [_datasets(f) for f in files]
+    for file, arrays in zip(files[1:], opened[1:], strict=True):
+        _check_alike(opened[0], files[0], arrays, file)
+    return _checked(ArraySource(path, "hdf5", opened))
+
+
+def _check_alike(
+    first: Mapping[str, Any], first_file: Path, arrays: Mapping[str, Any], file: Path
+) -> None:
+    """Raise DataError where a file does not hold what the first of its source holds."""
+    missing = first.keys() ^ arrays.keys()
+    if missing:
+        raise DataError(
+            f"holds {', '.join(sorted(arrays))}, {first_file} holds {', '.join(sorted(first))}",
+            "all files of a source hold the same data sets",
+            file=file,
+        )
+    for name, array in arrays.items():
+        if array.shape[1:] != first[name].shape[1:]:
+            raise DataError(
+                f"array {name!r} has samples of shape {array.shape[1:]}, those of {first_file} have"
+                f" {first[name].shape[1:]}",
+                "all files of a source hold samples of one shape",
+                file=file,
+            )
 
 
 def _checked(source: ArraySource) -> ArraySource:

@@ -61,6 +61,7 @@ class Source(ABC):
     kind: str
     is_color: bool | None = None  # how compressed images are decoded; None: not said
     has_labels: bool = False
+    label_shape: tuple[int, ...] = ()  # of one sample's label, which holds one number
     class_names: tuple[str, ...] = ()  # by label, where folders name the classes
     array_names: tuple[str, ...] = ()  # of an array source, without the labels
     is_decoded: bool = False  # samples are compressed images: reading ahead in threads pays

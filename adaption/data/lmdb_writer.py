@@ -192,7 +192,7 @@ def write_lmdb(path: str | os.PathLike[str], records: Iterable[Record]) -> int:
         raise MissingExtraError("lmdb", "lmdb", "LMDB") from None
     try:
         with staged_folder(path, (), marker="data.mdb") as folder:
-            with lmdb.open(str(folder), map_size=_MAP_BYTES, sync=False) as environment:
+            with lmdb.open(os.fsencode(folder), map_size=_MAP_BYTES, sync=False) as environment:
                 count = 0
                 remaining = iter(records)
                 while chunk := list(islice(remaining, _COMMIT)):

@@ -186,8 +186,8 @@ class Batches:
         blobs = {}
         for blob, shape in self.shapes.items():
             stacked = np.empty((len(kept), *shape), np.float32)
-            for row, one in zip(stacked, kept, strict=True):
-                row[...] = one.blobs[blob]
+            for i, one in enumerate(kept):
+                stacked[i] = one.blobs[blob]
             blobs[blob] = stacked
         labels = None
         if self.has_labels:

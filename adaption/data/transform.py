@@ -17,6 +17,7 @@ from adaption.data.base import Array
 from adaption.data.resize import resize
 from adaption.errors import FieldError, ShapeError, UsageError
 from adaption.io.blobproto import read_mean
+from adaption.io.text import as_path
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
@@ -110,7 +111,7 @@ class Transform:
             crop_size=crop,
             mirror=message.mirror,
             mean_value=tuple(message.mean_value),
-            mean_file=message.mean_file if message.HasField("mean_file") else None,
+            mean_file=as_path(message.mean_file) if message.HasField("mean_file") else None,
             scale=message.scale,
             force_color=message.force_color,
             force_gray=message.force_gray,

@@ -14,7 +14,7 @@ import torch
 from adaption.errors import UsageError, one_line
 from adaption.export.backends import Arithmetic, Backend, Exact, Onnxruntime, backend_of
 from adaption.export.exact import ExactReport
-from adaption.export.selection import Member, Selection, select
+from adaption.export.selection import Member, Selection, refuse_nan, select
 from adaption.io.limits import Size, within_limit
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
@@ -219,7 +219,8 @@ def verify_between(
         input_formats: inputs are rounded to these first, for both; an ONNX file brings its own.
         tolerance: greatest allowed difference at quantization points, in LSBs.
         memory_limit: the most that one array, image or blob may take, as in "8G".
-    Raises: UsageError when an input is missing, or nothing can be compared.
+    Raises: UsageError when an input is missing, or nothing can be compared; DataError naming the
+        first layer that gives NaN, where it reaches an output.
     """
     selection = select(net)
     files = [_opened(x) for x in (a, b)]
@@ -230,6 +231,15 @@ def verify_between(
     one, other = (backend_of(x, net, formats) for x in files)
     given = _rounded(_values(net, selection, inputs, formats, seed), formats)
     left, right = one.run(given), other.run(given)
+    refuse_nan(
+        selection,
+        (
+            (member, blob, left.values[member.spec.name, blob])
+            for member in selection.members
+            for blob in member.spec.tops
+            if (member.spec.name, blob) in left.values
+        ),
+    )
     promise, at_points_only = _promise(one.arithmetic, other.arithmetic)
     tops = []
     exceptions = {*one.arithmetic.exceptions, *other.arithmetic.exceptions}

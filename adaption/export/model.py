@@ -20,12 +20,14 @@ from adaption.export.style_table import new_style
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
 
-__all__ = ["OPSETS", "LayerValues", "Model", "build_model"]
+__all__ = ["OPSET", "OPSETS", "LayerValues", "Model", "build_model"]
 
-# 18 is the first that has every operator in the form used here. onnxruntime 1.14 and later run it,
-# 1.17 and later run 20, 1.18 and later run 21.
-OPSETS = (18, 19, 20, 21)
-IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10}  # of the onnx releases that brought the opsets
+# 18 is the first that has every operator in the form used here; see older.py for those before it.
+# onnxruntime 1.14 and later run it, 1.17 and later run 20, 1.18 and later run 21.
+OPSETS = tuple(range(11, 22))
+OPSET = 18
+# Of the onnx releases that brought the opsets.
+IR_VERSIONS = dict(zip(OPSETS, (6, 7, 7, 7, 8, 8, 8, 8, 9, 9, 10), strict=True))
 
 Shape = tuple[int, ...]
 Dims = tuple[int | str | None, ...]  # "N": the batch size; None: follows from it
@@ -56,7 +58,7 @@ class Model:
 
     def proto(self) -> ModelProto:
         """The model as ONNX holds it, with the layers' values in metadata_props; without its
-        constants, which are graph.read_constants()."""
+        constants, which are graph.read_constants(). At least of OPSET: see older.in_opset."""
         graph = helper.make_graph(
             self.graph.nodes,
             self.name or "net",
@@ -68,7 +70,7 @@ class Model:
             graph,
             opset_imports=[
                 helper.make_opsetid(domain, version)
-                for domain, version in {"": self.opset, **self.domains}.items()
+                for domain, version in {"": max(self.opset, OPSET), **self.domains}.items()
             ],
             ir_version=IR_VERSIONS[self.opset],
             producer_name="adaption",
@@ -117,7 +119,7 @@ def build_model(
     writer = new_style(style, processor)
     formats = input_formats or {}
     needed = writer.opset([*_formats(selection), *formats.values()])
-    if opset is not None and opset < needed:
+    if opset is not None and opset < needed > OPSET:
         raise UsageError(
             f"opset is {opset}, style {style} needs {needed} or later for the formats of this net",
             f"give opset {needed}",

@@ -15,7 +15,8 @@ import onnx
 from adaption.errors import UsageError
 from adaption.export.exact.ties import TieReport, count_ties
 from adaption.export.images import ImageInput, embed_images
-from adaption.export.model import OPSETS, build_model
+from adaption.export.model import OPSET, OPSETS, build_model
+from adaption.export.older import in_opset
 from adaption.export.onnx_file import check_model, write_model
 from adaption.export.selection import select
 from adaption.io.atomic import atomic_write
@@ -115,8 +116,9 @@ def export_onnx(
             "qonnx": Quant operators of QONNX, for FPGA tool chains.
         batch: size of the batch axis; by default any ("N"), where no layer depends on it, else
             the net's own.
-        opset: 18 to 21; by default the oldest that will do. onnxruntime 1.17 and later run 18 to
-            20, 1.18 and later 21.
+        opset: 11 to 21; by default 18, or the oldest that will do above it. onnxruntime 1.17 and
+            later run up to 20, 1.18 and later 21. Older ones, for older runtimes, hold what
+            their operators allow; UsageError says what is missing.
         images: let the model take images and preprocess them; for nets of one input.
         input_formats: round inputs of these names, as an LPAct behind them would, so that the
             first layer gets codes.
@@ -168,7 +170,10 @@ def export_onnx(
             given |= {n: images.prepared(np.asarray(x)) for n, x in inputs.items()}
         ties = count_ties(net, given, input_formats)
     constants = built.graph.read_constants()
-    check_model(model, constants)
+    if built.opset < OPSET:
+        in_opset(model, constants, built.opset)
+    else:
+        check_model(model, constants)
     try:
         with atomic_write(path) as out:
             size = write_model(model, constants, out)

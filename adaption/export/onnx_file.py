@@ -20,7 +20,14 @@ from adaption.export.onnx_graph import Array
 from adaption.io.file_bytes import FileBytes
 from adaption.io.wire import LENGTH, encode_tag, encode_varint, walk
 
-__all__ = ["check_model", "is_held", "read_model", "same_bits", "write_model"]
+__all__ = [
+    "check_model",
+    "is_held",
+    "read_model",
+    "same_bits",
+    "with_constants",
+    "write_model",
+]
 
 MOST_BYTES = 2**31 - 1  # protobuf's limit for one message
 SMALL = 1 << 12  # bytes of constants that shapes are inferred from
@@ -31,7 +38,12 @@ PIECE = 1 << 24  # bytes compared at once
 
 
 def check_model(model: ModelProto, constants: Mapping[str, Array]) -> None:
-    """onnx's checker with full shape inference, on `model` and constants that it lacks.
+    """onnx's checker with full shape inference, on `model` and constants that it lacks."""
+    onnx.checker.check_model(with_constants(model, constants), full_check=True)
+
+
+def with_constants(model: ModelProto, constants: Mapping[str, Array]) -> ModelProto:
+    """A copy of `model` with constants that it lacks, for what looks at shapes and types only.
 
     Large constants stand as inputs of their type and shape, so that they are not copied.
     """
@@ -43,7 +55,7 @@ def check_model(model: ModelProto, constants: Mapping[str, Array]) -> None:
         else:
             kind = helper.np_dtype_to_tensor_dtype(array.dtype)
             whole.graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
-    onnx.checker.check_model(whole, full_check=True)
+    return whole
 
 
 def write_model(model: ModelProto, constants: Mapping[str, Array], out: IO[bytes]) -> int:

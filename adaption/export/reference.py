@@ -34,6 +34,7 @@ class LayerRun:
     before: tuple[Tensor, ...]
     tops: tuple[Tensor, ...]
     own_errors: tuple[float, ...] | None
+    error_scale: float = 0.0  # see Layer.error_scale
 
 
 def run_layers(
@@ -65,7 +66,8 @@ def run_layers(
         errors = None
         if exact is not None:
             errors = tuple(_greatest(x.double() - y) for x, y in zip(before, exact, strict=True))
-        yield LayerRun(member, tuple(before), tuple(tops), errors)
+        scale = node.layer.error_scale(*bottoms)
+        yield LayerRun(member, tuple(before), tuple(tops), errors, scale)
 
 
 def _rounded(x: Tensor, fmt: Format | None, node: Node) -> Tensor:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from adaption.errors import LayerError, UsageError
-from adaption.graph import LayerSpec
+import numpy as np
+import numpy.typing as npt
+
+from adaption.errors import DataError, LayerError, UsageError
+from adaption.graph import LayerSpec, refuse_repeated
 from adaption.net import Net
+from adaption.net.finite import refuse_not_finite
 from adaption.net.node import Node
 
-__all__ = ["Member", "Selection", "members", "select"]
+__all__ = ["Member", "Selection", "members", "refuse_nan", "select"]
 
 Value = tuple[int, int]  # layer index, top index
 
@@ -63,13 +68,16 @@ def members(net: Net) -> list[Member]:
 def select(net: Net) -> Selection:
     """Choose what of `net` is exported.
 
-    Raises: UsageError unless the net is in phase TEST; LayerError when nothing would be left.
+    Raises: UsageError unless the net is in phase TEST; WeightsError when weights are NaN or
+        infinite; LayerError when layers with weights share a name, or nothing would be left.
     """
     if net.phase != "TEST":
         raise UsageError(
             f"the net is in phase {net.phase}, allowed: TEST",
             'build it with Net(..., phase="TEST")',
         )
+    refuse_not_finite(net)
+    refuse_repeated(net.spec, {node.spec.name for node in net.nodes if node.blobs})
     wiring = _Wiring(members(net))
     wiring.leave_out_labels()
     wiring.leave_out_ends_without_form()
@@ -87,6 +95,23 @@ def select(net: Net) -> Selection:
         left_out=tuple(m.spec.name for i, m in enumerate(wiring.layers) if i in wiring.out),
         notes=tuple(wiring.notes(outputs)),
     )
+
+
+def refuse_nan(selection: Selection, tops: Iterable[tuple[Member, str, npt.NDArray[Any]]]) -> None:
+    """Raise DataError where an output is NaN, since two nets that give NaN prove nothing.
+
+    Args:
+        tops: what the layers made, in their order: layer, blob, values.
+    """
+    first: Member | None = None
+    for member, blob, values in tops:
+        if not np.isnan(values).any():
+            continue
+        first = first or member
+        if blob in selection.outputs:
+            raise DataError(
+                "is the first layer that gives NaN", "look at the layer's weights and its inputs"
+            ).at(line=first.spec.line, layer=first.spec.name, layer_type=first.spec.type)
 
 
 @dataclass
@@ -119,6 +144,12 @@ class _Wiring:
     def discards(self, i: int) -> bool:
         return self.layers[i].node.layer.discards
 
+    def is_idle(self, i: int) -> bool:
+        """True for a Silence layer that reads what is no input, since nothing else reads it."""
+        return self.discards(i) and any(
+            self.is_source(j) and not self.is_read((j, top)) for j, top in self.bottoms[i]
+        )
+
     def is_read(self, value: Value) -> bool:
         """True when a layer that stays computes with it."""
         return any(r not in self.out and not self.discards(r) for r in self.readers.get(value, ()))
@@ -149,7 +180,11 @@ class _Wiring:
                 self.formless.add(i)
 
     def kept(self) -> list[int]:
-        return [i for i in range(len(self.layers)) if i not in self.out and not self.is_source(i)]
+        return [
+            i
+            for i in range(len(self.layers))
+            if i not in self.out and not self.is_source(i) and not self.is_idle(i)
+        ]
 
     def inputs(self) -> Iterable[str]:
         for i, member in enumerate(self.layers):

@@ -20,7 +20,7 @@ from adaption.export.selection import select
 from adaption.export.sessions import FileImages, ModelFile, SessionError, damage_told
 from adaption.export.verify_report import OutputCheck
 from adaption.net import Net
-from adaption.precision.evaluate import holds_scores
+from adaption.precision.classifiers import holds_scores
 
 __all__ = ["ImageCheck", "verify_images"]
 

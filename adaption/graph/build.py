@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from adaption.errors import AdaptionError, LayerError
-from adaption.graph.filter import PHASES, NetState, is_kept
+from adaption.errors import AdaptionError, LayerError, MissingBottomError
+from adaption.graph.filter import PHASES, NetState, is_kept, unmet_rules
 from adaption.graph.lp_params import read_lp_params
 from adaption.graph.spec import LayerSpec, NetSpec
 
 if TYPE_CHECKING:
+    from adaption.io.prototxt import Notice
     from adaption.proto import caffe_pb2
 
 __all__ = ["build_spec"]
@@ -26,6 +27,7 @@ def build_spec(
     lines: Sequence[int | None] = (),
     dialect: str | None = None,
     python_modules: Sequence[str] = (),
+    unknown: Sequence[Sequence[Notice]] = (),
 ) -> NetSpec:
     """The layers that `state` keeps, checked for wiring.
 
@@ -36,20 +38,24 @@ def build_spec(
         lines: source line of each `layer`, in order.
         dialect: Caffe fork whose meaning counts where forks disagree about a layer type.
         python_modules: modules whose classes may run as layers of type "Python".
+        unknown: what each `layer` holds that nobody knows, in order; see NetFile.
     Raises: LayerError naming file, line and layer: unknown bottom, a top written twice, a layer
-        without a type, both include and exclude rules.
+        without a type, both include and exclude rules; MissingBottomError where a layer that this
+        state leaves out would make the bottom.
     """
     stages = tuple(dict.fromkeys((*message.state.stage, *state.stages)))
     full = NetState(state.phase, state.level, stages)
     readers: Counter[str] = Counter()  # of each blob written so far, since it was last written
     kept = []
+    left_out: list[caffe_pb2.LayerParameter] = []
     for i, param in enumerate(message.layer):
         line = lines[i] if i < len(lines) else None
         try:
             if not is_kept(param, full):
+                left_out.append(param)
                 continue
-            spec = _layer_spec(param, full, line)
-            _connect(spec, readers)
+            spec = _layer_spec(param, full, line, unknown[i] if i < len(unknown) else ())
+            _connect(spec, readers, lambda blob: _why_missing(blob, left_out, full))
         except AdaptionError as error:
             raise error.at(
                 file=file, line=line, layer=param.name, layer_type=param.type or None
@@ -69,7 +75,12 @@ def build_spec(
     return made.allowing(python_modules) if python_modules else made
 
 
-def _layer_spec(param: caffe_pb2.LayerParameter, state: NetState, line: int | None) -> LayerSpec:
+def _layer_spec(
+    param: caffe_pb2.LayerParameter,
+    state: NetState,
+    line: int | None,
+    unknown: Sequence[Notice],
+) -> LayerSpec:
     if not param.type:
         raise LayerError("has no type", 'write type: "Convolution" or another layer type')
     own = type(param)()
@@ -77,13 +88,43 @@ def _layer_spec(param: caffe_pb2.LayerParameter, state: NetState, line: int | No
     if not own.HasField("phase"):
         own.phase = PHASES.index(state.phase)
     read_lp_params(own)
-    return LayerSpec(own.name, own.type, tuple(own.bottom), tuple(own.top), own, line)
+    return LayerSpec(
+        own.name,
+        own.type,
+        tuple(own.bottom),
+        tuple(own.top),
+        own,
+        line,
+        unknown=tuple(unknown),
+    )
 
 
-def _connect(spec: LayerSpec, readers: Counter[str]) -> None:
+def _why_missing(blob: str, left_out: Sequence[caffe_pb2.LayerParameter], state: NetState) -> str:
+    """Which layer that the state leaves out would make a blob, and how to keep it; "" for none."""
+    for param in left_out:
+        if blob not in param.top:
+            continue
+        rules = [*param.include, *param.exclude]
+        phases = {PHASES[rule.phase] for rule in rules if rule.HasField("phase")}
+        wanted = {x for r in param.include for x in r.stage} - set(state.stages)
+        how = f"--phase {PHASES[1 - PHASES.index(state.phase)]}" if phases else ""
+        if wanted and not how:
+            how = f"--stage {','.join(sorted(wanted))}"
+        reason = "; ".join(dict.fromkeys(unmet_rules(param, state))) or "its exclude rule holds"
+        return (
+            f'layer "{param.name}" makes it, and is left out of this net ({reason}): '
+            + (f"ask for {how} (phase=, stages=), or " if how else "")
+            + "change its rules"
+        )
+    return ""
+
+
+def _connect(spec: LayerSpec, readers: Counter[str], why: Callable[[str], str]) -> None:
     """Check bottoms and tops against the blobs written so far, then count them in."""
     for i, bottom in enumerate(spec.bottoms):
         if bottom not in readers:
+            if hint := why(bottom):
+                raise MissingBottomError(f'unknown bottom blob "{bottom}" (bottom index {i})', hint)
             near = difflib.get_close_matches(bottom, readers, 1)
             hint = f'did you mean "{near[0]}"?' if near else "name the top of an earlier layer"
             raise LayerError(f'unknown bottom blob "{bottom}" (bottom index {i})', hint)

@@ -10,6 +10,7 @@ from adaption.errors import LayerError, UsageError
 from adaption.io.prototxt_values import nearest_name
 
 if TYPE_CHECKING:
+    from adaption.io.prototxt import Notice
     from adaption.proto import caffe_pb2
 
 __all__ = ["INPUT", "SPLIT", "LayerSpec", "NetSpec"]
@@ -31,6 +32,8 @@ class LayerSpec:
     line: int | None = field(default=None, compare=False)  # in the prototxt, from 1
     # Modules whose code the caller lets type: "Python" layers run; never from the file.
     python_modules: tuple[str, ...] = field(default=(), compare=False)
+    # What its block holds that nobody knows; see `unknown_settings`.
+    unknown: tuple[Notice, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def is_in_place(self) -> bool:
@@ -101,6 +104,10 @@ class NetSpec:
                 " prototxt gives as module",
             )
         return self.with_layers(tuple(replace(s, python_modules=given) for s in self.layers))
+
+    def ignoring_unknown(self) -> NetSpec:
+        """The net that runs in spite of fields nobody knows."""
+        return self.with_layers(tuple(replace(s, unknown=()) for s in self.layers))
 
     def up_to(self, end: str | None) -> NetSpec:
         """The net cut behind the layer called `end`; None: all of it. Raises: LayerError."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
 from adaption.errors import UsageError, system_error
+from adaption.io.text import SHOWN
 
 try:
     import fcntl
@@ -266,7 +267,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 def _opened(descriptor: int, mode: Literal["wb", "w+b", "w"]) -> IO[Any]:
     if mode == "w":
-        return os.fdopen(descriptor, mode, encoding="utf-8", newline="")
+        return os.fdopen(descriptor, mode, encoding="utf-8", errors=SHOWN, newline="")
     return os.fdopen(descriptor, mode)
 
 

@@ -20,6 +20,7 @@ from adaption.io.caffemodel_h5 import read_hdf5, write_hdf5
 from adaption.io.file_bytes import FileBytes
 from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.legacy_types import V0_TYPES, V1_TYPES, v1_type_name
+from adaption.io.text import decode, encode
 from adaption.io.weights import FloatArray, LayerWeights, WeightBlob, Weights
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def write_weights(
             return
         if definition is None:
             if name:
-                out.write(wire.encode_field(_NET_NAME, name.encode()))
+                out.write(wire.encode_field(_NET_NAME, encode(name)))
             parts = _plain_parts(layers)
         else:
             net, parts = _defined_parts(definition, layers, name)
@@ -100,13 +101,16 @@ def _read_binary(path: str | os.PathLike[str]) -> Weights:
     buffer = FileBytes(path)
     name = ""
     layers: list[LayerWeights] = []
+    old: list[LayerWeights] = []
     for field in wire.walk(buffer):
         if field.number == _NET_NAME and field.wire == wire.VARINT:
             raise _not_weights(buffer)
         if field.number == _NET_NAME and field.wire == wire.LENGTH:
             name = _text(buffer, field)
         elif field.number in _LAYER_FIELDS and field.wire == wire.LENGTH:
-            layers.append(_read_layer(buffer, field, len(layers)))
+            into = old if field.number == _NET_LAYERS else layers
+            into.append(_read_layer(buffer, field, len(into)))
+    layers = old or layers  # beside the legacy `layers` Caffe ignores `layer`: UpgradeV1Net
     if not layers:
         raise _not_weights(buffer)
     return Weights(
@@ -184,6 +188,12 @@ def _not_weights(buffer: wire.Buffer) -> FileFormatError:
     """Says what a protobuf without layers is."""
     fields = {(field.number, field.wire) for field in wire.walk(buffer)}
     fix = "give the .caffemodel that training or the model's author wrote"
+    if {(1, wire.VARINT), (7, wire.LENGTH), (8, wire.LENGTH)} <= fields:
+        # ModelProto: ir_version, graph, opset_import
+        return FileFormatError(
+            "this is an ONNX model, not a caffemodel",
+            "give the caffemodel; adaption verify NET WEIGHTS FILE.onnx compares the two",
+        )
     if (1, wire.VARINT) in fields and {(2, wire.LENGTH), (3, wire.LENGTH)} & fields:
         # SolverState: iter, learned_net, history
         fix = "give the .caffemodel beside it; a .solverstate goes to --snapshot"
@@ -206,8 +216,7 @@ def _wrong_kind(path: str | os.PathLike[str], kind: str) -> FileFormatError:
 
 
 def _text(buffer: wire.Buffer, field: wire.Field) -> str:
-    # names are not always UTF-8 (proto2 does not check); every name stays printable
-    return bytes(buffer[field.start : field.end]).decode(errors="backslashreplace")
+    return decode(bytes(buffer[field.start : field.end]))  # proto2 does not check names
 
 
 def _without(buffer: wire.Buffer, drop: _Drop, start: int = 0, end: int | None = None) -> bytes:
@@ -227,8 +236,8 @@ def _without(buffer: wire.Buffer, drop: _Drop, start: int = 0, end: int | None =
 
 def _layer_head(layer: LayerWeights) -> bytes:
     """The LayerParameter's name and type; its blobs follow."""
-    head = wire.encode_field(1, layer.name.encode())
-    return head + wire.encode_field(2, layer.type.encode()) if layer.type else head
+    head = wire.encode_field(1, encode(layer.name))
+    return head + wire.encode_field(2, encode(layer.type)) if layer.type else head
 
 
 def _plain_parts(layers: Iterable[LayerWeights]) -> Iterator[_Part]:
@@ -258,7 +267,10 @@ def _defined_parts(
         raise WeightsError(
             "the definition has V1 layers", "call adaption.io.upgrade.upgrade_net on it first"
         )
-    weights = {layer.name: layer.blobs for layer in layers if layer.blobs}
+    weights: dict[str, list[list[WeightBlob]]] = {}
+    for own in layers:
+        if own.blobs:
+            weights.setdefault(own.name, []).append(own.blobs)
     unknown = sorted(weights.keys() - {layer.name for layer in definition.layer})
     if unknown:
         raise WeightsError(
@@ -277,6 +289,7 @@ def _defined_parts(
             layer.CopyFrom(defined)
             layer.ClearField("blobs")
             # a name that occurs twice (TRAIN and TEST) gets its blobs once
-            yield layer.SerializePartialToString(), weights.pop(layer.name, [])
+            left = weights.get(layer.name)
+            yield layer.SerializePartialToString(), left.pop(0) if left else []
 
     return net.SerializePartialToString(), parts()

@@ -22,7 +22,6 @@ from adaption.io.weights import LayerWeights, WeightBlob
 __all__ = ["read_hdf5", "write_hdf5"]
 
 _MOST_BLOBS = 10_000  # of a layer; above, a damaged file is more likely
-_MOST_GROUPS = 100_000
 _DEEPEST = 100  # groups; a slash in a layer's name makes one
 
 
@@ -36,7 +35,7 @@ def read_hdf5(path: str | os.PathLike[str]) -> list[LayerWeights]:
         data = member(file, "data")
         if data is None or not is_group(data):
             raise FileFormatError(_what_instead(file), "give a .caffemodel.h5")
-        return list(_layers(data, "", FileBytes(path), []))
+        return list(_layers(data, "", FileBytes(path), set()))
 
 
 def write_hdf5(out: BinaryIO, layers: Iterable[LayerWeights]) -> None:
@@ -65,21 +64,26 @@ def write_hdf5(out: BinaryIO, layers: Iterable[LayerWeights]) -> None:
                 ) from None
 
 
-def _layers(group: Any, prefix: str, source: FileBytes, met: list[str]) -> Iterator[LayerWeights]:
+def _layers(group: Any, prefix: str, source: FileBytes, met: set[Any]) -> Iterator[LayerWeights]:
     """A group is a layer when it holds data sets, or nothing at all (no parameters).
 
-    `met` are the groups met so far: links within a file can make endless ones of a few.
+    `met` are the groups with groups in them, met so far: links within a file lead to one by two
+    ways, and so make endless many layers of a few.
     """
     if prefix.count("/") > _DEEPEST:
         raise FileFormatError(f"groups nest too deep at {prefix[:20]!r}", "give a .caffemodel.h5")
     for name, item in items(group):
         if not is_group(item):
             continue
-        met.append(name)
-        if len(met) > _MOST_GROUPS:
-            raise FileFormatError(f"holds more than {_MOST_GROUPS} groups", "give a .caffemodel.h5")
         path = f"{prefix}{name}"
         inner = list(items(item))
+        if any(is_group(value) for _, value in inner):
+            if item.id in met:
+                raise FileFormatError(
+                    f"group {path!r} is in the file by another name as well",
+                    "give a .caffemodel.h5 without links to groups",
+                )
+            met.add(item.id)
         blobs = {
             int(key): value
             for key, value in inner

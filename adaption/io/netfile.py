@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from adaption.errors import FileFormatError
 from adaption.io import prototxt
 from adaption.io.atomic import atomic_write
-from adaption.io.prototxt import Block, Document, Field, Notice
+from adaption.io.legacy_types import V1_TYPES, v1_type_name
+from adaption.io.prototxt import Block, Document, Field, Notice, Scalar
 from adaption.io.upgrade import needs_upgrade, upgrade_net
 from adaption.proto import caffe_pb2
 
@@ -29,6 +30,7 @@ class NetFile:
     notices: list[Notice] = field(default_factory=list)
     upgrades: list[str] = field(default_factory=list)  # what was upgraded, in words
     lines: list[int | None] = field(default_factory=list)  # of each message.layer, where known
+    unknown: list[tuple[Notice, ...]] = field(default_factory=list)  # of each message.layer
 
     @property
     def file(self) -> str | None:
@@ -53,16 +55,36 @@ def from_document(document: Document) -> NetFile:
     message, notices = document.message(caffe_pb2.NetParameter)
     # As in Caffe, `layer` beside the legacy `layers` does not count.
     fields = document.root.all("layers") or document.root.all("layer")
-    upgrades = upgrade_net(message) if needs_upgrade(message) else []
+    types = [_foreign_type(f) for f in document.root.all("layers")]
+    upgrades = upgrade_net(message, types) if needs_upgrade(message) else []
     if not message.layer:
         kind = "a solver" if document.root.first("base_lr") else "no net"
         raise FileFormatError(
             f"holds no layers, it is {kind}",
             "give a net definition: a prototxt with layer { ... } blocks",
         ).at(file=document.file)
-    lines: list[int | None] = [f.line for f in fields if not _is_padding(f)]
-    lines[:0] = [None] * (len(message.layer) - len(lines))  # the Input layer of an upgrade
-    return NetFile(document, message, notices, upgrades, lines)
+    kept = [f for f in fields if not _is_padding(f)]
+    by_layer: dict[int, list[Notice]] = {}
+    for notice in notices:
+        by_layer.setdefault(id(notice.layer), []).append(notice)
+    lines: list[int | None] = [f.line for f in kept]
+    unknown = [tuple(by_layer.get(id(f), ())) for f in kept]
+    made = len(message.layer) - len(lines)  # the Input layer of an upgrade
+    lines[:0] = [None] * made
+    unknown[:0] = [()] * made
+    return NetFile(document, message, notices, upgrades, lines, unknown)
+
+
+def _foreign_type(field: Field) -> str:
+    """The type of a V1 layer that is no value of V1's enum, by name or number; "" for others."""
+    kind = field.value.first("type") if isinstance(field.value, Block) else None
+    if kind is None or not isinstance(kind.value, Scalar):
+        return ""
+    text = kind.value.text
+    if text.isdecimal():
+        return "" if int(text) in V1_TYPES else v1_type_name(int(text))
+    known = caffe_pb2.V1LayerParameter.DESCRIPTOR.fields_by_name["type"].enum_type
+    return "" if text in known.values_by_name else text
 
 
 def _is_padding(field: Field) -> bool:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from adaption.errors import ParseError
 from adaption.io.prototxt_tree import Block, Entry, Field, FieldList, Scalar, Source, as_text
+from adaption.io.text import as_path
 
 __all__ = ["MAX_DEPTH", "parse_block", "parse_value", "quote", "unescape"]
 
@@ -67,7 +68,7 @@ def parse_value(text: str, place: tuple[int, int] | None = None) -> Scalar | Blo
 
 def quote(text: str) -> str:
     """A string literal with this content."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    escaped = as_path(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\{ord(m[0]):03o}", escaped) + '"'
 
 

@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from adaption.errors import ParseError, one_line
+from adaption.io.text import decode
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -99,7 +100,7 @@ class Scalar:
         """Content of a string without quotes and escapes; number or word as written."""
         if self.kind != "string":
             return self.text
-        return self.data.decode("utf-8", "surrogateescape")
+        return decode(self.data)
 
     @property
     def data(self) -> bytes:
@@ -313,8 +314,7 @@ class Block:
 
 def as_text(text: str, limit: int = 60) -> str:
     """Text of a file made safe and short for a message."""
-    clean = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    clean = one_line(clean)
+    clean = one_line(text)
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
 
 

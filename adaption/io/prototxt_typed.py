@@ -28,6 +28,8 @@ M = TypeVar("M", bound="Message")
 OPEN_ENUMS = frozenset({"caffe.V1LayerParameter.type"})
 """Enum fields whose unknown names are Notices: forks named their own V1 layer types there."""
 
+_LAYERS = ("layer", "layers")
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -40,6 +42,9 @@ class Notice:
         nearest: the known name most like it, if one is.
         is_value: whether an enum value is unknown rather than the field.
         file: path of the file.
+        layer: the `layer` or `layers` block around it; None outside of layers.
+        is_setting: whether it stands inside a message that is known: one of a layer's parameter
+            messages, or the solver itself. Such a field may change what is computed.
     """
 
     line: int
@@ -49,6 +54,8 @@ class Notice:
     nearest: str | None = None
     is_value: bool = False
     file: str | os.PathLike[str] | None = field(default=None, compare=False)
+    layer: Field | None = field(default=None, compare=False, repr=False)
+    is_setting: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         where = "" if self.file is None else f"{os.fspath(self.file)}:"
@@ -136,7 +143,8 @@ class _Filler:
         try:
             found = known.convert(value)
         except Misfit as misfit:
-            if value.kind != "word" or known.full_name not in self.open_enums:
+            is_name = value.kind == "word" or value.text.isdecimal()
+            if not is_name or known.full_name not in self.open_enums:
                 raise self.misfit(item, misfit) from None
             self.notice(item, value.text, tuple(known.names or ()), is_value=True)
             return
@@ -155,7 +163,14 @@ class _Filler:
             raise self.error(item, f"{what} {self.inner_path(item)}", fix)
         line, column = item.source.position(item.offset)
         path = ".".join([*map(_titled, self.path), item.name])
-        self.notices.append(Notice(line, column, path, name, nearest, is_value, item.source.file))
+        depth = next((i for i, f in enumerate(self.path) if f.name in _LAYERS), None)
+        layer = None if depth is None else self.path[depth]
+        # In a layer's own block an unknown name may be the message of a type nobody knows.
+        is_setting = not is_value and (depth is None or len(self.path) > depth + 1)
+        file = item.source.file
+        self.notices.append(
+            Notice(line, column, path, name, nearest, is_value, file, layer, is_setting)
+        )
 
     def misfit(self, item: Field, misfit: Misfit) -> ParseError:
         value = item.value
@@ -167,7 +182,7 @@ class _Filler:
     def layer_depth(self) -> int:
         """How many of the fields around lead to the layer and into it; 0 outside of layers."""
         for depth, each in enumerate(self.path, 1):
-            if each.name in ("layer", "layers") and _plain(each, "name") is not None:
+            if each.name in _LAYERS and _plain(each, "name") is not None:
                 return depth
         return 0
 

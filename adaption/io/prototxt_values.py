@@ -15,6 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from adaption.io.prototxt_syntax import quote
 from adaption.io.prototxt_tree import Scalar
+from adaption.io.text import decode
 
 __all__ = ["Misfit", "converter", "nearest_name"]
 
@@ -153,11 +154,7 @@ def _enum(value: Scalar, name: str, names: dict[str, int]) -> int:
 
 
 def _string(value: Scalar, name: str) -> str:
-    data = _bytes(value, name)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Misfit("a string in UTF-8", "save the file as UTF-8") from None
+    return decode(_bytes(value, name))
 
 
 def _bytes(value: Scalar, name: str) -> bytes:

@@ -81,7 +81,7 @@ def _read_binary(buffer: wire.Buffer) -> SolverState:
             case 1, wire.VARINT:
                 done = wire.signed(item.value)
             case 2, wire.LENGTH:
-                learned_net = bytes(buffer[item.start : item.end]).decode(errors="replace")
+                learned_net = os.fsdecode(bytes(buffer[item.start : item.end]))
             case 3, wire.LENGTH:
                 history.append(read_blob_message(buffer, item.start, item.end))
             case 4, wire.VARINT:
@@ -150,7 +150,7 @@ def _learned_net(file: Any) -> str:
     if item is None or is_group(item) or item.size != 1 or item.dtype.itemsize > _LONGEST_PATH:
         return ""
     value = item[()]
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)
 
 
 def _damaged(why: str) -> FileFormatError:

@@ -7,6 +7,7 @@ in golden/upgrade.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from adaption.errors import FieldError, LayerError
@@ -15,7 +16,13 @@ from adaption.io.legacy_types import V0_TYPES, V1_TYPES
 if TYPE_CHECKING:
     from adaption.proto.caffe_pb2 import NetParameter, SolverParameter
 
-__all__ = ["needs_upgrade", "solver_needs_upgrade", "upgrade_net", "upgrade_solver"]
+__all__ = [
+    "has_scale_bias",
+    "needs_upgrade",
+    "solver_needs_upgrade",
+    "upgrade_net",
+    "upgrade_solver",
+]
 
 # V1 enum numbers of the layers that used to carry their own transform fields
 _TRANSFORMED = {5: "data_param", 12: "image_data_param", 24: "window_data_param"}
@@ -84,20 +91,23 @@ def needs_upgrade(net: NetParameter) -> bool:
     )
 
 
-def upgrade_net(net: NetParameter) -> list[str]:
+def upgrade_net(net: NetParameter, types: Sequence[str] = ()) -> list[str]:
     """Bring a net definition of any age to today's form, in place.
 
+    Args:
+        types: for each of the V1 `layers`, the type of a fork that the message cannot hold, as the
+            file says it; "" where it can. Such a layer keeps it, as a string.
     Returns: what was done, one note per rule, and what could not be carried over.
-    Raises: LayerError where Caffe would stop (padding or layer types that cannot be mapped).
+    Raises: LayerError where Caffe would stop: padding that cannot be mapped.
     """
     notes: list[str] = []
     if any(layer.HasField("layer") for layer in net.layers):
-        _upgrade_v0(net, notes)
+        types = _upgrade_v0(net, notes)
     if any(_has_old_transform(layer) for layer in net.layers):
         _move_transform_fields(net)
         notes.append("moved scale, mean_file, crop_size, mirror of data layers to transform_param")
     if len(net.layers):
-        _upgrade_v1(net, notes)
+        _upgrade_v1(net, types, notes)
     if len(net.input) or len(net.input_dim) or len(net.input_shape):
         _inputs_to_layer(net, notes)
     _clear_batch_norm_params(net, notes)
@@ -129,8 +139,11 @@ def upgrade_solver(solver: SolverParameter) -> list[str]:
     return [f'replaced solver_type by type: "{name}"']
 
 
-def _upgrade_v0(net: Any, notes: list[str]) -> None:
-    """V0 (`layers { layer { .. } }`) to V1. Source: UpgradeV0Net."""
+def _upgrade_v0(net: Any, notes: list[str]) -> list[str]:
+    """V0 (`layers { layer { .. } }`) to V1. Source: UpgradeV0Net, which stops at unknown types.
+
+    Returns: for each of the V1 layers, its type where that is unknown, else "".
+    """
     old = type(net)()
     old.CopyFrom(net)
     net.Clear()
@@ -145,6 +158,8 @@ def _upgrade_v0(net: Any, notes: list[str]) -> None:
     notes.append(f"upgraded {len(connections)} V0 layers to V1")
     if folded:
         notes.append(f"folded padding layers into the layer behind: {', '.join(folded)}")
+    given = [connection.layer.type for connection in connections]
+    return ["" if name in V0_TYPES else name for name in given]
 
 
 def _fold_padding(net: Any) -> tuple[list[Any], list[str]]:
@@ -190,12 +205,7 @@ def _upgrade_v0_layer(connection: Any, new: Any, notes: list[str]) -> None:
     old = connection.layer
     if old.HasField("name"):
         new.name = old.name
-    if old.HasField("type"):
-        if old.type not in V0_TYPES:
-            raise LayerError(
-                f"V0 type {old.type!r} is not known, known: {', '.join(sorted(V0_TYPES))}",
-                layer=old.name,
-            )
+    if old.type in V0_TYPES:
         new.type = V0_TYPES[old.type]
     for descriptor, value in old.ListFields():
         field = descriptor.name
@@ -251,13 +261,17 @@ def _move_transform_fields(net: Any) -> None:
                 param.ClearField(field)
 
 
-def _upgrade_v1(net: Any, notes: list[str]) -> None:
+def _upgrade_v1(net: Any, types: Sequence[str], notes: list[str]) -> None:
     """V1 (`layers`) to V2 (`layer`). Source: UpgradeV1Net."""
     if len(net.layer):
         notes.append(f"{len(net.layer)} `layer` beside the V1 `layers` are left out, as in Caffe")
         net.ClearField("layer")
-    for old in net.layers:
-        _upgrade_v1_layer(old, net.layer.add(), notes)
+    for i, old in enumerate(net.layers):
+        new = net.layer.add()
+        _upgrade_v1_layer(old, new, notes)
+        if i < len(types) and types[i]:
+            new.type = types[i]
+            notes.append(f'layer "{new.name}": kept the type {types[i]}, which nobody knows')
     notes.append(f"upgraded {len(net.layers)} V1 layers to V2")
     net.ClearField("layers")
 
@@ -319,8 +333,22 @@ def _inputs_to_layer(net: Any, notes: list[str]) -> None:
     notes.append(f"made input {', '.join(inputs)} an Input layer")
 
 
+def has_scale_bias(layer: Any) -> bool:
+    """Whether a BatchNorm layer has a scale and a bias of its own; either filler stands for them.
+    NVCaffe: batch_norm_layer.cpp, LayerSetUp."""
+    param = layer.batch_norm_param
+    fillers = (param.HasField(name) for name in ("scale_filler", "bias_filler"))
+    return param.scale_bias or any(fillers)
+
+
 def _is_old_batch_norm(layer: Any) -> bool:
-    return layer.type == "BatchNorm" and len(layer.param) == 3
+    return layer.type == "BatchNorm" and (len(layer.param) == 3 or _has_old_multipliers(layer))
+
+
+def _has_old_multipliers(layer: Any) -> bool:
+    """NVCaffe's layer with specs for fewer than its five blobs: they are in the order of DIGITS'
+    older files, and NVCaffe itself does not read them (batch_norm_layer.cpp, LayerSetUp)."""
+    return has_scale_bias(layer) and 0 < len(layer.param) < 5
 
 
 def _clear_batch_norm_params(net: Any, notes: list[str]) -> None:

@@ -52,10 +52,15 @@ def upgrade(path: PathLike, out: PathLike) -> list[str]:
     return notes
 
 
+def _foreign_type(kind: str) -> str:
+    """What a caffemodel's layer says of a V1 type that is in no enum of ours."""
+    return kind if kind.startswith("V1LayerType(") else ""
+
+
 def _upgrade_weights(path: PathLike, out: PathLike) -> list[str]:
     weights = read_weights(path)
     definition = weights.definition()
-    notes = upgrade_net(definition)
+    notes = upgrade_net(definition, [_foreign_type(layer.type) for layer in weights.layers])
     if any(blob.legacy for layer in weights.layers for blob in layer.blobs):
         notes.append("kept blobs of the legacy form num, channels, height, width, as Caffe does")
     write_weights(out, weights, definition=definition)

@@ -155,15 +155,29 @@ def _replace_data_layer(
     first = next(iter(source))
     shapes: dict[str, tuple[int, ...]] = {}
     label = None
-    for i, top in enumerate(item.tops):
-        if top in first.arrays:  # array sources give their data sets by name
+    rest = [top for top in item.tops if top not in first.arrays]
+    if first.arrays and source.has_labels and "label" in rest:
+        label = "label"  # array sources give their data sets by name
+    elif not first.arrays or len(rest) == len(item.tops):
+        label = rest[1] if len(rest) > 1 else None  # of images, the second top
+    elif rest and source.has_labels:
+        label = rest[-1]
+    for top in item.tops:
+        if top in first.arrays:
             shapes[top] = (1, *first.arrays[top].shape)
-        elif i == 0:
+        elif top == label:
+            shapes[top] = (1, *source.label_shape)
+        elif top == rest[0]:
             size = first.image.shape
             is_image = transform is not None and len(size) == 3
             shapes[top] = (1, *(transform.top_shape(size) if is_image and transform else size))
         else:
-            label, shapes[top] = top, (1,)
+            held = ", ".join((*source.array_names, *(["label"] if source.has_labels else [])))
+            raise DataError(
+                f'nothing in it fills the top "{top}"; it holds {held or "images and labels"}',
+                "name the arrays as the tops of the data layer",
+                file=source.path,
+            ).at(layer=item.name, layer_type=item.type, line=item.line)
     return with_inputs(spec, shapes), label
 
 

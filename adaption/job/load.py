@@ -11,8 +11,9 @@ from adaption.io.caffemodel import Weights, read_weights
 from adaption.io.netfile import NetFile, read_net
 from adaption.job.feed import Feed, feed_from_data, feed_from_layers
 from adaption.job.part import Part
-from adaption.layers.base import unknown_layers
+from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
+from adaption.net.finite import refuse_not_finite
 from adaption.options import RunOptions
 
 __all__ = ["Opened", "load_all", "open_net"]
@@ -48,9 +49,7 @@ def open_net(
     trained = read_weights(weights)
     part = Part(options)
     spec = part.of(file)
-    unknown = unknown_layers(spec.layers)
-    if unknown is not None:
-        raise unknown.at(file=spec.file)
+    refuse_unknown(spec)
     if data is None:
         feed = feed_from_layers(spec, transform, options)
     else:
@@ -61,7 +60,7 @@ def open_net(
 
 
 def load_all(net: Net, trained: Weights) -> None:
-    """Load, and refuse weights that leave a layer of the net without values."""
+    """Load, and refuse weights that leave a layer of the net without values, or give it NaN."""
     report = net.load(trained)
     count = len(report.missing) + len(report.loaded)
     if report.missing:
@@ -71,3 +70,4 @@ def load_all(net: Net, trained: Weights) -> None:
             f" {', '.join(report.missing[:12])}; it has {', '.join(have[:12])}",
             "give the caffemodel that belongs to this prototxt",
         ).at(file=trained.file)
+    refuse_not_finite(net)

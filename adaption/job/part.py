@@ -36,6 +36,7 @@ class Part:
             file=net_file.file,
             lines=net_file.lines,
             python_modules=self.options.python_modules,
+            unknown=() if self.options.ignore_unknown else net_file.unknown,
         )
 
     def of(self, net_file: NetFile) -> NetSpec:

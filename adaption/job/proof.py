@@ -14,6 +14,7 @@ from adaption.export import counterpart, export_onnx, verify, verify_between
 from adaption.export.onnx_session import in_this_process
 from adaption.io.netfile import read_net
 from adaption.job.feed import Feed, fed_by
+from adaption.job.foresee import reason_in_words
 from adaption.job.part import Part
 from adaption.net import Net
 from adaption.net.weights import keep_rounded_only
@@ -72,7 +73,9 @@ def _prove_onnx(low: Net, path: Path, inputs: dict[str, Any], style: str) -> lis
         proof[-1]["notes"] = list(made.notes)
     except AdaptionError as error:
         path.unlink(missing_ok=True)
-        proof.append({"what": "net_lp.onnx", "ok": False, "detail": f"not written: {error.fact}"})
+        proof.append(
+            {"what": "net_lp.onnx", "ok": False, "detail": f"not written: {reason_in_words(error)}"}
+        )
     return proof
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,20 +24,23 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.foresee import why_not_exact
 from adaption.job.load import load_all
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
+from adaption.job.quality import quality_warnings
 from adaption.job.reference import Reference, load_reference, origin_of, save_reference
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
-from adaption.layers.base import unknown_layers
+from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
 from adaption.options import COMMON, NET, Formats, RunOptions, takes_options
-from adaption.precision.evaluate import Run, compare_runs, run_net, score_blob
+from adaption.precision.classifiers import Classifiers, find_classifiers
+from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
-from adaption.precision.rewrite import rewrite
+from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track, write_report
 
 __all__ = ["QuantizeResult", "quantize"]
@@ -65,7 +70,7 @@ class QuantizeResult:
         return all(check["ok"] for check in self.summary["verification"])
 
 
-@takes_options(formats=(COMMON,), options=(COMMON, *NET))
+@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
 @within_limit
 def quantize(
     net: PathLike,
@@ -117,22 +122,40 @@ def quantize(
 
     net_file = read_net(net)
     trained = read_weights(weights)
+    formatted = low_precision_layers(net_file)
+    if formatted:
+        net_file = rewrite(net_file)
     folding = fold_batch_norm(net_file, trained) if fold else None
     if folding is not None:
         net_file, trained = folding.net, folding.weights
     part = Part(options)
     spec = part.of(net_file)
-    unknown = unknown_layers(spec.layers)
-    if unknown is not None:
-        raise unknown.at(file=spec.file)
+    refuse_unknown(spec)
     if data is None:
         feed = feed_from_layers(spec, transform, options)
     else:
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
+
+    def chosen(measurement: Measurement) -> Proposal:
+        return propose(feed.spec, measurement, formats=formats)
+
+    def low_spec(proposal: Proposal) -> NetSpec:
+        return fed_by(part.of(rewrite(net_file, proposal)), feed)
+
+    if onnx != "float":
+        foreseen = why_not_exact(
+            feed.spec, is_partly_float=formats.is_partial, propose=chosen, low=low_spec
+        )
+        if foreseen and not quiet:
+            print(
+                f"warning: no net_lp.onnx of style {onnx} will be written: {foreseen}; --onnx float"
+                " asks for another style",
+                file=sys.stderr,
+            )
     full = Net(feed.spec, seed=options.seed)
     load_all(full, trained)
 
-    scores = score_blob(feed.spec, full)
+    scores = find_classifiers(feed.spec, full, options.score)
     origin = None
     if reference is not None:
         origin = origin_of(
@@ -143,7 +166,7 @@ def quantize(
             state=[part.state.phase, part.state.level, list(part.state.stages)],
             fold=fold,
             batch_size=feed.batches.batch_size,
-            **{"end": None, **options.changed("layers")},
+            **{"end": None, **options.changed("layers", "score")},
         )
     measured, before = _float_pass(
         full,
@@ -156,13 +179,15 @@ def quantize(
         origin=origin or {},
     )
     full.release()  # a large net would be held twice
-    proposal = propose(feed.spec, measured, formats=formats)
+    proposal = chosen(measured)
     low_file = rewrite(net_file, proposal)
     low = Net(fed_by(part.of(low_file), feed), trained, seed=options.seed)
     batches = track(feed, f"running it in {formats.lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, measured, proposal, before, after)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
+    if formatted:
+        notices.append(_taken_off(formatted, net, weights))
 
     with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
@@ -172,6 +197,9 @@ def quantize(
         summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = _notes(net_file, feed, proposal, measured)
+        summary["notes"] += [scores.why] if scores.why else []
+        summary["notes"] += [_taken_off(formatted, net, weights)] if formatted else []
+        summary["warnings"] = quality_warnings(summary, scores)
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
@@ -193,12 +221,22 @@ def quantize(
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
 
 
+def _taken_off(formatted: Sequence[str], net: PathLike, weights: PathLike) -> str:
+    names = ", ".join(formatted[:6]) + (", ..." if len(formatted) > 6 else "")
+    files = shlex.join([os.fspath(net), os.fspath(weights)])
+    return (
+        f"The net has formats already, of {len(formatted)} layers ({names}): they are taken off,"
+        ' and "float" is the net with its full precision weights. How it does as it is:'
+        f" adaption test {files} (a train_val), or adaption verify {files} float lp."
+    )
+
+
 def _float_pass(
     full: Net,
     batches: Iterable[Any],
     preprocessing: Mapping[str, Any],
     *,
-    scores: str | None,
+    scores: Classifiers,
     legacy_rule: bool,
     folder: Path | None,
     origin: Mapping[str, Any],
@@ -228,11 +266,11 @@ def _summary(
 ) -> dict[str, Any]:
     layers = layer_entries(spec, low, measured, proposal, before, after)
     accuracy = None
-    if before.labelled:
+    if before.tally.labelled:
         accuracy = {
             "float": before.accuracy(),
             "quantized": after.accuracy(),
-            "samples": before.labelled,
+            "samples": before.tally.labelled,
         }
     said = proposal.head()
     return {

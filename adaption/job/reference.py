@@ -20,15 +20,16 @@ from adaption.io.atomic import atomic_write, together
 from adaption.io.entries import Entries
 from adaption.io.file_bytes import FileBytes
 from adaption.io.npy import read_npz
-from adaption.precision.evaluate import Run
+from adaption.precision.evaluate import Run, Tally
 from adaption.precision.measure import Measurement
 
 __all__ = ["Reference", "load_reference", "origin_of", "save_reference"]
 
 MEASUREMENT, RUN = "measurement.json", "run.npz"
-ZEROS = "input_zeros"
 MOST = 1 << 62
-PLAIN = ("samples", "classes", "top1", "top5", "labelled", ZEROS)
+PLAIN = ("samples", "main", "boxes", "input_zeros")
+COUNTS = ("classes", "top1", "top5", "labelled", "outside")
+RANGE = ("least_label", "greatest_label")  # None without labels
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,17 @@ def save_reference(folder: Path, reference: Reference, origin: Mapping[str, Any]
         raise system_error(error, "cannot be written", file=folder) from None
     run = asdict(reference.run)
     head = {"origin": dict(origin), **{name: run[name] for name in PLAIN}}
+    head["scores"] = {
+        name: {key: tally[key] for key in (*COUNTS, *RANGE)}
+        for name, tally in run["scores"].items()
+    }
     head["outputs"] = {name: [len(t) for t in parts] for name, parts in run["outputs"].items()}
     arrays: dict[str, NDArray[Any]] = {"head": np.array(json.dumps(head))}
     for name, parts in reference.run.outputs.items():
         arrays[f"output:{name}"] = torch.cat(parts).numpy() if parts else np.empty(0, np.float32)
-    if reference.run.predictions:
-        arrays["predictions"] = np.concatenate(reference.run.predictions)
+    for name, tally in reference.run.scores.items():
+        if tally.predictions:
+            arrays[f"predictions:{name}"] = np.concatenate(tally.predictions)
     with together():
         reference.measured.save(folder / MEASUREMENT)
         with atomic_write(folder / RUN, "w+b") as out:
@@ -92,11 +98,13 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
         arrays = read_npz(folder / RUN)
         head = Entries(json.loads(str(arrays["head"])))
         found = head.object("origin").values
-        run = Run(**{name: head.whole(name, 0, MOST) for name in PLAIN if name != ZEROS})
-        zeros = head.object(ZEROS)
+        main = None if head.values["main"] is None else head.text("main")
+        run = Run(head.whole("samples", 0, MOST), main, boxes=list(head.text_list("boxes")))
+        zeros = head.object("input_zeros")
         run.input_zeros = {name: zeros.wholes(name, 0, MOST) for name in zeros.values}
-        if "predictions" in arrays:
-            run.predictions = [arrays["predictions"].astype(np.int64, casting="safe")]
+        scores = head.object("scores")
+        for name in scores.values:
+            run.scores[name] = _tally(scores.object(name), arrays.get(f"predictions:{name}"))
         outputs = head.object("outputs")
         for name in outputs.values:
             lengths = outputs.wholes(name, 0, MOST)
@@ -118,6 +126,16 @@ def load_reference(folder: Path, origin: Mapping[str, Any]) -> Reference | None:
         return Reference(Measurement.load(folder / MEASUREMENT), run)
     except AdaptionError as error:
         raise error.at(file=folder / MEASUREMENT) from None
+
+
+def _tally(values: Entries, predictions: NDArray[Any] | None) -> Tally:
+    made = Tally(**{name: values.whole(name, 0, MOST) for name in COUNTS})
+    for name in RANGE:
+        if values.values[name] is not None:
+            setattr(made, name, values.whole(name, -MOST, MOST))
+    if predictions is not None:
+        made.predictions = [predictions.astype(np.int32, casting="safe")]
+    return made
 
 
 def _exists(path: Path) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from adaption.data import Transform
 from adaption.job.load import open_net
 from adaption.options import COMMON, NET, RunOptions, takes_options
-from adaption.precision.evaluate import run_net, score_blob
+from adaption.precision.classifiers import find_classifiers
+from adaption.precision.evaluate import run_net
 from adaption.report import track
 
 __all__ = ["score"]
@@ -16,7 +17,7 @@ __all__ = ["score"]
 PathLike = str | os.PathLike[str]
 
 
-@takes_options(options=(COMMON, *NET))
+@takes_options(options=(COMMON, *NET, "score"))
 def score(
     net: PathLike,
     weights: PathLike,
@@ -37,5 +38,5 @@ def score(
     """
     opened = open_net(net, weights, data, options, transform=transform, root=root)
     batches = track(opened.feed, f"testing {os.fspath(weights)}", quiet=quiet, unit="batches")
-    scores = score_blob(opened.feed.spec, opened.net)
+    scores = find_classifiers(opened.feed.spec, opened.net, options.score)
     return run_net(opened.net, batches, scores=scores).accuracy()

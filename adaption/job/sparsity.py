@@ -19,6 +19,8 @@ from adaption.job.load import open_net
 from adaption.net import Net, Point
 from adaption.net.node import Node
 from adaption.options import COMMON, NET, RunOptions, takes_options
+from adaption.precision.classifiers import Classifiers
+from adaption.precision.evaluate import refuse_nan_outputs
 from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import rewrite
 from adaption.precision.sites import quantization_sites
@@ -152,6 +154,7 @@ def _count(net: Net, feed: Feed, label: str, quiet: bool) -> Counts:
     with torch.no_grad():
         for batch in track(feed, label, quiet=quiet, unit="batches"):
             net.forward(batch.blobs, observer=observe)
+            refuse_nan_outputs(net, Classifiers(), batch)
             made.samples += len(batch.names)
     made.tops |= rounded
     return made

@@ -1,7 +1,7 @@
 """Accuracy: share of labels among the top_k classes. Caffe: accuracy_layer.cpp.
 
-Ties are won by the highest class index. The per-class second top counts ignored labels in the
-class totals, as the original does.
+Ties are won by the highest class index. Scores among which one is NaN are no prediction: they are
+wrong for every label. The second top is the accuracy per class, ignored labels counted in none.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adaption.errors import FieldError
 from adaption.layers.base import Layer, Shape, canonical_axis, layer
 from adaption.layers.losses import check_labels
 
@@ -34,8 +35,15 @@ class Accuracy(Layer):
     axis: int
     ignore_label: int | None
 
+    def scores_of(self) -> tuple[int, int | None]:
+        return self.axis, self.ignore_label
+
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
         axis = canonical_axis(self.axis, len(bottoms[0]))
+        if not 1 <= self.top_k <= bottoms[0][axis]:
+            raise FieldError(
+                "accuracy_param.top_k", self.top_k, f"1..{bottoms[0][axis]}, the classes"
+            )
         return [(), (bottoms[0][axis],)][: len(self.spec.tops)]
 
     def forward(self, x: Tensor, label: Tensor) -> Any:
@@ -51,11 +59,10 @@ class Accuracy(Layer):
         own = rows.gather(1, safe.unsqueeze(1))
         index = torch.arange(classes, device=x.device)
         ahead = (rows > own) | ((rows == own) & (index > safe.unsqueeze(1)))
-        hit = (ahead.sum(1) < self.top_k) & counted
+        hit = (ahead.sum(1) < self.top_k) & counted & ~rows.isnan().any(1)
         share = hit.sum().to(x.dtype) / counted.sum().clamp_min(1)
         if len(self.spec.tops) == 1:
             return share
-        per_class = labels.clamp(0, classes - 1)
-        seen = torch.bincount(per_class, minlength=classes).to(x.dtype)
-        right = torch.bincount(per_class[hit], minlength=classes).to(x.dtype)
+        seen = torch.bincount(labels[counted], minlength=classes).to(x.dtype)
+        right = torch.bincount(labels[hit], minlength=classes).to(x.dtype)
         return share, right / seen.clamp_min(1)

@@ -89,6 +89,10 @@ class Layer(Traits):
         """Whether blob `index` is a parameter; statistics that `forward` writes are not."""
         return not self.writes_blobs
 
+    def arranged(self, blobs: Sequence[Any]) -> Sequence[Any]:
+        """The blobs of a caffemodel's layer in today's order, where older files have another."""
+        return blobs
+
     def forward(self, *tensors: Any) -> Any:
         """Bottoms, then blobs, to a top or a tuple of tops."""
         raise NotImplementedError
@@ -148,6 +152,13 @@ class Layer(Traits):
     def filters_come_first(self) -> bool:
         """Whether the first axis of the first blob counts outputs, one filter each."""
         return False
+
+    def error_scale(self, *bottoms: Tensor) -> float:
+        """The size of the numbers its float32 error is a share of, where tops may be far smaller.
+
+        So libraries compute functions of a bounded range to some units in the last place of it.
+        """
+        return 0.0
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-accumulate operations of one forward pass."""
@@ -245,6 +256,13 @@ def known_types() -> tuple[str, ...]:
 def is_known(layer_type: str) -> bool:
     """True when a layer of this type can run."""
     return layer_type in _registered()
+
+
+@cache
+def known_params() -> frozenset[str]:
+    """The message of each layer type, by the name of its field in LayerParameter."""
+    known = (cls.param for variants in _registered().values() for cls in variants.values())
+    return frozenset(param for param in known if param)
 
 
 def traits_of(spec: LayerSpec, net: NetSpec | None = None) -> Layer:
@@ -372,7 +390,6 @@ def build_layer(
                 f"{len(spec.bottoms)} bottoms but {len(spec.tops)} tops, allowed: as many tops"
                 " as bottoms"
             )
-        _check_refused(spec, cls)
         if cls.param:
             _check_numbers(getattr(spec.message, cls.param), cls.param)
         made = cls.read(spec)
@@ -390,16 +407,6 @@ def check_count(kind: str, found: int, allowed: Count) -> None:
         if most is not None and most != least:
             wanted = f"{least} to {most}"
         raise LayerError(f"has {found} {kind}s, allowed: {wanted}")
-
-
-def _check_refused(spec: LayerSpec, cls: type[Layer]) -> None:
-    """Raise FieldError for a field that would have to be ignored silently."""
-    message = getattr(spec.message, cls.param) if cls.param else None
-    for field_, value in message.ListFields() if message is not None else ():
-        if field_.name in cls.refuses and value != field_.default_value:
-            raise FieldError(
-                f"{cls.param}.{field_.name}", value, f"{field_.default_value}, or left out"
-            )
 
 
 def _check_numbers(message: Any, path: str) -> None:

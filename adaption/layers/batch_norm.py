@@ -1,13 +1,19 @@
-"""BatchNorm: (x - mean) / sqrt(variance + eps) per channel, no scale. Caffe: batch_norm_layer.cpp.
+"""BatchNorm: (x - mean) / sqrt(variance + eps) per channel. Caffe: batch_norm_layer.cpp.
 
 Blobs: accumulated mean, accumulated variance, and the factor that both are to be divided by.
+
+NVCaffe's `scale_bias`, which either of its fillers stands for, adds blobs 3 and 4, a scale and a
+bias per channel. Mean and variance are then moving averages that begin with those of the first
+pass; the factor is 1 and not read; eps is 1e-5 or more. Sources: NVCaffe, batch_norm_layer.cpp, and
+for training cudnn_batch_norm_layer.cu: cudnnBatchNormalizationForwardTraining (unbiased variance).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +21,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adaption.errors import FieldError, WeightsError
+from adaption.io.upgrade import has_scale_bias
+from adaption.io.weights import WeightBlob
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.traits import Array, ScaleChange
+
+LEAST_EPS = 1e-5  # NVCaffe: batch_norm_layer.cpp, LayerSetUp
+
+
+def in_order(blobs: Sequence[WeightBlob]) -> list[WeightBlob]:
+    """Five blobs of a file as NVCaffe holds them today, whatever axes of 1 they have there; DIGITS'
+    older files have scale, bias, mean, variance and one value more.
+
+    NVCaffe: Net::CopyTrainedLayersFrom.
+    """
+    if len(blobs) != 5:
+        return list(blobs)
+    flat = [replace(blob, shape=(blob.count,), legacy=False) for blob in blobs]
+    if flat[4].count == 1 and flat[0].count != 1:
+        scale, bias, mean, variance, factor = flat
+        return [mean, variance, factor, scale, bias]
+    return flat
+
+
+def statistics(blobs: Sequence[Any], eps: float) -> tuple[Any, Any, float]:
+    """Mean, variance and eps that TEST normalizes by, of a layer's blobs as arrays or tensors."""
+    mean, variance, factor, *affine = blobs
+    if affine:
+        return mean, variance, max(eps, LEAST_EPS)
+    total = float(factor.reshape(-1)[0])
+    scale = 0.0 if total == 0 else 1.0 / total
+    return mean * scale, variance * scale, eps
 
 
 @layer(
@@ -24,6 +59,7 @@ from adaption.layers.traits import Array, ScaleChange
     param="batch_norm_param",
     kind="channel affine",
     is_foldable=True,
+    reads=("scale_bias",),
     writes_blobs=True,
     takes_channels_last=True,
     top_is_free=True,
@@ -33,10 +69,19 @@ class BatchNorm(Layer):
     use_global_stats: bool | None
     moving_average_fraction: float
     eps: float
+    scale_filler: Any | None
+    bias_filler: Any | None
 
-    def rescaled(self, scale: float) -> ScaleChange:
+    @property
+    def has_scale_bias(self) -> bool:
+        """Whether the layer has a scale and a bias of its own, as NVCaffe's may."""
+        return has_scale_bias(self.spec.message)
+
+    def rescaled(self, scale: float) -> ScaleChange | None:
         if scale == 1:
             return ScaleChange(False)
+        if self.has_scale_bias and max(self.eps, LEAST_EPS) * scale**2 < LEAST_EPS:
+            return None  # NVCaffe's layer would take a greater eps than the scaled one
         text = f"mean x {scale:.6g}, variance and eps x {scale**2:.6g}"
         blobs = {0: scale, 1: scale**2}
         return ScaleChange(False, blobs, text, "batch_norm_param", "eps", scale**2, 1e-5)
@@ -46,13 +91,15 @@ class BatchNorm(Layer):
         return "computes its statistics from each batch" if computes else ""
 
     def slope_and_shift(self, blobs: Sequence[Array], outputs: int) -> tuple[Array, Array]:
-        if len(blobs) != 3:
-            raise WeightsError(f'"{self.spec.name}" has {len(blobs)} blobs, allowed: 3')
-        mean, variance, accumulated = blobs
-        total = float(accumulated.ravel()[0])
-        scale = 0.0 if total == 0 else 1.0 / total  # batch_norm_layer.cpp
-        slope = 1.0 / np.sqrt(variance.ravel() * scale + self.eps)
-        return slope, -mean.ravel() * scale * slope
+        want = 5 if self.has_scale_bias else 3
+        if len(blobs) != want:
+            raise WeightsError(f'"{self.spec.name}" has {len(blobs)} blobs, allowed: {want}')
+        mean, variance, eps = statistics([blob.ravel() for blob in blobs], self.eps)
+        slope = 1.0 / np.sqrt(variance + eps)
+        if want == 3:
+            return slope, -mean * slope
+        slope = slope * blobs[3].ravel()
+        return slope, blobs[4].ravel() - mean * slope
 
     def check(self) -> None:
         if not self.eps >= 0 or math.isinf(self.eps):
@@ -64,65 +111,111 @@ class BatchNorm(Layer):
 
     def blob_shapes(self, *bottoms: Shape) -> list[Shape]:
         channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
-        return [(channels,), (channels,), (1,)]
+        affine: list[Shape] = [(channels,)] * 2 if self.has_scale_bias else []
+        return [(channels,), (channels,), (1,), *affine]
+
+    def blob_fillers(self) -> list[Any]:
+        if not self.has_scale_bias:
+            return []
+        filler = type(self.spec.message.batch_norm_param.scale_filler)
+        one = filler(type="constant", value=1.0)
+        return [None, None, one, self.scale_filler or one, self.bias_filler]
+
+    def is_learned(self, index: int) -> bool:
+        return index > 2
+
+    def arranged(self, blobs: Sequence[Any]) -> Sequence[Any]:
+        return in_order(blobs) if self.has_scale_bias else blobs
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> Tensor:
-        x, mean, variance, factor = tensors
+        x, *blobs = tensors
         columns = x if x.dim() > 1 else x.unsqueeze(1)
         fixed = not runtime.training if self.use_global_stats is None else self.use_global_stats
         if fixed:
-            scale = 0.0 if float(factor) == 0 else 1.0 / float(factor)
-            y = F.batch_norm(columns, mean * scale, variance * scale, eps=self.eps)
-            return y.view_as(x)
-        return self._train(columns, mean, variance, factor).view_as(x)
+            mean, variance, eps = statistics(blobs, self.eps)
+            scale, bias = blobs[3:] or (None, None)
+            return F.batch_norm(columns, mean, variance, scale, bias, eps=eps).view_as(x)
+        if self.has_scale_bias:
+            return self._train_moving(runtime, columns, blobs).view_as(x)
+        return self._train(columns, *blobs).view_as(x)
 
     def _train(self, x: Tensor, mean: Tensor, variance: Tensor, factor: Tensor) -> Tensor:
-        axes = [0, *range(2, x.dim())]
-        batch_mean = x.mean(axes, keepdim=True)
-        centred = x - batch_mean
-        batch_variance = centred.square().mean(axes, keepdim=True)
-        count = x.numel() // x.shape[1]
+        centred, batch_mean, batch_variance, unbiased = _of_batch(x)
         with torch.no_grad():
             keep = self.moving_average_fraction
             factor.mul_(keep).add_(1)
             mean.mul_(keep).add_(batch_mean.flatten())
-            correction = count / (count - 1) if count > 1 else 1.0
-            variance.mul_(keep).add_(batch_variance.flatten(), alpha=correction)
+            variance.mul_(keep).add_(batch_variance.flatten(), alpha=unbiased)
         return centred / (batch_variance + self.eps).sqrt()
 
+    def _train_moving(self, runtime: Runtime, x: Tensor, blobs: Sequence[Tensor]) -> Tensor:
+        mean, variance, _, scale, bias = blobs
+        centred, batch_mean, batch_variance, unbiased = _of_batch(x)
+        with torch.no_grad():
+            keep = self.moving_average_fraction if runtime.state.get("has_statistics") else 0.0
+            mean.mul_(keep).add_(batch_mean.flatten(), alpha=1 - keep)
+            variance.mul_(keep).add_(batch_variance.flatten(), alpha=unbiased * (1 - keep))
+            runtime.state["has_statistics"] = True
+        normal = centred / (batch_variance + max(self.eps, LEAST_EPS)).sqrt()
+        return normal * scale.view_as(batch_mean) + bias.view_as(batch_mean)
+
+    def save_state(self, runtime: Runtime) -> dict[str, Any]:
+        return {"has_statistics": True} if runtime.state.get("has_statistics") else {}
+
+    def load_state(self, runtime: Runtime, state: Mapping[str, Any]) -> None:
+        runtime.state["has_statistics"] = bool(state.get("has_statistics"))
+
     def lower_integer(self, g: IntegerLowering, *names: str) -> str:
-        x, mean, variance, factor = names
+        x, *blobs = names
         if self.use_global_stats is False:
             return str(super().lower_integer(g, *names))
-        accumulated = float(g.value(factor)[0])
-        scale = 0.0 if accumulated == 0 else 1.0 / accumulated
         wide = [-1, *[1] * (max(len(g.shape(x)), 2) - 2)]
-        spread = [g.value(b).astype(np.float64).reshape(wide) * scale for b in (mean, variance)]
-        inverse = 1.0 / np.sqrt(spread[1] + self.eps)
-        return g.affine(x, inverse, -spread[0] * inverse)
+        values = [g.value(b).astype(np.float64) for b in blobs]
+        mean, variance, eps = statistics(values, self.eps)
+        slope = 1.0 / np.sqrt(variance.reshape(wide) + eps)
+        if not self.has_scale_bias:
+            return g.affine(x, slope, -mean.reshape(wide) * slope)
+        slope = slope * values[3].reshape(wide)
+        return g.affine(x, slope, values[4].reshape(wide) - mean.reshape(wide) * slope)
 
     def lower(self, g: Lowering, *names: str) -> str:
-        x, mean, variance, factor = names
+        x, *blobs = names
         if self.use_global_stats is False:
-            return self._lower_batch_statistics(g, x)
-        accumulated = float(g.value(factor)[0])
-        scale = np.float32(0.0 if accumulated == 0 else 1.0 / accumulated)
-        channels, rank = g.shape(mean)[0], len(g.shape(x))
+            return self._lower_batch_statistics(g, x, blobs)
+        values = [g.value(b) for b in blobs]
+        mean, variance, eps = statistics(values, self.eps)
+        rank, count = len(g.shape(x)), len(values[0])
+        plain = [np.ones(count, np.float32), np.zeros(count, np.float32)]
         y: str = g.op(
             "BatchNormalization",
             x if rank > 1 else g.op("Reshape", x, g.constant([-1, 1])),
-            g.constant(np.ones(channels, np.float32)),
-            g.constant(np.zeros(channels, np.float32)),
-            g.constant(g.value(mean) * scale),
-            g.constant(g.value(variance) * scale),
-            epsilon=self.eps,
+            *(g.constant(v) for v in (values[3:] or plain)),
+            g.constant(mean.astype(np.float32)),
+            g.constant(variance.astype(np.float32)),
+            epsilon=eps,
         )
         return y if rank > 1 else str(g.op("Reshape", y, g.constant([-1])))
 
-    def _lower_batch_statistics(self, g: Lowering, x: str) -> str:
-        axes = g.constant([0, *range(2, len(g.shape(x)))])
+    def _lower_batch_statistics(self, g: Lowering, x: str, blobs: Sequence[str]) -> str:
+        rank = len(g.shape(x))
+        axes = g.constant([0, *range(2, rank)])
         centred = g.op("Sub", x, g.op("ReduceMean", x, axes))
         variance = g.op("ReduceMean", g.op("Mul", centred, centred), axes)
-        deviation = g.op("Sqrt", g.op("Add", variance, g.constant(float(self.eps))))
-        y: str = g.op("Div", centred, deviation)
+        eps = max(self.eps, LEAST_EPS) if self.has_scale_bias else float(self.eps)
+        y: str = g.op("Div", centred, g.op("Sqrt", g.op("Add", variance, g.constant(eps))))
+        if self.has_scale_bias:
+            wide = [-1, *[1] * max(rank - 2, 0)]
+            scale, bias = (g.constant(g.value(b).reshape(wide)) for b in blobs[3:])
+            y = g.op("Add", g.op("Mul", y, scale), bias)
         return y
+
+
+def _of_batch(x: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
+    """x without its mean, mean and biased variance of each channel, and what makes the variance an
+    unbiased one."""
+    axes = [0, *range(2, x.dim())]
+    mean = x.mean(axes, keepdim=True)
+    centred = x - mean
+    variance = centred.square().mean(axes, keepdim=True)
+    count = x.numel() // x.shape[1]
+    return centred, mean, variance, count / (count - 1) if count > 1 else 1.0

@@ -7,7 +7,7 @@ the box: see `pixel_overlap`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from adaption.errors import FieldError, ShapeError
 __all__ = [
     "Priors",
     "best_first",
+    "check_boxes",
     "check_predictions",
     "count_priors",
     "overlap",
@@ -220,3 +221,10 @@ def to_array(x: Tensor) -> NDArray[Any]:
     """The values of a tensor on any device, as an array that may share its memory."""
     array: NDArray[Any] = x.detach().cpu().numpy()
     return array
+
+
+def check_boxes(what: str, shape: Sequence[int]) -> None:
+    """Raise ShapeError unless `shape` holds five numbers per box: what a pass finds, since data
+    layers of one's own may give another shape before it."""
+    if len(shape) < 2 or shape[1] != 5 or set(shape[2:]) - {1}:
+        raise ShapeError(f"the {what} have shape {tuple(shape)}, allowed: (n, 5)")

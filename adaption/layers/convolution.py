@@ -126,8 +126,8 @@ class Convolution(Layer):
     def geometry(self, rank: int) -> _Geometry:
         """Kernel, stride, pad and dilation along each spatial axis of a blob of `rank` axes."""
         n = rank - canonical_axis(self.axis, rank) - 1
-        if n not in _CONV:
-            raise ShapeError(f"has {n} spatial axes, allowed: {', '.join(map(str, _CONV))}")
+        if n and n not in _CONV:
+            raise ShapeError(f"has {n} spatial axes, allowed: 0, {', '.join(map(str, _CONV))}")
         # pad_h and stride_h default one by one; kernel_h and kernel_w must both be there.
         pad_hw = (self.pad_h or None, self.pad_w or None)
         pad = per_axis("pad", self.pad, pad_hw, n, 0, 0)
@@ -153,7 +153,7 @@ class Convolution(Layer):
         pads = [before + behind for before, behind in zip(g.pad, g.pad_end, strict=True)]
         sizes = zip(x[axis + 1 :], g.kernel, g.stride, pads, g.dilation, strict=True)
         spatial = [self._top_size(*size) for size in sizes]
-        if min(spatial) < 1:
+        if min(spatial, default=1) < 1:
             raise ShapeError(
                 f"kernel {g.kernel} with pad {g.pad} does not fit a bottom of shape {x}"
             )
@@ -194,7 +194,11 @@ class Convolution(Layer):
         axis = canonical_axis(self.axis, x.dim())
         g = self.geometry(x.dim())
         flat = x if axis == 1 else x.reshape(-1, *x.shape[axis:])
-        y = self._convolve(flat, w, b[0] if b else None, g)
+        if g.kernel:
+            y = self._convolve(flat, w, b[0] if b else None, g)
+        else:  # on channels alone: as along one axis of size 1
+            one = _Geometry((1,), (1,), (0,), (1,), (0,))
+            y = self._convolve(flat[..., None], w[..., None], b[0] if b else None, one)[..., 0]
         return y if axis == 1 else y.view(*x.shape[:axis], *y.shape[1:])
 
     def _convolve(self, x: Tensor, w: Tensor, b: Tensor | None, g: _Geometry) -> Tensor:
@@ -213,9 +217,14 @@ class Convolution(Layer):
         shape = g.shape(x)
         axis = canonical_axis(self.axis, len(shape))
         form = self.geometry(len(shape))
-        flat = x
-        if axis != 1:
-            flat = g.op("Reshape", x, g.constant([-1, *shape[axis:]]))
+        flat, is_reshaped = x, axis != 1 or not form.kernel
+        if is_reshaped:
+            flat = g.op(
+                "Reshape", x, g.constant([-1, *shape[axis:], *([] if form.kernel else [1])])
+            )
+        if not form.kernel:
+            w = g.op("Reshape", w, g.constant([*g.shape(w), 1]))
+            form = _Geometry((1,), (1,), (0,), (1,), (0,))
         y: str = g.op(
             "ConvTranspose" if self.is_transposed else "Conv",
             flat,
@@ -227,7 +236,7 @@ class Convolution(Layer):
             dilations=list(form.dilation),
             group=self.groups(shape[axis]),
         )
-        if axis != 1:
+        if is_reshaped:
             top = self.top_shape(shape)
             y = g.op("Reshape", y, g.constant([*((-1, *top[1:]) if axis else top)]))
         return y

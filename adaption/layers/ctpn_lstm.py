@@ -31,7 +31,14 @@ from adaption.layers.state import tensors_from_state, tensors_to_state
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
-@layer("Lstm", param="lstm_param", kind="recurrent", bottoms=(1, 2), no_gradient=(1,))
+@layer(
+    "Lstm",
+    param="lstm_param",
+    kind="recurrent",
+    bottoms=(1, 2),
+    no_gradient=(1,),
+    reads=("batch_size",),
+)
 @dataclass(frozen=True)
 class Lstm(Layer):
     num_output: int
@@ -47,6 +54,14 @@ class Lstm(Layer):
         x, *marks = bottoms
         if len(x) < 3:
             raise ShapeError(f"x has shape {x}, allowed: (T, N, ...)")
+        param = self.spec.message.lstm_param
+        if param.HasField("batch_size") and param.batch_size != x[1]:
+            # Other forks' layer of this name takes (T * N, ...), and N from this field.
+            raise ShapeError(
+                f"x has shape {x} and lstm_param.batch_size is {param.batch_size}, allowed: (T, N,"
+                " ...) with N equal to it",
+                "reshape x to (T, N, ...), or remove batch_size",
+            )
         if marks and prod(marks[0]) != x[0] * x[1]:
             raise ShapeError(f"the marks have shape {marks[0]}, allowed: {x[0] * x[1]} values")
         return *x[:2], self.num_output

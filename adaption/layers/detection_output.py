@@ -38,7 +38,9 @@ LOWEST = -3.4028234663852886e38  # -FLT_MAX, the confidence_threshold where none
     kind="other",
     bottoms=(3, 4),
     is_differentiable=False,
+    gives_boxes=True,
     no_gradient=(0, 1, 2, 3),
+    ignores=("visualize_threshold", "save_file"),
 )
 @dataclass(frozen=True)
 class DetectionOutput(Layer):

@@ -17,7 +17,6 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, laye
     kind="function",
     is_homogeneous=True,
     takes_channels_last=True,
-    refuses=("sample_weights_test",),
     is_pointwise=True,
 )
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
     bottoms=(2, None),
     takes_channels_last=True,
     top_is_free=True,
+    ignores=("stable_prod_grad",),
 )
 @dataclass(frozen=True)
 class Eltwise(Layer):

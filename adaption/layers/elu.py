@@ -18,6 +18,9 @@ class ELU(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return F.elu(x, self.alpha)
 
+    def error_scale(self, *bottoms: Tensor) -> float:
+        return abs(self.alpha)
+
     def lower(self, g: Lowering, *names: str) -> str:
         y: str = g.op("Elu", names[0], alpha=self.alpha)
         return y

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from adaption.io.text import as_path
+
 __all__ = ["read_fields"]
 
 
@@ -13,7 +15,7 @@ def read_fields(cls: type, message: Any) -> dict[str, Any]:
     """What the fields of a dataclass hold in a message, which is of one type for each class.
 
     Repeated fields become tuples and enums their names; a field typed `X | None` is None where
-    the message lacks it and the proto has no default.
+    the message lacks it and the proto has no default. Strings can be opened as paths.
     """
     return {reader.name: reader.read(message) for reader in _readers_of(cls, message)}
 
@@ -32,7 +34,9 @@ class _Reader(NamedTuple):
             return tuple(value if self.enum is None else (self.enum[v] for v in value))
         if self.may_be_none and not message.HasField(self.name):
             return None
-        return value if self.enum is None else self.enum[value]
+        if self.enum is not None:
+            return self.enum[value]
+        return as_path(value) if isinstance(value, str) else value
 
 
 _readers: dict[type, tuple[_Reader, ...]] = {}

@@ -24,6 +24,7 @@ from adaption.layers.spatial import per_axis, window_text
     drawn_as="convolution",
     places="windows",
     is_homogeneous=True,
+    ignores=("num_output", "bias_term", "group", "weight_filler", "bias_filler"),
 )
 @dataclass(frozen=True)
 class Im2col(Layer):

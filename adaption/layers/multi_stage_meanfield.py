@@ -29,6 +29,7 @@ _TINY = 1e-20  # keeps norms finite: multi_stage_meanfield.cpp
     kind="other",
     bottoms=3,
     no_gradient=(2,),
+    ignores=("threshold", "force_cpu"),
 )
 @dataclass(frozen=True)
 class MultiStageMeanfield(Layer):

@@ -36,7 +36,8 @@ class Python(Layer):
         return (
             f"needs the Python class {param.layer!r} of module {param.module!r}: code that comes"
             f" with a model file is not run unless the module is named (--allow-python"
-            f' {param.module}, python_modules=("{param.module}",))'
+            f' {param.module}, python_modules=("{param.module}",), in a script'
+            f' caffe.allow_python("{param.module}"))'
         )
 
     @classmethod

@@ -126,6 +126,9 @@ class Recurrent(Layer):
         """One step as ONNX operators: this step's top (N, H), and the states behind it."""
         raise NotImplementedError
 
+    def error_scale(self, *bottoms: Tensor) -> float:
+        return 1.0  # of Sigmoid and TanH
+
     def forward(self, *tensors: Tensor) -> Any:
         """A pass whose hidden state is zero at first, or given by bottoms."""
         return self._pass(None, *tensors)[0]

@@ -19,7 +19,13 @@ from adaption.layers.yolo_boxes import Array, check_labels_of, iou, sigmoid, tru
 
 
 @layer(
-    "RegionLoss", param="region_loss_param", kind="loss", bottoms=2, is_loss=True, no_gradient=(1,)
+    "RegionLoss",
+    param="region_loss_param",
+    kind="loss",
+    bottoms=2,
+    is_loss=True,
+    no_gradient=(1,),
+    ignores=("side", "jitter", "absolute", "random"),
 )
 @dataclass(frozen=True)
 class RegionLoss(Layer):

@@ -22,7 +22,7 @@ from adaption.errors import FieldError, ShapeError
 from adaption.graph import LayerSpec
 from adaption.layers.anchors import base_anchors, draw, moves, place
 from adaption.layers.base import Layer, Runtime, Shape
-from adaption.layers.boxes import pixel_overlap, to_array
+from adaption.layers.boxes import check_boxes, pixel_overlap, to_array
 from adaption.layers.python_registry import parse_param_str, replaces
 
 SETTINGS: dict[str, float | bool] = {
@@ -67,19 +67,18 @@ class RpnAnchorTarget(Layer):
 
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
         count = len(RATIOS) * len(self.scales)
-        scores, boxes = bottoms[0], bottoms[1]
+        scores = bottoms[0]
         if len(scores) != 4 or scores[:2] != (1, 2 * count):
             raise ShapeError(
                 f"the scores have shape {scores}, allowed: (1, {2 * count}, H, W) for {count}"
                 " anchors and one image"
             )
-        if len(boxes) < 2 or boxes[1] != 5:
-            raise ShapeError(f"the true boxes have shape {boxes}, allowed: (G, 5)")
         height, width = scores[2:]
         return [(1, 1, count * height, width), *[(1, 4 * count, height, width)] * 3]
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> Any:
         settings = {k: runtime.config.get(k, self.given.get(k, v)) for k, v in SETTINGS.items()}
+        check_boxes("true boxes", tensors[1].shape)
         true, info = to_array(tensors[1]).reshape(-1, 5), to_array(tensors[2])[0]
         height, width = tensors[0].shape[2:]
         base = base_anchors(16, RATIOS, self.scales)

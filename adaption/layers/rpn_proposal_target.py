@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adaption.errors import FieldError, ShapeError
+from adaption.errors import FieldError
 from adaption.graph import LayerSpec
 from adaption.layers.anchors import draw, moves
 from adaption.layers.base import Layer, Runtime, Shape
-from adaption.layers.boxes import pixel_overlap, to_array
+from adaption.layers.boxes import check_boxes, pixel_overlap, to_array
 from adaption.layers.python_registry import parse_param_str, replaces
 
 SETTINGS: dict[str, Any] = {
@@ -62,13 +62,12 @@ class RpnProposalTarget(Layer):
         return made
 
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
-        for name, shape in zip(("regions", "true boxes"), bottoms, strict=True):
-            if len(shape) < 2 or shape[1] != 5 or set(shape[2:]) - {1}:
-                raise ShapeError(f"the {name} have shape {shape}, allowed: (n, 5)")
         return [(1, 5), (1, 1), *[(1, 4 * self.num_classes)] * 3]
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> Any:
         settings = {k: runtime.config.get(k, self.given.get(k, v)) for k, v in SETTINGS.items()}
+        for name, x in zip(("regions", "true boxes"), tensors, strict=True):
+            check_boxes(name, x.shape)
         regions, true = (to_array(t).reshape(-1, 5) for t in tensors)
         own = np.insert(true[:, :4], 0, 0, axis=1)
         regions = np.concatenate([regions, own]).astype(np.float32)

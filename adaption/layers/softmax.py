@@ -29,6 +29,9 @@ class Softmax(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return torch.softmax(x, self.axis)
 
+    def error_scale(self, *bottoms: Tensor) -> float:
+        return 1.0
+
     def lower(self, g: Lowering, *names: str) -> str:
         y: str = g.op("Softmax", names[0], axis=self.axis)
         return y

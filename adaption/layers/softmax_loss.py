@@ -1,4 +1,8 @@
-"""SoftmaxWithLoss: multinomial logistic loss of the softmax. Caffe: softmax_loss_layer.cpp."""
+"""SoftmaxWithLoss: multinomial logistic loss of the softmax. Caffe: softmax_loss_layer.cpp.
+
+SegNet's weight_by_label_freqs multiplies the loss of each prediction by class_weighting of its
+label; what the sum is divided by counts each once (caffe-segnet, softmax_loss_layer.cpp).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adaption.errors import FieldError
 from adaption.layers.base import Layer, Shape, canonical_axis, layer
 from adaption.layers.losses import check_labels, log_likelihood, normalizer
 
@@ -24,6 +29,7 @@ from adaption.layers.losses import check_labels, log_likelihood, normalizer
     tops=(1, 2),
     is_loss=True,
     no_gradient=(1,),
+    reads=("weight_by_label_freqs", "class_weighting"),
 )
 @dataclass(frozen=True)
 class SoftmaxWithLoss(Layer):
@@ -33,8 +39,28 @@ class SoftmaxWithLoss(Layer):
         """Its inner Softmax layer has the same name."""
         yield "layer_factory.hpp:77", f"Creating layer {self.spec.name}"
 
+    def scores_of(self) -> tuple[int, int | None]:
+        param = self.spec.message.loss_param
+        return self.axis, param.ignore_label if param.HasField("ignore_label") else None
+
+    @property
+    def _is_weighted(self) -> bool:
+        return bool(self.spec.message.loss_param.weight_by_label_freqs)
+
+    def _class_weights(self, classes: int) -> Tensor:
+        weights = list(self.spec.message.loss_param.class_weighting)
+        if len(weights) != classes:
+            raise FieldError(
+                "loss_param.class_weighting",
+                f"given {len(weights)} times",
+                f"once per class ({classes})",
+            )
+        return torch.tensor(weights)
+
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
-        canonical_axis(self.axis, len(bottoms[0]))
+        axis = canonical_axis(self.axis, len(bottoms[0]))
+        if self._is_weighted:
+            self._class_weights(bottoms[0][axis])
         return [(), bottoms[0]][: len(self.spec.tops)]
 
     def forward(self, x: Tensor, label: Tensor) -> Any:
@@ -49,7 +75,9 @@ class SoftmaxWithLoss(Layer):
             torch.ones_like(labels, dtype=torch.bool) if ignored is None else labels != ignored
         )
         rows = log_p.movedim(axis, -1).reshape(-1, classes)
-        total = -(log_likelihood(rows, torch.where(counted, labels, 0)) * counted).sum()
+        own = torch.where(counted, labels, 0)
+        share = self._class_weights(classes).to(x)[own] * counted if self._is_weighted else counted
+        total = -(log_likelihood(rows, own) * share).sum()
         valid = None if ignored is None else int(counted.sum())
         outer = math.prod(x.shape[:axis])
         loss = total / normalizer(param, outer, x.numel() // classes // max(1, outer), valid)

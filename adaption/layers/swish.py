@@ -18,6 +18,9 @@ class Swish(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.sigmoid(x * self.beta)
 
+    def error_scale(self, *bottoms: Tensor) -> float:
+        return float(bottoms[0].abs().max()) if bottoms[0].numel() else 0.0
+
     def lower(self, g: Lowering, *names: str) -> str:
         x = names[0]
         y: str = g.op("Mul", x, g.op("Sigmoid", g.op("Mul", x, g.constant(float(self.beta)))))

@@ -103,7 +103,10 @@ class Traits:
     no_gradient: ClassVar[tuple[int, ...]] = ()  # bottoms that never get a gradient (labels)
     writes_blobs: ClassVar[bool] = False  # forward changes its own blobs (BatchNorm)
     takes_blobs: ClassVar[bool] = False  # works on the net's blobs themselves, see `bind`
-    refuses: ClassVar[tuple[str, ...]] = ()  # fields that change the numbers but are not computed
+
+    # -- fields of the message that are none of the class's own; others that are set are refused --
+    reads: ClassVar[tuple[str, ...]] = ()  # read in another way
+    ignores: ClassVar[tuple[str, ...]] = ()  # without effect on the numbers, in the source too
 
     # -- what it is ----------------------------------------------------------------------------
     kind: ClassVar[KindName | Literal[""]] = ""  # a key of KINDS; "" only of unknown types
@@ -115,6 +118,7 @@ class Traits:
     measures: ClassVar[bool] = False  # measures or records; nothing is computed with its tops
     discards: ClassVar[bool] = False  # does nothing with its bottoms
     gives_scores: ClassVar[bool] = False  # the top holds probabilities of classes
+    gives_boxes: ClassVar[bool] = False  # rows (image, class, score, xmin, ymin, xmax, ymax)
     reads_scores: ClassVar[bool] = False  # bottom 0 holds scores of classes, bottom 1 labels
 
     # -- how it computes -----------------------------------------------------------------------
@@ -183,6 +187,10 @@ class Traits:
         if self.ignores_scale or self.keeps_order:
             return ScaleChange(False)
         return ScaleChange(True) if self.hands_scale_on() else None
+
+    def scores_of(self) -> tuple[int, int | None]:
+        """Of a layer that reads scores: the axis of the classes, and the label that is ignored."""
+        return 1, None
 
     # -- as part of the sum in front of it, or as that sum -------------------------------------
 

@@ -126,6 +126,7 @@ class Unpool(Layer):
     kind="arrangement",
     drawn_as="pooling",
     works_on_codes=True,
+    reads=("scale",),
 )
 @dataclass(frozen=True)
 class UpsampleNearest(Layer):

@@ -21,7 +21,9 @@ from adaption.layers.yolo_boxes import Array, detection_rows, sigmoid
     kind="other",
     bottoms=(1, 2),
     is_differentiable=False,
+    gives_boxes=True,
     no_gradient=(0, 1),
+    ignores=("side", "label_map_file"),
 )
 @dataclass(frozen=True)
 class YoloDetectionOutput(Layer):

@@ -22,7 +22,15 @@ from adaption.layers.yolo_boxes import Array, check_labels_of, iou, sigmoid, tru
 from adaption.layers.yolo_overlap import overlap, overlap_gradient
 
 
-@layer("Yolov3", param="yolov3_param", kind="loss", bottoms=2, is_loss=True, no_gradient=(1,))
+@layer(
+    "Yolov3",
+    param="yolov3_param",
+    kind="loss",
+    bottoms=2,
+    is_loss=True,
+    no_gradient=(1,),
+    ignores=("side", "noobject_scale"),
+)
 @dataclass(frozen=True)
 class Yolov3(Layer):
     num_class: int

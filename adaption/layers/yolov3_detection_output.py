@@ -22,6 +22,7 @@ from adaption.layers.yolo_boxes import Array, detection_rows, sigmoid
     kind="other",
     bottoms=(1, None),
     is_differentiable=False,
+    gives_boxes=True,
     no_gradient=tuple(range(16)),
 )
 @dataclass(frozen=True)

@@ -29,7 +29,14 @@ def as_spec(
         return net if dialect is None else replace(net, dialect=dialect), []
     if not isinstance(net, NetFile):
         net = read_net(net)
-    spec = build_spec(net.message, state, file=net.file, lines=net.lines, dialect=dialect)
+    spec = build_spec(
+        net.message,
+        state,
+        file=net.file,
+        lines=net.lines,
+        dialect=dialect,
+        unknown=net.unknown,
+    )
     return spec, [str(notice) for notice in net.notices]
 
 

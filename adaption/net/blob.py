@@ -5,8 +5,10 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from operator import index
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -225,6 +227,20 @@ class Blob:
         # Blobs are float32 and writable whatever mode torch is in when they are first used.
         with torch.inference_mode(False):
             return torch.zeros(self.shape, dtype=torch.float32)
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        """np.asarray(blob): the data, in the memory of the blob where the type stays.
+
+        Raises: ValueError when a copy is forbidden and needed.
+        """
+        values = self.data
+        if dtype is None or np.dtype(dtype) == values.dtype:
+            return values.copy() if copy else values
+        if copy is False:
+            raise ValueError(f"the data is {values.dtype}: {np.dtype(dtype)} needs a copy")
+        return values.astype(dtype)
 
     def __repr__(self) -> str:
         return f"Blob{self.shape}"

@@ -17,9 +17,9 @@ from adaption.layers.base import (
     build_layer,
     choose_class,
     known_dialects,
-    unknown_layers,
 )
 from adaption.layers.shapes import with_automatic_tops
+from adaption.layers.unread import check_fields, refuse_unknown, unread_notices
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.device_blob import new_blob
 from adaption.net.fillers import fill
@@ -52,9 +52,14 @@ def accumulator_notices(nodes: Sequence[Node]) -> list[str]:
 
 
 def dialect_notices(spec: NetSpec) -> list[str]:
-    """A sentence for each layer whose type forks disagree about: which one is taken, and why."""
-    said = (choose_class(item, spec.dialect, spec.layers)[1] for item in spec.layers)
-    return [sentence for sentence in said if sentence]
+    """A sentence for each layer whose type forks disagree about (which one is taken, and why), and
+    for each setting that is not read."""
+    made = []
+    for item in spec.layers:
+        cls, sentence = choose_class(item, spec.dialect, spec.layers)
+        made += [sentence] if sentence else []
+        made += unread_notices(item, cls)
+    return made
 
 
 def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
@@ -63,17 +68,16 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
     Args:
         lent: what all layers are lent: generators, device, semantics.
 
-    Raises: UnknownLayerError listing every layer of unknown type; FieldError on an unknown
-        dialect; errors of single layers.
+    Raises: UnknownLayerError or UnknownFieldError listing all that is unknown; FieldError on an
+        unknown dialect; errors of single layers.
     """
     if spec.dialect is not None and spec.dialect not in known_dialects():
         raise FieldError("dialect", spec.dialect, ", ".join(known_dialects()))
-    unknown = unknown_layers(spec.layers)
-    if unknown is not None:
-        raise unknown
+    refuse_unknown(spec)
     nodes = []
     for item in with_automatic_tops(spec.layers):
         layer = build_layer(item, spec.dialect, spec.layers)
+        _check_fields(item, type(layer))
         runtime = replace(
             lent,
             training=spec.phase == "TRAIN"
@@ -90,6 +94,13 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
         points = Points(formats, item.name, item.type, item.line, runtime)
         nodes.append(Node(item, layer, points, runtime, loss_weights=weights))
     return nodes
+
+
+def _check_fields(item: LayerSpec, cls: type[Layer]) -> None:
+    try:
+        check_fields(item, cls)
+    except AdaptionError as error:
+        raise error.at(layer=item.name, layer_type=item.type, line=item.line) from None
 
 
 def _loss_weights(spec: LayerSpec, layer: Layer, *, original_semantics: bool) -> list[float]:

@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from adaption.layers.batch_norm import BatchNorm
+from adaption.layers.batch_norm import BatchNorm, statistics
 from adaption.layers.convolution import Convolution
 from adaption.layers.relu import ReLU
 from adaption.layers.scale import Scale
@@ -76,10 +76,11 @@ class Chain:
         for node in affine:
             values = [b.tensor.detach().double() for b in node.masters]
             if isinstance(node.layer, BatchNorm):
-                mean, variance, factor = values
-                scale = 0.0 if float(factor) == 0 else 1.0 / float(factor)
-                a = (variance * scale + node.layer.eps).rsqrt()
-                slope, shift = slope * a, (shift - mean * scale) * a
+                mean, variance, eps = statistics(values, node.layer.eps)
+                a = (variance + eps).rsqrt()
+                slope, shift = slope * a, (shift - mean) * a
+                if node.layer.has_scale_bias:
+                    slope, shift = slope * values[3], shift * values[3] + values[4]
             else:
                 slope, shift = slope * values[0], shift * values[0]
                 if len(values) > 1:

@@ -13,6 +13,7 @@ from adaption.graph import (
     NetSpec,
     NetState,
     insert_splits,
+    repeated_notices,
     roi_scale_notices,
     with_inputs,
 )
@@ -65,6 +66,8 @@ class Net(Planned, nn.Module):
             layers of type "Python". They are imported where the net needs them, and `import caffe`
             means adaption.pycaffe from then on. Without it such layers are refused: a model file
             is data.
+        ignore_unknown: run in spite of fields inside parameter messages that nobody knows; without
+            it they are refused, since they may change the numbers.
 
     `blobs` maps blob names to Blob, `params` layer names to lists of Blob, both in Caffe's order
     (Split layers included). Blobs are float32. `inputs` names the blobs that the caller fills,
@@ -92,6 +95,7 @@ class Net(Planned, nn.Module):
         dialect: str | None = None,
         input_shapes: Mapping[str, Sequence[int]] | None = None,
         python_modules: Sequence[str] = (),
+        ignore_unknown: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
@@ -102,6 +106,8 @@ class Net(Planned, nn.Module):
         )
         if python_modules:
             self.spec = self.spec.allowing(python_modules)
+        if ignore_unknown:
+            self.spec = self.spec.ignoring_unknown()
         self.name = self.spec.name
         self.phase = self.spec.phase
         self.debug_info = self.spec.debug_info
@@ -121,7 +127,7 @@ class Net(Planned, nn.Module):
             )
             self.nodes = build_nodes(with_splits, lent)
             self.notices += dialect_notices(self.spec) + accumulator_notices(self.nodes)
-            self.notices += roi_scale_notices(self.spec)
+            self.notices += roi_scale_notices(self.spec) + repeated_notices(self.spec)
             self.blobs: dict[str, Blob] = {}
             infer_shapes(self.nodes, self.blobs)
             fill_first_tops(self.nodes, self.blobs)
@@ -136,7 +142,7 @@ class Net(Planned, nn.Module):
         self.followers = []
         self._chains: dict[int, Chain | RoundedChain] = {}
         self.choose_chains()
-        self._seen_shapes = self._input_shapes()
+        self._seen_shapes, self._fitting = self._input_shapes(), len(self.nodes)
         self.fill_loss_diffs()
         for one in each(weights):
             self.load(one)
@@ -164,8 +170,15 @@ class Net(Planned, nn.Module):
         """Names of all layers in order, Split layers included."""
         return [n.spec.name for n in self.nodes]
 
-    def index(self, layer: str) -> int:
-        """Place of a layer in the order of execution. Raises: UsageError."""
+    def index(self, layer: str | int) -> int:
+        """Place of a layer in the order of execution, which may stand for its name.
+
+        Raises: UsageError.
+        """
+        if isinstance(layer, int):
+            if not 0 <= layer < len(self.nodes):
+                raise UsageError(f"the net has no layer {layer}", f"it has {len(self.nodes)}")
+            return layer
         names = self.layer_names
         if layer not in names:
             raise UsageError(f"the net has no layer {layer!r}", f"its layers: {', '.join(names)}")
@@ -177,12 +190,16 @@ class Net(Planned, nn.Module):
 
     def reshape(self) -> None:
         """Pass the shapes of the input blobs through the net. Caffe: Net::Reshape."""
-        self._seen_shapes = []  # after an error the next pass has to try again
+        self._reshape(len(self.nodes))
+
+    def _reshape(self, count: int) -> None:
+        """Pass the shapes through the first `count` layers; those behind may no longer fit."""
+        self._fitting = 0  # after an error the next pass has to try again
         try:
-            infer_shapes(self.nodes, self.blobs)
+            infer_shapes(self.nodes[:count], self.blobs)
         except AdaptionError as error:
             raise error.at(file=self.spec.file) from error.__cause__
-        self._seen_shapes = self._input_shapes()
+        self._seen_shapes, self._fitting = self._input_shapes(), count
         self.fill_loss_diffs()
 
     def _input_shapes(self) -> list[tuple[int, ...]]:
@@ -201,13 +218,15 @@ class Net(Planned, nn.Module):
         self,
         inputs: Mapping[str, Any] | None = None,
         *,
-        start: str | None = None,
-        end: str | None = None,
+        start: str | int | None = None,
+        end: str | int | None = None,
         observer: Observer | None = None,
         fused: bool = False,
         **named: Any,
     ) -> dict[str, Tensor]:
         """Run the layers from `start` to `end`, both included; all of them by default.
+
+        Layers behind `end` are not looked at: they need not fit other sizes of the inputs.
 
         Args:
             inputs: arrays or tensors by input blob name; the net is reshaped to fit. Blobs that
@@ -232,8 +251,8 @@ class Net(Planned, nn.Module):
         last = len(self.nodes) - 1 if end is None else self.index(end)
         try:
             with true_float32(self.device):
-                if self._input_shapes() != self._seen_shapes:
-                    self.reshape()
+                if self._fitting <= last or self._input_shapes() != self._seen_shapes:
+                    self._reshape(last + 1)
                 index = first
                 # Blobs whose memory only their reader needs from now on; None: somebody looks.
                 alone = self.debug_info or (observer is not None and not fused)
@@ -339,9 +358,10 @@ class Net(Planned, nn.Module):
     def backward(
         self,
         *,
-        start: str | None = None,
-        end: str | None = None,
+        start: str | int | None = None,
+        end: str | int | None = None,
         observer: Callable[[Node], None] | None = None,
+        as_they_are: bool = False,
     ) -> None:
         """Backpropagate from layer `start` down to layer `end`, by default from last to first.
 
@@ -350,6 +370,8 @@ class Net(Planned, nn.Module):
 
         Args:
             observer: called with the node after each layer that takes part.
+            as_they_are: let layers that recorded no forward pass take the blobs as they are, as
+                Caffe does.
         Raises: LayerError when the forward pass before was run without gradients.
         """
         first = len(self.nodes) - 1 if start is None else self.index(start)
@@ -359,7 +381,7 @@ class Net(Planned, nn.Module):
                 continue
             try:
                 with true_float32(self.device):
-                    self._run_backward(node)
+                    self._run_backward(node, as_they_are=as_they_are)
             except AdaptionError as error:
                 raise error.at(file=self.spec.file) from error.__cause__
             if self.debug_info:
@@ -369,9 +391,11 @@ class Net(Planned, nn.Module):
         if self.debug_info and start is None and end is None:
             show_params(self.nodes)
 
-    def _run_backward(self, node: Node) -> None:
+    def _run_backward(self, node: Node, *, as_they_are: bool) -> None:
         if not (any(node.propagate_down) or any(node.learns)):
             return
+        if as_they_are and node.tape is None:
+            node.forward([self.blobs[b].tensor for b in node.spec.bottoms], record=True)
         bottoms, masters = node.backward([self.blobs[t].grad for t in node.spec.tops])
         for name, grad, down in zip(node.spec.bottoms, bottoms, node.propagate_down, strict=True):
             if down:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from adaption.errors import WeightsError
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights
@@ -11,6 +13,8 @@ from adaption.net.blob import Blob
 from adaption.net.node import Node
 
 __all__ = ["LoadReport", "keep_rounded_only", "layer_weights", "load_weights", "share_weights"]
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -37,27 +41,26 @@ def load_weights(
     """Copy blobs into the layers of the same name.
 
     Plain weights (W, b) load into low-precision layers (W, rounded W, b, rounded b) and back,
-    unless `original_semantics`. Layers of the file that the net lacks are ignored; layers of the
-    net that the file lacks keep their values; both are reported.
+    unless `original_semantics`. Of several layers of one name the first of the file goes to the
+    first of the net, and so on; Caffe copies all of them to the first. Layers of the file that the
+    net lacks are ignored; layers of the net that the file lacks keep their values; both are
+    reported.
 
-    Raises: WeightsError listing every blob whose number or shape does not fit; then no blob has
-        been written.
+    Raises: WeightsError listing every blob whose number or shape does not fit, or where the file
+        holds more layers of one name than the net; then no blob has been written.
     """
     report = LoadReport(file=weights.file)
-    targets: dict[str, Node] = {}
-    for own in nodes:
-        if own.blobs:
-            targets.setdefault(own.spec.name, own)  # of two layers of one name, the first
+    targets = _by_turn((own.spec.name, own) for own in nodes if own.blobs)
+    sources = _by_turn((x.name, x) for x in weights.layers if x.blobs)
+    _check_turns(targets, sources)
     plain = {node.spec.name for node in nodes if not node.blobs}
     copies: list[tuple[Blob, WeightBlob]] = []
     misfits = []
-    for source in weights.layers:
-        node = targets.get(source.name)
+    for key, source in sources.items():
+        node = targets.get(key)
         if node is None:
-            if source.blobs and source.name not in plain:
+            if source.name not in plain:
                 report.ignored.append(source.name)
-            continue
-        if not source.blobs:
             continue
         pairs = _pair(node, source, original_semantics)
         bad = _misfits(node, source, pairs)
@@ -66,7 +69,7 @@ def load_weights(
         else:
             copies.extend(pairs or [])
             report.loaded.append(source.name)
-    report.missing = [name for name in targets if name not in report.loaded]
+    report.missing = [name for name, turn in targets if (name, turn) not in sources]
     if misfits:
         raise WeightsError(
             f"weights do not fit the net: {'; '.join(misfits[:12])}"
@@ -78,11 +81,33 @@ def load_weights(
     return report
 
 
+def _by_turn(items: Iterable[tuple[str, T]]) -> dict[tuple[str, int], T]:
+    """Layers by name, and by their place among those of the name, from 0."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for name, item in items:
+        found[name, seen[name]] = item
+        seen[name] += 1
+    return found
+
+
+def _check_turns(
+    targets: Mapping[tuple[str, int], object], sources: Mapping[tuple[str, int], object]
+) -> None:
+    own, given = (Counter(name for name, _ in items) for items in (targets, sources))
+    for name, count in given.items():
+        if count > own[name] > 0:
+            raise WeightsError(
+                f"{count} layers are called {name!r}, of which the net has {own[name]}",
+                "rename one of them, in the prototxt that the weights were trained with",
+            )
+
+
 def _pair(
     node: Node, source: LayerWeights, original_semantics: bool
 ) -> list[tuple[Blob, WeightBlob]] | None:
     """Target and source blobs in order; None when their numbers do not fit."""
-    blobs = source.blobs
+    blobs = node.layer.arranged(source.blobs)
     if len(blobs) == len(node.blobs):
         return list(zip(node.blobs, blobs, strict=True))
     if original_semantics:
@@ -125,13 +150,11 @@ def share_weights(nodes: Sequence[Node], sources: Sequence[Node]) -> None:
     Raises: WeightsError listing every layer whose blobs differ in number, shape or device; then
         nothing is shared. Caffe: Net::ShareTrainedLayersWith.
     """
-    targets: dict[str, Node] = {}
-    for own in nodes:
-        targets.setdefault(own.spec.name, own)
+    targets = _by_turn((own.spec.name, own) for own in nodes)
     pairs: list[tuple[Blob, Blob]] = []
     misfits = []
-    for source in sources:
-        node = targets.get(source.spec.name)
+    for key, source in _by_turn((x.spec.name, x) for x in sources).items():
+        node = targets.get(key)
         if node is None:
             continue
         have, want = ([b.shape for b in n.blobs] for n in (node, source))

@@ -10,7 +10,9 @@ from torch import Tensor
 from adaption.errors import ShapeError
 from adaption.numerics.formats import FixedPoint
 
-__all__ = ["saturated_share", "sqnr_db", "zero_share"]
+__all__ = ["NO_SIGNAL_DB", "saturated_share", "sqnr_db", "stated_db", "zero_share"]
+
+NO_SIGNAL_DB = -200.0  # stated where noise stands against no signal, or a value is NaN
 
 
 def sqnr_db(reference: Tensor, quantized: Tensor) -> float:
@@ -33,6 +35,13 @@ def sqnr_db(reference: Tensor, quantized: Tensor) -> float:
     signal = float(wide.square().sum())
     ratio = signal / noise
     return 10.0 * math.log10(ratio) if ratio != 0.0 else -math.inf
+
+
+def stated_db(sqnr_db: float) -> float | None:
+    """An SQNR as files state it: None where nothing is lost, and a number in every other case."""
+    if sqnr_db == math.inf:
+        return None
+    return sqnr_db if sqnr_db > NO_SIGNAL_DB else NO_SIGNAL_DB  # NaN is not greater
 
 
 def saturated_share(x: Tensor, fmt: FixedPoint) -> float:

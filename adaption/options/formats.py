@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from adaption.errors import UsageError
 from adaption.options.base import SPECIAL, Options, option
-from adaption.options.checks import Number, OneOf, OrNone, Switch, Text
+from adaption.options.checks import Names, Number, OneOf, OrNone, Switch, Text
 from adaption.options.word_lengths import Bits, WordLengths
 
 __all__ = ["INT8", "JOINS", "PLACES", "ROUNDINGS", "RULE_NAMES", "Formats"]
@@ -105,6 +105,16 @@ class Formats(Options):
         "concat: results that meet in a Concat get one format, the widest chosen, as most"
         " accelerators need it",
     )
+    exclude: Sequence[str] = option(
+        (),
+        Names(),
+        "leave this weight layer in float; a name or a pattern such as 'loss*' (may be given"
+        " several times)",
+        metavar="LAYER",
+        is_repeated=True,
+    )
+    exclude_first: bool = option(False, Switch(), "leave the first weight layer in float")
+    exclude_last: bool = option(False, Switch(), "leave the last weight layer in float")
     original_semantics: bool = option(
         False,
         Switch(),
@@ -125,6 +135,11 @@ class Formats(Options):
     def lengths(self) -> WordLengths:
         """The word lengths that `bits` gives to points."""
         return WordLengths.parse(self.bits)
+
+    @property
+    def is_partial(self) -> bool:
+        """True when layers are to stay in float."""
+        return bool(self.exclude or self.exclude_first or self.exclude_last)
 
     @classmethod
     def over(cls, preset: Mapping[str, Any], **values: Any) -> Self:
@@ -147,7 +162,7 @@ class Formats(Options):
                 made |= {"bits": self.lengths.bits, "lengths": str(self.lengths)}
             elif name == "percentile" and self.rule != "percentile":
                 made[name] = None  # has no effect
-            elif value is not False:
+            elif value is not False and value != []:
                 made[name] = value
         return made
 

@@ -82,6 +82,21 @@ class RunOptions(Options):
         metavar="MODULE",
         is_repeated=True,
     )
+    ignore_unknown: bool = option(
+        False,
+        Switch(),
+        "run in spite of fields in parameter messages (or the solver) that nobody knows; otherwise"
+        " they are refused, since they may change the numbers",
+        topic="layers",
+    )
+    score: str | None = option(
+        None,
+        OrNone(Text()),
+        "blob of class scores whose accuracy is to speak for the net, where it has several"
+        " classifiers (default: that of the greatest loss weight, of equal ones the last)",
+        topic=SPECIAL,
+        metavar="BLOB",
+    )
     original_semantics: bool = option(
         False,
         Switch(),

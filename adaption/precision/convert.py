@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +55,11 @@ def convert(
         seed: of the generator for formats with stochastic rounding.
         original_semantics: the rounded blobs are copies that are not rounded, as the original's
             convert_weights.py leaves them to the first forward pass.
-    Raises: WeightsError when a layer has a number of blobs that fits neither form, or when
-        `by_order` finds layers that do not pair.
+    Raises: WeightsError when a layer has a number of blobs that fits neither form, or holds NaN or
+        infinities, or when `by_order` finds layers that do not pair.
     """
     weights, specs = _opened(weights, net)
+    _refuse_repeated(weights)
     names = match_layers(weights, specs, by_order=by_order)
     by_name = {s.name: s for s in specs}
     generator = torch.Generator().manual_seed(checked_seed(seed))
@@ -66,6 +68,7 @@ def convert(
         if spec is None:
             continue
         try:
+            _refuse_not_finite(layer)
             if baked:
                 yield _baked(layer, spec, generator)
                 continue
@@ -197,6 +200,29 @@ def write_sparsity(
                 out.write(f"{layer} layer: {100 * zeros / max(1, blob.count):f} \n")
         made.append(path)
     return made[0], made[1]
+
+
+def _refuse_repeated(weights: Weights) -> None:
+    counts = Counter(layer.name for layer in weights.layers if layer.blobs)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise WeightsError(
+            f"{counts[twice[0]]} layers with weights are called {twice[0]!r}; layers go by name",
+            "rename all but one in the prototxt, and load and save the net there",
+        ).at(file=weights.file)
+
+
+def _refuse_not_finite(layer: LayerWeights) -> None:
+    """Raise WeightsError for a blob with NaN or infinities; rounded copies are made anew."""
+    for index, blob in enumerate(layer.blobs):
+        if (layer.is_paired and index % 2) or not blob.has_data:
+            continue
+        bad = blob.count - int(np.isfinite(blob.array()).sum())
+        if bad:
+            raise WeightsError(
+                f"blob {index} holds {bad} of {blob.count} values that are NaN or infinite",
+                "give weights from before the training diverged",
+            )
 
 
 def _opened(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaption.numerics import FixedPoint
+from adaption.numerics.measures import stated_db
 from adaption.precision.statistics import STEPS, TensorStats, bin_edges
 
 __all__ = ["Effect", "effect_of"]
@@ -33,16 +34,18 @@ class Effect:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; SQNR None means exact."""
+        stated = stated_db(self.sqnr_db)
         return {
             "saturated": round(self.saturated, 9),
             "flushed": round(self.flushed, 9),
-            "sqnr_db": round(self.sqnr_db, 3) if math.isfinite(self.sqnr_db) else None,
+            "sqnr_db": None if stated is None else round(stated, 3),
         }
 
 
 def effect_of(stats: TensorStats, fmt: FixedPoint) -> Effect:
     """What rounding to `fmt` does to the tensor that `stats` describes."""
     saturated = flushed = noise = 0.0
+    is_on_grid = stats.grid is not None and fmt.frac_length >= -stats.grid  # nothing is rounded
     sides = ((0, fmt.max_value, stats.maximum), (1, -fmt.min_value, -stats.minimum))
     for sign, limit, furthest in sides:
         counts = stats.bins[sign, :-STEPS].astype(np.float64)
@@ -63,7 +66,10 @@ def effect_of(stats: TensorStats, fmt: FixedPoint) -> Effect:
         # Stochastic rounding keeps some below and flushes as many above half a step.
         flush = fmt.lsb / 2 if limit > 0 else math.inf
         flushed += float((counts * _share(low, high, 0.0, flush)).sum())
-        noise += float((counts * _mean_error(low, high, fmt, limit)).sum())
+        if is_on_grid:
+            noise += float((counts * _mean_beyond(low, high, limit)).sum())
+        else:
+            noise += float((counts * _mean_error(low, high, fmt, limit)).sum())
     count = max(1, stats.count)
     return Effect(saturated / count, flushed / count, _decibel(stats.squares, noise))
 
@@ -84,6 +90,15 @@ def _mean_error(low: Values, high: Values, fmt: FixedPoint, limit: float) -> Val
         width > 0, width, 1
     )
     mean: Values = np.maximum(np.where(width > 0, spread, _error(low, fmt, limit)), 0)
+    return mean
+
+
+def _mean_beyond(low: Values, high: Values, limit: float) -> Values:
+    """Mean squared distance to `limit` of what lies beyond it, values spread over [low, high]."""
+    width = high - low
+    near, far = np.maximum(low - limit, 0), np.maximum(high - limit, 0)
+    spread = (far**3 - near**3) / (3 * np.where(width > 0, width, 1))
+    mean: Values = np.where(width > 0, spread, far**2)
     return mean
 
 

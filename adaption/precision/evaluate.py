@@ -12,15 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adaption.graph import NetSpec
-from adaption.layers.base import traits_of
 from adaption.net import Net
+from adaption.net.finite import nan_error
 from adaption.net.net import Observer
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint
+from adaption.numerics.measures import stated_db
+from adaption.precision.classifiers import Classifier, Classifiers
+from adaption.precision.detections import compare_detections
 
-__all__ = ["PointError", "Run", "compare_runs", "holds_scores", "run_net", "score_blob"]
+__all__ = [
+    "PointError",
+    "Run",
+    "compare_runs",
+    "refuse_nan_outputs",
+    "run_net",
+]
 
+NOBODY = Classifiers()
 OUTPUT_BUDGET = 64 << 20  # bytes of output values kept per blob for comparing two nets
 
 
@@ -60,23 +69,22 @@ class PointError:
             "flushed_share": self.flushed / count,
             "zero_share_before": self.zeros_before / count,
             "zero_share_after": self.zeros_after / count,
-            "sqnr_db": self.sqnr_db if math.isfinite(self.sqnr_db) else None,
+            "sqnr_db": stated_db(self.sqnr_db),
         }
 
 
 @dataclass
-class Run:
-    """One net's pass over the data."""
+class Tally:
+    """What one classifier said, and how often it was right."""
 
-    samples: int = 0
     classes: int = 0
-    predictions: list[NDArray[np.int64]] = field(default_factory=list)
+    predictions: list[NDArray[np.int32]] = field(default_factory=list)  # -1: scores that are NaN
     top1: int = 0
     top5: int = 0
     labelled: int = 0
-    outputs: dict[str, list[Tensor]] = field(default_factory=dict)
-    points: dict[str, PointError] = field(default_factory=dict)  # rounded results, by layer
-    input_zeros: dict[str, list[int]] = field(default_factory=dict)  # layer -> zeros, count
+    outside: int = 0  # labels that are no class
+    least_label: int | None = None
+    greatest_label: int | None = None
 
     def accuracy(self) -> dict[str, float | None] | None:
         """Top-1 and, with more than five classes, top-5 shares; None without labels."""
@@ -87,47 +95,83 @@ class Run:
             "top5": self.top5 / self.labelled if self.classes > 5 else None,
         }
 
+    def add(self, rows: Tensor, labels: Tensor | None, ignored: int | None) -> None:
+        """Take in scores (M, classes) and their labels (M,)."""
+        self.classes = rows.shape[1]
+        is_nan = rows.isnan().any(1)
+        # Ties go to the highest class index, as in Caffe's Accuracy.
+        best = rows.shape[1] - 1 - rows.flip(1).argmax(1)
+        self.predictions.append(torch.where(is_nan, -1, best).numpy().astype(np.int32))
+        if labels is None or len(labels) != len(rows):
+            return
+        counted = torch.ones_like(is_nan) if ignored is None else labels != ignored
+        rows, want, is_nan = rows[counted], labels[counted], is_nan[counted]
+        inside = (want >= 0) & (want < self.classes)
+        own = rows.gather(1, want.clamp(0, self.classes - 1).unsqueeze(1))
+        index = torch.arange(self.classes)
+        ahead = ((rows > own) | ((rows == own) & (index > want.unsqueeze(1)))).sum(1)
+        right = inside & ~is_nan
+        self.top1 += int(((ahead < 1) & right).sum())
+        self.top5 += int(((ahead < 5) & right).sum())
+        self.labelled += len(want)
+        self.outside += int((~inside).sum())
+        if len(want):
+            low, high = int(want.min()), int(want.max())
+            self.least_label = low if self.least_label is None else min(low, self.least_label)
+            self.greatest_label = (
+                high if self.greatest_label is None else max(high, self.greatest_label)
+            )
+
+
+@dataclass
+class Run:
+    """One net's pass over the data. `main` is the blob of the classifier that speaks for the net;
+    `boxes` are the outputs whose rows are detections."""
+
+    samples: int = 0
+    main: str | None = None
+    scores: dict[str, Tally] = field(default_factory=dict)
+    outputs: dict[str, list[Tensor]] = field(default_factory=dict)
+    boxes: list[str] = field(default_factory=list)
+    points: dict[str, PointError] = field(default_factory=dict)  # rounded results, by layer
+    input_zeros: dict[str, list[int]] = field(default_factory=dict)  # layer -> zeros, count
+
+    @property
+    def tally(self) -> Tally:
+        """That of the main classifier; an empty one without any."""
+        return self.scores.get(self.main or "", Tally())
+
+    def accuracy(self) -> dict[str, float | None] | None:
+        """Of the main classifier; see `Tally.accuracy`."""
+        return self.tally.accuracy()
+
     def zero_input_share(self, layer: str) -> float:
         """Share of zeros among the values that a weight layer reads."""
         zeros, count = self.input_zeros.get(layer, (0, 0))
         return zeros / count if count else 0.0
 
 
-def score_blob(spec: NetSpec, net: Net) -> str | None:
-    """The blob that holds class scores: what Accuracy reads, or the one output (N, K), K > 1.
-
-    Among several such outputs the last Softmax decides; None when there is none.
-    """
-    for item in spec.layers:
-        if traits_of(item, spec).reads_scores:
-            return item.bottoms[0]
-    scores = [name for name in spec.outputs if holds_scores(net.blobs[name].shape)]
-    if len(scores) <= 1:
-        return scores[0] if scores else None
-    made_by = {top: s for s in spec.layers for top in s.tops}
-    softmax = [name for name in scores if traits_of(made_by[name], spec).gives_scores]
-    return softmax[0] if len(softmax) == 1 else None
-
-
-def holds_scores(shape: Sequence[int]) -> bool:
-    """True for one score per class: (N, K), K > 1; further axes of size 1 allowed."""
-    return len(shape) >= 2 and shape[1] > 1 and math.prod(shape[2:]) == 1
-
-
 def run_net(
     net: Net,
     batches: Iterable[Any],
     *,
-    scores: str | None,
+    scores: Classifiers = NOBODY,
     observers: Sequence[Observer] = (),
 ) -> Run:
     """Forward over all batches.
 
     Args:
-        scores: blob of class scores, or None.
+        scores: the net's classifiers.
         observers: called for every layer besides the run's own.
+    Raises: DataError naming the first layer that gave NaN, where it reached an output.
     """
-    run = Run()
+    run = Run(main=scores.main, scores={c.scores: Tally() for c in scores.all})
+    run.boxes = [
+        top
+        for node in net.nodes
+        for top in node.spec.tops
+        if node.layer.gives_boxes and top in net.outputs
+    ]
 
     def observe(node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
         run_observer(run, node, bottoms, tops)
@@ -137,11 +181,24 @@ def run_net(
     with torch.no_grad():
         for batch in batches:
             net.forward(batch.blobs, observer=observe)
+            refuse_nan_outputs(net, scores, batch)
             run.samples += len(batch.names)
-            if scores is not None:
-                _score(run, net.blobs[scores].tensor, batch.labels)
-            _keep_outputs(run, net, scores)
+            for one in scores.all:
+                _score(run, net, one, batch.labels)
+            _keep_outputs(run, net)
     return run
+
+
+def refuse_nan_outputs(net: Net, scores: Classifiers, batch: Any) -> None:
+    """Raise DataError where an output is NaN, naming the first layer that made it."""
+    for name in dict.fromkeys([*(c.scores for c in scores.all), *net.outputs]):
+        value = net.blobs[name].tensor
+        if not torch.isnan(value).any():
+            continue
+        rows = value.reshape(value.shape[0], -1) if value.dim() else value.reshape(1, 1)
+        number = int(torch.isnan(rows).any(1).nonzero()[0])
+        sample = f"sample {batch.names[number]!r}" if len(rows) == len(batch.names) else ""
+        raise nan_error(net, sample)
 
 
 def run_observer(run: Run, node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
@@ -158,28 +215,21 @@ def run_observer(run: Run, node: Node, bottoms: Sequence[Tensor], tops: Sequence
         point.update(bottoms[0], tops[0], fmt)
 
 
-def _score(run: Run, scores: Tensor, labels: NDArray[np.int64] | None) -> None:
-    rows = scores.flatten(1)
-    run.classes = rows.shape[1]
-    # Ties go to the highest class index, as in Caffe's Accuracy.
-    best = rows.shape[1] - 1 - rows.flip(1).argmax(1)
-    run.predictions.append(best.numpy().astype(np.int64))
-    if labels is None:
-        return
-    want = torch.from_numpy(np.asarray(labels, np.int64))
-    inside = (want >= 0) & (want < rows.shape[1])
-    own = rows.gather(1, want.clamp(0, rows.shape[1] - 1).unsqueeze(1))
-    index = torch.arange(rows.shape[1])
-    ahead = ((rows > own) | ((rows == own) & (index > want.unsqueeze(1)))).sum(1)
-    run.top1 += int(((ahead < 1) & inside).sum())
-    run.top5 += int(((ahead < 5) & inside).sum())
-    run.labelled += len(want)
+def _score(run: Run, net: Net, one: Classifier, labels: NDArray[np.int64] | None) -> None:
+    values = net.blobs[one.scores].tensor
+    rows = values.movedim(one.axis, -1).reshape(-1, values.shape[one.axis])
+    given: Tensor | None = None
+    if one.label is not None:
+        given = net.blobs[one.label].tensor.flatten().long()
+    elif labels is not None:
+        given = torch.from_numpy(np.asarray(labels, np.int64))
+    run.scores[one.scores].add(rows, given, one.ignore_label)
 
 
-def _keep_outputs(run: Run, net: Net, scores: str | None) -> None:
-    """Outputs per sample; a net whose outputs are losses and accuracies is judged by its scores."""
-    names = [name for name in net.outputs if net.blobs[name].shape]
-    for name in names or ([scores] if scores else []):
+def _keep_outputs(run: Run, net: Net) -> None:
+    """Outputs and scores per sample, in the order of the net's blobs; no losses and accuracies."""
+    wanted = {name for name in net.outputs if net.blobs[name].shape} | run.scores.keys()
+    for name in (n for n in net.blobs if n in wanted):
         kept = run.outputs.setdefault(name, [])
         value = net.blobs[name].tensor
         if sum(t.numel() for t in kept) * 4 + value.numel() * 4 <= OUTPUT_BUDGET:
@@ -187,22 +237,50 @@ def _keep_outputs(run: Run, net: Net, scores: str | None) -> None:
 
 
 def compare_runs(reference: Run, other: Run) -> dict[str, Any]:
-    """Flipped predictions, and SQNR of each output in dB, of two runs over the same data."""
-    flips = None
-    if reference.predictions:
-        a, b = np.concatenate(reference.predictions), np.concatenate(other.predictions)
-        count = int((a != b).sum())
-        flips = {"count": count, "share": count / max(1, len(a)), "samples": len(a)}
+    """What tells two runs over the same data apart: flipped predictions of the main classifier, all
+    classifiers one by one, SQNR of each output in dB, boxes of detectors."""
     sqnr: dict[str, float | None] = {}
+    detections: dict[str, Any] = {}
     for name, kept in reference.outputs.items():
         pairs = list(zip(kept, other.outputs.get(name, []), strict=False))
-        if not pairs or pairs[0][0].shape != pairs[0][1].shape:
-            continue
-        signal = sum(float(x.double().square().sum()) for x, _ in pairs)
-        noise = sum(float((x.double() - y.double()).square().sum()) for x, y in pairs)
-        value = _decibel(signal, noise)
-        sqnr[name] = value if math.isfinite(value) else None
-    return {"flipped_predictions": flips, "output_sqnr_db": sqnr}
+        if name in reference.boxes:
+            detections[name] = compare_detections((x.numpy(), y.numpy()) for x, y in pairs)
+        elif pairs and all(x.shape == y.shape for x, y in pairs):
+            signal = sum(float(x.double().square().sum()) for x, _ in pairs)
+            noise = sum(float((x.double() - y.double()).square().sum()) for x, y in pairs)
+            sqnr[name] = stated_db(_decibel(signal, noise))
+    scores = [
+        {
+            "blob": name,
+            "is_main": name == reference.main,
+            "float": tally.accuracy(),
+            "quantized": other.scores[name].accuracy(),
+            "samples": tally.labelled,
+            "classes": tally.classes,
+            "labels_outside": tally.outside,
+            "labels_range": [tally.least_label, tally.greatest_label],
+            "flipped_predictions": _flipped(tally, other.scores[name]),
+            "sqnr_db": sqnr.get(name),
+        }
+        for name, tally in reference.scores.items()
+    ]
+    return {
+        "scores": scores,
+        "flipped_predictions": _flipped(reference.tally, other.tally),
+        "output_sqnr_db": sqnr,
+        "detections": detections,
+    }
+
+
+def _flipped(a: Tally, b: Tally) -> dict[str, Any] | None:
+    """How many predictions differ; None where there are none, or not as many in both."""
+    if not a.predictions or not b.predictions:
+        return None
+    mine, theirs = np.concatenate(a.predictions), np.concatenate(b.predictions)
+    if mine.shape != theirs.shape:
+        return None
+    count = int((mine != theirs).sum())
+    return {"count": count, "share": count / max(1, len(mine)), "samples": len(mine)}
 
 
 def _decibel(signal: float, noise: float) -> float:

@@ -178,7 +178,7 @@ def _blobs(item: LayerSpec, weights: Weights) -> list[Array]:
             "give the caffemodel that belongs to this prototxt",
         )
     blobs = layer.blobs[::2] if layer.is_paired else layer.blobs
-    return [blob.array().astype(np.float64) for blob in blobs]
+    return [blob.array().astype(np.float64) for blob in traits_of(item).arranged(blobs)]
 
 
 def _give_bias(block: Block) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from adaption.errors import DataError, FieldError, UsageError
+from adaption.graph import refuse_repeated
 from adaption.io.entries import Entries
 from adaption.net import Net, Point
 from adaption.net.node import Node
@@ -291,7 +292,11 @@ class ActivationObserver:
 
 
 def measure_weights(net: Net, *, legacy_rule: bool = False) -> Measurement:
-    """Statistics of each layer's weight (blob 0, full precision) and bias."""
+    """Statistics of each layer's weight (blob 0, full precision) and bias.
+
+    Raises: LayerError when layers with weights share a name.
+    """
+    refuse_repeated(net.spec, {node.spec.name for node in net.nodes if node.blobs})
     made = Measurement(net=net.name)
     for node in net.nodes:
         for blob, kind in zip(node.masters, OF_WEIGHTS, strict=False):

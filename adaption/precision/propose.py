@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from adaption.errors import AdaptionError, FieldError
@@ -17,8 +18,8 @@ from adaption.precision.joined import common_format, joined_results
 from adaption.precision.measure import Measurement
 from adaption.precision.product_grids import BIAS_BITS, bottom_grids
 from adaption.precision.proposal import Proposal
-from adaption.precision.rules import Choice, Settings, choose, judged
-from adaption.precision.sites import Site, bottom_sites, quantization_sites
+from adaption.precision.rules import Choice, Settings, choose, judged, require_finite
+from adaption.precision.sites import Site, bottom_sites, excluded_layers, quantization_sites
 from adaption.precision.statistics import TensorStats
 
 __all__ = ["Proposal", "propose"]
@@ -52,18 +53,30 @@ def propose(
 
     def chosen(point: Point, measured: Point) -> Choice:
         settings = Settings(formats.lengths.of(point), _rounding(formats, point), formats)
-        try:
+        with named(measured):
             return choose(formats.rule, measurement[measured], settings)
+
+    @contextmanager
+    def named(measured: Point) -> Iterator[None]:
+        try:
+            yield
         except AdaptionError as error:
             raise error.at(file=spec.file, layer=f"{measured.layer}:{measured.kind}") from None
 
     sites = quantization_sites(spec, formats.lpact)
+    excluded = excluded_layers(sites, formats.exclude, formats.exclude_first, formats.exclude_last)
+    for name in (s.weight.name for s in sites if s.weight.name in excluded):
+        made.left_float[name] = "left in float, weights and result, as was asked"
+    sites = [site for site in sites if site.weight.name not in excluded]
     for site in sites:
         name = site.weight.name
         weight, bias = Point(name, "weight"), Point(name, "bias")
         has_bias = bias in measurement.points
         as_the_original = formats.original_semantics and has_bias
         made.choices[weight] = chosen(weight, bias if as_the_original else weight)
+        if has_bias:
+            with named(bias):
+                require_finite(measurement[bias])
         if formats.lengths.rounds_biases and has_bias:
             made.choices[bias] = chosen(bias, bias)
         elif formats.round_bias and has_bias:
@@ -71,7 +84,7 @@ def propose(
                 made.choices[weight].format, "the weights' format, as ADaPTION rounds biases"
             )
     if formats.every_bottom:
-        sites += bottom_sites(spec, formats.lpact)
+        sites += bottom_sites(spec, formats.lpact, excluded)
     seen: dict[str, Point] = {}  # by the name of a result's point: where it was measured
     for site in sites:
         if site.result is None:

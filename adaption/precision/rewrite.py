@@ -29,6 +29,7 @@ __all__ = [
     "file_sites",
     "file_specs",
     "fresh_document",
+    "low_precision_layers",
     "matches",
     "rewrite",
     "uniform_plan",
@@ -127,6 +128,15 @@ def _to_float(net: NetFile) -> NetFile:
         if low or item.block.first("precision_param") is not None:
             make_float(item.block)
     return from_document(prototxt.parse(document.text(), net.file))
+
+
+def low_precision_layers(net: NetFile) -> list[str]:
+    """Names of the layers that have formats or round, which `rewrite` without a plan changes."""
+    return [
+        message.name
+        for message in net.message.layer
+        if message.type in (*LP_TYPES, LP_ACT) or message.HasField("precision_param")
+    ]
 
 
 def uniform_plan(

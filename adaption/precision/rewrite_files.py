@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal
 from adaption.precision.recipe_rewrite import write_recipe
 from adaption.precision.rewrite import file_sites, matches, rewrite, uniform_plan
+from adaption.precision.sites import excluded_layers
 
 __all__ = ["Rewritten", "rewrite_files"]
 
@@ -131,7 +133,16 @@ def rewrite_files(
         _note_folding(made, foldings)
     first = nets[0][0]
     chosen = _plan_of(first, plan, weight, activation, lpact, round_bias, made)
-    left = [*exclude, *_ends(first, exclude_first, exclude_last)]
+    sites = [file_sites(one) for one, _ in nets]
+    named = excluded_layers([site for of_one in sites for site in of_one], exclude)
+    named |= excluded_layers(sites[0], (), exclude_first, exclude_last)
+    if named and to_float:
+        raise UsageError(
+            f"{', '.join(sorted(named))} are to stay as they are, but float takes all layers back",
+            "leave out --exclude, or take them back one by one: adaption edit NET"
+            " 'LAYER:weight=float'",
+        )
+    left = [escape(name) for name in sorted(named)]
     results = []
     for i, (one, target) in enumerate(nets):
         low, file = one, Path(target)
@@ -232,11 +243,6 @@ def _plan_of(
             chosen.places[name] = name
     made.notes += [f'Layer "{name}": {why}.' for name, why in chosen.left_float.items()]
     return chosen
-
-
-def _ends(net: NetFile, first: bool, last: bool) -> list[str]:
-    names = [site.weight.name for site in file_sites(net)]
-    return [*(names[:1] if first else []), *(names[-1:] if last else [])]
 
 
 def _note_folding(made: Rewritten, foldings: Sequence[Folding]) -> None:

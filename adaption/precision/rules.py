@@ -79,7 +79,7 @@ def choose(name: str, stats: TensorStats, settings: Settings) -> Choice:
     found = RULES.get(name)
     if found is None:
         raise FieldError("rule", name, ", ".join(RULES))
-    _require_finite(stats)
+    require_finite(stats)
     integer_bits, reason = found(stats, settings)
     is_signed = True
     if stats.is_never_negative and name != "adaption-legacy":
@@ -151,7 +151,12 @@ def greatest(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     power-of-two formats of CMSIS-NN's published nets (int_bits = ceil(log2(max-abs))).
     """
     integer_bits = _exponent_not_below(stats.max_abs)
-    return integer_bits, f"max-abs {stats.max_abs:.6g} <= 2^{integer_bits}"
+    reason = f"max-abs {stats.max_abs:.6g} <= 2^{integer_bits}"
+    is_signed = not (settings.formats.unsigned and stats.is_never_negative)
+    fmt = settings.format(max(integer_bits, _LEAST), is_signed)
+    if stats.maximum > fmt.max_value or stats.minimum < fmt.min_value:
+        reason += f", which saturates it to {fmt.max_value:.6g}"
+    return integer_bits, reason
 
 
 @rule("percentile")
@@ -174,15 +179,27 @@ def best_sqnr(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     top = _exponent_not_below(stats.max_abs)
     is_signed = not (settings.formats.unsigned and stats.is_never_negative)
 
-    def sqnr_db(integer_bits: int) -> float:
-        fmt = settings.format(max(integer_bits, _LEAST), is_signed)
-        return effect_of(stats, fmt).sqnr_db
+    def format_of(integer_bits: int) -> FixedPoint:
+        return settings.format(max(integer_bits, _LEAST), is_signed)
 
-    # 16 octaves below max-abs, nothing but the smallest values would be left of any tensor.
-    best = max(range(top, top - 16, -1), key=sqnr_db)
+    def sqnr_db(integer_bits: int) -> float:
+        return effect_of(stats, format_of(integer_bits)).sqnr_db
+
+    # Of formats up to 2^top a max-abs of 2^top is one step too far: the one above is tried, too.
+    # 16 octaves below, nothing but the smallest values would be left of any tensor.
+    best = max((top, top + 1, *range(top - 1, top - 16, -1)), key=sqnr_db)
     gain = sqnr_db(best) - sqnr_db(top)
-    against = f", {gain:.1f} dB more than up to max-abs" if best < top else " and covers max-abs"
-    return best, f"2^{best} has the best SQNR{against} {stats.max_abs:.6g}"
+    reason = f"2^{best} has the best SQNR"
+    if best < top:
+        return best, f"{reason}, {gain:.1f} dB more than up to max-abs {stats.max_abs:.6g}"
+    return best, f"{reason}{_reach(stats, format_of(best))}"
+
+
+def _reach(stats: TensorStats, fmt: FixedPoint) -> str:
+    """Whether the outermost values are within a format, in words."""
+    if stats.maximum > fmt.max_value or stats.minimum < fmt.min_value:
+        return f" and saturates max-abs {stats.max_abs:.6g} to {fmt.max_value:.6g}"
+    return f" and covers max-abs {stats.max_abs:.6g}"
 
 
 def _exponent_above(value: float) -> int:
@@ -198,7 +215,7 @@ def _exponent_not_below(value: float) -> int:
     return exponent - (mantissa == 0.5)
 
 
-def _require_finite(stats: TensorStats) -> None:
+def require_finite(stats: TensorStats) -> None:
     if not stats.is_finite or math.isnan(stats.total):
         raise FieldError(
             "values",

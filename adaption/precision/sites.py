@@ -9,11 +9,13 @@ be behind the activation function, or behind the pooling that follows.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from adaption.errors import FieldError
-from adaption.graph import LayerSpec, NetSpec
+from adaption.errors import FieldError, UsageError
+from adaption.graph import LayerSpec, NetSpec, refuse_repeated
+from adaption.io.prototxt_values import nearest_name
 from adaption.layers.base import Layer, traits_of
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Site",
     "Wiring",
     "bottom_sites",
+    "excluded_layers",
     "quantization_sites",
     "shapes_result",
 ]
@@ -60,6 +63,7 @@ def quantization_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
     Args:
         lpact: one of PLACES. Behind the activation function, or behind pooling, only where that
             follows alone; where a blob branches before, the result is rounded at the branch.
+    Raises: LayerError when another layer has the name of a site's.
     """
     if lpact not in PLACES:
         raise FieldError("lpact", lpact, ", ".join(PLACES))
@@ -81,21 +85,58 @@ def quantization_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
         behind = "" if last == i else f" behind {result.name}"
         where = f", {PLACES['before-relu']}" if lpact == "before-relu" else ""
         sites.append(Site(item, result, f"rounded{behind}{where}"))
+    named = {s.weight.name for s in sites} | {s.result.name for s in sites if s.result is not None}
+    refuse_repeated(spec, named)
     return sites
 
 
-def bottom_sites(spec: NetSpec, lpact: str = "before-relu") -> list[Site]:
+def excluded_layers(
+    sites: Sequence[Site], exclude: Sequence[str] = (), first: bool = False, last: bool = False
+) -> frozenset[str]:
+    """Names of the weight layers that are to stay as they are.
+
+    Args:
+        sites: of the net.
+        exclude: names or patterns (`conv1`, `*_aux*`).
+        first, last: also the first, the last one.
+    Raises: UsageError for a name or pattern that fits no weight layer.
+    """
+    names = [site.weight.name for site in sites]
+    found = {*(names[:1] if first else []), *(names[-1:] if last else [])}
+    for pattern in exclude:
+        fitting = [name for name in names if fnmatchcase(name, pattern) or name == pattern]
+        if not fitting:
+            near = nearest_name(pattern, tuple(names))
+            raise UsageError(
+                f"no weight layer is called {pattern!r}, which is to be left as it is"
+                + (f", did you mean {near!r}?" if near else ""),
+                f"its weight layers: {', '.join(names)}",
+            )
+        found.update(fitting)
+    return frozenset(found)
+
+
+def bottom_sites(
+    spec: NetSpec, lpact: str = "before-relu", excluded: Container[str] = frozenset()
+) -> list[Site]:
     """Where else to round, so that every weight layer of a float net reads short codes: behind
     sums of branches, averages, other layers whose tops are no codes of their bottoms, and inputs.
+
+    Args:
+        excluded: weight layers that stay in float: they may read floats, and give some.
     """
     graph = Wiring(spec)
-    results = [s.result.name for s in quantization_sites(spec, lpact) if s.result is not None]
+    results = [
+        s.result.name
+        for s in quantization_sites(spec, lpact)
+        if s.result is not None and s.weight.name not in excluded
+    ]
     # Per blob the layers that made what it holds, movers of codes left out.
     origins: dict[str, tuple[int, ...]] = {}
     wanted: set[int] = set()
     for i, item in enumerate(spec.layers):
         before = [origins.get(name, ()) for name in item.bottoms]
-        if graph[i].is_weight_layer():
+        if graph[i].is_weight_layer() and item.name not in excluded:
             wanted.update(before[0])
         made: tuple[int, ...] = (i,)
         if item.name in results:

@@ -28,6 +28,8 @@ _TO_FIELDS = 20  # a float32's sign, exponent and first three mantissa bits are 
 # the sample halves, down to the small one.
 SAMPLE = 1 << 14
 SMALL_SAMPLE = 1 << 11
+_FEW = 64  # values that tell whether a tensor may lie on a grid
+_GRID_BITS = 16  # a step further below the greatest value is no grid that a format could meet
 _MOST = 1 << 62  # of a count: what int64 holds
 _PIECE = 1 << 20  # values that are summed in float32 before float64 goes on
 LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
@@ -69,6 +71,9 @@ class TensorStats:
     magnitudes: float = 0.0
     signed_squares: float = 0.0
     bins: Counts = field(default_factory=lambda: np.zeros((2, _BINS), np.int64))
+    # All values are multiples of 2^grid; None: of no step that is coarse beside the greatest one.
+    # Where all are zero it means nothing. Taken from the values that were looked at.
+    grid: int | None = None
     # Values above 2^m - 1 for m = 0..31: what the original's rule looks at. None: not counted.
     above: Counts | None = None
     stride: int = 1
@@ -104,7 +109,8 @@ class TensorStats:
         cls, sample: Tensor, count: int, stride: int, minimum: Tensor, maximum: Tensor
     ) -> Self:
         """Statistics of `count` values, given every stride-th of them and the outermost ones."""
-        made = cls(count, minimum=float(minimum), maximum=float(maximum), stride=stride)
+        low, high = float(minimum) + 0.0, float(maximum) + 0.0  # -0.0 is 0.0
+        made = cls(count, minimum=low, maximum=high, stride=stride)
         made._take_in(sample)
         return made
 
@@ -123,6 +129,9 @@ class TensorStats:
         self.bins = _counts(sample)
         if self.bins[0, 0] or self.bins[1, 0]:  # zeros, or denormals below 2^-129
             self.zeros = sample.numel() - int(np.count_nonzero(sample.cpu().numpy()))
+            # A zero has no sign; a denormal that small is counted as positive.
+            self.bins[:, 0] = self.bins[:, 0].sum(), 0
+        self.grid = _grid_of(sample)
         if self.stride > 1:
             self._scale_up(sample.numel())
 
@@ -150,7 +159,7 @@ class TensorStats:
         tiny = int(self.bins[:, 0].sum()) - self.zeros  # denormals of either sign
         if tiny or math.isnan(self.total):
             return None
-        made = TensorStats(count=self.count, stride=self.stride)
+        made = TensorStats(count=self.count, stride=self.stride, grid=self.grid)
         made.zeros = self.count - int(self.bins[0, 1:].sum())
         made.minimum, made.maximum = max(self.minimum, 0.0), max(self.maximum, 0.0)
         made.total = made.magnitudes = (self.total + self.magnitudes) / 2
@@ -166,6 +175,11 @@ class TensorStats:
 
     def add(self, other: TensorStats) -> None:
         """Take in the values that `other` stands for."""
+        if self.zeros == self.count:
+            self.grid = other.grid
+        elif other.zeros < other.count:
+            either = self.grid is None or other.grid is None
+            self.grid = None if either else min(self.grid, other.grid)  # type: ignore[type-var]
         self.count += other.count
         self.zeros += other.zeros
         self.minimum = min(self.minimum, other.minimum)
@@ -289,6 +303,7 @@ class TensorStats:
             "magnitudes": self.magnitudes,
             "signed_squares": self.signed_squares,
             "stride": self.stride,
+            "grid": self.grid,
             "histogram": self._trimmed(),
         }
         if self.above is not None:
@@ -321,6 +336,7 @@ class TensorStats:
         for name in ("squares", "magnitudes", "signed_squares"):
             setattr(made, name, values.number(name))
         made.stride = values.whole("stride", 1, _MOST)
+        made.grid = values.whole("grid", -1100, 1100) if values.optional("grid") else None
         if count:
             made.minimum, made.maximum = values.number("min"), values.number("max")
             made.total = values.number("mean") * count
@@ -389,6 +405,36 @@ def _counts(values: Tensor) -> Counts:
     fields = (values.view(torch.int32) >> _TO_FIELDS).bitwise_and_(2 * _BINS - 1)
     made: Counts = torch.bincount(fields, minlength=2 * _BINS).view(2, _BINS).cpu().numpy()
     return made
+
+
+def _grid_of(sample: Tensor) -> int | None:
+    """The greatest e such that all values are multiples of 2^e; None where that says nothing.
+
+    Values that lie on no grid have steps of their own, 23 bits below their exponents. The greatest
+    of a few tells as a rule, so that a tensor costs next to nothing.
+    """
+    few = sample[:_FEW].cpu().numpy().view(np.uint32)
+    if int((few & 0x7FFFFFFF).max(initial=0)) & ((1 << (23 - _GRID_BITS)) - 1):
+        return None
+    found: int | None = None
+    top = -_BIAS
+    for start, end in ((0, _FEW), (_FEW, sample.numel())):
+        for first in range(start, end, _PIECE):
+            values = sample[first : min(first + _PIECE, end)].cpu().numpy()
+            bits = values.view(np.uint32) & np.uint32(0x7FFFFFFF)
+            bits = bits[bits != 0]
+            if not len(bits):
+                continue
+            exponents = np.maximum((bits >> 23).astype(np.int32), 1) - _BIAS - 23
+            mantissas = np.where(bits >> 23 != 0, (bits & 0x7FFFFF) | 0x800000, bits)
+            lowest = mantissas & (~mantissas + np.uint32(1))
+            zeros = np.frexp(lowest.astype(np.float32))[1] - 1  # trailing ones of the mantissa
+            least = int((exponents + zeros).min())
+            found = least if found is None else min(found, least)
+            top = max(top, int(exponents.max()) + 23)
+            if found < top - _GRID_BITS:
+                return None
+    return found
 
 
 def _bin_of(value: float) -> int:

@@ -1,7 +1,7 @@
 """Message classes of protos/caffe.proto. Generated: do not edit.
 
 By: scripts/generate_proto.py
-caffe.proto sha256: 4b8e3c146719e2a0d376d5b52dcd53b57504292df7fed90a4a3e1493e590e44c
+caffe.proto sha256: ede193624dc7ede40d942b8fd4bc4f6e3afef9e430b4753593b8f1ec54077659
 """
 # ruff: noqa
 # fmt: off
@@ -1930,15 +1930,26 @@ class BatchNormParameter(Message):
     USE_GLOBAL_STATS_FIELD_NUMBER: ClassVar[int]
     MOVING_AVERAGE_FRACTION_FIELD_NUMBER: ClassVar[int]
     EPS_FIELD_NUMBER: ClassVar[int]
+    SCALE_BIAS_FIELD_NUMBER: ClassVar[int]
+    SCALE_FILLER_FIELD_NUMBER: ClassVar[int]
+    BIAS_FILLER_FIELD_NUMBER: ClassVar[int]
     use_global_stats: bool
     moving_average_fraction: float
     eps: float
+    scale_bias: bool
+    @property
+    def scale_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
     def __init__(
         self,
         *,
         use_global_stats: bool | None = ...,
         moving_average_fraction: float | None = ...,
         eps: float | None = ...,
+        scale_bias: bool | None = ...,
+        scale_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
     ) -> None: ...
 
 class BiasParameter(Message):

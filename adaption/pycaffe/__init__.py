@@ -4,22 +4,29 @@ Arrays are numpy views that can be written in place. Caffe: python/caffe/pycaffe
 """
 
 from adaption import proto
-from adaption.layers.base import known_types
 from adaption.proto import caffe_pb2
 from adaption.pycaffe import coord_map, draw, io, net_spec
+from adaption.pycaffe._caffe import __version__, layer_type_list
 from adaption.pycaffe.classifier import Classifier
 from adaption.pycaffe.detector import Detector
 from adaption.pycaffe.mode import (
     TEST,
     TRAIN,
     allow_python,
+    has_nccl,
     init_log,
     log,
     set_device,
+    set_ignore_unknown,
     set_mode_cpu,
     set_mode_gpu,
+    set_multiprocess,
     set_original_semantics,
     set_random_seed,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
 )
 from adaption.pycaffe.net import Net
 from adaption.pycaffe.net_spec import NetSpec, layers, params, to_proto
@@ -34,6 +41,7 @@ from adaption.pycaffe.solver import (
     Solver,
     get_solver,
 )
+from adaption.pycaffe.timer import Timer
 
 __all__ = [
     "TEST",
@@ -50,11 +58,14 @@ __all__ = [
     "RMSPropSolver",
     "SGDSolver",
     "Solver",
+    "Timer",
+    "__version__",
     "allow_python",
     "caffe_pb2",
     "coord_map",
     "draw",
     "get_solver",
+    "has_nccl",
     "init_log",
     "io",
     "layer_type_list",
@@ -64,17 +75,15 @@ __all__ = [
     "params",
     "proto",
     "set_device",
+    "set_ignore_unknown",
     "set_mode_cpu",
     "set_mode_gpu",
+    "set_multiprocess",
     "set_original_semantics",
     "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
     "to_proto",
 ]
-
-__version__ = "1.0.0"
-"""The version of Caffe whose calls these are; adaption's own is `adaption.__version__`."""
-
-
-def layer_type_list() -> list[str]:
-    """Every layer type that can run."""
-    return list(known_types())

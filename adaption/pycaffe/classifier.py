@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adaption.errors import ShapeError
+from adaption.pycaffe.errors import ShapeError
 from adaption.pycaffe.images import centre_window, resize_image
 from adaption.pycaffe.images import oversample as ten_crops
 from adaption.pycaffe.mode import TEST

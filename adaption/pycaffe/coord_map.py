@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adaption.errors import FieldError, LayerError
 from adaption.layers.base import known_types, traits_of_type
+from adaption.pycaffe.errors import CropError, FieldError, MapError
 from adaption.pycaffe.net_spec import Function, Top, layers
 
 __all__ = [
@@ -45,11 +45,11 @@ def __getattr__(name: str) -> Any:
     return tuple(t for t in known_types() if traits_of_type(t).moves_places() == "kept")
 
 
-class UndefinedMapException(LayerError):
+class UndefinedMapException(MapError):
     """A layer of this type, or with these settings, has no coordinate map."""
 
 
-class AxisMismatchException(LayerError):
+class AxisMismatchException(MapError):
     """Two maps belong to different axes."""
 
 
@@ -106,7 +106,7 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> CoordMap:
         if top in from_maps:
             return compose(to_maps[top], inverse(from_maps[top]))
         waiting += _step(top, to_maps)
-    raise LayerError(
+    raise MapError(
         f"no coordinate map from a {top_from.fn.type_name} to a {top_to.fn.type_name} top",
         "both have to come from one top through spatial layers",
     )
@@ -115,17 +115,18 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> CoordMap:
 def crop(top_from: Top, top_to: Top) -> Top:
     """A Crop layer that cuts `top_from` to the part that lies under `top_to`.
 
-    Raises: LayerError when their scales differ, or the offset is negative or no whole number.
+    Raises: CropError, an AssertionError, when their scales differ, or the offset is negative or no
+        whole number.
     """
     axis, scale, shift = coord_map_from_to(top_from, top_to)
     scales, offsets = np.atleast_1d(scale), -np.atleast_1d(shift)
     fix = "choose kernel, stride and pad so that both tops have pixels in the same places"
     if any(s != 1 for s in scales):
-        raise LayerError(f"scales differ by {_shown(scales)}, a crop needs 1", fix)
+        raise CropError(f"scales differ by {_shown(scales)}, a crop needs 1", fix)
     if any(o < 0 for o in offsets):
-        raise LayerError(f"the crop would start at {_shown(offsets)}, allowed: 0 or more", fix)
+        raise CropError(f"the crop would start at {_shown(offsets)}, allowed: 0 or more", fix)
     if any(Fraction(o).denominator != 1 for o in offsets):
-        raise LayerError(f"the crop would start at {_shown(offsets)}, between two pixels", fix)
+        raise CropError(f"the crop would start at {_shown(offsets)}, between two pixels", fix)
     settings = {"axis": 2 if axis is None else axis + 1, "offset": [int(o) for o in offsets]}
     made: Top = layers.Crop(top_from, top_to, crop_param=settings)
     return made

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adaption.errors import ShapeError, UsageError
+from adaption.errors import UsageError
 from adaption.pycaffe.classifier import image_transformer
+from adaption.pycaffe.errors import ShapeError
 from adaption.pycaffe.images import load_image, resize_image
 from adaption.pycaffe.mode import TEST
 from adaption.pycaffe.net import Net, PathLike

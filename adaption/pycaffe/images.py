@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adaption.data.decode import decode_image
-from adaption.errors import DataError, ShapeError
+from adaption.errors import DataError
+from adaption.pycaffe.errors import ShapeError
 from adaption.pycaffe.resample import resize_aligned, resize_smooth
 
 __all__ = ["centre_window", "load_image", "oversample", "resize_image"]

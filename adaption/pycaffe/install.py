@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 from types import ModuleType
 
 from adaption.errors import UsageError
@@ -20,6 +24,8 @@ def install_as_caffe(*, force: bool = False) -> None:
     """From now on, `import caffe` and `from caffe.proto import caffe_pb2` mean this package.
 
     It lasts for this process, and comes before a Caffe that is installed but not imported yet.
+    Modules in Python that a fork's `caffe` folder on sys.path has beside those (`caffe.model_libs`
+    of SSD, `caffe.quantization` of ADaPTION) are found behind ours.
 
     Args:
         force: also where another caffe has been imported; what holds it keeps it.
@@ -32,6 +38,8 @@ def install_as_caffe(*, force: bool = False) -> None:
         for name, module in sys.modules.items()
         if name.partition(".")[0] == "caffe" and ours.get(name) is not module
     }
+    if sys.modules.get("caffe") is ours["caffe"]:
+        others = {}  # installed before: these are modules of a fork, found behind ours
     if others and not force:
         origin = getattr(others.get("caffe"), "__file__", None) or "of unknown origin"
         raise UsageError(
@@ -41,6 +49,8 @@ def install_as_caffe(*, force: bool = False) -> None:
     for name in others:
         del sys.modules[name]
     sys.modules.update(ours)
+    if _finder not in sys.meta_path:
+        sys.meta_path.append(_finder)
     if _replaced is None:
         _replaced = others
 
@@ -50,11 +60,35 @@ def uninstall_as_caffe() -> None:
     global _replaced
     if _replaced is None:
         return
-    for name, module in _modules().items():
-        if sys.modules.get(name) is module:
-            del sys.modules[name]
+    facade = importlib.import_module(FACADE)
+    ours = _modules()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "caffe"]:
+        del sys.modules[name]
+        if name not in ours and name.count(".") == 1:  # of a fork: imports have set it on ours
+            vars(facade).pop(name.partition(".")[2], None)
+    if _finder in sys.meta_path:
+        sys.meta_path.remove(_finder)
     sys.modules.update(_replaced)
     _replaced = None
+
+
+class _Behind(MetaPathFinder):
+    """Finds modules in Python below other folders `caffe` on sys.path."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        parent, _, name = fullname.rpartition(".")
+        if parent != "caffe" or not name:
+            return None
+        folders = [os.path.join(entry, "caffe") for entry in map(str, sys.path)]  # noqa: PTH118
+        spec = PathFinder.find_spec(fullname, folders)
+        if spec is None or isinstance(spec.loader, ExtensionFileLoader):
+            return None  # Caffe's compiled module would bring Caffe itself
+        return spec
+
+
+_finder = _Behind()
 
 
 def _modules() -> dict[str, ModuleType]:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adaption.data.datum import datum_image
-from adaption.errors import DataError, ShapeError
+from adaption.errors import DataError
 from adaption.proto import caffe_pb2
+from adaption.pycaffe.errors import ShapeError
 from adaption.pycaffe.images import load_image, oversample, resize_image
 from adaption.pycaffe.transformer import Transformer
 

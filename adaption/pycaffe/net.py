@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adaption.errors import AdaptionError, ShapeError, UsageError
+from adaption.errors import AdaptionError, UsageError
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel_h5 import read_hdf5, write_hdf5
 from adaption.io.kinds import kind_of, wrong_kind
@@ -19,8 +19,10 @@ from adaption.io.weights import Weights
 from adaption.net import Blob
 from adaption.net import Net as CoreNet
 from adaption.net.node import Node
-from adaption.pycaffe.mode import settings
-from adaption.pycaffe.python_layer import BlobVec, Layer, UserLayer
+from adaption.pycaffe.callbacks import Callbacks
+from adaption.pycaffe.errors import ShapeError, also_raised_as
+from adaption.pycaffe.mode import TEST, settings
+from adaption.pycaffe.python_layer import BlobVec, Layer, Phase, UserLayer
 
 __all__ = ["Layer", "Net"]
 
@@ -33,10 +35,13 @@ class Net:
 
     `Net(prototxt, phase)`, `Net(prototxt, weights, phase)` or
     `Net(prototxt, phase, weights=..., level=..., stages=...)`; `phase` is TRAIN (0) or TEST (1).
+    `Net(prototxt, weights)`, the form of 2014, means TEST.
 
-    Raises: AdaptionError with file, line and layer when files are bad or do not fit.
+    Raises: AdaptionError with file, line and layer when files are bad or do not fit. It is a
+        RuntimeError, too, or what a Python layer raised.
     """
 
+    @also_raised_as(RuntimeError)
     def __init__(
         self,
         network_file: PathLike,
@@ -51,6 +56,8 @@ class Net:
             weights = rest.pop(0)
         if rest:
             phase = rest.pop(0)
+        elif phase is None and weights is not None:
+            phase = TEST
         if rest or phase not in (0, 1):
             raise UsageError(
                 f"Net was called with phase {phase!r}", "Net(prototxt, weights, caffe.TEST)"
@@ -64,6 +71,7 @@ class Net:
             original_semantics=settings.original_semantics,
             seed=settings.next_seed(),
             python_modules=tuple(settings.python_modules),
+            ignore_unknown=settings.ignore_unknown,
             device=settings.device,
         )
         self._index()
@@ -78,6 +86,7 @@ class Net:
 
     def _index(self) -> None:
         net = self._net
+        self._callbacks = Callbacks()
         self.blobs: OrderedDict[str, Blob] = OrderedDict(net.blobs)
         self.params: OrderedDict[str, list[Blob]] = OrderedDict(net.params)
         self.layers = [_shown(node) for node in net.nodes]
@@ -132,7 +141,7 @@ class Net:
                 )
             for name, array in kwargs.items():
                 _fill(self.blobs[name].data, array, f'input "{name}"')
-        made = self._net.forward(start=start, end=end)
+        made = self._run_forward(start, end)
         names = [*made, *(b for b in blobs or () if b not in made)]
         return {name: self.blobs[name].data for name in names}
 
@@ -155,9 +164,103 @@ class Net:
             if name not in self.outputs:
                 raise UsageError(f"backward is given {name!r}", f"the outputs are {self.outputs}")
             _fill(self.blobs[name].diff, array, f'diff of "{name}"')
-        self._net.backward(start=start, end=end)
+        self._run_backward(start, end)
         names = self.bottom_names[end] if end is not None else self.inputs
         return {name: self.blobs[name].diff for name in dict.fromkeys([*names, *(diffs or ())])}
+
+    def _run_forward(
+        self, start: str | int | None = None, end: str | int | None = None
+    ) -> list[str]:
+        """Run layers, with what was asked for before and after each; the names of the tops."""
+        net = self._net
+        if not self._callbacks.of_forward:
+            return list(net.forward(start=start, end=end))
+        first = 0 if start is None else net.index(start)
+        last = len(net.nodes) - 1 if end is None else net.index(end)
+        for index in range(first, last + 1):
+            self._callbacks.call("before_forward", index)
+            net.forward(start=index, end=index)
+            self._callbacks.call("after_forward", index)
+        return list(net.outputs if end is None else net.nodes[last].spec.tops)
+
+    def _run_backward(self, start: str | int | None = None, end: str | int | None = None) -> None:
+        net = self._net
+        if not self._callbacks.of_backward:
+            net.backward(start=start, end=end, as_they_are=True)
+            return
+        first = len(net.nodes) - 1 if start is None else net.index(start)
+        last = 0 if end is None else net.index(end)
+        for index in range(first, last - 1, -1):
+            self._callbacks.call("before_backward", index)
+            net.backward(start=index, end=index, as_they_are=True)
+            self._callbacks.call("after_backward", index)
+
+    def before_forward(self, callback: Callable[[int], Any]) -> None:
+        """Call with a layer's index before it runs, from now on."""
+        self._callbacks.add("before_forward", callback)
+
+    def after_forward(self, callback: Callable[[int], Any]) -> None:
+        """Call with a layer's index after it has run."""
+        self._callbacks.add("after_forward", callback)
+
+    def before_backward(self, callback: Callable[[int], Any]) -> None:
+        """Call with a layer's index before its backward pass."""
+        self._callbacks.add("before_backward", callback)
+
+    def after_backward(self, callback: Callable[[int], Any]) -> None:
+        """Call with a layer's index after its backward pass."""
+        self._callbacks.add("after_backward", callback)
+
+    def _forward(self, start: int, end: int) -> float:
+        """Run the layers from index `start` to index `end`. Returns: their loss."""
+        self._run_forward(int(start), int(end))
+        return sum(
+            weight * float(self._net.blobs[top].tensor.sum())
+            for node in self._net.nodes[int(start) : int(end) + 1]
+            for top, weight in zip(node.spec.tops, node.loss_weights, strict=True)
+            if weight
+        )
+
+    def _backward(self, start: int, end: int) -> None:
+        """Backward from the layer of index `start` down to that of index `end`."""
+        self._run_backward(int(start), int(end))
+
+    @property
+    def _blobs(self) -> list[Blob]:
+        return list(self.blobs.values())
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.blobs)
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    @property
+    def _inputs(self) -> list[int]:
+        return self._places(self.inputs)
+
+    @property
+    def _outputs(self) -> list[int]:
+        return self._places(self.outputs)
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        return self._places(self._net.nodes[self._net.index(layer)].spec.bottoms)
+
+    def _top_ids(self, layer: int) -> list[int]:
+        return self._places(self._net.nodes[self._net.index(layer)].spec.tops)
+
+    def _places(self, names: Sequence[str]) -> list[int]:
+        known = list(self.blobs)
+        return [known.index(name) for name in names]
+
+    def _batch(self, blobs: Mapping[str, Any]) -> Iterator[dict[str, Array]]:
+        """Arrays in batches of the net's size, the last one padded with zeros."""
+        return self._batches(blobs)
+
+    def _set_input_arrays(self, data: Any, labels: Any) -> None:
+        self.set_input_arrays(data, labels)
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Array]:
         """Forward over any number of samples, in batches of the net's size; the last is padded."""
@@ -212,23 +315,28 @@ class Net:
                 chunk[name] = np.concatenate([part, pad]) if short else part
             yield chunk
 
+    @also_raised_as(RuntimeError)
     def reshape(self) -> None:
         """Pass changed input shapes through the net."""
         self._net.reshape()
 
+    @also_raised_as(RuntimeError)
     def copy_from(self, weights: PathLike) -> None:
         """Load a caffemodel (binary or HDF5) by layer name."""
         self._net.load(weights)
 
+    @also_raised_as(RuntimeError)
     def save(self, path: PathLike) -> None:
         """Write a binary caffemodel."""
         self._net.save(path)
 
+    @also_raised_as(RuntimeError)
     def save_hdf5(self, path: PathLike) -> None:
         """Write the weights as HDF5, whatever the file is called."""
         with atomic_write(path, "w+b") as out:
             write_hdf5(out, self._net.weights())
 
+    @also_raised_as(RuntimeError)
     def load_hdf5(self, path: PathLike) -> None:
         """Load weights from HDF5 by layer name. Raises: FileFormatError on another kind of file."""
         kind = kind_of(path)
@@ -236,10 +344,12 @@ class Net:
             raise wrong_kind(path, kind, "HDF5 weights", "load a .caffemodel with copy_from")
         self._net.load(Weights(read_hdf5(path), file=path))
 
+    @also_raised_as(RuntimeError)
     def share_with(self, other: Net) -> None:
         """Use the weights of `other`'s layers of the same name; diffs stay apart."""
         self._net.share_with(other._net)
 
+    @also_raised_as(RuntimeError)
     def set_input_arrays(self, data: Any, labels: Any) -> None:
         """Hand arrays to the net's MemoryData layer: (N, C, H, W) and one label per sample."""
         node = self._net.nodes[0]
@@ -265,7 +375,7 @@ def _shown(node: Node) -> Layer:
         return node.layer.user
     made = Layer()
     made.type, made.blobs = node.spec.type, BlobVec(node.blobs)
-    made.phase = int(node.spec.message.phase)
+    made.phase = Phase(node.spec.message.phase)
     return made
 
 

@@ -16,11 +16,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from adaption.errors import AdaptionError, FieldError, UsageError
+from adaption.errors import AdaptionError, UsageError
 from adaption.graph import LayerSpec
 from adaption.io.prototxt import format_message
 from adaption.layers.base import choose_class, is_known
 from adaption.proto import caffe_pb2
+from adaption.pycaffe.errors import FieldError, InputError
 
 __all__ = [
     "Function",
@@ -138,13 +139,13 @@ class Top:
 class Function:
     """One layer: its type, the tops it reads, its settings, and its own tops.
 
-    Raises: UsageError when an input is not a Top.
+    Raises: InputError, a TypeError, when an input is not a Top.
     """
 
     def __init__(self, type_name: str, inputs: tuple[Top, ...], params: Mapping[str, Any]) -> None:
         for index, given in enumerate(inputs):
             if not isinstance(given, Top):
-                raise UsageError(
+                raise InputError(
                     f"input {index} of {type_name} is a {type(given).__name__}, allowed: a Top",
                     "a layer of several tops gives a tuple of them: a, b = L.Data(ntop=2)",
                 )

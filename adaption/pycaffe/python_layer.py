@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import traceback
 from collections.abc import Iterator, Sequence
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from adaption.layers.base import Layer as CoreLayer
 from adaption.layers.base import Runtime, Shape
 from adaption.net import Blob
 from adaption.net.device_blob import new_blob
+from adaption.pycaffe.errors import also
 from adaption.pycaffe.install import install_as_caffe
 
-__all__ = ["BlobVec", "Layer", "UserLayer", "run_user_code"]
+__all__ = ["BlobVec", "Layer", "Phase", "UserLayer", "run_user_code"]
 
 
 # Of the frames of an error, the last outside of these shows the user's line.
@@ -58,6 +60,16 @@ class BlobVec(Sequence[Blob]):
         return iter(self._blobs)
 
 
+class Phase(IntEnum):
+    """TRAIN (0) or TEST (1), whose text is the name: layers of py-faster-rcnn look it up so."""
+
+    TRAIN = 0
+    TEST = 1
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Layer:
     """One layer as pycaffe shows it, and the base class of layers written in Python.
 
@@ -68,14 +80,16 @@ class Layer:
     Attributes:
         type: layer type, as in the prototxt.
         blobs: parameters in caffemodel order.
-        param_str: the `python_param { param_str }` of the prototxt.
+        param_str: the `python_param { param_str }` of the prototxt; `param_str_`, its name in
+            2015, is the same.
         phase: TRAIN (0) or TEST (1).
     """
 
     type: str = "Python"
     blobs: BlobVec
     param_str: str = ""
-    phase: int = 1
+    param_str_: str = ""
+    phase: int = Phase.TEST
 
     def __init__(self, param: Any = None) -> None:
         """`param` is the LayerParameter, or None."""
@@ -147,7 +161,8 @@ class UserLayer(CoreLayer):
         self.is_set_up = False
         self._blobs: list[Blob] = []
         self.user.param_str = spec.message.python_param.param_str
-        self.user.phase = int(spec.message.phase)
+        self.user.param_str_ = self.user.param_str
+        self.user.phase = Phase(spec.message.phase)
         # A net binds its own; these serve where only shapes are asked for.
         self.bind([Blob() for _ in spec.bottoms], [Blob() for _ in spec.tops], self._blobs)
         self._is_in_net = False
@@ -242,7 +257,9 @@ def _failure(what: str, error: Exception) -> LayerError:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith(_NOT_THE_USERS)]
     place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
-    return LayerError(
+    made = LayerError(
         f"{what} failed{place}: {type(error).__name__}{f': {said}' if said else ''}",
         "correct that code, or the layer's param_str, bottoms and tops",
     )
+    also(made, type(error))
+    return made

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adaption.errors import FieldError
+from adaption.pycaffe.errors import FieldError
 
 __all__ = ["resize_aligned", "resize_smooth"]
 

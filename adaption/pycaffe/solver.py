@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 from adaption import glog
 from adaption.errors import UsageError
+from adaption.pycaffe.errors import also_raised_as
 from adaption.pycaffe.mode import settings
 from adaption.pycaffe.net import Net
 from adaption.solver import Solver as CoreSolver
+from adaption.solver.listener import Listener
 from adaption.solver.log import CaffeLog
+from adaption.solver.rates import learning_rate
 from adaption.solver.settings import read_solver
 
 __all__ = [
@@ -34,6 +39,7 @@ class Solver:
 
     kind = ""  # the solver type this class is for; any where empty
 
+    @also_raised_as(RuntimeError)
     def __init__(self, solver_file: PathLike) -> None:
         definition = read_solver(solver_file)
         found = definition.message.type
@@ -43,6 +49,7 @@ class Solver:
                 f'write type: "{self.kind}", or call get_solver',
                 file=definition.file,
             )
+        self._calls = _Calls()
         seed = None if definition.message.random_seed >= 0 else settings.next_seed()
         self._solver = CoreSolver(
             definition,
@@ -50,9 +57,10 @@ class Solver:
             seed=seed,
             net_options={
                 "python_modules": tuple(settings.python_modules),
+                "ignore_unknown": settings.ignore_unknown,
                 "device": settings.device,
             },
-            listeners=[CaffeLog(glog.info, estimate=definition.message.estimate)],
+            listeners=[CaffeLog(glog.info, estimate=definition.message.estimate), self._calls],
         )
         self.net = Net.around(self._solver.net)
         self.test_nets = [Net.around(net) for net in self._solver.test_nets]
@@ -67,18 +75,33 @@ class Solver:
         """The SolverParameter."""
         return self._solver.param
 
+    @property
+    def lr(self) -> float:
+        """The learning rate of the iteration that comes next, or is running."""
+        p = self._solver.param
+        return learning_rate(p, self._solver.iter, self._solver.current_step)[0]
+
+    def add_callback(
+        self, on_start: Callable[[], Any], on_gradients_ready: Callable[[], Any]
+    ) -> None:
+        """Call these in every iteration: before its passes, and when all gradients are there."""
+        self._calls.pairs.append((on_start, on_gradients_ready))
+
     def step(self, count: int) -> None:
         """Train for `count` iterations."""
         self._solver.step(count)
 
+    @also_raised_as(RuntimeError)
     def solve(self, resume_file: PathLike | None = None) -> None:
         """Train up to max_iter, from a solver state if one is given."""
         self._solver.solve(resume_file)
 
+    @also_raised_as(RuntimeError)
     def snapshot(self) -> None:
         """Write caffemodel and solver state."""
         self._solver.snapshot()
 
+    @also_raised_as(RuntimeError)
     def restore(self, state_file: PathLike) -> None:
         """Go on from a solver state and its caffemodel."""
         self._solver.restore(state_file)
@@ -87,9 +110,25 @@ class Solver:
         """Update the parameters from their diffs, without counting an iteration."""
         self._solver.apply_update()
 
+    @also_raised_as(RuntimeError)
     def share_weights(self, net: Net) -> None:
         """Let `net` use the weights of the train net."""
         net.share_with(self.net)
+
+
+class _Calls(Listener):
+    """Hands on to what a script has added."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
+
+    def starting(self, iteration: int) -> None:
+        for on_start, _ in self.pairs:
+            on_start()
+
+    def gradients_ready(self, iteration: int) -> None:
+        for _, on_gradients_ready in self.pairs:
+            on_gradients_ready()
 
 
 class SGDSolver(Solver):

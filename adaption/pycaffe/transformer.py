@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adaption.errors import ShapeError, UsageError
+from adaption.errors import UsageError
+from adaption.pycaffe.errors import ShapeError
 from adaption.pycaffe.images import resize_image
 
 __all__ = ["Transformer"]

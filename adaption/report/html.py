@@ -91,6 +91,7 @@ def render_report(summary: Summary) -> str:
             for key, entry in (summary.get("files") or {}).items()
         ],
         notes=summary.get("notes") or [],
+        warnings=summary.get("warnings") or [],
     )
 
 

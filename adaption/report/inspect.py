@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from adaption.errors import AdaptionError, UsageError, one_line
+from adaption.errors import AdaptionError, LayerError, MissingBottomError, UsageError, one_line
 from adaption.graph import (
+    LayerSpec,
     NetSpec,
     NetState,
     build_spec,
     insert_splits,
+    repeated_notices,
     roi_scale_notices,
     with_inputs,
 )
-from adaption.io.caffemodel import Weights, read_weights
+from adaption.io.caffemodel import LayerWeights, Weights, read_weights
 from adaption.io.kinds import kind_of
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
 from adaption.layers.shapes import each_shape
+from adaption.layers.unread import check_fields, unread_notices
 from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import count as format_count
+from adaption.report.inspect_other import (
+    OnnxInspection,
+    SolverInspection,
+    inspect_onnx,
+    inspect_solver,
+    is_onnx,
+    is_solver,
+)
 from adaption.report.tables import Grid
+from adaption.solver.settings import NetPlan
 
 __all__ = ["Inspection", "LayerView", "inspect"]
 
@@ -47,6 +59,7 @@ class LayerView:
     params: int | None = None
     macs: int | None = None  # of one forward pass at the batch size of the net
     is_supported: bool = True
+    arranged: Callable[[Sequence[Any]], Sequence[Any]] = field(default=tuple, repr=False)
     weights: str = ""  # "fit", "missing", or what does not fit; empty without a caffemodel
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,7 +146,9 @@ class Inspection:
         )
         for label, blobs_by_name in (("inputs", self.inputs), ("outputs", self.outputs)):
             if blobs_by_name:
-                shown = ", ".join(f"{n} {_by(s) if s else '?'}" for n, s in blobs_by_name.items())
+                shown = ", ".join(
+                    f"{n} {'?' if s is None else _by(s)}" for n, s in blobs_by_name.items()
+                )
                 lines.append(f"{label}: {shown}")
         if self.unsupported:
             lines.append(f"unknown layer types: {', '.join(self.unsupported)}")
@@ -144,34 +159,46 @@ class Inspection:
         return "\n".join([lines[0], *map(one_line, [*lines[1:], *self.upgrades])])
 
 
-@takes_options(options=("phase", *NET))
+@takes_options(options=NET)
 @within_limit
 def inspect(
     *files: PathLike,
+    phase: str | None = None,
     options: RunOptions = RunOptions(),
     inputs: Mapping[str, tuple[int, ...]] | None = None,
     memory_limit: Size | None = None,
     **choices: Any,
-) -> Inspection:
-    """Look into a prototxt, a caffemodel, or both.
+) -> Inspection | SolverInspection | OnnxInspection:
+    """Look into a prototxt, a caffemodel, or both; or into a solver, or an ONNX file.
 
     Args:
         files: one or two paths, in any order; told apart by their content.
+        phase: "TRAIN" or "TEST"; None: TEST, or TRAIN where only that has the layers it needs.
         options: which layers are shown; see RunOptions.
         inputs: shapes of blobs that data layers make, where their data is not at hand.
         memory_limit: the most that one array, image or blob may take, as in "8G".
-        choices: fields of RunOptions as keywords (phase, level, stages, dialect, end, ...).
+        choices: fields of RunOptions as keywords (level, stages, dialect, end, ...).
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
         LayerError when the net is wired wrongly. Unknown layers are no error.
     """
+    wanted = _Wanted(options, dict(inputs or {}))
     net: NetFile | None = None
     weights: Weights | None = None
     shown: dict[str, dict[str, Any]] = {}
     for path in files:
-        is_net = kind_of(path) == "text"
+        kind = kind_of(path)
+        alone = _inspect_other(path, kind, wanted)
+        if alone is not None:
+            if len(files) > 1:
+                raise UsageError(
+                    f"{os.fspath(path)!r} is {alone.kind}, which is looked at alone",
+                    "give a prototxt and its caffemodel, or one file",
+                )
+            return alone
+        is_net = kind == "text"
         if (net if is_net else weights) is not None:
-            kind = "prototxt" if is_net else "caffemodel"
-            raise UsageError(f"{os.fspath(path)!r} is a second {kind}", "give one of each at most")
+            name = "prototxt" if is_net else "caffemodel"
+            raise UsageError(f"{os.fspath(path)!r} is a second {name}", "give one of each at most")
         if is_net:
             net = read_net(path)
         else:
@@ -179,16 +206,7 @@ def inspect(
         size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
-        state = NetState(options.phase, options.level, tuple(options.stages))
-        spec = build_spec(
-            net.message,
-            state,
-            file=net.file,
-            lines=net.lines,
-            dialect=options.dialect,
-            python_modules=options.python_modules,
-        )
-        made = _inspect_net(net, with_inputs(spec.up_to(options.end), inputs or {}))
+        made = _inspect_file(net, phase, wanted)
         if weights is not None:
             _hold_against(made, weights)
     else:
@@ -198,20 +216,78 @@ def inspect(
     return made
 
 
-def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
-    views = {
-        s.name: LayerView(
-            s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=can_run(s)
+@dataclass(frozen=True)
+class _Wanted:
+    """Which layers are shown, and shapes of blobs whose data is not at hand."""
+
+    options: RunOptions
+    inputs: Mapping[str, tuple[int, ...]]
+
+    def of(self, spec: NetSpec) -> NetSpec:
+        """The layers to show of a net."""
+        return with_inputs(spec.up_to(self.options.end), self.inputs)
+
+
+def _inspect_other(
+    path: PathLike, kind: str, wanted: _Wanted
+) -> SolverInspection | OnnxInspection | None:
+    """What a file holds that is neither a net nor weights."""
+    if kind == "binary protobuf" and is_onnx(path):
+        return inspect_onnx(path)
+    if kind == "text" and is_solver(path):
+        return inspect_solver(path, lambda plan: _inspect_plan(plan, wanted))
+    return None
+
+
+def _inspect_plan(plan: NetPlan, wanted: _Wanted) -> Inspection:
+    """A net that a solver asks for."""
+    spec = replace(wanted.of(plan.spec), dialect=wanted.options.dialect)
+    return _inspect_spec(spec.allowing(wanted.options.python_modules), plan.notices, ())
+
+
+def _inspect_file(net: NetFile, phase: str | None, wanted: _Wanted) -> Inspection:
+    options = wanted.options
+
+    def spec_of(phase: str) -> NetSpec:
+        spec = build_spec(
+            net.message,
+            NetState(phase, options.level, tuple(options.stages)),
+            file=net.file,
+            lines=net.lines,
+            dialect=options.dialect,
+            python_modules=options.python_modules,
         )
+        return wanted.of(spec)
+
+    said = []
+    try:
+        spec = spec_of(phase or "TEST")
+    except MissingBottomError as error:
+        if phase is not None:
+            raise
+        try:
+            spec = spec_of("TRAIN")
+        except AdaptionError:
+            raise error from None
+        said = [f"{net.file}: shown in phase TRAIN, since in TEST {_in_words(error)}"]
+    notices = [str(notice) for notice in net.notices]
+    return _inspect_spec(spec, said + notices, net.upgrades)
+
+
+def _in_words(error: LayerError) -> str:
+    return f'layer "{error.layer}" has an {error.fact}'
+
+
+def _inspect_spec(spec: NetSpec, notices: Sequence[str], upgrades: Sequence[str]) -> Inspection:
+    views = [
+        LayerView(s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=can_run(s))
         for s in spec.layers
-    }
-    made = Inspection(spec.name, {}, list(views.values()), spec.phase)
-    made.warnings = [str(n) for n in net.notices] + unknown_notices(spec)
-    made.warnings += roi_scale_notices(spec)
-    made.upgrades = list(net.upgrades)
-    known = [s for s in spec.layers if is_known(s.type)]
-    said = [choose_class(s, spec.dialect, spec.layers)[1] for s in known]
-    made.warnings += [sentence for sentence in said if sentence]
+    ]
+    made = Inspection(spec.name, {}, views, spec.phase)
+    made.warnings = [*notices, *unknown_notices(spec)]
+    made.warnings += roi_scale_notices(spec) + repeated_notices(spec)
+    made.upgrades = list(upgrades)
+    made.warnings += [said for s in spec.layers if is_known(s.type) for said in _remarks(s, spec)]
     blobs: dict[str, Any] = {}
     try:
         _fill_shapes(insert_splits(spec), views, blobs)
@@ -222,29 +298,57 @@ def _inspect_net(net: NetFile, spec: NetSpec) -> Inspection:
     return made
 
 
-def _fill_shapes(spec: NetSpec, views: dict[str, LayerView], blobs: dict[str, Any]) -> None:
-    """Shapes, parameters and MACs of every layer that no unknown layer hides; takes no memory."""
+def _remarks(item: LayerSpec, spec: NetSpec) -> Iterator[str]:
+    """What is to be known about a layer of a known type, in words."""
+    cls, sentence = choose_class(item, spec.dialect, spec.layers)
+    if sentence:
+        yield sentence
+    yield from unread_notices(item, cls)
+    try:
+        check_fields(item, cls)
+    except AdaptionError as error:
+        yield str(
+            error.at(file=spec.file, line=item.line, layer=item.name, layer_type=item.type)
+        ).partition("\n")[0]
+
+
+def _fill_shapes(spec: NetSpec, views: Sequence[LayerView], blobs: dict[str, Any]) -> None:
+    """Shapes, parameters and MACs of every layer that no unknown layer hides; takes no memory.
+
+    Args:
+        spec: the net with Split layers, which have no view.
+    """
+    rest: dict[tuple[str, str, int | None], list[LayerView]] = {}
+    for one in views:
+        rest.setdefault((one.name, one.type, one.line), []).append(one)
     for found in each_shape(spec):
         blobs.update(zip(found.spec.tops, found.tops, strict=False))
-        view = views.get(found.spec.name)
-        if view is None:
+        waiting = rest.get((found.spec.name, found.spec.type, found.spec.line))
+        if not waiting:
             continue
+        view = waiting.pop(0)
         view.top_shapes = [list(s) for s in found.tops]
         view.blob_shapes = [list(s) for s in found.blobs]
         view.params = sum(prod(s) for s in found.blobs)
+        view.arranged = found.layer.arranged
         view.macs = found.layer.macs(found.bottoms, found.tops)
 
 
 def _hold_against(made: Inspection, weights: Weights) -> None:
     """Say for every layer whether the caffemodel has blobs that fit."""
+    given: dict[str, list[LayerWeights]] = {}
+    for one in weights.layers:
+        if one.blobs:
+            given.setdefault(one.name, []).append(one)
     for view in made.layers:
-        layer = weights.get(view.name)
+        left = given.get(view.name, [])
+        layer = left.pop(0) if left else None
         if view.blob_shapes is None or not view.blob_shapes:
             continue
         if layer is None or not layer.blobs:
             view.weights = "missing"
             continue
-        blobs = layer.blobs[::2] if layer.is_paired else layer.blobs
+        blobs = view.arranged(layer.blobs[::2] if layer.is_paired else layer.blobs)
         want = [prod(s) for s in view.blob_shapes]
         have = [b.count for b in blobs]
         view.weights = "fit" if want == have else f"{_shapes(blobs)} in the caffemodel"

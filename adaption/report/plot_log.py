@@ -50,6 +50,7 @@ class LogPlot:
             for log in self.logs
             if log.restarts
         ]
+        notes += [note for log in self.logs for note in _not_finite(log)]
         return Grid(columns, rows, note="\n".join(notes), text_columns=2).plain()
 
 
@@ -205,20 +206,37 @@ def _page(title: str, figure: str, logs: Sequence[TrainingLog]) -> str:
 
 
 def _summary(log: TrainingLog) -> Iterator[tuple[str, ...]]:
-    """Per curve: how many points, where it ends, its first, last and best value."""
+    """Per curve: how many points, where it ends, its first, last and best value; the best of those
+    that are numbers."""
     for curve in _curves(log):
-        points = [(x, y) for x, y in curve.points("iterations") if math.isfinite(y)]
+        points = curve.points("iterations")
         if not points:
             continue
+        finite = [(x, y) for x, y in points if math.isfinite(y)]
         pick = min if curve.is_loss else max
-        at, best = pick(points, key=lambda point: point[1])
+        at, best = pick(finite, key=lambda point: point[1]) if finite else (None, None)
         values = (points[0][1], points[-1][1], best)
-        cells = [str(len(points)), f"{points[-1][0]:.0f}", *map(significant, values), f"{at:.0f}"]
+        place = ABSENT if at is None else f"{at:.0f}"
+        cells = [str(len(points)), f"{points[-1][0]:.0f}", *map(significant, values), place]
         yield (log.name, curve.label, *cells)
     yield from performance_rows(log)
     if log.train and log.train[-1].seconds is not None and log.train[-1].seconds > 0:
         took = duration(log.train[-1].seconds)
         yield (log.name, "time", ABSENT, str(log.train[-1].iteration), ABSENT, took, ABSENT, ABSENT)
+
+
+def _not_finite(log: TrainingLog) -> Iterator[str]:
+    """A sentence for each curve that holds NaN or infinities."""
+    for curve in _curves(log):
+        points = curve.points("iterations")
+        bad = [(x, y) for x, y in points if not math.isfinite(y)]
+        if not bad:
+            continue
+        text = f"{log.name}: {curve.label} is {significant(bad[0][1])} at iteration {bad[0][0]:.0f}"
+        if len(bad) == sum(x >= bad[0][0] for x, _ in points):
+            yield f"{text} and stays so: the run diverged."
+        else:
+            yield f"{text}, {len(bad)} times of {len(points)}."
 
 
 def _write_tables(log: TrainingLog, folder: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile
 from adaption.net import Net
 from adaption.net.building_log import build_logged, show_device
+from adaption.net.finite import nan_error
 from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import significant
 from adaption.report.tables import Grid
@@ -45,7 +47,7 @@ class Scores:
     iterations: int
     loss: float
     scores: tuple[Score, ...]
-    notices: tuple[str, ...] = ()  # what is unknown in the prototxt, and what was taken for it
+    notices: tuple[str, ...] = ()  # what a reader should know: unknown fields, NaN, ...
 
     def __getitem__(self, output: str) -> float:
         """Mean of the first value of an output blob. Raises: KeyError."""
@@ -55,8 +57,13 @@ class Scores:
         raise KeyError(output)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {"format": "adaption.scores/1", **asdict(self)}
+        """Plain values, for JSON; what is not finite becomes None."""
+        plain = asdict(self)
+        for entry in (plain, *plain["scores"]):
+            for key, value in entry.items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    entry[key] = None
+        return {"format": "adaption.scores/1", **plain}
 
     def table(self) -> str:
         """One line per value of an output."""
@@ -111,11 +118,16 @@ def test(
     log("caffe.cpp:285", f"Running for {iterations} iterations.")
     sums: list[float] = []
     loss = 0.0
+    notices = list(made.notices)
+    has_nan = False
     for i in range(iterations):
         with torch.no_grad():
             made.forward()
         loss += made.loss()
         values = list(_values(made))
+        if not has_nan and any(math.isnan(v) for _, _, v in values):
+            has_nan = True
+            notices.append(f"{nan_error(made, f'batch {i}')}".partition("\n")[0])
         for output, _, value in values:
             log("caffe.cpp:308", f"Batch {i}, {output} = {value:g}")
         sums = [a + v for a, (_, _, v) in zip(sums or [0.0] * len(values), values, strict=True)]
@@ -128,7 +140,7 @@ def test(
         Score(output, index, total / iterations, weight_of.get(output, 0.0))
         for (output, index, _), total in zip(values, sums, strict=True)
     )
-    result = Scores(made.name, iterations, loss / iterations, scores, tuple(made.notices))
+    result = Scores(made.name, iterations, loss / iterations, scores, tuple(notices))
     log("caffe.cpp:313", f"Loss: {result.loss:g}")
     for score in scores:
         log("caffe.cpp:325", f"{score.output} = {score.mean:g}{_loss_text(score)}")

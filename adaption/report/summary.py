@@ -20,6 +20,7 @@ from adaption.report.format import (
     one_line,
     percent,
     points,
+    significant,
     size,
 )
 
@@ -113,6 +114,11 @@ def result_rows(summary: Summary) -> list[ResultRow]:
     if flipped is not None:
         of = f"{count(flipped.get('count'))} of {count(flipped.get('samples'))}"
         rows.append(ResultRow("flipped predictions", ABSENT, of, percent(flipped.get("share"))))
+    for entry in summary.get("scores") or []:
+        if not entry["is_main"]:
+            rows += _of_classifier(entry)
+    for blob, entry in (summary.get("detections") or {}).items():
+        rows += _of_detector(blob, entry)
     for blob, value in (summary.get("output_sqnr_db") or {}).items():
         rows.append(ResultRow(f'SQNR of "{one_line(blob)}"', ABSENT, decibel(value), ABSENT))
     sparsity = summary.get("sparsity") or {}
@@ -133,6 +139,38 @@ def result_rows(summary: Summary) -> list[ResultRow]:
         ratio = f"x {sizes[1] / sizes[0]:.2f}" if sizes[0] else ABSENT
         rows.append(ResultRow("caffemodel on disk", size(sizes[0]), size(sizes[1]), ratio))
     return rows
+
+
+def _of_classifier(entry: Summary) -> Iterator[ResultRow]:
+    """The rows of a classifier that is not the main one."""
+    blob = one_line(entry["blob"])
+    before, after = entry.get("float") or {}, entry.get("quantized") or {}
+    if before.get("top1") is not None:
+        yield _share_row(f'top-1 of "{blob}"', before["top1"], after.get("top1"))
+    flipped = entry.get("flipped_predictions")
+    if flipped is not None:
+        of = f"{count(flipped.get('count'))} of {count(flipped.get('samples'))}"
+        yield ResultRow(f'flipped in "{blob}"', ABSENT, of, percent(flipped.get("share")))
+
+
+def _of_detector(blob: str, entry: Summary) -> Iterator[ResultRow]:
+    """How many boxes are found again, those the float net is sure of on their own."""
+    sure = entry["sure"]
+    for what, found in (("boxes", entry), (f"boxes >= {sure['least_score']:g}", sure)):
+        yield ResultRow(
+            f'{what} in "{one_line(blob)}"',
+            count(found["boxes"]),
+            count(found["boxes_quantized"]),
+            f"{percent(found['matched_share'])} found again",
+        )
+    if entry["matched"]:
+        overlap, error = significant(entry["mean_overlap"], 3), entry["mean_score_error"]
+        yield ResultRow(
+            f'boxes found again in "{one_line(blob)}"',
+            ABSENT,
+            f"overlap {overlap}",
+            f"scores differ by {significant(error, 2)}",
+        )
 
 
 def _share_row(name: str, before: float | None, after: float | None) -> ResultRow:

@@ -28,7 +28,8 @@ _LONGEST_LINE = 100_000  # characters; no log has such
 
 # glog writes the year since release 0.6.
 _STAMP = re.compile(r"[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d+) +\d+ [\w.]+:\d+\] ")
-_NUMBER = r"([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
+# As glibc prints them, and as Microsoft's library does: 1.#QNAN, -1.#IND, 1.#INF.
+_NUMBER = r"([-+]?(?:1\.#[A-Z]+|\d[\d.]*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
 _ITERATION = re.compile(r"Iteration (\d{1,18})")
 _LOSS = re.compile(rf"Iteration \d+\b.*?,\s+loss = {_NUMBER}")  # "(5 iter/s, 4s/20 iters)" between
 _RATE = re.compile(rf"\blr = {_NUMBER}")
@@ -159,9 +160,9 @@ class _Reader:
                 self.net = int(testing[1] or 0)
                 self.test = None
             if loss := _LOSS.search(text):
-                self._train_row(seconds).loss = float(loss[1])
+                self._train_row(seconds).loss = _value(loss[1])
             elif rate := _RATE.search(text):
-                self._train_row(seconds).lr = float(rate[1])
+                self._train_row(seconds).lr = _value(rate[1])
         elif self.iteration is None:
             return
         elif output := _TRAIN.search(text):
@@ -169,12 +170,12 @@ class _Reader:
         elif output := _TEST.search(text):
             self._output(self._test_row(seconds), output)
         elif score := _SCORE.search(text):
-            self._test_row(seconds).add(score[1], float(score[2]))
+            self._test_row(seconds).add(score[1], _value(score[2]))
         elif text.strip().startswith("Test loss: "):
-            self._test_row(seconds).loss = float(text.rpartition(": ")[2])
+            self._test_row(seconds).loss = _value(text.rpartition(": ")[2].strip())
 
     def _output(self, row: LogRow, match: re.Match[str]) -> None:
-        row.add(match[1], float(match[2]))
+        row.add(match[1], _value(match[2]))
         if match[3]:
             self.log.losses.add(match[1])
 
@@ -224,11 +225,20 @@ class _Reader:
             row.lr = event.get("lr")
         else:
             row = self._append(self.log.tests.setdefault(int(event.get("net") or 0), []), seconds)
-        row.loss = event.get("loss")
+        if "loss" in event:
+            row.loss = math.nan if event["loss"] is None else event["loss"]  # see JsonLog
         self.log.losses.update(event.get("loss_weights") or {})
         for name, values in (event.get("outputs") or {}).items():
             for value in values if isinstance(values, list) else [values]:
                 row.add(name, math.nan if value is None else float(value))
+
+
+def _value(text: str) -> float:
+    """A number as some C library prints it."""
+    sign, has_hash, word = text.partition("1.#")
+    if has_hash:
+        text = sign + ("inf" if word == "INF" else "nan")
+    return float(text)
 
 
 class _Clock:

@@ -60,6 +60,12 @@ class Listener:
     def test_interrupted(self) -> None:
         """A test was given up because the run is to stop."""
 
+    def starting(self, iteration: int) -> None:
+        """An iteration begins, before its passes."""
+
+    def gradients_ready(self, iteration: int) -> None:
+        """The passes of an iteration are done, the update has not begun."""
+
     def trained(self, iteration: int, loss: float, outputs: Sequence[Output]) -> None:
         """A displayed iteration's passes are done; `loss` is smoothed over average_loss."""
 

@@ -63,6 +63,8 @@ class CaffeLog(Listener):
         glog.warning("solver.cpp:1", text)
 
     def reading(self, solver: SolverFile) -> None:
+        if solver.prefix:
+            self.log("upgrade_proto.cpp:1132", solver.prefix)
         text = debug_string(solver.message).rstrip("\n")
         self.log("solver.cpp:49", f"Initializing solver from parameters: \n{text}")
 

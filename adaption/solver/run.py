@@ -15,6 +15,7 @@ from adaption import glog
 from adaption.errors import UsageError
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
+from adaption.io.text import SHOWN
 from adaption.net.device import as_device
 from adaption.proto import caffe_pb2
 from adaption.recipes import Recipe
@@ -246,7 +247,7 @@ def _show_devices(devices: Sequence[str], log: glog.Log) -> None:
 
 def _opened(path: PathLike, *, append: bool) -> TextIO:
     try:
-        return Path(path).open("a" if append else "w", encoding="utf-8")
+        return Path(path).open("a" if append else "w", encoding="utf-8", errors=SHOWN)
     except OSError as error:
         raise UsageError(
             f"cannot be written: {error.strerror}", "give --log-json another path", file=path

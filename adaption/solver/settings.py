@@ -14,6 +14,8 @@ from adaption.graph import NetSpec, NetState, build_spec
 from adaption.graph.filter import PHASES
 from adaption.io import prototxt
 from adaption.io.netfile import read_net
+from adaption.io.prototxt import Notice
+from adaption.io.text import as_path, decode
 from adaption.io.upgrade import needs_upgrade, upgrade_net, upgrade_solver
 from adaption.proto import caffe_pb2
 from adaption.solver.rates import check_policy
@@ -32,6 +34,8 @@ class SolverFile:
     message: caffe_pb2.SolverParameter = field(repr=False)
     file: str | None = None
     notices: tuple[str, ...] = ()
+    unknown: tuple[Notice, ...] = field(default=(), repr=False)  # see graph.unknown_settings
+    prefix: str = ""  # how snapshot_prefix was set, where the file does not say it all
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def read_solver(solver: PathLike | caffe_pb2.SolverParameter | SolverFile) -> So
         message.CopyFrom(solver)
         file: str | None = None
         notices: tuple[str, ...] = ()
+        found: list[Notice] = []
     else:
         document = prototxt.read(solver)
         if document.root.first("layer") or document.root.first("layers"):
@@ -70,10 +75,26 @@ def read_solver(solver: PathLike | caffe_pb2.SolverParameter | SolverFile) -> So
         file, notices = os.fspath(solver), tuple(str(notice) for notice in found)
     try:
         upgrade_solver(message)
+        said = "" if file is None else _set_prefix(message, Path(file))
         _check(message)
     except AdaptionError as error:
         raise error.at(file=file) from None
-    return SolverFile(message, file, notices)
+    return SolverFile(message, file, notices, tuple(found), said)
+
+
+def _set_prefix(p: caffe_pb2.SolverParameter, file: Path) -> str:
+    """Name snapshots after the solver where it does not say how, or names a folder.
+
+    Caffe: UpgradeSnapshotPrefixProperty in upgrade_proto.cpp. Returns: what Caffe logs then.
+    """
+    if not p.snapshot_prefix:
+        p.snapshot_prefix = decode(os.fsencode(file.with_suffix("")))
+        return f"snapshot_prefix was not specified and is set to {p.snapshot_prefix}"
+    if Path(as_path(p.snapshot_prefix)).is_dir():
+        joint = os.path.join(os.fsencode(as_path(p.snapshot_prefix)), os.fsencode(file.stem))  # noqa: PTH118 - keeps ./
+        p.snapshot_prefix = decode(joint)
+        return f"snapshot_prefix was a directory and is replaced to {p.snapshot_prefix}"
+    return ""
 
 
 def _check(p: caffe_pb2.SolverParameter) -> None:
@@ -178,13 +199,15 @@ def _planned(
     """The net of one solver field in its state: the phase, the net's own state, the solver's."""
     full = caffe_pb2.NetState(phase=phase)
     lines: Sequence[int | None] = ()
+    unknown: Sequence[tuple[Notice, ...]] = ()
     notices: tuple[str, ...] = ()
     message = caffe_pb2.NetParameter()
     if isinstance(net, str):
         file: str | None = net
-        read = read_net(_found(solver, name, net))
+        read = read_net(_found(solver, name, as_path(net)))
         message.CopyFrom(read.message)
         lines, notices = read.lines, tuple(str(notice) for notice in read.notices)
+        unknown = read.unknown
         source = f"{name} file: {net}"
     else:
         file = solver.file
@@ -200,6 +223,7 @@ def _planned(
         NetState(PHASES[full.phase], full.level, tuple(full.stage)),
         file=file,
         lines=lines,
+        unknown=unknown,
     )
     return NetPlan(source, spec, message, notices)
 

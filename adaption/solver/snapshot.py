@@ -30,6 +30,7 @@ from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.files import read_json
 from adaption.io.kinds import kind_of
 from adaption.io.solverstate import SolverState, read_state, write_state
+from adaption.io.text import as_path
 from adaption.io.weights import WeightBlob, Weights
 from adaption.net import Net
 from adaption.net.plan import layer_formats, write_formats
@@ -80,7 +81,7 @@ def save(solver: Solver) -> Files:
     """
     p = solver.param
     hdf5 = p.snapshot_format == HDF5
-    stem = f"{p.snapshot_prefix}_iter_{solver.iter}"
+    stem = f"{as_path(p.snapshot_prefix)}_iter_{solver.iter}"
     end = ".h5" if hdf5 else ""
     files = Files(Path(f"{stem}.caffemodel{end}"), Path(f"{stem}.solverstate{end}"))
     draws = solver.ranks.from_each(_draws(solver.net))

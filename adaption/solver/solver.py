@@ -17,6 +17,8 @@ from adaption.errors import (
     ResourceError,
     UsageError,
 )
+from adaption.graph import unknown_settings
+from adaption.io.text import as_path
 from adaption.io.weights import Weights
 from adaption.net import Net
 from adaption.net.points import WeightDraw
@@ -104,6 +106,10 @@ class Solver:
             seed += ranks.rank  # Caffe: Solver::Init
         self.original_semantics = original_semantics
         options = {"original_semantics": original_semantics, **(net_options or {})}
+        if not options.get("ignore_unknown"):
+            unknown = unknown_settings(self.definition.unknown)
+            if unknown is not None:
+                raise unknown
         with self._at_file():
             self.update = make_update(self.param)
             recipe = chosen_recipe(policy, self.param)
@@ -139,7 +145,7 @@ class Solver:
                 passes=self.param.iter_size,
                 regularization=self.param.regularization_type,
             )
-        given = self.param.weights if weights is None else weights
+        given = list(map(as_path, self.param.weights)) if weights is None else weights
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self._load_everywhere(one)
         self.draw_weights()
@@ -332,6 +338,8 @@ class Solver:
         is_shown = bool(p.display) and self.iter % p.display == 0
         net.debug_info = net.spec.debug_info or (is_shown and p.debug_info)
         net.clear_param_diffs()
+        for listener in self.listeners:
+            listener.starting(self.iter)
         loss = 0.0
         try:
             for _ in range(p.iter_size):
@@ -347,6 +355,8 @@ class Solver:
             outputs = list(_outputs(net))
             for listener in self.listeners:
                 listener.trained(self.iter, smoothed, outputs)
+        for listener in self.listeners:
+            listener.gradients_ready(self.iter)
         self.ranks.average([param.blob.grad for param in self.params if not param.is_copy])
         self.apply_update()
         self.iter += 1

@@ -143,7 +143,10 @@ def test_unknown_fields_are_told(
     verb: str, net: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     net.write_text(NET.replace("num_output: 2", "num_output: 2 bias_trm: false"))
-    assert main([verb, str(net), str(weights), "--iterations=1", "--json"]) == 0
+    command = [verb, str(net), str(weights), "--iterations=1", "--json"]
+    assert main(command) == 2
+    assert f"{net}:7:" in capsys.readouterr().err
+    assert main([*command, "--ignore-unknown"]) == 0
     shown = capsys.readouterr()
     assert shown.err.startswith(f"warning: {net}:7:") and "bias_trm" in shown.err
     assert "bias_trm" in json.loads(shown.out)["notices"][0]

@@ -89,3 +89,101 @@ def test_two_files_of_one_kind(capsys: pytest.CaptureFixture[str]) -> None:
     net = str(EXAMPLE / "deploy.prototxt")
     assert main(["inspect", net, net]) == 2
     assert "is a second prototxt\n  fix: give one of each at most" in capsys.readouterr().err
+
+
+DUMMY = "dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 } }"
+REST = """
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 4 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+def fed(rule: str) -> str:
+    head = f'layer {{ name: "d" type: "DummyData" top: "data" top: "label" {rule} {DUMMY} }}'
+    return head + REST
+
+
+@pytest.mark.parametrize(
+    ("rule", "flags", "phase", "said"),
+    [
+        ("include { phase: TRAIN }", [], "TRAIN", 'shown in phase TRAIN, since in TEST layer "ip"'),
+        ("exclude { phase: TEST }", [], "TRAIN", "shown in phase TRAIN"),
+        ("include { phase: TEST }", [], "TEST", None),
+        ("include { phase: TRAIN }", ["--phase", "TRAIN"], "TRAIN", None),
+    ],
+)
+def test_the_phase_that_works(
+    rule: str,
+    flags: list[str],
+    phase: str,
+    said: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "n.prototxt"
+    path.write_text(fed(rule))
+    assert main(["inspect", str(path), "--json", *flags]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["phase"] == phase and found["totals"]["layers"] == 3
+    assert [said in w for w in found["warnings"]] == [True] if said else not found["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "flags", "hint"),
+    [
+        ("include { phase: TRAIN }", ["--phase", "TEST"], "ask for --phase TRAIN"),
+        ('include { stage: "deploy" }', [], "ask for --stage deploy"),
+        ("include { min_level: 3 }", [], "The NetState level (0) is above the min_level (3)"),
+        ('exclude { not_stage: "x" }', [], "its exclude rule holds"),
+    ],
+)
+def test_a_layer_left_out_is_named_where_its_top_is_missed(
+    rule: str, flags: list[str], hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "n.prototxt"
+    path.write_text(fed(rule))
+    assert main(["inspect", str(path), *flags]) == 2
+    shown = capsys.readouterr().err
+    assert 'unknown bottom blob "data"' in shown
+    assert 'layer "d" makes it, and is left out of this net' in shown and hint in shown
+
+
+def test_a_solver_is_shown_with_its_nets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    test_data = fed("include { phase: TEST }").partition("\n")[0].replace('"d"', '"t"')
+    Path("n.prototxt").write_text(test_data + fed("include { phase: TRAIN }"))
+    text = 'base_lr: 0.1 lr_policy: "fixed" max_iter: 5 test_iter: 1 test_interval: 2\nlarc: true\n'
+    Path("s.prototxt").write_text(text + 'net: "n.prototxt"')
+    assert main(["inspect", "s.prototxt"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("s.prototxt: a solver\ntest_iter: 1\n")
+    assert "train net (net file: n.prototxt):" in shown.out
+    assert "test net (net file: n.prototxt):" in shown.out
+    assert shown.out.count("3 layers, 16 parameters") == 2
+    assert "unknown field larc" in shown.err
+    assert main(["inspect", "s.prototxt", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [net["phase"] for net in found["nets"]] == ["TRAIN", "TEST"]
+    assert main(["inspect", "s.prototxt", "n.prototxt"]) == 2
+    assert "is a solver, which is looked at alone" in capsys.readouterr().err
+    Path("n.prototxt").unlink()
+    assert main(["inspect", "s.prototxt"]) == 0
+    assert "n.prototxt: no such file" in capsys.readouterr().err
+
+
+def test_an_onnx_file_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(tmp_path / "n.onnx")
+    files = [str(EXAMPLE / "deploy.prototxt"), str(EXAMPLE / "lenet_digits.caffemodel")]
+    assert main(["export", *files, "--to", "onnx", "-o", model, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["inspect", model]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{model}: an ONNX model made by adaption ")
+    assert "inputs: data Nx1x8x8" in shown and "Conv" in shown and "adaption.style: float" in shown
+    assert main(["inspect", model, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["inputs"] == {"data": ["N", 1, 8, 8]}
+    assert main(["convert", model, files[0], "-o", str(tmp_path / "x.caffemodel")]) == 2
+    assert "this is an ONNX model, not a caffemodel" in capsys.readouterr().err

@@ -165,7 +165,7 @@ def test_interrupt_without_a_prefix(
     Path("solver.prototxt").write_text(text)
     interrupt_at("Iteration 10, loss", monkeypatch, signal.SIGINT)
     assert main(["train", "solver.prototxt"]) == 130
-    assert capsys.readouterr().out == ""
+    assert "--snapshot=solver_iter_11.solverstate" in capsys.readouterr().out
 
 
 def test_weights_and_iterations(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,11 @@ import torch
 from adaption.cli.main import main
 from adaption.errors import AdaptionError, ShapeError, UsageError
 from adaption.export import export_onnx
+from adaption.export.exact import ExactNet, ExactOptions
 from adaption.export.exact.ties import TiePoint, count_ties
 from adaption.net import Net
-from adaption.numerics import FixedPoint
+from adaption.numerics import FixedPoint, saturated_share
+from adaption.precision.evaluate import PointError
 from tests.export.nets import input_layer, net_of, samples
 from tests.export.test_qdq import chain, precision, product, relu, rounds
 
@@ -161,3 +163,14 @@ def test_nets_whose_ties_have_no_count() -> None:
     two += rounds("q", "b", 8, 1)
     with pytest.raises(ShapeError, match=r"inputs have \[1, 2\] samples"):
         count_ties(net_of(two), {"a": np.zeros((1, 2)), "b": np.zeros((2, 2))})
+
+
+def test_saturated_values_are_those_outside_the_range() -> None:
+    """As everywhere else: what rounds to the end of the range counts, too."""
+    net = identity()  # 7 bits: -63..63
+    values = torch.tensor([63.0, 63.25, 63.5, -64.0, -63.0, 1.0]).view(3, 2)
+    run = ExactNet(net, ExactOptions({"data": FixedPoint(9, 2)})).run({"data": values.numpy()})
+    assert run.saturated["act"] == 3 == round(saturated_share(values, FixedPoint(7, 0)) * 6)
+    point = PointError()
+    point.update(values, FixedPoint(7, 0).quantize(values), FixedPoint(7, 0))
+    assert point.saturated == 3

@@ -16,7 +16,7 @@ from adaption.errors import FileFormatError, ShapeError, UsageError
 from adaption.export import export_onnx, verify
 from adaption.net import Net
 from adaption.numerics import FixedPoint
-from tests.export.nets import TRAIN_VAL, constant_of, input_layer, net_of, node_of, samples
+from tests.export.nets import TRAIN_VAL, constant_of, input_layer, layer, net_of, node_of, samples
 
 TEXT = (
     'name: "small"'
@@ -368,3 +368,45 @@ def test_a_file_of_another_kind(
 def test_a_model_from_elsewhere_is_refused(net: Net, file: Path) -> None:
     with pytest.raises(FileFormatError, match="does not say which of its values are the blobs"):
         verify(net, changed(file, lambda m: m.ClearField("metadata_props")))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-18, -12), (-1e-4, 1e-4), (-100, -50)])
+@pytest.mark.parametrize("kind", ["Sigmoid", "TanH", "Softmax", "Swish", "ELU"])
+def test_functions_are_exact_to_units_of_their_range(
+    kind: str, low: float, high: float, tmp_path: Path
+) -> None:
+    """onnxruntime's Sigmoid is off by 1e-7 where its value is 1e-7: one unit in the last of 1."""
+    net = net_of(input_layer("data", 2, 64) + layer("f", "data", "f", f'type: "{kind}"'))
+    export_onnx(net, tmp_path / "n.onnx")
+    x = np.random.default_rng(0).uniform(low, high, (2, 64)).astype(np.float32)
+    report = verify(net, tmp_path / "n.onnx", {"data": x})
+    assert report.ok, report.detail
+
+
+CODES = (
+    input_layer("data", 2, 8)
+    + layer("ip", "data", "ip", 'type: "InnerProduct" inner_product_param { num_output: 40 }')
+    + layer("sig", "ip", "sig", 'type: "Sigmoid"')
+    + layer("pool", "sig", "sum", 'type: "Power" power_param { scale: 3 }')
+    + layer("act", "sum", "sum", 'type: "LPAct" lpfp_param { bd: 4 ad: 2 }')
+)
+
+
+@pytest.mark.parametrize(
+    ("behind", "ok"),
+    [
+        pytest.param("", True, id="all that follows is codes"),
+        pytest.param(
+            layer("twice", "sig", "t", 'type: "Power" power_param { scale: 2 }'),
+            False,
+            id="a float follows beside them",
+        ),
+    ],
+)
+def test_sums_that_no_code_notices_are_no_problem(behind: str, ok: bool, tmp_path: Path) -> None:
+    net = net_of(CODES + behind)
+    export_onnx(net, tmp_path / "n.onnx")
+    report = verify(net, tmp_path / "n.onnx", samples(net, 64), tolerance=1e-9)
+    assert report.ok == ok, report.detail
+    if not ok:
+        assert 'layer "sig"' in report.problems[0]

@@ -416,7 +416,7 @@ def test_hdf5_of_endless_links(tmp_path: Path) -> None:
             inner = group.create_group("a")
             group["b"] = inner
             group = inner
-    with pytest.raises(FileFormatError, match="holds more than 100000 groups"):
+    with pytest.raises(FileFormatError, match="is in the file by another name as well"):
         read_weights(path)
 
 
@@ -448,8 +448,26 @@ def test_hdf5_that_contains_itself(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         group = file.create_group("data/a")
         group["a"] = group
+    with pytest.raises(FileFormatError, match="group 'a/a' is in the file by another name"):
+        read_weights(path)
+
+
+def test_hdf5_of_deep_groups(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "net.caffemodel.h5"
+    with h5py.File(path, "w") as file:
+        file["data/" + "a/" * 200 + "0"] = np.ones(3)
     with pytest.raises(FileFormatError, match="groups nest too deep at 'a/a/a/"):
         read_weights(path)
+
+
+def test_hdf5_layer_by_two_names(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "net.caffemodel.h5"
+    with h5py.File(path, "w") as file:
+        file["data/ip/0"] = np.ones(3)
+        file["data/same"] = file["data/ip"]  # a layer, which holds no groups
+    assert [layer.name for layer in read_weights(path).layers] == ["ip", "same"]
 
 
 def test_hdf5_shared_parameter_and_packed_data(tmp_path: Path) -> None:

@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 from google.protobuf import text_format
 
-from adaption.errors import AdaptionError, FieldError, LayerError
+from adaption.cli.main import main
+from adaption.errors import AdaptionError, FieldError, LayerError, UnknownLayerError
+from adaption.io import prototxt
+from adaption.io.caffemodel import read_weights
 from adaption.io.legacy_types import V0_TYPES, V1_TYPES
+from adaption.io.netfile import from_document, read_net
 from adaption.io.upgrade import needs_upgrade, solver_needs_upgrade, upgrade_net, upgrade_solver
+from adaption.io.upgrade_file import upgrade
+from adaption.net import Net
 from adaption.proto import caffe_pb2
 
 CASES = [
@@ -163,9 +169,70 @@ def test_errors(text: str, error: type[AdaptionError], wanted: str) -> None:
     assert str(caught.value) == wanted
 
 
-def test_unknown_v0_type_names_the_known_ones() -> None:
-    with pytest.raises(LayerError, match=r"V0 type 'rely' is not known, known: accuracy, bnll, "):
-        upgrade_net(net('layers { layer { name: "r" type: "rely" } }'))
+def test_unknown_v0_types_are_kept() -> None:
+    text = (
+        'input: "data" input_dim: 1 input_dim: 1 input_dim: 4 input_dim: 4\n'
+        'layers { layer { name: "pad" type: "padding" pad: 1 } bottom: "data" top: "pad" }\n'
+        'layers { layer { name: "c" type: "conv" num_output: 2 kernelsize: 3 }'
+        ' bottom: "pad" top: "c" }\n'
+        'layers { layer { name: "w" type: "wavelet" } bottom: "c" top: "w" }\n'
+        'layers { layer { name: "r" type: "relu" } bottom: "w" top: "r" }\n'
+    )
+    file = from_document(prototxt.parse(text, "v0.prototxt"))
+    assert [m.type for m in file.message.layer] == ["Input", "Convolution", "wavelet", "ReLU"]
+    assert 'layer "w": kept the type wavelet, which nobody knows' in file.upgrades
+
+
+V1 = """layers { name: "clips" type: VIDEO_DATA top: "data" }
+layers { name: "n" type: 99 bottom: "data" top: "n" }
+layers { name: "ip" type: INNER_PRODUCT bottom: "n" top: "ip"
+  inner_product_param { num_output: 4 } }
+layers { name: "five" type: 18 bottom: "ip" top: "ip" }
+layers { name: "un" type: UNPOOLING bottom: "ip" top: "un" unpool_param { size: 2 } }
+"""
+
+
+@pytest.mark.parametrize("head", ["", 'input: "x" input_shape { dim: 1 }\n'])
+def test_v1_types_of_forks_are_kept(
+    head: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By name and by number; the type was dropped, and nothing could read the net."""
+    path = tmp_path / "v1.prototxt"
+    path.write_text(head + V1)
+    file = read_net(path)
+    wanted = ["VIDEO_DATA", "V1LayerType(99)", "InnerProduct", "ReLU", "UNPOOLING"]
+    assert [m.type for m in file.message.layer][bool(head) :] == wanted
+    assert main(["inspect", str(path)]) == 0
+    shown = capsys.readouterr()
+    assert "unknown layer types: VIDEO_DATA, V1LayerType(99), UNPOOLING" in shown.out
+    assert main(["upgrade", str(path), str(tmp_path / "new.prototxt")]) == 0
+    again = read_net(tmp_path / "new.prototxt")
+    assert [m.type for m in again.message.layer] == [m.type for m in file.message.layer]
+    formats = ["--weight", "Q2.6", "--activation", "Q4.4", "--quiet"]
+    assert main(["rewrite", str(path), "-o", str(tmp_path / "low.prototxt"), *formats]) == 0
+    assert 'type: "UNPOOLING"' in (tmp_path / "low.prototxt").read_text()
+    with pytest.raises(UnknownLayerError, match="VIDEO_DATA"):
+        Net(path)
+
+
+def test_weights_with_a_v1_type_of_a_fork(tmp_path: Path) -> None:
+    message = caffe_pb2.NetParameter()
+    blob = message.layers.add(name="a", type=14).blobs.add(num=1, channels=1, height=1, width=2)
+    blob.data.extend([1, 2])
+    content = blob.SerializeToString()
+    # field 4 name, 5 type (a number of no enum of ours), 6 blobs
+    layer = b"\x22\x01b\x28\x63" + b"\x32" + bytes([len(content)]) + content
+    path = tmp_path / "v1.caffemodel"
+    path.write_bytes(message.SerializeToString() + b"\x12" + bytes([len(layer)]) + layer)
+    assert [(x.name, x.type) for x in read_weights(path)] == [
+        ("a", "InnerProduct"),
+        ("b", "V1LayerType(99)"),
+    ]
+    upgrade(path, tmp_path / "new.caffemodel")
+    assert [(x.name, x.type) for x in read_weights(tmp_path / "new.caffemodel")] == [
+        ("a", "InnerProduct"),
+        ("b", "V1LayerType(99)"),
+    ]
 
 
 def test_solver_type_beside_type() -> None:

@@ -90,10 +90,20 @@ def _rows() -> list[Row]:
     pairs = (spread(4, 3), spread(4, 3, seed=1), _index(0, 1, 1, 0))
     soft = torch.softmax(spread(4, 6), 1)
     statistics = (spread(3), spread(3, **POSITIVE), torch.ones(1, dtype=torch.float64))
+    affine, own = "batch_norm_param { scale_bias: true }", (spread(3, seed=2), spread(3, seed=3))
     rows: list[tuple[str, str, Sequence[Tensor]] | Row] = [
         ("AbsVal", "", [image]),
         Row("BatchNorm", "", (image,), blobs=statistics),
         Row("BatchNorm", "", (image,), phase="TRAIN", blobs=statistics, note="train"),
+        Row("BatchNorm", affine, (image,), blobs=(*statistics, *own), note="NVCaffe"),
+        Row(
+            "BatchNorm",
+            affine,
+            (image,),
+            phase="TRAIN",
+            blobs=(*statistics, *own),
+            note="NVCaffe, train",
+        ),
         ("BNLL", "", [image]),
         ("BatchReindex", "", [spread(3, 4), _index(2, 0, 2, 1)]),
         ("Bias", "", [image]),

@@ -87,10 +87,6 @@ def test_dropout_that_scales_down_in_test() -> None:
     ("snippet", "message"),
     [
         (
-            'type: "Dropout" dropout_param { sample_weights_test: true }',
-            "dropout_param.sample_weights_test is True, allowed: False, or left out",
-        ),
-        (
             'type: "Deconvolution" convolution_param { num_output: 1 kernel_size: 2 pad_l: 1 }',
             "convolution_param.pad_l, pad_r, pad_t, pad_b is [1, 0, 0, 0], allowed: none in a"
             " Deconvolution, and none beside pad, pad_h and pad_w",

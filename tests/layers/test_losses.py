@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from adaption.errors import AdaptionError
 from tests.layers.snippets import error_of, forward, net_of, spread
@@ -49,6 +50,38 @@ def test_sigmoid_cross_entropy(param: str, counted: Any, divisor: float) -> None
     loss = forward(f'type: "SigmoidCrossEntropyLoss" {param}', X, TARGET)
     want = (cross_entropy(X, TARGET) * counted).sum() / divisor
     np.testing.assert_allclose(loss, want, rtol=1e-5)
+
+
+def test_softmax_loss_weighted_by_class() -> None:
+    """SegNet: the label's weight times its loss; the divisor counts every label once."""
+    shares = [0.5, 2, 3]
+    fields = "weight_by_label_freqs: true ignore_label: 9 " + " ".join(
+        f"class_weighting: {w}" for w in shares
+    )
+    log_p = X - np.log(np.exp(X).sum(1, keepdims=True))
+    labels = np.array([2, 9, 0, 1])
+    kept = [0, 2, 3]
+    want = -sum(shares[labels[i]] * log_p[i, labels[i]] for i in kept) / 3
+    text = f'type: "SoftmaxWithLoss" loss_param {{ {fields} }} bottom: "x" bottom: "t" top: "loss"'
+    net = net_of(text, {"x": X, "t": labels}, header="force_backward: true", phase="TRAIN")
+    with torch.enable_grad():
+        net.forward()
+    np.testing.assert_allclose(float(net.blobs["loss"].data), want, rtol=1e-6)
+    net.backward()
+    grad = np.exp(log_p)
+    for i in kept:
+        grad[i, labels[i]] -= 1
+        grad[i] *= shares[labels[i]] / 3
+    grad[1] = 0
+    np.testing.assert_allclose(net.blobs["x"].diff, grad, rtol=1e-5, atol=1e-7)  # float32
+    assert (
+        error_of(
+            'type: "SoftmaxWithLoss" loss_param { weight_by_label_freqs: true class_weighting: 1 }',
+            (4, 3),
+            (4,),
+        )
+        == "loss_param.class_weighting is 'given 1 times', allowed: once per class (3)"
+    )
 
 
 def test_sigmoid_cross_entropy_with_everything_ignored_is_0() -> None:

@@ -7,9 +7,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from adaption.export.model import OPSETS
+from adaption.export.model import IR_VERSIONS, OPSET
+from adaption.export.older import in_opset
 from adaption.export.onnx_graph import OnnxGraph
 from adaption.layers.base import Layer
 from tests.layers.rows import ROWS, Row
@@ -58,17 +59,18 @@ def lowered(row: Row) -> bool:
     return row.phase == "TEST" and type(row.layer).lower is not Layer.lower
 
 
+@pytest.mark.parametrize("opset", [OPSET, 14, 11])
 @pytest.mark.parametrize(
     "row", [pytest.param(r, id=r.id) for r in [*ROWS, *ARGMAX, *OTHERS] if lowered(r)]
 )
-def test_onnx_computes_the_same(row: Row) -> None:
+def test_onnx_computes_the_same(row: Row, opset: int) -> None:
     layer = row.layer
     bottoms = [b.float() for b in row.bottoms]
     blobs = [b.float() for b in row.blobs_of(layer)]
     with torch.no_grad():
         want = [y.numpy() for y in row.function(layer)(*bottoms, *blobs)]
     feed = {f"b{i}": b.numpy() for i, b in enumerate(bottoms)}
-    found = _session(layer, feed, [b.numpy() for b in blobs]).run(None, feed)
+    found = _session(layer, feed, [b.numpy() for b in blobs], opset).run(None, feed)
     assert len(found) == len(want)
     for y, expected in zip(found, want, strict=True):
         assert y.shape == expected.shape
@@ -77,7 +79,7 @@ def test_onnx_computes_the_same(row: Row) -> None:
 
 
 def _session(
-    layer: Layer, feed: dict[str, np.ndarray], blobs: list[np.ndarray]
+    layer: Layer, feed: dict[str, np.ndarray], blobs: list[np.ndarray], opset: int
 ) -> onnxruntime.InferenceSession:
     g = OnnxGraph(reserved=feed)
     g.shapes.update({name: array.shape for name, array in feed.items()})
@@ -98,8 +100,14 @@ def _session(
         ]
 
     graph = helper.make_graph(g.nodes, "one", values(list(feed)), values(tops), g.initializers())
-    opset = helper.make_opsetid("", OPSETS[0])
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
+    imports = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSIONS[opset])
+    if opset < OPSET:
+        model = shape_inference.infer_shapes(model)
+        constants: dict[str, np.ndarray] = {}
+        in_opset(model, constants, opset)
+        held = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+        model.graph.initializer.extend(held)
     return onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )

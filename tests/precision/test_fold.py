@@ -159,6 +159,29 @@ def test_left_alone(text: str, left: dict[str, str], tmp_path: Path) -> None:
     assert dict(made.left) == left
 
 
+@pytest.mark.parametrize("behind", [BN % ("w", "w"), SCALE % ("w", "w", "true")])
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("Convolution", "num_output: 4 kernel_size: 3 axis: 2"),
+        ("Deconvolution", "num_output: 4 kernel_size: 3 axis: 2"),
+        ("InnerProduct", "num_output: 4 axis: 2"),
+        ("InnerProduct", "num_output: 4 axis: 2 transpose: true"),
+        ("InnerProduct", "num_output: 4 axis: -1"),
+    ],
+)
+def test_both_act_on_one_axis(kind: str, settings: str, behind: str, tmp_path: Path) -> None:
+    """Outputs on axis 2 or 3, as many as there are channels: the statistics are those of axis 1."""
+    net_file, weights, net = make(HEAD + weight_layer(kind, settings) + behind, tmp_path)
+    made = fold_batch_norm(net_file, weights)
+    assert made.net.text() == net_file.text() and not made.folded
+    (why,) = made.left.values()
+    assert why.endswith("of another axis than 1")
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 5)).astype(np.float32)
+    want = net.forward({"x": x})["w"].numpy()
+    np.testing.assert_array_equal(Net(made.net, made.weights).forward({"x": x})["w"].numpy(), want)
+
+
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     net_file, path, _ = make(HEAD + CONV + BN % ("w", "w"), tmp_path)
     layers = [x for x in read_weights(path).layers if x.name != "bn"]

@@ -150,6 +150,58 @@ def test_sqnr_rule_finds_the_best_frac_length(shape: str, bits: int) -> None:
     assert max(found.values()) - found[fmt.frac_length] < 0.15
 
 
+@pytest.mark.parametrize(
+    ("values", "bits", "unsigned", "q", "reason"),
+    [
+        pytest.param(
+            [-1, 1], 2, False, "Q2.0", "2^1 has the best SQNR and covers max-abs 1", id="binary"
+        ),
+        pytest.param([-1, 0, 1], 2, False, "Q2.0", None, id="ternary"),
+        pytest.param([-0.5, 0, 0.5], 2, False, "Q1.1", None, id="ternary halves"),
+        pytest.param([-3, 0, 3], 3, False, "Q3.0", None, id="threes"),
+        pytest.param([-0.9, 0.9], 2, False, "Q2.0", None, id="below the power"),
+        pytest.param([0, 1], 2, False, "Q2.0", None, id="spikes"),
+        pytest.param([0, 1], 1, True, "uQ1.0", None, id="spikes without a sign"),
+        pytest.param([0, 1], 8, False, "Q2.6", None, id="spikes in 8 bits"),
+        pytest.param(
+            [*(n / 64 for n in range(-40, 41)), 1.0], 8, False, "Q2.6", None, id="on a grid, with 1"
+        ),
+        pytest.param(
+            [*(n / 128 for n in range(-127, 128))], 8, False, "Q1.7", None, id="on its own grid"
+        ),
+        pytest.param([256, 1, -3], 9, False, "Q9.0", None, id="one saturates rather"),
+        pytest.param(
+            [*np.linspace(-0.7, 0.7, 999), 1.0], 8, False, "Q1.7",
+            "2^0 has the best SQNR and saturates max-abs 1 to 0.992188", id="worth a saturated one",
+        ),
+        pytest.param([0, 0], 8, False, "Q1.7", None, id="zeros"),
+        pytest.param([-0.0, 0.0], 8, False, "Q1.7", None, id="signed zeros"),
+    ],
+)  # fmt: skip
+def test_sqnr_rule_where_the_greatest_value_is_a_power_of_two(
+    values: list[float], bits: int, unsigned: bool, q: str, reason: str | None
+) -> None:
+    """One format above max-abs was never tried, and +-1 at 2 bits was halved."""
+    stats = stats_of(values)
+    choice = choose("sqnr", stats, Settings(bits, formats=Formats(unsigned=unsigned)))
+    assert str(choice.format) == q
+    if reason is not None:
+        assert choice.reason == reason
+    x = torch.as_tensor(values, dtype=torch.float32)
+    best = max(
+        sqnr_db(x, FixedPoint(bits, f, is_signed=choice.format.is_signed).quantize(x))
+        for f in range(-4, 14)
+    )
+    mine = sqnr_db(x, choice.format.quantize(x))
+    assert mine == best or mine > best - 0.2  # the histogram's own error
+
+
+def test_max_rule_says_what_saturates() -> None:
+    choice = choose("max", stats_of([-1, 1]), Settings(2))
+    assert choice.reason == "max-abs 1 <= 2^0, which saturates it to 0.5"
+    assert "saturates" not in choose("max", stats_of([-0.4, 0.3]), Settings(8)).reason
+
+
 def test_unused_sign_bit_is_reported_and_used_on_request() -> None:
     stats = stats_of([0.0, 3.0, 100.0])
     signed = choose("max", stats, Settings(8))

@@ -10,6 +10,9 @@ import pytest
 import torch
 
 from adaption.errors import FieldError
+from adaption.numerics import FixedPoint, sqnr_db
+from adaption.precision.effects import effect_of
+from adaption.precision.evaluate import PointError
 from adaption.precision.statistics import TensorStats
 
 
@@ -176,3 +179,57 @@ def test_a_histogram_that_was_edited_wrongly() -> None:
     assert str(caught.value) == (
         "histogram is '7 values in all', allowed: as many as count says, 3"
     )
+
+
+def test_zeros_have_no_sign() -> None:
+    """Zeros with a minus counted as flushed values, as rounding small negative ones makes them."""
+    x = torch.tensor([-0.0, 0.0, -0.0, -1.5, 2.0])
+    stats = TensorStats.of(x)
+    assert stats.zeros == 3 and stats.bins[1, :8].sum() == 0 and stats.bins[0, :8].sum() == 3
+    assert effect_of(stats, FixedPoint(8, 4)).flushed == 0
+    nothing = TensorStats.of(torch.tensor([-0.0, -0.0]))
+    assert str(nothing.minimum) == "0.0" and nothing.is_never_negative
+    values = torch.randn(4000, generator=torch.Generator().manual_seed(0)) * 0.05
+    rounded = FixedPoint(8, 4).quantize(values)
+    assert torch.signbit(rounded[rounded == 0]).any()
+    assert effect_of(TensorStats.of(rounded), FixedPoint(8, 4)).flushed == 0
+    point = PointError()
+    point.update(rounded, FixedPoint(8, 4).quantize(rounded), FixedPoint(8, 4))
+    assert point.to_dict()["flushed_share"] == 0
+    assert point.to_dict()["zero_share_before"] == TensorStats.of(rounded).zero_share
+
+
+@pytest.mark.parametrize(
+    ("values", "grid"),
+    [
+        ([1.0, -1.0], 0),
+        ([0.75, 2], -2),
+        ([96, 64], 5),
+        ([3 * 2.0**-30], -30),
+        ([0.1, 0.2], None),
+        ([1024.0, 1.0 / 64], -6),
+        ([1024.0, 1.0 / 128], None),  # more than 16 bits from one end to the other
+        ([*np.arange(-500, 500) / 128.0], -7),
+        ([*np.arange(0, 500) / 128.0, math.pi], None),
+    ],
+)
+def test_the_grid_that_values_lie_on(values: list[float], grid: int | None) -> None:
+    stats = TensorStats.of(torch.tensor(values))
+    assert stats.grid == grid
+    assert TensorStats.from_dict(stats.to_dict()).grid == grid
+    empty = TensorStats()
+    empty.add(TensorStats.of(torch.zeros(3)))
+    empty.add(stats)
+    empty.add(TensorStats.of(torch.zeros(3)))
+    assert empty.grid == grid
+    empty.add(TensorStats.of(torch.tensor([0.3])))
+    assert empty.grid is None
+
+
+def test_what_lies_on_a_grid_loses_nothing_on_finer_ones() -> None:
+    x = torch.arange(-60, 61) / 64
+    stats = TensorStats.of(x)
+    assert effect_of(stats, FixedPoint(8, 6)).sqnr_db == math.inf
+    assert effect_of(stats, FixedPoint(8, 5)).sqnr_db < 40
+    cut = FixedPoint(6, 6)  # up to 31/64
+    assert effect_of(stats, cut).sqnr_db == pytest.approx(sqnr_db(x, cut.quantize(x)), abs=0.5)

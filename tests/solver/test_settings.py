@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from adaption import glog
 from adaption.errors import AdaptionError
 from adaption.graph import insert_splits
 from adaption.proto import caffe_pb2
-from adaption.solver import Solver
+from adaption.solver import Solver, train
 from adaption.solver.settings import NetPlan, plan_test_nets, plan_train_net, read_solver
 from tests.golden_cases import SHARED
 from tests.solver.conftest import Copy
@@ -176,12 +177,6 @@ def test_states(here: Path) -> None:
             id="iter_size 0",
         ),
         pytest.param(
-            BASE + 'net: "a.prototxt" snapshot: 5',
-            "solver.prototxt: snapshot_prefix is '', allowed: a path, as in snapshot_prefix:"
-            ' "run/lenet"',
-            id="snapshot without prefix",
-        ),
-        pytest.param(
             NET.format(name="a"),
             "solver.prototxt: holds layers, it is a net\n"
             "  fix: give the solver: the file that says net: and base_lr:",
@@ -230,3 +225,53 @@ def test_seed_repeats_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         runs.append(solver.net.params["conv"][0].data.copy())
     assert (runs[0] == runs[1]).all()
     assert (runs[0] != runs[2]).any()
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "prefix", "said"),
+    [
+        ("my.solver.prototxt", "", "my.solver", "was not specified and is set to my.solver"),
+        ("sub/quick_solver.prototxt", "", "sub/quick_solver", "was not specified"),
+        ("s.prototxt", 'snapshot_prefix: ""', "s", "was not specified"),
+        ("s.prototxt", 'snapshot_prefix: "snaps"', "snaps/s", "was a directory"),
+        ("sub/s.prototxt", 'snapshot_prefix: "snaps/"', "snaps/s", "was a directory"),
+        ("s.prototxt", 'snapshot_prefix: "./"', "./s", "was a directory"),
+        ("s.prototxt", 'snapshot_prefix: "snaps/net"', "snaps/net", ""),
+        ("s.prototxt", 'snapshot_prefix: "fresh"', "fresh", ""),
+    ],
+)
+@pytest.mark.parametrize("every", ["", "snapshot: 1"])
+def test_where_snapshots_go(
+    file: str,
+    given: str,
+    prefix: str,
+    said: str,
+    every: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As Caffe 1.0's UpgradeSnapshotPrefixProperty; without a prefix nothing was written at all."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("snaps", "sub"):
+        Path(folder).mkdir()
+    Path("n.prototxt").write_text(
+        'layer { name: "d" type: "DummyData" top: "x" top: "t" dummy_data_param {'
+        " shape { dim: 2 dim: 3 } shape { dim: 2 dim: 1 } } }"
+        ' layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {'
+        ' num_output: 1 } } layer { name: "l" type: "EuclideanLoss" bottom: "y" bottom: "t" }'
+    )
+    rest = f'net: "n.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 2 {every} {given}'
+    Path(file).write_text(rest)
+    solver = read_solver(file)
+    assert solver.message.snapshot_prefix == prefix
+    assert train(file).snapshot == Path(f"{prefix}_iter_2.solverstate")
+    assert Path(f"{prefix}_iter_2.caffemodel").is_file()
+    assert said in solver.prefix and bool(said) == bool(solver.prefix)
+    train(file, log=glog.info)
+    assert (said in capsys.readouterr().err) if said else True
+
+
+def test_a_solver_without_a_file_has_no_name_to_give() -> None:
+    message = caffe_pb2.SolverParameter(base_lr=0.1, lr_policy="fixed")
+    assert read_solver(message).message.snapshot_prefix == ""

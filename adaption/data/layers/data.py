@@ -40,6 +40,7 @@ from adaption.layers.base import Runtime, Shape, layer
     bottoms=0,
     tops=(1, 2),
     is_source=True,
+    reads=("backend",),
 )
 @dataclass(frozen=True)
 class Data(FedLayer):

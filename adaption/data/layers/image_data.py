@@ -32,7 +32,6 @@ from adaption.layers.base import Runtime, Shape, layer
     bottoms=0,
     tops=2,
     is_source=True,
-    refuses=("min_height", "min_width", "ignore_label", "label_type", "label_divide_factor"),
 )
 @dataclass(frozen=True)
 class ImageData(FedLayer):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
+from adaption.export.exact.constants import weight_codes
 from adaption.export.exact.entries import Entry, FloatValue, Function, Pending
 from adaption.export.exact.floats import FloatBuilder
 from adaption.export.exact.functions import FunctionBuilder
@@ -145,9 +146,12 @@ class _Walk:
         """The layer's tops, before they are rounded."""
         b, layer = self.builder, member.node.layer
         if any(isinstance(x, FloatValue) for x in bottoms):
-            return self._float_tops(member, bottoms, _reason(bottoms))
+            return self._float_tops(member, bottoms, _reason(member, bottoms))
         if self.is_wrpn and layer.is_weight_layer() and member.node.formats.weight is None:
             return self._float_tops(member, bottoms, "")  # first and last layers, by its rule
+        if any(isinstance(op, Product) for op in b.ops) and _has_float_weights(member):
+            reason = f'layer "{member.spec.name}" ({member.spec.type}): its weights are float'
+            return self._float_tops(member, bottoms, reason)
         names, blobs = [b.name(x) for x in bottoms], list(b.blobs)
         if layer.is_pointwise and isinstance(bottoms[0], Function):
             return [b.entries[b.function(*names)]]
@@ -217,6 +221,18 @@ class _Walk:
         return top
 
 
+def _has_float_weights(member: Member) -> bool:
+    """Whether a layer that multiplies has weights that lie on no grid."""
+    node = member.node
+    if node.formats.weight is not None or not node.layer.is_weight_layer():
+        return False
+    try:
+        weight_codes(node.masters[0].tensor.detach().numpy(), None)
+    except FieldError:
+        return True
+    return False
+
+
 def _on_grid(fmt: Format, kind: str) -> FixedPoint:
     """The format, on a grid of constants. Raises: LayerError on any other."""
     if not isinstance(fmt, FixedPoint):
@@ -241,12 +257,17 @@ def _note_of_scales(layers: Sequence[str]) -> list[str]:
     return [f"sums of integers are scaled in float32, by one constant per layer, in: {listed}"]
 
 
-def _reason(bottoms: Sequence[Entry]) -> str:
+def _reason(member: Member, bottoms: Sequence[Entry]) -> str:
     """Why a layer on these bottoms runs in floats: empty when all come from inputs only."""
     found = [x.reason for x in bottoms if isinstance(x, FloatValue) and x.reason]
     if found:
         return found[0]
-    return "" if all(isinstance(x, FloatValue) for x in bottoms) else "floats meet codes"
+    floats = [isinstance(x, FloatValue) for x in bottoms]
+    if all(floats):
+        return ""
+    spec = member.spec
+    blob = spec.bottoms[floats.index(True)]
+    return f'layer "{spec.name}" ({spec.type}): reads the float32 blob "{blob}" beside codes'
 
 
 def _needs_codes(bottoms: Sequence[FloatValue], reason: str) -> AdaptionError:

@@ -185,6 +185,15 @@ class Round(Op):
         rounded = round_divide(xs[0] * self.factor, self.divisor, self.rounding)
         return rounded if self.low is None else rounded.clamp(self.low, self.high)
 
+    def beyond(self, x: Tensor) -> int:
+        """How many values lie outside the range, those included that round to its ends."""
+        if self.low is None or self.high is None:
+            return 0
+        whole = torch.div(x * self.factor, self.divisor, rounding_mode="floor")
+        rest = x * self.factor - whole * self.divisor
+        outside = (whole < self.low) | (whole > self.high) | ((whole == self.high) & (rest > 0))
+        return int(torch.count_nonzero(outside))
+
     def ties(self, x: Tensor) -> int:
         """How many values lie exactly between two codes."""
         return int(torch.count_nonzero((2 * self.factor * x) % (2 * self.divisor) == self.divisor))

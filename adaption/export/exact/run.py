@@ -107,10 +107,7 @@ class ExactNet:
                 (codes if name in self.program.values else floats)[name] = top
             if isinstance(op, Round) and op.low is not None:
                 ties[op.layer] = ties.get(op.layer, 0) + op.ties(xs[0])
-                free = Round.run(_without_limits(op), xs[0])
-                saturated[op.layer] = saturated.get(op.layer, 0) + int(
-                    torch.count_nonzero(free != tops[0])
-                )
+                saturated[op.layer] = saturated.get(op.layer, 0) + op.beyond(xs[0])
             self._watch(op, xs, tops)
         return ExactRun(self.program, codes, floats, ties, saturated)
 
@@ -156,7 +153,3 @@ class ExactNet:
                 seen.low, seen.high = min(seen.low, int(x.min())), max(seen.high, int(x.max()))
             if isinstance(op, Accumulate):
                 seen.overflows += int(torch.count_nonzero(x != tops[0]))
-
-
-def _without_limits(op: Round) -> Round:
-    return Round(op.layer, op.inputs, op.outputs, op.factor, op.divisor, op.rounding, None, None)

@@ -21,7 +21,7 @@ from adaption.export.exact.program import Quantize, Round
 from adaption.export.exact.run import ExactNet, ExactRun
 from adaption.net import Net
 from adaption.numerics import FixedPoint
-from adaption.precision.evaluate import holds_scores
+from adaption.precision.classifiers import holds_scores
 
 __all__ = ["TiePoint", "TieReport", "count_ties", "tie_points"]
 

@@ -22,6 +22,7 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
 from adaption.net import Net
+from adaption.net.finite import refuse_not_finite
 
 __all__ = ["Export", "Request", "Target", "export_net", "target", "target_names"]
 
@@ -71,8 +72,10 @@ class Request:
 
     @cached_property
     def net(self) -> Net:
-        """The net in phase TEST, with its weights."""
-        return Net(self.net_path, self.weights_path, **self.net_options)
+        """The net in phase TEST, with its weights. Raises: WeightsError where they are NaN."""
+        made = Net(self.net_path, self.weights_path, **self.net_options)
+        refuse_not_finite(made)
+        return made
 
 
 Writer = Callable[[Request], Export]

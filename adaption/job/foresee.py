@@ -1,0 +1,79 @@
+"""What can be known before a net is run: whether it will have an integer form at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from adaption.errors import AdaptionError
+from adaption.export.exact import ExactNet
+from adaption.graph import NetSpec
+from adaption.layers.base import Layer, traits_of
+from adaption.net import Net, Point
+from adaption.precision.measure import Measurement
+from adaption.precision.proposal import Proposal
+from adaption.precision.statistics import TensorStats
+
+__all__ = ["reason_in_words", "why_not_exact"]
+
+
+def why_not_exact(
+    spec: NetSpec,
+    *,
+    is_partly_float: bool,
+    propose: Callable[[Measurement], Proposal],
+    low: Callable[[Proposal], NetSpec],
+) -> str:
+    """Why the net will not be exact on integers, in words; empty where nothing is in the way.
+
+    A net of the same layers is given formats for made-up ranges and taken for exact arithmetic. So
+    that this costs nothing as a rule, it is tried only where a layer without an integer form stands
+    before weights.
+
+    Args:
+        spec: the float net, fed by inputs.
+        is_partly_float: layers are to stay in float.
+        propose: formats from a measurement, with the settings of the job.
+        low: the low-precision net of such formats.
+    """
+    if not (is_partly_float or _has_formless_layer(spec)):
+        return ""
+    full = Net(spec)
+    made_up = Measurement(full.name)
+    range_of_one = TensorStats.of(torch.tensor([-1.0, 1.0]))
+    for node in full.nodes:
+        for i, kind in enumerate(("weight", "bias")):
+            if i < len(node.masters):
+                made_up.points[Point(node.spec.name, kind)] = range_of_one
+        made_up.points[Point(node.spec.name, "activation")] = range_of_one
+    full.release()
+    try:
+        ExactNet(Net(low(propose(made_up))))
+    except AdaptionError as error:
+        return reason_in_words(error)
+    return ""
+
+
+def reason_in_words(error: AdaptionError) -> str:
+    """The fact of an error with the layer that it is about, without files."""
+    kind = f" ({error.layer_type})" if error.layer_type else ""
+    where = "" if error.layer is None else f'layer "{error.layer}"{kind}: '
+    return f"{where}{error.fact}"
+
+
+def _has_formless_layer(spec: NetSpec) -> bool:
+    """Whether a layer that has no integer form stands before a weight layer."""
+    tainted: set[str] = set()
+    for item in spec.layers:
+        layer = traits_of(item, spec)
+        hands_on = any(name in tainted for name in item.bottoms)
+        if hands_on and layer.is_weight_layer():
+            return True
+        has_form = type(layer).lower_integer is not Layer.lower_integer
+        has_form = has_form or layer.is_identity or layer.keeps_codes() or layer.is_pointwise
+        is_formless = not (has_form or layer.kind in ("data", "loss"))
+        tainted.difference_update(item.tops)
+        if hands_on or is_formless:
+            tainted.update(item.tops)
+    return False

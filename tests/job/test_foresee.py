@@ -1,0 +1,126 @@
+"""Nets that cannot be exact between layers: the reason and its layer, before the work and after."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adaption.cli.main import main
+from adaption.export.exact import ExactNet
+from adaption.export.exact.program import FloatLayer
+from adaption.net import Net
+from tests.net.nets import data, inner_product, layer, net_of
+
+CONV = 'convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } }'
+
+
+def conv(name: str, bottom: str) -> str:
+    return layer("Convolution", name, bottom, more=CONV)
+
+
+LSTM = (
+    data(3, 2, 5)
+    + data(3, 2, name="cont")
+    + inner_product("pre", "data", 8, own="axis: 2")
+    + layer(
+        "LSTM",
+        "lstm",
+        "pre cont",
+        more="recurrent_param { num_output: 4 weight_filler { value: 0.3 } }",
+    )
+    + inner_product("ip", "lstm", 3, own="axis: 2")
+)  # fmt: skip
+MVN = data(1, 2, 8, 8) + conv("c1", "data") + layer("MVN", "mvn", "c1") + conv("c2", "mvn")
+SOFTMAX = (
+    data(1, 2, 8, 8) + conv("c1", "data") + layer("Softmax", "soft", "c1") + conv("c2", "soft")
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def prepared(text: str) -> list[str]:
+    Path("n.prototxt").write_text(text)
+    net = Net("n.prototxt", seed=1)
+    net.save("n.caffemodel")
+    rng = np.random.default_rng(0)
+    arrays = {n: rng.normal(size=(6, *net.blobs[n].shape[1:])) for n in net.inputs}
+    if "cont" in arrays:
+        arrays["cont"] = np.ones((6, 2))
+        arrays["cont"][0] = 0
+    np.savez("x.npz", **arrays)
+    return ["quantize", "n.prototxt", "n.caffemodel", "--data", "x.npz", "-o", "o"]
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "reason"),
+    [
+        (LSTM, [], 'layer "lstm" (LSTM): reads the float32 blob "cont" beside codes'),
+        (MVN, [], 'layer "mvn" (MVN): layer type MVN has no integer form'),
+        (SOFTMAX, [], 'layer "soft" (Softmax): layer type Softmax has no integer form'),
+        (
+            data(1, 2, 8, 8) + conv("c1", "data") + conv("c2", "c1") + conv("c3", "c2"),
+            ["--exclude", "c2"],
+            'layer "c2" (Convolution): its weights are float',
+        ),
+    ],
+)
+@pytest.mark.parametrize("onnx", ["qdq", "integer"])
+def test_the_reason_is_told_before_and_behind(
+    text: str,
+    flags: list[str],
+    reason: str,
+    onnx: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = [*prepared(text), "--int8", "--onnx", onnx, *flags]
+    assert main(command) == 1
+    shown = capsys.readouterr()
+    lines = shown.err.splitlines()
+    first = f"warning: no net_lp.onnx of style {onnx} will be written: "
+    assert lines[0].startswith(first) and reason in lines[0]
+    assert any(line.startswith("verification failed: net_lp.onnx: not written") for line in lines)
+    assert reason in lines[-1] or reason in lines[-2]
+    (next_line,) = (line for line in shown.out.splitlines() if line.startswith("next: "))
+    assert "onnx" not in next_line
+    summary = json.loads(Path("o/summary.json").read_text())
+    assert [c["ok"] for c in summary["verification"]] == [True, False]
+    assert reason in summary["verification"][1]["detail"]
+    assert main(next_line.split()[2:]) == 0  # it can be typed as it stands
+
+    assert main([*command, "--quiet"]) == 1
+    shown = capsys.readouterr()
+    assert reason in shown.err and "next:" not in shown.out
+    assert main([*command[: -len(flags) or None], "--onnx", "float"]) == 0
+
+
+def test_nothing_is_said_where_nothing_is_in_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+    text = data(1, 2, 8, 8) + conv("c1", "data") + conv("c2", "c1") + layer("Softmax", "p", "c2")
+    assert main([*prepared(text), "--int8", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_weights_in_float_behind_the_last_codes() -> None:
+    """As a Softmax there: what has no codes runs in float32, and the codes before it are exact."""
+    point = "precision_param { activation { kind: FIXED word_length: 8 frac_length: 4 } }"
+    both = point.replace(
+        "{ activation", "{ weight { kind: FIXED word_length: 8 frac_length: 6 } activation", 1
+    )
+    text = (
+        data(1, 3)
+        + layer("LPAct", "q", "data", "data", "lpfp_param { bd: 4 ad: 4 }")
+        + inner_product("a", "data", 4, more=both)
+        + inner_product("b", "a", 2)
+    )
+    net = net_of(text, seed=3)
+    made = ExactNet(net)
+    assert [op.layer for op in made.program.of_kind(FloatLayer)][-1:] == ["b"]
+    x = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        made.run({"data": x}).outputs["b"], net.forward(data=x)["b"], rtol=1e-5, atol=1e-6
+    )
