@@ -211,6 +211,18 @@ def test_float_file_is_as_close_as_float32_allows(text: str, tmp_path: Path) -> 
     assert report.ok, report
 
 
+def test_sums_of_72_products_are_within_two_ulp(tmp_path: Path) -> None:
+    """Scales 1/n are no floats. Longer sums are off by more: their order counts, too."""
+    net = wrpn_net(CHAIN)
+    export_onnx(net, tmp_path / "net.onnx")
+    report = verify(net, tmp_path / "net.onnx", inputs_of(net, 10))
+    found = {b.layer: b.own_error_ulp for b in report.blobs if b.layer in ("c1", "c2", "c3")}
+    assert len(found) == 3 and 0 < max(found.values()) <= 2
+    assert f"up to {max(b.own_error_ulp for b in report.blobs):.3g} ulp" in report.detail
+    assert report.to_dict()["blobs"][0]["own_error_ulp"] == report.blobs[0].own_error_ulp
+    assert report.flips == 0
+
+
 @pytest.mark.parametrize("style", ["float", "qonnx"])
 def test_share_of_equal_codes(style: str, tmp_path: Path) -> None:
     """At least 99.99 % of codes of 40 samples are those of the simulation."""
