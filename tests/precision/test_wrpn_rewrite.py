@@ -397,30 +397,6 @@ def test_to_float_keeps_the_clip_of_any_layer() -> None:
         adaption.rewrite(file_of(text.replace("activation {", "bottom {")))
 
 
-# -- what it costs ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("factor", "costs"),
-    [
-        (2, {(4, 4): 0.5093, (2, 4): 0.3901, (1, 1): 0.1517}),
-        (3, {(1, 1): 0.2992}),
-    ],
-)  # fmt: skip
-def test_resnet34_from_prototxt_to_cost(
-    factor: int, costs: dict[tuple[int, int], float], tmp_path: Path
-) -> None:
-    """WR-1: widened with a projection, rewritten, counted with the bits that stand there."""
-    net = MODELS / "resnet34/deploy.prototxt"
-    wide = adaption.widen(net, factor=factor, widen_first=False, project=True).nets[0]
-    found = {}
-    for weight, activation in costs:
-        low = adaption.rewrite(wide, recipe="wrpn", weight_bits=weight, activation_bits=activation)
-        made = adaption.cost(low, against=net, batch=[1]).to_dict()
-        found[weight, activation] = round(made["wrpn"]["relative"], 4)
-    assert found == costs
-
-
 # -- calls -----------------------------------------------------------------------------------------
 
 
