@@ -31,7 +31,6 @@ __all__ = [
     "WeightsError",
     "one_line",
     "plain_text",
-    "remade",
     "system_error",
 ]
 
@@ -72,7 +71,7 @@ class AdaptionError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors of worker processes arrive whole, whatever arguments their class takes."""
-        return remade, (type(self), self.args, self.__dict__)
+        return _remade, (type(self), self.args, self.__dict__)
 
     def at(
         self,
@@ -259,7 +258,7 @@ def system_error(
     return ResourceError(f"{doing}: {said}" if doing else said, fix, file=where)
 
 
-def remade(
+def _remade(
     kind: type[AdaptionError], args: tuple[object, ...], state: dict[str, object]
 ) -> AdaptionError:
     error = kind.__new__(kind, *args)

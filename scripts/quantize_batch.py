@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -62,14 +63,24 @@ class Variant:
 def main(argv: Sequence[str] | None = None) -> int:
     """Make what is missing, compare. Returns the exit code: 1 when a variant failed."""
     args, rest = parser().parse_known_args(argv)
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         return run(args, rest)
     except AdaptionError as error:
         print(f"quantize_batch: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        number = stop.args[0] if stop.args else signal.SIGINT
         print("quantize_batch: interrupted; call it again to go on", file=sys.stderr)
-        return 130
+        return 128 + int(number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end(number: int, frame: object) -> None:
+    """End as Ctrl-C does, so that the children are ended, too."""
+    raise KeyboardInterrupt(number)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -160,6 +171,8 @@ def make_all(args: argparse.Namespace, rest: list[str], missing: list[Variant]) 
     finally:
         for _, process in running:
             process.terminate()
+        for _, process in running:
+            process.wait()
 
 
 def start(args: argparse.Namespace, rest: list[str], variant: Variant) -> subprocess.Popen[bytes]:

@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "adaption/net/convolver.py": "a kernel for this one class",
     "adaption/net/fuse.py": "kernels for chains of these very classes",
     "adaption/export/reference.py": "sums in another order for this one class",
+    "adaption/export/integer_floats.py": PROGRAM,
     "adaption/export/integer_windows.py": PROGRAM,
     "adaption/export/exact/*.py": PROGRAM,
     "adaption/export/package/*.py": PROGRAM,

@@ -10,6 +10,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from adaption.cli.options import add_output_flags
+from adaption.options.formats import ROUNDING_WORDS, of_weights, rounding_named
 
 if TYPE_CHECKING:
     from adaption.numerics import FixedPoint
@@ -19,7 +20,6 @@ EXAMPLE = (
     "  adaption create LeNet 20C5S1 A 2P2 50C5S1 A 2P2 500F A ReLU 10F Accuracy loss \\\n"
     "      --weight Q2.6 --activation Q4.4,Q5.3,Q6.2 -o ."
 )
-ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--activation", metavar="Q[,Q...]", help="Qm.f of all results (default: the weights')"
     )
-    parser.add_argument("--rounding", default="deterministic", choices=tuple(ROUNDINGS))
+    parser.add_argument(
+        "--rounding",
+        default="deterministic",
+        metavar=f"{{{','.join(ROUNDING_WORDS)}}}",
+        help="ties away from zero (default), at random, or results to even, as ONNX rounds",
+    )
     parser.add_argument("--round-bias", action="store_true", help="round biases, too")
     parser.add_argument("--filler", default="xavier", choices=("xavier", "gaussian"))
     parser.add_argument("--no-scale", action="store_true", help="do not scale pixels by 1/255")
@@ -59,12 +64,13 @@ def run(args: argparse.Namespace) -> int:
     from adaption.io.outputs import keep_inputs
     from adaption.precision import create
 
-    weights = _formats(args.weight, args.rounding)
+    rounding = rounding_named(args.rounding)
+    weights = _formats(args.weight, of_weights(rounding))
     made = create(
         args.name,
         _descriptor(args),
         weights,
-        _formats(args.activation, args.rounding) or weights[:1],
+        _formats(args.activation or args.weight, rounding)[: None if args.activation else 1],
         mode=args.mode,
         lp=bool(weights),
         scale=not args.no_scale,
@@ -109,4 +115,4 @@ def _formats(text: str | None, rounding: str) -> list[FixedPoint]:
 
     if text is None:
         return []
-    return [FixedPoint.q(part, ROUNDINGS[rounding]) for part in text.split(",")]
+    return [FixedPoint.q(part, rounding) for part in text.split(",")]

@@ -3,7 +3,7 @@ that change are touched, comments stay. `--dry-run` shows the change as a diff a
 
 LAYER:POINT=VALUE: LAYER is a name, a pattern, or `all` for what is low precision already; POINT and
 VALUE are weight, bias or activation and Qm.f or float; rounding and deterministic, stochastic or
-half_even; round_bias and true or false.
+half-even; round_bias and true or false.
 """
 
 from __future__ import annotations

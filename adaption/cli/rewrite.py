@@ -15,6 +15,7 @@ from adaption.cli.options import add_output_flags
 from adaption.cli.recipe_flags import add_recipe_flags, recipe_choices
 from adaption.errors import one_line
 from adaption.options import Formats
+from adaption.options.formats import ROUNDING_WORDS, of_weights, rounding_named
 
 HELP = "rewrite a float prototxt to low precision, and back"
 EXAMPLE = (
@@ -24,7 +25,6 @@ EXAMPLE = (
     "  adaption rewrite train_val.prototxt -o train_val_w2a4.prototxt --recipe wrpn \\\n"
     "      --weight-bits 2 --activation-bits 4 --also deploy.prototxt deploy_w2a4.prototxt"
 )
-ROUNDINGS = {"deterministic": "half_away", "stochastic": "stochastic"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--weight", metavar="Qm.f", help="format of all weights, m with the sign")
     how.add_argument("--activation", metavar="Qm.f", help="format of all results")
     add_flags(how, Formats(), "round_bias", round_bias="round biases, too")
-    how.add_argument("--rounding", default="deterministic", choices=tuple(ROUNDINGS))
+    how.add_argument(
+        "--rounding",
+        default="deterministic",
+        metavar=f"{{{','.join(ROUNDING_WORDS)}}}",
+        help="ties away from zero (default), at random, or results to even, as ONNX rounds",
+    )
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
     add_recipe_flags(parser)
     where = parser.add_argument_group("layers")
@@ -89,10 +94,10 @@ def run(args: argparse.Namespace) -> int:
     from adaption.numerics import FixedPoint
     from adaption.precision.rewrite_files import rewrite_files
 
-    rounding = ROUNDINGS[args.rounding]
+    rounding = rounding_named(args.rounding)
     weight, activation = (
-        None if text is None else FixedPoint.q(text, rounding)
-        for text in (args.weight, args.activation)
+        None if text is None else FixedPoint.q(text, way)
+        for text, way in ((args.weight, of_weights(rounding)), (args.activation, rounding))
     )
     made = rewrite_files(
         args.net,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
@@ -70,6 +71,11 @@ class Source(ABC):
         self.path = path
         self.notes: list[str] = []  # what a user should know, one sentence each
         self._skipped: dict[str, str] = {}
+
+    @property
+    def origin(self) -> str:
+        """What tells this data from other data: where it lies."""
+        return os.fspath(self.path)
 
     @abstractmethod
     def __len__(self) -> int: ...

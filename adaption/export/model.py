@@ -156,6 +156,8 @@ def build_model(
         if why:
             second = None
             notes.append(f'the batch size is fixed at {size}: layer "{why}" depends on it')
+    if second is not None and style == "qonnx":
+        notes.append("any batch size: the steps of qonnx and FINN need one, --batch 1 fixes it")
     dims = _dims(first.graph.shapes, (second or first).graph.shapes, batch or size)
     if free_size:
         check_free_size(first, lambda more: lowered_at(batch or size, more), _difference)

@@ -8,7 +8,9 @@ is the nearest, and codes times it are i / n but for their last bit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,16 +63,26 @@ class QonnxStyle(Style):
             )
         return self._quant(g, x, fmt, mode)
 
+    def notes(self, g: OnnxGraph) -> Iterable[str]:
+        modes = {a.s for n in g.nodes if n.op_type == "Quant" for a in n.attribute}
+        if ROUNDING_MODES["half_away"].encode() in modes:
+            yield (
+                "results are rounded HALF_UP, which qonnx cannot convert to QCDQ"
+                " (QuantizeLinear); formats of --int8 or --rounding half-even can be"
+            )
+
     def _quant(self, g: OnnxGraph, x: str, fmt: Format, mode: str) -> str:
         if not isinstance(fmt, FixedPoint):
             raise LayerError(
                 f"format {fmt} has no form in ONNX style qonnx", "use fixed point at this point"
             )
+        # qonnx takes scales of biases apart and wants an axis there; elsewhere a scalar will do.
+        scale: Any = (lambda v: np.full(1, v, np.float32)) if len(g.shape(x)) == 1 else float
         made: str = g.op(
             "Quant",
             x,
-            g.constant(fmt.lsb),
-            g.constant(0.0),
+            g.constant(scale(fmt.lsb)),
+            g.constant(scale(0.0)),
             g.constant(float(fmt.word_length)),
             domain=DOMAIN,
             signed=int(fmt.is_signed),

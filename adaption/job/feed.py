@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from adaption.data import Batches, Source, Transform, open_source
+from adaption.data import Batches, Source, Transform
 from adaption.data.feed import FedLayer
+from adaption.data.given import is_path, source_of
 from adaption.errors import DataError, LayerError, WeightsError
 from adaption.graph import LayerSpec, NetSpec, input_shapes, with_inputs
 from adaption.io.caffemodel import Weights
@@ -77,14 +78,14 @@ class Feed:
 
 def feed_from_data(
     spec: NetSpec,
-    data: str | os.PathLike[str],
+    data: Any,
     transform: Transform | None = None,
     options: RunOptions = RunOptions(),
     *,
     root: str | os.PathLike[str] | None = None,
     weights: Weights | None = None,
 ) -> Feed:
-    """Feed `spec` with data of any kind (see data.open_source).
+    """Feed `spec` with data of any kind (see data.given.source_of).
 
     A data layer of the net is replaced: its first top takes the images, its second the labels.
 
@@ -100,11 +101,12 @@ def feed_from_data(
             f"the net has {len(layers)} data layers, one source cannot feed them all",
             "give a deploy prototxt with Input layers and an npz with one array per input",
         ).at(file=spec.file)
-    source = open_source(data, root=root, is_color=_is_color(spec, layers, weights))
+    inputs = list(layers[0].tops[:1] if layers else input_shapes(spec))
+    source = source_of(data, inputs, root=root, is_color=_is_color(spec, layers, weights))
     label = None
     if layers:
         spec, label = _replace_data_layer(spec, layers[0], source, transform or Transform())
-        _require_labels(label, source.has_labels, spec, data)
+        _require_labels(label, source.has_labels, spec, source.path)
     else:
         spec = _sized_like(spec, source, weights)
     shapes = input_shapes(spec)
@@ -114,7 +116,8 @@ def feed_from_data(
             file=spec.file
         )
     batches = _batches(source, transform, options, spec, shapes)
-    return Feed(batches, spec, source.kind, os.fspath(data), label)
+    path = os.fspath(data if is_path(data) else source.path)
+    return Feed(batches, spec, source.kind, path, label)
 
 
 def feed_from_layers(

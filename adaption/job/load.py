@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from adaption.data import Transform
 from adaption.errors import WeightsError
@@ -35,7 +36,7 @@ class Opened:
 def open_net(
     net: PathLike,
     weights: PathLike,
-    data: PathLike | None,
+    data: Any,
     options: RunOptions,
     *,
     transform: Transform | None = None,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adaption.data import Transform
+from adaption.data.given import is_path
 from adaption.errors import DataError, UsageError
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
@@ -31,7 +32,7 @@ PathLike = str | os.PathLike[str]
 def measure(
     net: PathLike | Net,
     weights: PathLike | Iterable[Any],
-    data: PathLike | None = None,
+    data: Any = None,
     *,
     out: PathLike | None = None,
     resume: bool = False,
@@ -52,7 +53,8 @@ def measure(
     Args:
         net, weights: prototxt and caffemodel of the float net. A Net that holds its weights may be
             given with batches in place of `weights`; see precision.measure.measure_net.
-        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
+        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer. Or what
+            the caller holds: an array, arrays by blob name, batches of them; see data.source_of.
         out: file to save the measurement in, every `save_every` seconds and at the end.
         resume: go on where the measurement in `out` was stopped.
         backward: also measure the diffs of weights, biases and tops; the net needs a loss.
@@ -74,7 +76,7 @@ def measure(
     if resume and out is None:
         raise UsageError("resume needs the file to go on with", "name it with -o")
     mean = None if transform is None else transform.mean_file
-    keep_inputs([out], [net, weights, data, mean])  # type: ignore[list-item]
+    keep_inputs([out], [net, weights, data if is_path(data) else None, mean])  # type: ignore[list-item]
     begun = Measurement.load(out) if resume and out is not None and Path(out).exists() else None
     if begun is not None:
         options = replace(options, batch_size=begun.batch_size)

@@ -14,7 +14,8 @@ from typing import Any
 
 from adaption._version import __version__
 from adaption.data import Transform
-from adaption.errors import AdaptionError, FieldError, UsageError, system_error
+from adaption.data.given import is_path
+from adaption.errors import AdaptionError, FieldError, UsageError, one_line, system_error
 from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
@@ -33,6 +34,7 @@ from adaption.job.reference import Reference, load_reference, origin_of, save_re
 from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
 from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
+from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
 from adaption.options import COMMON, NET, Formats, RunOptions, takes_options
 from adaption.precision.classifiers import Classifiers, find_classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
@@ -42,6 +44,8 @@ from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track, write_report
+from adaption.report.summary import points_of
+from adaption.report.tables import results_grid
 
 __all__ = ["QuantizeResult", "quantize"]
 
@@ -54,7 +58,7 @@ RESULTS = (
 )
 
 
-@dataclass
+@dataclass(repr=False)
 class QuantizeResult:
     """What `quantize` made; `summary` is the content of summary.json."""
 
@@ -69,13 +73,43 @@ class QuantizeResult:
         """True when every check of the proof holds."""
         return all(check["ok"] for check in self.summary["verification"])
 
+    def __repr__(self) -> str:
+        grid = results_grid(self.summary)
+        lines = grid.plain().splitlines()
+        warnings = [f"warning: {text}" for text in self.summary["warnings"]]
+        notes = [*shortened(warnings, 3, "..."), f"in {os.fspath(self.folder)}"]
+        most = MOST_LINES - len(notes)
+        return "\n".join(map(one_line, [*shortened(lines, most, "..."), *notes]))
+
+    def table_rows(self) -> list[dict[str, Any]]:
+        """One row per rounded or measured tensor, as the report's table of layers has them."""
+        keys = (
+            *("q", "max_abs", "saturated_share", "flushed_share"),
+            *("zero_share_before", "zero_share_after", "sqnr_db"),
+        )
+        return [
+            {"layer": layer["name"], "type": layer["type"], "point": kind}
+            | {key: tensor.get(key) for key in keys}
+            for layer in self.summary["layers"]
+            for kind, tensor in points_of(layer)
+        ]
+
+    def _repr_html_(self) -> str:
+        grid = results_grid(self.summary)
+        results = [dict(zip(grid.columns, row, strict=True)) for row in grid.rows]
+        return as_html(grid.title, results) + as_html("layers", self.table_rows())
+
+    def to_dataframe(self) -> Any:
+        """One row per tensor, as a pandas.DataFrame. Raises: UsageError without pandas."""
+        return as_frame(self.table_rows())
+
 
 @takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
 @within_limit
 def quantize(
     net: PathLike,
     weights: PathLike,
-    data: PathLike | None = None,
+    data: Any = None,
     *,
     out: PathLike,
     formats: Formats = Formats(),
@@ -93,7 +127,8 @@ def quantize(
 
     Args:
         net, weights: prototxt and caffemodel of the float net.
-        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer.
+        data: folder, list file, LMDB, LevelDB, HDF5 or npz; None: the net's own data layer. Or what
+            the caller holds: an array, arrays by blob name, batches of them; see data.source_of.
         out: folder for net_lp.prototxt, net_lp.caffemodel, net_lp.onnx, plan.json, summary.json
             and report.html. They appear when all of it is done, not before.
         formats: which formats are chosen; see Formats.
@@ -116,7 +151,13 @@ def quantize(
     folder = Path(out)
     keep_inputs(
         [folder, *(folder / name for name in RESULTS)],
-        [net, weights, data, reference, None if transform is None else transform.mean_file],
+        [
+            net,
+            weights,
+            data if is_path(data) else None,
+            reference,
+            None if transform is None else transform.mean_file,
+        ],
     )
     earlier = _earlier_results(folder)
 
@@ -160,7 +201,7 @@ def quantize(
     if reference is not None:
         origin = origin_of(
             *(net, weights),
-            data=data,
+            data=None if data is None else feed.batches.source.origin,
             preprocessing=feed.preprocessing(),
             limit=options.limit,
             state=[part.state.phase, part.state.level, list(part.state.stages)],

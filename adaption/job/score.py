@@ -21,7 +21,7 @@ PathLike = str | os.PathLike[str]
 def score(
     net: PathLike,
     weights: PathLike,
-    data: PathLike | None = None,
+    data: Any = None,
     *,
     transform: Transform | None = None,
     root: PathLike | None = None,

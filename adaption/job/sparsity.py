@@ -96,7 +96,7 @@ class Sparsity:
 def sparsity(
     net: PathLike,
     weights: PathLike,
-    data: PathLike | None = None,
+    data: Any = None,
     *,
     plan: Proposal | PathLike | None = None,
     transform: Transform | None = None,

@@ -16,7 +16,7 @@ from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.caffemodel import Weights
 from adaption.io.netfile import NetFile, read_net
 
-__all__ = ["PathLike", "as_spec", "each", "own_copy"]
+__all__ = ["PathLike", "as_spec", "each", "own_copy", "place_of"]
 
 PathLike = str | os.PathLike[str]
 
@@ -59,3 +59,14 @@ def each(
     if isinstance(weights, str | os.PathLike | Weights):
         return (weights,)
     return weights
+
+
+def place_of(layer: str | int, names: Sequence[str]) -> int:
+    """Place of a layer among all, by its name or that place. Raises: UsageError."""
+    if isinstance(layer, int):
+        if not 0 <= layer < len(names):
+            raise UsageError(f"the net has no layer {layer}", f"it has {len(names)}, from 0 on")
+        return layer
+    if layer not in names:
+        raise UsageError(f"the net has no layer {layer!r}", f"its layers: {', '.join(names)}")
+    return names.index(layer)

@@ -19,9 +19,8 @@ from adaption.graph import (
 )
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile
-from adaption.io.precision_note import note_text, read_note
 from adaption.layers.base import Runtime
-from adaption.net.arguments import PathLike, as_spec, each, own_copy
+from adaption.net.arguments import PathLike, as_spec, each, own_copy, place_of
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import (
     accumulator_notices,
@@ -33,10 +32,10 @@ from adaption.net.build import (
 )
 from adaption.net.debug_info import show_backward, show_forward, show_params
 from adaption.net.device import as_device, true_float32
+from adaption.net.display import net_text
 from adaption.net.fuse import Chain, RoundedChain, find_chains
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
-from adaption.net.plan import FORWARD_KINDS
 from adaption.net.planning import Planned
 from adaption.net.points import raise_non_finite
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
@@ -170,19 +169,12 @@ class Net(Planned, nn.Module):
         """Names of all layers in order, Split layers included."""
         return [n.spec.name for n in self.nodes]
 
-    def index(self, layer: str | int) -> int:
-        """Place of a layer in the order of execution, which may stand for its name.
+    def __repr__(self) -> str:
+        return net_text(self)
 
-        Raises: UsageError.
-        """
-        if isinstance(layer, int):
-            if not 0 <= layer < len(self.nodes):
-                raise UsageError(f"the net has no layer {layer}", f"it has {len(self.nodes)}")
-            return layer
-        names = self.layer_names
-        if layer not in names:
-            raise UsageError(f"the net has no layer {layer!r}", f"its layers: {', '.join(names)}")
-        return names.index(layer)
+    def index(self, layer: str | int) -> int:
+        """Place of a layer in the order of execution. Raises: UsageError."""
+        return place_of(layer, self.layer_names)
 
     def choose_chains(self) -> None:
         """Decide which layers run as one, for the formats in force."""
@@ -425,15 +417,6 @@ class Net(Planned, nn.Module):
             return load_weights(self.nodes, weights, original_semantics=self.original_semantics)
         except AdaptionError as error:
             raise error.at(file=weights.file) from None
-
-    def _note_recipe(self, weights: PathLike) -> None:
-        note = read_note(weights)
-        if note is None:
-            return
-        own = {(p.layer, p.kind) for p in self.plan}
-        wanted = {(row.get("layer"), row.get("kind")) for row in note["plan"]}
-        if any(kind in FORWARD_KINDS and (layer, kind) not in own for layer, kind in wanted):
-            self.notices.append(note_text(weights, note))
 
     def share_with(self, other: Net) -> None:
         """Use the weights of `other`, by layer name: what either net writes, both compute with.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 
 from adaption.errors import AdaptionError, FieldError
 from adaption.graph import NetSpec
+from adaption.io.precision_note import note_text, read_note
 from adaption.io.prototxt_values import nearest_name
 from adaption.net.node import Node
-from adaption.net.plan import KINDS, LayerFormats, Plan, Point
+from adaption.net.plan import FORWARD_KINDS, KINDS, LayerFormats, Plan, Point
 from adaption.net.points import Watch, WeightDraw
 from adaption.net.points_check import check_formats
 from adaption.numerics import Format
@@ -26,6 +28,7 @@ class Planned:
 
     spec: NetSpec
     nodes: list[Node]
+    notices: list[str]
     followers: Sequence[Planned]
 
     def choose_chains(self) -> None:
@@ -54,6 +57,16 @@ class Planned:
             raise error.at(file=self.spec.file) from error.__cause__
         for net in (self, *self.followers):
             net.choose_chains()
+
+    def _note_recipe(self, weights: str | os.PathLike[str]) -> None:
+        """Say in `notices` where weights were trained with formats that the net does not have."""
+        note = read_note(weights)
+        if note is None:
+            return
+        own = {(p.layer, p.kind) for p in self.plan}
+        wanted = {(row.get("layer"), row.get("kind")) for row in note["plan"]}
+        if any(kind in FORWARD_KINDS and (layer, kind) not in own for layer, kind in wanted):
+            self.notices.append(note_text(weights, note))
 
     def watch(self, kinds: Collection[str], see: Watch | None) -> None:
         """Show `see` the tensors at all points of these kinds before they are rounded, in passes

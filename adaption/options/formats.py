@@ -8,19 +8,46 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
 
-from adaption.errors import UsageError
+from adaption.errors import FieldError, UsageError
 from adaption.options.base import SPECIAL, Options, option
 from adaption.options.checks import Names, Number, OneOf, OrNone, Switch, Text
 from adaption.options.word_lengths import Bits, WordLengths
 
-__all__ = ["INT8", "JOINS", "PLACES", "ROUNDINGS", "RULE_NAMES", "Formats"]
+__all__ = [
+    "INT8",
+    "JOINS",
+    "PLACES",
+    "ROUNDINGS",
+    "ROUNDING_WORDS",
+    "RULE_NAMES",
+    "Formats",
+    "of_weights",
+    "rounding_named",
+]
 
 # Names of what lies in rooms that import torch; a test compares.
 RULE_NAMES = ["adaption", "adaption-legacy", "max", "percentile", "sqnr"]
 """Of the rules; `precision.rules.rule` adds those that are registered besides."""
 ROUNDINGS = ("half_away", "half_even", "stochastic", "floor")
+ROUNDING_WORDS: Mapping[str, str] = MappingProxyType(
+    {"deterministic": "half_away", "stochastic": "stochastic", "half-even": "half_even"}
+)
+"""What the shell calls them; Python's names are understood there, too."""
 PLACES = ("before-relu", "after-relu", "after-pooling")
 JOINS = ("concat",)
+
+
+def rounding_named(word: str) -> str:
+    """The rounding that the shell's word, or Python's, means. Raises: FieldError."""
+    name = ROUNDING_WORDS.get(word, word)
+    if name not in ROUNDINGS:
+        raise FieldError("rounding", word, ", ".join((*ROUNDING_WORDS, "floor")))
+    return name
+
+
+def of_weights(rounding: str) -> str:
+    """How weights are rounded where results are rounded so: to even, only results are."""
+    return "half_away" if rounding == "half_even" else rounding
 
 
 def _word_lengths(name: str, value: Any) -> Bits:
@@ -71,11 +98,7 @@ class Formats(Options):
         OneOf(ROUNDINGS),
         "{default} (the default): ties away from zero; half-even: results with ties to even, as"
         " ONNX's QuantizeLinear rounds, and the rest as {default}",
-        words={
-            "deterministic": "half_away",
-            "stochastic": "stochastic",
-            "half-even": "half_even",
-        },
+        words=ROUNDING_WORDS,
     )
     round_bias: bool = option(
         False,

@@ -20,7 +20,7 @@ from adaption.layers.base import traits_of_type
 from adaption.net.plan import KINDS as POINT_KINDS
 from adaption.net.plan import LayerFormats
 from adaption.numerics import DynamicFixed, FixedPoint, Format, parse_format
-from adaption.numerics.rounding import ROUNDINGS
+from adaption.options.formats import rounding_named
 from adaption.precision.format_text import (
     FORWARD,
     formats_of,
@@ -107,7 +107,7 @@ def edit(
         requests: `LAYER:POINT=VALUE`, applied in order. LAYER is a name, a pattern (`conv*`), or
             `all` for every layer that is low precision already. POINT and VALUE: a kind of point
             (weight, bias, activation, bottom, weight_grad, ...) and a format (Q2.14, W4, DFP8-1)
-            or "float"; rounding and deterministic, stochastic, half_even or floor; round_bias and
+            or "float"; rounding and deterministic, stochastic, half-even or floor; round_bias and
             true or false; backward_weights and master or quantized. A weight of Qm.f makes a plain
             layer a low-precision one; the activation of a weight layer is that of the LPAct behind
             it, which is put in where there is none.
@@ -150,10 +150,7 @@ def _parse(text: str, excluded: bool) -> _Request:
                          EXAMPLE)  # fmt: skip
     pattern, kind, value = found.groups()
     if kind == "rounding":
-        named = {"deterministic": "half_away"}.get(value, value)
-        if named not in ROUNDINGS:
-            raise FieldError("rounding", value, ", ".join(("deterministic", *ROUNDINGS)))
-        return _Request(pattern, kind, named)
+        return _Request(pattern, kind, rounding_named(value))
     if kind == "round_bias":
         if value not in ("true", "false"):
             raise FieldError("round_bias", value, "true, false")

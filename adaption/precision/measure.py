@@ -10,10 +10,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from adaption.errors import DataError, FieldError, UsageError
+from adaption.errors import DataError, FieldError, UsageError, one_line
 from adaption.graph import refuse_repeated
 from adaption.io.entries import Entries
 from adaption.net import Net, Point
+from adaption.net.display import MOST_LINES, as_frame, as_html, columns, shortened
 from adaption.net.node import Node
 from adaption.precision.sample import Sample, together
 from adaption.precision.sidecar import load_rows, save_rows
@@ -26,7 +27,7 @@ MOST = 1 << 62
 OF_WEIGHTS = ("weight", "bias")  # kinds that do not depend on the data
 
 
-@dataclass
+@dataclass(repr=False)
 class Measurement:
     """Statistics by Point: a layer's weight, bias, and its top (kind "activation").
 
@@ -115,6 +116,46 @@ class Measurement:
         """One entry per tensor."""
         for point, stats in self.points.items():
             yield {"layer": point.layer, "kind": point.kind, **stats.to_dict()}
+
+    def table_rows(self) -> list[dict[str, Any]]:
+        """One row per tensor: what a table shows of it."""
+        return [
+            {
+                "layer": point.layer,
+                "kind": point.kind,
+                "count": stats.count,
+                "min": stats.minimum,
+                "max": stats.maximum,
+                "mean": stats.mean,
+                "std": stats.std,
+                "zero_share": stats.zeros / max(1, stats.count),
+                "percentile_99_9": stats.percentile(99.9),
+            }
+            for point, stats in self.points.items()
+        ]
+
+    def __repr__(self) -> str:
+        rows = [
+            (f"  {p.layer}", p.kind, f"{s.minimum:.4g} .. {s.maximum:.4g}")
+            for p, s in self.points.items()
+        ]
+        left = len(rows) - (MOST_LINES - 2)
+        lines = columns(shortened(rows, MOST_LINES - 1, (f"  ... {left} more",)))
+        return "\n".join([one_line(self._title()), *lines])
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self.table_rows())
+
+    def _title(self) -> str:
+        state = "" if self.is_complete else ", stopped before the end"
+        return (
+            f'Measurement of "{self.net}": {len(self.points)} tensors over {self.samples}'
+            f" samples{state}"
+        )
+
+    def to_dataframe(self) -> Any:
+        """One row per tensor, as a pandas.DataFrame. Raises: UsageError without pandas."""
+        return as_frame(self.table_rows())
 
     def facts(self) -> list[str]:
         """What was measured on what, in words."""

@@ -14,6 +14,7 @@ from adaption.net import Point
 from adaption.net.plan import KINDS
 from adaption.numerics import FixedPoint
 from adaption.options import Formats, takes_options
+from adaption.options.formats import of_weights
 from adaption.precision.joined import common_format, joined_results
 from adaption.precision.measure import Measurement
 from adaption.precision.product_grids import BIAS_BITS, bottom_grids
@@ -114,8 +115,7 @@ def propose(
 
 def _rounding(formats: Formats, point: Point) -> str:
     """How values at a point are rounded; half to even is of results, as in ONNX's QDQ form."""
-    is_half_even = formats.rounding == "half_even"
-    return "half_away" if is_half_even and point.kind != "activation" else formats.rounding
+    return formats.rounding if point.kind == "activation" else of_weights(formats.rounding)
 
 
 def _in_one_format(

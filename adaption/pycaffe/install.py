@@ -60,12 +60,16 @@ def uninstall_as_caffe() -> None:
     global _replaced
     if _replaced is None:
         return
-    facade = importlib.import_module(FACADE)
     ours = _modules()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "caffe"]:
-        del sys.modules[name]
-        if name not in ours and name.count(".") == 1:  # of a fork: imports have set it on ours
-            vars(facade).pop(name.partition(".")[2], None)
+    facade = ours["caffe"]
+    if sys.modules.get("caffe") is facade:
+        of_forks = [n for n in sys.modules if n.startswith("caffe.") and n not in ours]
+        for name in of_forks:
+            del sys.modules[name]
+            vars(facade).pop(name.removeprefix("caffe."), None)  # imports have set it on ours
+    for name, module in ours.items():
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
     sys.modules.update(_replaced)

@@ -97,6 +97,9 @@ class Net:
         self.bottom_names = OrderedDict((n.spec.name, list(n.spec.bottoms)) for n in net.nodes)
         self.top_names = OrderedDict((n.spec.name, list(n.spec.tops)) for n in net.nodes)
 
+    def __repr__(self) -> str:
+        return repr(self._net)
+
     @property
     def name(self) -> str:
         return self._net.name

@@ -173,6 +173,7 @@ _CLASSES = {
 }
 
 
+@also_raised_as(RuntimeError)
 def get_solver(solver_file: PathLike) -> Solver:
     """The solver that the prototxt's `type` names."""
     kind = read_solver(solver_file).message.type

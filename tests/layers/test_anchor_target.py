@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from adaption.errors import ShapeError
 from adaption.layers.anchors import base_anchors
 from adaption.layers.base import Runtime
 from tests.layers.snippets import error_of, layer_of
@@ -120,13 +121,14 @@ def test_without_true_boxes_or_anchors_inside_nothing_is_used() -> None:
             [(1, 12, 2, 2), (1, 5), (1, 3), (1, 3, 32, 32)],
             "allowed: (1, 18, H, W) for 9 anchors and one image",
         ),
-        (
-            "'feat_stride': 16",
-            [(1, 18, 2, 2), (1, 4), (1, 3), (1, 3, 32, 32)],
-            "the true boxes have shape (1, 4), allowed: (G, 5)",
-        ),
     ],
 )
 def test_bad_settings_and_shapes(param_str: str, shapes: Any, message: str) -> None:
     snippet = SNIPPET.format(param_str)
     assert message in error_of(snippet, *(shapes or [(1, 18, 2, 2), (1, 5), (1, 3), (1, 3, 8, 8)]))
+
+
+def test_true_boxes_of_another_shape_are_refused_where_they_are_read() -> None:
+    """Before the first pass a data layer may give its boxes any shape."""
+    with pytest.raises(ShapeError, match=r"true boxes have shape \(.*, 4\), allowed: \(n, 5\)"):
+        run(layer(), Runtime(), np.ascontiguousarray(TRUE[:, :4]))

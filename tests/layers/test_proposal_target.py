@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from adaption.errors import ShapeError
 from adaption.layers.anchors import move
 from adaption.layers.base import Runtime
 from tests.layers.snippets import error_of, layer_of
@@ -71,13 +72,21 @@ def test_choice_is_random_and_reproducible() -> None:
     assert len({x.tobytes() for x in drawn}) > 2
 
 
+def test_bad_settings() -> None:
+    want = "num_classes in python_param.param_str is 'missing'"
+    assert want in error_of(SNIPPET.format("'classes': 3"), (1, 5), (1, 5))
+
+
 @pytest.mark.parametrize(
-    ("param_str", "shapes", "message"),
+    ("regions", "true", "message"),
     [
-        ("'classes': 3", [(1, 5), (1, 5)], "num_classes in python_param.param_str is 'missing'"),
-        ("'num_classes': 3", [(1, 4), (1, 5)], "the regions have shape (1, 4), allowed: (n, 5)"),
-        ("'num_classes': 3", [(1, 5), (5,)], "the true boxes have shape (5,), allowed: (n, 5)"),
+        ((1, 4), (1, 5), r"the regions have shape \(1, 4\), allowed: \(n, 5\)"),
+        ((1, 5), (5,), r"the true boxes have shape \(5,\), allowed: \(n, 5\)"),
     ],
 )
-def test_bad_settings_and_shapes(param_str: str, shapes: Any, message: str) -> None:
-    assert message in error_of(SNIPPET.format(param_str), *shapes)
+def test_boxes_of_another_shape_are_refused_where_they_are_read(
+    regions: tuple[int, ...], true: tuple[int, ...], message: str
+) -> None:
+    made: Any = layer_of(SNIPPET.format("'num_classes': 3"), 2)
+    with pytest.raises(ShapeError, match=message):
+        made.run(Runtime(), torch.zeros(regions), torch.zeros(true))

@@ -56,7 +56,8 @@ def test_other_code_is_not_run() -> None:
     assert str(caught.value).startswith(
         "unknown layer type in layer \"Q\" of type 'Pythons' (did you mean Python?);"
         " layer \"P\" needs the Python class 'X' of module 'os': code that comes with a model file"
-        ' is not run unless the module is named (--allow-python os, python_modules=("os",))'
+        ' is not run unless the module is named (--allow-python os, python_modules=("os",),'
+        ' in a script caffe.allow_python("os"))'
         "\n  fix: correct the type"
     )
     with pytest.raises(UnknownLayerError) as caught:
@@ -64,7 +65,7 @@ def test_other_code_is_not_run() -> None:
     assert str(caught.value) == (
         "layer \"L\" (Python): needs the Python class 'X' of module 'os': code that comes with a"
         " model file is not run unless the module is named (--allow-python os,"
-        ' python_modules=("os",))\n'
+        ' python_modules=("os",), in a script caffe.allow_python("os"))\n'
         "  fix: cut the net before that layer, or feed its tops as inputs; built in:"
         " rpn.anchor_target_layer.AnchorTargetLayer, rpn.proposal_layer.ProposalLayer,"
         " rpn.proposal_target_layer.ProposalTargetLayer"

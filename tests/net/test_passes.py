@@ -141,6 +141,62 @@ def test_start_takes_the_blobs_as_they_are() -> None:
     assert torch.equal(net.forward(start="b")["s"][0], weights(net, "b")[1].sigmoid())
 
 
+CLASSIFIER = (
+    "force_backward: true\n"
+    + data(1, 3, 8, 8)
+    + layer("Convolution", "conv", "data", more="convolution_param { num_output: 4 kernel_size: 3"
+            ' weight_filler { type: "gaussian" } }')
+    + layer("ReLU", "relu", "conv", "conv")
+    + layer("Pooling", "pool", "conv", more="pooling_param { kernel_size: 6 }")
+    + inner_product("fc", "pool", 2)
+)  # fmt: skip
+
+
+def test_layers_behind_end_need_not_fit() -> None:
+    """Features at any size of the input, as deepdream and others take them."""
+    net = net_of(CLASSIFIER, seed=1)
+    before = net.forward(data=torch.ones(1, 3, 8, 8))["fc"].clone()
+    for size in ((20, 30), (6, 7), (5, 3)):
+        made = net.forward(data=torch.ones(2, 3, *size), end="relu")["conv"]
+        assert made.shape == (2, 4, size[0] - 2, size[1] - 2)
+        net.blobs["conv"].set_grad(torch.ones_like(made))
+        net.backward(start="relu")
+        assert net.blobs["data"].grad.any()
+        with pytest.raises(ShapeError):
+            net.forward()
+        again = net.forward(end="conv")["conv"]
+        assert torch.equal(again.relu(), made)
+    assert torch.equal(net.forward(data=torch.ones(1, 3, 8, 8))["fc"], before)
+
+
+def test_a_pass_behind_a_shorter_one_reshapes_the_rest() -> None:
+    net = net_of(CHAIN)
+    net.forward(data=normal(7, 3), end="a")
+    assert net.blobs["b"].shape == (4, 3)
+    assert net.forward()["s"].shape == (7, 3)
+
+
+def test_layers_by_index() -> None:
+    net = net_of(CHAIN)
+    net.forward(data=X, end=1)
+    made = net.forward(start=2, end=3)
+    assert list(made) == ["b"]
+    with pytest.raises(UsageError, match="no layer 9"):
+        net.forward(end=9)
+
+
+def test_backward_of_blobs_as_they_are() -> None:
+    net = net_of("force_backward: true\n" + CHAIN)
+    for blob in net.blobs.values():
+        blob.set(torch.full(blob.shape, 0.5))
+    net.blobs["s"].set_grad(torch.ones(4, 3))
+    net.backward(as_they_are=True)
+    assert torch.equal(net.blobs["b"].tensor, torch.full((4, 3), 0.5))
+    slope = torch.sigmoid(torch.full((4, 3), 0.5))
+    want = (slope * (1 - slope)) @ weights(net, "b")[0] @ weights(net, "a")[0]
+    torch.testing.assert_close(net.blobs["data"].grad, want)
+
+
 def test_unknown_layer_names() -> None:
     net = net_of(CHAIN)
     for run in (net.forward, net.backward):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,3 +107,47 @@ class TestBesideAnotherCaffe:
         assert "caffe.gone" not in sys.modules
         uninstall_as_caffe()
         assert sys.modules["caffe"] is other and "caffe.gone" in sys.modules
+
+
+def _fork(folder: Path) -> None:
+    """A fork's python/caffe: its own package does not import, modules beside it do."""
+    files = {
+        "__init__.py": "raise ImportError('no compiled module here')\n",
+        "model_libs.py": "import caffe\nfrom caffe import layers as L\nNAME = L.ReLU.__name__\n",
+        "io.py": "raise ImportError('hidden by ours')\n",
+        "tools/__init__.py": "from .deep.rates import HALF\n",
+        "tools/deep/__init__.py": "",
+        "tools/deep/rates.py": "import caffe\nfrom caffe.proto import caffe_pb2\nHALF = 0.5\n",
+    }
+    for name, text in files.items():
+        (folder / "caffe" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "caffe" / name).write_text(text)
+
+
+def test_modules_of_a_fork_are_found_behind_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fork(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    install_as_caffe()
+    assert importlib.import_module("caffe.tools.deep.rates").HALF == 0.5
+    libs = importlib.import_module("caffe.model_libs")
+    assert Path(libs.__file__ or "").parent == tmp_path / "caffe"
+    assert importlib.import_module("caffe.io") is adaption.pycaffe.io
+    install_as_caffe()  # a second time, as run_user_code does
+    assert importlib.import_module("caffe.model_libs") is libs
+    uninstall_as_caffe()
+    assert not [name for name in sys.modules if name.partition(".")[0] == "caffe"]
+    assert not hasattr(adaption.pycaffe, "model_libs")
+    with pytest.raises(ImportError, match="no compiled module"):
+        importlib.import_module("caffe.model_libs")
+
+
+def test_a_forks_compiled_module_stays_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fork(tmp_path)
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    (tmp_path / "caffe" / f"fast{suffix}").write_bytes(b"no library")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    install_as_caffe()
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("caffe.fast")

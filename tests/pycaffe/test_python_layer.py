@@ -131,6 +131,36 @@ class PhaseLayer(caffe.Layer):
         top[0].data[()] = self.phase
 
 
+class OldNames(caffe.Layer):
+    def setup(self, bottom, top):
+        self.values = [float(self.param_str_), {"TRAIN": 0, "TEST": 1}[str(self.phase)]]
+
+    def reshape(self, bottom, top):
+        top[0].reshape(2)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = self.values
+
+
+class BoxSource(caffe.Layer):
+    """A placeholder for the boxes, as py-faster-rcnn's data layer has it."""
+
+    columns = 5
+
+    def setup(self, bottom, top):
+        top[0].reshape(1, 3, 64, 64)
+        top[1].reshape(1, 3)
+        top[2].reshape(1, 4)
+
+    def reshape(self, bottom, top):
+        pass
+
+    def forward(self, bottom, top):
+        top[1].data[...] = [64, 64, 1]
+        top[2].reshape(2, self.columns)
+        top[2].data[...] = np.array([[5, 5, 40, 40, 1], [20, 10, 60, 50, 2]])[:, :self.columns]
+
+
 class ParamLayer(caffe.Layer):
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].data.shape)
@@ -212,7 +242,8 @@ def test_code_is_refused_unless_its_module_is_named() -> None:
     assert str(caught.value).startswith(
         "net.prototxt:3: layer \"one\" needs the Python class 'SimpleLayer' of module"
         " 'user_layers': code that comes with a model file is not run unless the module is named"
-        ' (--allow-python user_layers, python_modules=("user_layers",))'
+        ' (--allow-python user_layers, python_modules=("user_layers",), in a script'
+        ' caffe.allow_python("user_layers"))'
     )
     for other in (("user",), ("user_layers.deep",), ("os", "sys")):
         with pytest.raises(UnknownLayerError):
@@ -360,6 +391,32 @@ def test_phase_layer(phase: str) -> None:
     assert net.forward()["phase"].item() == (phase == "TEST")
 
 
+def test_names_of_2015() -> None:
+    """py-faster-rcnn reads self.param_str_, and looks settings up by str(self.phase)."""
+    for phase in ("TRAIN", "TEST"):
+        net = allowed(python("p", "OldNames", "", more="param_str: '5'"), phase=phase)
+        assert net.forward()["p"].tolist() == [5.0, float(phase == "TEST")]
+
+
+def test_boxes_may_have_any_shape_before_the_first_pass() -> None:
+    net = allowed(
+        python("src", "BoxSource", "", tops="data info boxes")
+        + layer("Convolution", "score", "data", more="convolution_param { num_output: 6"
+                " kernel_size: 16 stride: 16 }")
+        + """layer { name: "t" type: "Python" bottom: "score" bottom: "boxes" bottom: "info"
+        bottom: "data" top: "l" top: "m" top: "i" top: "o" python_param {
+        module: "rpn.anchor_target_layer" layer: "AnchorTargetLayer" param_str:
+        "'feat_stride': 16, 'scales': [2]" } }""",
+        phase="TRAIN",
+    )  # fmt: skip
+    made = net.forward()
+    assert (net.blobs["l"].data == 1).any()
+    assert made["m"].any()
+    net.nodes[0].layer.user.columns = 4  # type: ignore[attr-defined]
+    with pytest.raises(LayerError, match=r"true boxes have shape \(2, 4\), allowed: \(n, 5\)"):
+        net.forward()
+
+
 def test_param_str() -> None:
     net = allowed(data(2, 2) + python("p", "ParamLayer", "data", more="param_str: '-2.5'"))
     assert (net.forward()["p"].numpy() == -2.5).all()
@@ -418,7 +475,7 @@ def test_an_error_in_setup(module: Path) -> None:
     line = MODULE[: MODULE.index("raise RuntimeError")].count("\n") + 1
     assert str(caught.value) == (
         'net.prototxt:2: layer "bad" (Python): setup of user_layers.ExceptionLayer failed at'
-        f" {module}:{line}: RuntimeError: a deep\nreason\n"
+        f" {module}:{line}: RuntimeError: a deep\\nreason\n"
         "  fix: correct that code, or the layer's param_str, bottoms and tops"
     )
     cause = caught.value.__cause__
@@ -506,4 +563,6 @@ def test_quantize(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = json.loads(capsys.readouterr().out)
     first, second = summary["verification"]
     assert first["ok"] and "bit-equal" in first["detail"]
-    assert second["detail"] == "not written: layer type Python has no ONNX form"
+    assert second["detail"] == (
+        'not written: layer "ten" (Python): layer type Python has no ONNX form'
+    )

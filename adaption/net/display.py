@@ -1,0 +1,95 @@
+"""Values as an interpreter and a notebook show them: a few lines, a table, a data frame."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from adaption.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from adaption.net.net import Net
+
+__all__ = ["MOST_LINES", "as_frame", "as_html", "columns", "net_text", "shortened"]
+
+MOST_LINES = 15  # of a repr: it shall not push away what stood before it
+MOST_ROWS = 60  # of a table in a notebook
+
+
+def shortened(rows: Sequence[Any], most: int, more: Any) -> list[Any]:
+    """The rows, with `more` in place of those in the middle where there are more than `most`."""
+    if len(rows) <= most:
+        return list(rows)
+    behind = (most - 1) // 3
+    return [*rows[: most - 1 - behind], more, *rows[len(rows) - behind :]]
+
+
+def columns(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of cells in columns, two spaces apart; a row of one cell stands as it is."""
+    shown = [[one_line(cell) for cell in row] for row in rows]
+    count = max((len(row) for row in shown), default=0)
+    full = [row for row in shown if len(row) == count]
+    widths = [max(len(row[i]) for row in full) for i in range(count)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+        if len(row) == count
+        else "  ".join(row)
+        for row in shown
+    ]
+
+
+def net_text(net: Net) -> str:
+    """Layers, parameters and shapes of a net, in MOST_LINES lines at most."""
+    nodes = [node for node in net.nodes if not node.spec.is_split]
+    blobs = {id(blob): blob for node in nodes for blob in node.masters}
+    count = sum(blob.count for blob in blobs.values())
+    rows = [
+        (
+            f"  {node.spec.name}",
+            node.spec.type,
+            " ".join(_by(net.blobs[top].shape) for top in node.spec.tops),
+            " ".join(_by(blob.shape) for blob in node.masters),
+        )
+        for node in nodes
+    ]
+    head = f'Net "{net.name}" ({net.phase}): {len(nodes)} layers, {count:,} parameters'
+    left = len(rows) - (MOST_LINES - 3)
+    lines = columns(shortened(rows, MOST_LINES - 2, (f"  ... {left} more",)))
+    ends = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs)}"
+    return "\n".join([one_line(head), *lines, one_line(ends)])
+
+
+def as_html(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table for a notebook; its first rows where it is long."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(row.get(name))}</td>" for name in names) + "</tr>"
+        for row in rows[:MOST_ROWS]
+    )
+    more = f"<p>{len(rows) - MOST_ROWS} rows more</p>" if len(rows) > MOST_ROWS else ""
+    text = f"<p>{escape(one_line(title))}</p>"
+    return f"{text}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def as_frame(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """The rows as a pandas.DataFrame. Raises: UsageError where pandas is not installed."""
+    try:
+        pandas = importlib.import_module("pandas")
+    except ImportError:
+        raise UsageError(
+            "to_dataframe() needs pandas, which is not installed", "pip install pandas"
+        ) from None
+    return pandas.DataFrame(list(rows))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return escape(one_line(f"{value:.6g}" if isinstance(value, float) else value))
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
