@@ -43,6 +43,7 @@ MAY_NAME = {
     "adaption/export/grids.py": ONNX,
     "adaption/export/images.py": ONNX,
     "adaption/export/integer_*.py": ONNX,
+    "adaption/export/older.py": ONNX,
     "adaption/export/qdq_pass.py": ONNX,
     "adaption/export/styles.py": ONNX,
 }

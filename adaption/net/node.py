@@ -287,7 +287,7 @@ class Node:
             where = error.at(layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line)
             raise where from error.__cause__
         except FAILURES as error:
-            if self.spec.type == "Python" and not isinstance(error, RuntimeError):
+            if layer.takes_blobs and not isinstance(error, RuntimeError):
                 raise  # the caller's own code
             shapes = ", ".join(str(tuple(x.shape)) for x in bottoms)
             raise LayerError(f"forward failed on bottoms of shape {shapes}: {error}").at(
@@ -350,7 +350,7 @@ class Node:
                 )
                 raise where from error.__cause__
             except FAILURES as error:
-                if self.spec.type == "Python":
+                if self.layer.takes_blobs:
                     raise
                 raise LayerError(f"backward failed: {error}").at(
                     layer=self.spec.name, layer_type=self.spec.type, line=self.spec.line

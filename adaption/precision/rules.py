@@ -36,6 +36,10 @@ class Settings:
         frac_length = self.bits - is_signed - integer_bits
         return FixedPoint(self.bits, frac_length, self.rounding, is_signed)
 
+    def is_signed(self, stats: TensorStats) -> bool:
+        """Whether the format of a tensor has a sign bit."""
+        return not (self.formats.unsigned and stats.is_never_negative)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -83,7 +87,7 @@ def choose(name: str, stats: TensorStats, settings: Settings) -> Choice:
     integer_bits, reason = found(stats, settings)
     is_signed = True
     if stats.is_never_negative and name != "adaption-legacy":
-        is_signed = not settings.formats.unsigned
+        is_signed = settings.is_signed(stats)
         reason += ", never negative: " + ("the sign bit is unused" if is_signed else "unsigned")
     fmt = settings.format(max(integer_bits, _LEAST), is_signed)
     return judged(stats, fmt, reason)
@@ -152,7 +156,7 @@ def greatest(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     """
     integer_bits = _exponent_not_below(stats.max_abs)
     reason = f"max-abs {stats.max_abs:.6g} <= 2^{integer_bits}"
-    is_signed = not (settings.formats.unsigned and stats.is_never_negative)
+    is_signed = settings.is_signed(stats)
     fmt = settings.format(max(integer_bits, _LEAST), is_signed)
     if stats.maximum > fmt.max_value or stats.minimum < fmt.min_value:
         reason += f", which saturates it to {fmt.max_value:.6g}"
@@ -177,7 +181,7 @@ def best_sqnr(stats: TensorStats, settings: Settings) -> tuple[int, str]:
     It weighs what saturates against what is too fine for the step.
     """
     top = _exponent_not_below(stats.max_abs)
-    is_signed = not (settings.formats.unsigned and stats.is_never_negative)
+    is_signed = settings.is_signed(stats)
 
     def format_of(integer_bits: int) -> FixedPoint:
         return settings.format(max(integer_bits, _LEAST), is_signed)

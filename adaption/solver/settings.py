@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adaption.errors import AdaptionError, FieldError, FileFormatError
-from adaption.graph import NetSpec, NetState, build_spec
+from adaption.graph import NetSpec, NetState, build_spec, unknown_settings
 from adaption.graph.filter import PHASES
 from adaption.io import prototxt
 from adaption.io.netfile import read_net
@@ -36,6 +36,12 @@ class SolverFile:
     notices: tuple[str, ...] = ()
     unknown: tuple[Notice, ...] = field(default=(), repr=False)  # see graph.unknown_settings
     prefix: str = ""  # how snapshot_prefix was set, where the file does not say it all
+
+    def refuse_unknown(self) -> None:
+        """Raises: UnknownFieldError when unknown fields of the solver may change the numbers."""
+        unknown = unknown_settings(self.unknown)
+        if unknown is not None:
+            raise unknown
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.errors import (
-    AdaptionError,
-    FieldError,
-    NonFiniteError,
-    ResourceError,
-    UsageError,
-)
-from adaption.graph import unknown_settings
+from adaption.errors import AdaptionError, FieldError, NonFiniteError, ResourceError, UsageError
 from adaption.io.text import as_path
 from adaption.io.weights import Weights
 from adaption.net import Net
@@ -107,16 +100,14 @@ class Solver:
         self.original_semantics = original_semantics
         options = {"original_semantics": original_semantics, **(net_options or {})}
         if not options.get("ignore_unknown"):
-            unknown = unknown_settings(self.definition.unknown)
-            if unknown is not None:
-                raise unknown
+            self.definition.refuse_unknown()
         with self._at_file():
             self.update = make_update(self.param)
             recipe = chosen_recipe(policy, self.param)
         for listener in self.listeners:
             listener.reading(self.definition)
-        for text in self.definition.notices:
-            self._notice(text)
+            for text in self.definition.notices:
+                listener.notice(text)
         plan = plan_train_net(self.definition, stages=stages, level=level)
         self.net = self._build(plan, None, seed, options)
         self.test_nets = [

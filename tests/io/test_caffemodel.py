@@ -20,6 +20,7 @@ from adaption.io import wire
 from adaption.io.blobproto import blob_length
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights, write_weights
 from adaption.io.file_bytes import FileValues
+from adaption.io.text import encode, shown
 from adaption.io.weights import CHUNK
 from adaption.proto import caffe_pb2
 
@@ -253,7 +254,9 @@ def test_unknown_v1_type_of_a_fork_has_a_name(tmp_path: Path) -> None:
 def test_layer_name_that_is_not_utf8_stays_printable(tmp_path: Path) -> None:
     path = tmp_path / "net.caffemodel"
     path.write_bytes(wire.encode_field(100, wire.encode_field(1, b"conv\xb5")))
-    assert read_weights(path).layers[0].name == "conv\\xb5"
+    name = read_weights(path).layers[0].name
+    assert shown(name) == "conv\\xb5"
+    assert encode(name) == b"conv\xb5"
 
 
 def test_definition_is_stored_with_the_blobs(tmp_path: Path) -> None:

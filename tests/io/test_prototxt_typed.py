@@ -177,12 +177,6 @@ C1 = 'n:4:{}: layer "c1" (Convolution): '
             id="word for string",
         ),
         pytest.param(
-            'bottom: "\\xff"',
-            11,
-            'bottom is "\\xff", allowed: a string in UTF-8\n  fix: save the file as UTF-8',
-            id="no UTF-8",
-        ),
-        pytest.param(
             "convolution_param: 3",
             22,
             "convolution_param is 3, allowed: a block\n  fix: write convolution_param { ... }",

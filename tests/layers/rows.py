@@ -90,7 +90,10 @@ def _rows() -> list[Row]:
     pairs = (spread(4, 3), spread(4, 3, seed=1), _index(0, 1, 1, 0))
     soft = torch.softmax(spread(4, 6), 1)
     statistics = (spread(3), spread(3, **POSITIVE), torch.ones(1, dtype=torch.float64))
-    affine, own = "batch_norm_param { scale_bias: true }", (spread(3, seed=2), spread(3, seed=3))
+    affine, own = (
+        "batch_norm_param { scale_bias: true eps: 1e-3 }",
+        (spread(3, seed=2), spread(3, seed=3)),
+    )
     rows: list[tuple[str, str, Sequence[Tensor]] | Row] = [
         ("AbsVal", "", [image]),
         Row("BatchNorm", "", (image,), blobs=statistics),

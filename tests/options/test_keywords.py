@@ -76,7 +76,8 @@ def test_values_and_keywords(given: dict[str, Any], formats: Formats, options: R
             KeywordError,
             "call() has no keyword 'level'\n  fix: its keywords are net, formats, options, out,"
             " bits, rule, threshold, percentile, rounding, round_bias, product_bias, every_bottom,"
-            " unsigned, lpact, same_format, original_semantics, limit, batch_size, seed, phase",
+            " unsigned, lpact, same_format, exclude, exclude_first,"
+            " exclude_last, original_semantics, limit, batch_size, seed, phase",
         ),
         (
             {"formats": Formats(rule="max"), "rule": "sqnr"},
@@ -143,6 +144,8 @@ def test_signatures_show_every_keyword(public: Callable[..., Any]) -> None:
             shown = {n: v for n, v in value.values().items() if n in parameters}
             if public in (adaption.test, adaption.time):
                 assert shown.pop("seed") == 0  # a keyword of their own: without it, any
+            if public is adaption.inspect:
+                assert shown.pop("phase") == "TEST"  # the same: without it, the one that works
             assert len(shown) > 3
             for field, default in shown.items():
                 assert parameters[field].default == default, field
@@ -167,4 +170,5 @@ def test_no_call_spells_a_choice_of_its_own(public: Callable[..., Any]) -> None:
     own = set(inspect.signature(public.__wrapped__).parameters)  # type: ignore[attr-defined]
     spelled = own & {*Formats.declared(), *RunOptions.declared()}
     # Without it, nets that are only tested or timed are seeded anew in each run.
-    assert spelled == ({"seed"} if public in (adaption.test, adaption.time) else set())
+    without = {adaption.test: {"seed"}, adaption.time: {"seed"}, adaption.inspect: {"phase"}}
+    assert spelled == without.get(public, set())

@@ -215,7 +215,7 @@ def test_files_and_dry_run(tmp_path: Path) -> None:
         ),
         pytest.param(
             "fc:rounding=up",
-            "rounding is 'up', allowed: deterministic, half_away, half_even, stochastic, floor",
+            "rounding is 'up', allowed: deterministic, stochastic, half-even, floor",
             id="no rounding",
         ),
         pytest.param("fc:round_bias=1", "round_bias is '1', allowed: true, false", id="no bool"),

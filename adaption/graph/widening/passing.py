@@ -16,7 +16,7 @@ from adaption.graph.widening.table import axis_of, rule
 @rule(
     *("AbsVal", "BNLL", "BatchNorm", "BN", "Clip", "CropCenter", "Dropout", "ELU", "Exp", "Interp"),
     *("LPAct", "LRN", "Log", "MVN", "Normalize", "PReLU", "Pooling", "Power", "ReLU", "ReLU6"),
-    *("ResizeBilinear", "Reverse", "Sigmoid", "Swish", "TanH", "Threshold", "BatchReindex"),
+    *("ResizeBilinear", "Reverse", "Sigmoid", "TanH", "Threshold", "BatchReindex"),
     "ROIPooling",
 )
 def same(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[Channels]:
