@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from adaption.io.netfile import read_net as read_net
     from adaption.io.netfile import write_net as write_net
     from adaption.io.upgrade_file import upgrade as upgrade
-    from adaption.job import measure as measure
-    from adaption.job import quantize as quantize
-    from adaption.job import sparsity as sparsity
+    from adaption.job.assign import assign as assign
+    from adaption.job.measure import measure as measure
+    from adaption.job.quantize import quantize as quantize
+    from adaption.job.sensitivity import sensitivity as sensitivity
+    from adaption.job.sparsity import sparsity as sparsity
     from adaption.net import Net as Net
     from adaption.net import Point as Point
     from adaption.numerics import FixedPoint as FixedPoint
@@ -69,6 +71,7 @@ _MODULE_OF = {
     "Point": "adaption.net",
     "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
+    "assign": "adaption.job.assign",
     "convert": "adaption.precision",
     "convert_file": "adaption.precision",
     "cost": "adaption.report.cost",
@@ -84,21 +87,22 @@ _MODULE_OF = {
     "fold_batch_norm": "adaption.precision",
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",
-    "measure": "adaption.job",
+    "measure": "adaption.job.measure",
     "named_recipe": "adaption.recipes",
     "number_format": "adaption.numerics",
     "parse_format": "adaption.numerics",
     "memory_limit": "adaption.io.limits",
     "plot_log": "adaption.report.plot_log",
     "propose": "adaption.precision",
-    "quantize": "adaption.job",
+    "quantize": "adaption.job.quantize",
     "read_log": "adaption.report.training_log",
     "read_net": "adaption.io.netfile",
     "read_weights": "adaption.io.caffemodel",
     "rescale": "adaption.precision",
     "rewrite": "adaption.precision",
     "rewrite_files": "adaption.precision",
-    "sparsity": "adaption.job",
+    "sensitivity": "adaption.job.sensitivity",
+    "sparsity": "adaption.job.sparsity",
     "test": "adaption.report.scores",
     "time": "adaption.report.timing",
     "train": "adaption.solver",

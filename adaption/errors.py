@@ -31,6 +31,7 @@ __all__ = [
     "WeightsError",
     "one_line",
     "plain_text",
+    "remade",
     "system_error",
 ]
 
@@ -71,7 +72,7 @@ class AdaptionError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors of worker processes arrive whole, whatever arguments their class takes."""
-        return _remade, (type(self), self.args, self.__dict__)
+        return remade, (type(self), self.args, self.__dict__)
 
     def at(
         self,
@@ -258,9 +259,10 @@ def system_error(
     return ResourceError(f"{doing}: {said}" if doing else said, fix, file=where)
 
 
-def _remade(
+def remade(
     kind: type[AdaptionError], args: tuple[object, ...], state: dict[str, object]
 ) -> AdaptionError:
+    """The error that another process pickled, whatever its constructor asks for."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)

@@ -47,15 +47,17 @@ use_venv() {
 
 # install_adaption [EXTRA]: into the virtual environment in use, unless a stamp in it says that
 # this checkout is installed there and nothing that decides what gets installed has changed.
+# CONSTRAINTS names another file of versions than constraints.txt.
 install_adaption() {
     local extra=${1:-} target=$root stamp=$VIRTUAL_ENV/.adaption-installed state
-    state="$root $(cd "$root" && cat setup.py pyproject.toml constraints.txt | cksum)"
+    local constraints=$root/${CONSTRAINTS:-constraints.txt}
+    state="$root $(cd "$root" && cat setup.py pyproject.toml "$constraints" | cksum)"
     [ -z "$extra" ] || target="$root[$extra]" stamp=$stamp-$extra
     [ "$(cat "$stamp" 2>/dev/null)" != "$state" ] || return 0
     printf 'Installing adaption%s (the first time takes some minutes)\n' "${extra:+[$extra]}"
     # Where packages come from is pip's own configuration.
     python -m pip install --quiet --disable-pip-version-check \
-        -c "$root/constraints.txt" -e "$target" ||
+        -c "$constraints" -e "$target" ||
         fail "pip could not install adaption's dependencies (its message is above)" \
             "  fix: check the network and pip's settings (pip config list), then run $0 again"
     printf '%s\n' "$state" >"$stamp"

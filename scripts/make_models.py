@@ -19,8 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from models.faster_rcnn import faster_rcnn_files
 from models.nets import BODIES
 from models.recipes import RECIPES, Formats, Recipe
+from models.released import with_released_formats
 from models.text import net_text
 
+from adaption.graph import NetState, build_spec
 from adaption.io import prototxt
 from adaption.io.atomic import atomic_write
 from adaption.io.netfile import NetFile, from_document
@@ -30,6 +32,8 @@ from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import file_sites, rewrite
 from adaption.precision.rules import Choice
 from adaption.proto import caffe_pb2
+from adaption.recipes.per_tensor_sites import tensors_of
+from adaption.recipes.view import view_of_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = "# Made by scripts/make_models.py, see README.md.\n"
@@ -74,6 +78,23 @@ def net_files(name: str) -> dict[str, str]:
                 continue
             low = rewrite(_as_file(net), plan, partly=kind == "deploy")
             files[f"{kind}_{suffix}.prototxt"] = net_text(low.message)
+    if name == "cifar10_resnet20_wide":
+        files |= _released(name, nets)
+    return files
+
+
+def _released(name: str, nets: dict[str, caffe_pb2.NetParameter]) -> dict[str, str]:
+    """The nets in the formats that their authors trained with, and the solver that does."""
+    spec = build_spec(_as_file(nets["train_val"]).message, NetState("TRAIN"))
+    tensors = tensors_of(view_of_spec(spec).layers)
+    files = {
+        f"{kind}_fx.prototxt": net_text(with_released_formats(_as_file(net), tensors).message)
+        for kind, net in nets.items()
+    }
+    solver = _solver(f"models/{name}", RECIPES[name])
+    solver = solver.replace("train_val.prototxt", "train_val_fx.prototxt")
+    solver = solver.replace(f'/{name}"', f'/{name}_fx"')
+    files["fx_solver.prototxt"] = solver + 'precision_policy { type: "per_tensor" }\n'
     return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from datetime import datetime, timedelta
@@ -57,4 +58,32 @@ def test_minloglevel(
 
 def test_silent(capsys: pytest.CaptureFixture[str]) -> None:
     glog.silent("a.cpp:1", "text")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_program_may_take_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Records of the logger `adaption`: with another handler, nothing goes to standard error."""
+    logger = logging.getLogger("adaption")
+    taken: list[logging.LogRecord] = []
+    other = logging.Handler()
+    other.emit = taken.append  # type: ignore[method-assign]
+    before = logger.handlers
+    logger.handlers = [other]
+    try:
+        glog.warning("net.cpp:58", "text with 100 %s")
+    finally:
+        logger.handlers = before
+    (record,) = taken
+    assert (record.levelname, record.getMessage()) == ("WARNING", "text with 100 %s")
+    assert vars(record)["source"] == "net.cpp:58"
+    assert capsys.readouterr().err == ""
+
+
+def test_level_of_the_logger(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("adaption")
+    logger.setLevel(logging.ERROR)
+    try:
+        glog.info("a.cpp:1", "text")
+    finally:
+        logger.setLevel(logging.INFO)
     assert capsys.readouterr().err == ""

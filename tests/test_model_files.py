@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ import torch
 
 from adaption.io import prototxt
 from adaption.io.netfile import from_document, read_net
-from adaption.net import Net
+from adaption.net import Net, Point
 from adaption.proto import caffe_pb2
 from adaption.report.cost import cost
 from adaption.report.inspect import inspect
@@ -118,6 +119,32 @@ def test_counts_of_the_papers(name: str, parameters: int, macs: int) -> None:
     assert f"{macs:,}" in text or f"{macs / 1e9:.3f} G" in text
 
 
+def test_released_formats_of_the_wide_resnet() -> None:
+    """The files state the configuration of the released program: its costs, and all its tensors."""
+    folder = ROOT / "models/cifar10_resnet20_wide"
+    for name in ("deploy_fx", "train_val_fx"):
+        shapes = {} if name == "deploy_fx" else {"data": (1, 3, 32, 32), "label": (1,)}
+        found = cost(folder / f"{name}.prototxt", inputs=shapes).to_dict()
+        assert found["per_tensor"] == {
+            "C_W": 725_805_824, "C_A": 25_092_246, "C_M": 804_537_603_072, "C_C": 216_575_104,
+        }, name  # fmt: skip
+    shapes = {"data": (4, 3, 32, 32), "label": (4,)}
+    net = Net(narrow(folder / "train_val_fx.prototxt"), phase="TRAIN", seed=1, input_shapes=shapes)
+    kinds = Counter(point.kind for point in net.plan)
+    assert kinds == {
+        "weight": 22, "weight_grad": 22, "weight_accumulator": 22,
+        "bottom": 1, "activation": 19, "activation_grad": 20,
+    }  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, shapes["data"]).astype(np.float32) / 256
+    assert np.array_equal(net.plan[Point("conv1", "bottom")].quantize(torch.tensor(pixels)), pixels)
+    net.blobs["data"].data[...] = pixels
+    net.forward()
+    net.clear_param_diffs()
+    net.backward()
+    assert all(np.isfinite(blobs[0].diff).all() for blobs in net.params.values())
+    net.release()
+
+
 @pytest.mark.parametrize("path", SOLVERS, ids=SOLVER_NAMES)
 def test_solvers_read_and_name_their_nets(path: Path) -> None:
     solver, notices = prototxt.read(path).message(caffe_pb2.SolverParameter)
@@ -185,7 +212,7 @@ def test_runs_with_random_weights(name: str, kind: str) -> None:
 
 
 def narrow(path: Path) -> Any:
-    """A net of Faster R-CNN with a 32nd of the channels: the same graph, and quick to run."""
+    """A net with a 32nd of the channels: the same graph, and quick to run."""
     text = path.read_text("utf-8")
     text = re.sub(
         r"num_output: (64|128|256|512|4096)\b", lambda m: f"num_output: {int(m[1]) // 32}", text

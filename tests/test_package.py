@@ -1,13 +1,11 @@
-"""What setup.py, constraints.txt and CONTRIBUTING.md promise about the package."""
+"""What pyproject.toml, constraints.txt, CITATION.cff and CONTRIBUTING.md say of the package."""
 
 from __future__ import annotations
 
 import ast
 import re
-import runpy
-import sys
+import tomllib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,14 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
-def setup_arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What setup.py hands to setuptools, which new virtual environments do not hold."""
-    given: dict[str, Any] = {}
-    fake = ModuleType("setuptools")
-    vars(fake).update(setup=lambda **keywords: given.update(keywords), find_packages=lambda **_: [])
-    monkeypatch.setitem(sys.modules, "setuptools", fake)
-    runpy.run_path(str(ROOT / "setup.py"))
-    return given
+def project() -> dict[str, Any]:
+    """Table [project] of pyproject.toml."""
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return found
 
 
 def distribution(requirement: str) -> str:
@@ -36,38 +30,63 @@ def distribution(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
-def test_version_is_said_once(setup_arguments: dict[str, Any]) -> None:
-    assert setup_arguments["version"] == __version__ == adaption.__version__
+def test_version_is_said_once(project: dict[str, Any]) -> None:
+    assert "version" in project["dynamic"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    assert settings["dynamic"]["version"] == {"attr": "adaption._version.__version__"}
+    assert __version__ == adaption.__version__
     assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
 
 
-def test_command_is_declared(setup_arguments: dict[str, Any]) -> None:
-    assert setup_arguments["entry_points"] == {
-        "console_scripts": ["adaption=adaption.cli.main:main"]
-    }
+def test_changelog_and_citation_are_of_this_version() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    newest = re.search(r"^## \[(.+?)\]", changes, re.MULTILINE)
+    assert newest is not None and newest[1] in (__version__, "Unreleased")
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
-def test_python_floor_is_the_one_of_the_scripts(setup_arguments: dict[str, Any]) -> None:
-    floor = setup_arguments["python_requires"].removeprefix(">=")
+def test_command_is_declared(project: dict[str, Any]) -> None:
+    assert project["scripts"] == {"adaption": "adaption.cli.main:main"}
+
+
+def test_python_floor_is_the_one_of_the_scripts(project: dict[str, Any]) -> None:
+    floor = project["requires-python"].removeprefix(">=")
     assert f"adaption needs {floor} or newer" in (ROOT / "scripts/lib.sh").read_text("utf-8")
     assert f"(3, {floor.removeprefix('3.')})" in (ROOT / "scripts/lib.sh").read_text("utf-8")
 
 
-def test_every_requirement_is_pinned(setup_arguments: dict[str, Any]) -> None:
+def test_every_requirement_is_pinned(project: dict[str, Any]) -> None:
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = [line for line in pins if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line) for line in pinned), pinned
-    wanted = [*setup_arguments["install_requires"]]
-    wanted += [r for extra in setup_arguments["extras_require"].values() for r in extra]
+    wanted = [*project["dependencies"]]
+    wanted += [r for extra in project["optional-dependencies"].values() for r in extra]
     missing = {distribution(r) for r in wanted} - {distribution(line) for line in pinned}
+    missing -= {"adaption"}  # the extra `all` names the others
     assert not missing, f"constraints.txt has no pin of {sorted(missing)}"
 
 
-def test_extra_all_holds_every_optional_package(setup_arguments: dict[str, Any]) -> None:
-    extras = dict(setup_arguments["extras_require"])
-    everything, test = extras.pop("all"), extras.pop("test")
-    assert set(everything) == {r for extra in extras.values() for r in extra}
-    assert test
+def test_oldest_versions_are_those_that_are_allowed(project: dict[str, Any]) -> None:
+    """constraints-oldest.txt pins every lower bound, as .ci/oldest installs them."""
+    lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
+    extras = project["optional-dependencies"]
+    of_tests = [r for name in extras if name not in ("all", "docs") for r in extras[name]]
+    wanted = [*project["dependencies"], *of_tests]
+    bounds = dict(re.split(">=", r.partition(";")[0].strip().lower()) for r in wanted)
+    for tool in ("mypy", "ruff"):  # check the code, do not run it
+        del bounds[tool]
+    assert set(pinned) == set(bounds)
+    for name, bound in bounds.items():
+        padded = bound + ".0" * (2 - bound.count("."))
+        assert pinned[name] == padded, name
+
+
+def test_extra_all_holds_every_optional_package(project: dict[str, Any]) -> None:
+    extras = dict(project["optional-dependencies"])
+    (everything,), *of_developers = (extras.pop(name) for name in ("all", "docs", "test"))
+    assert everything == f"adaption[{','.join(sorted(extras))}]"
+    assert all(of_developers)
 
 
 def missing_extra_calls() -> list[tuple[str, ast.expr | None]]:
@@ -87,13 +106,13 @@ def missing_extra_calls() -> list[tuple[str, ast.expr | None]]:
     return calls
 
 
-def test_extras_named_in_messages_exist(setup_arguments: dict[str, Any]) -> None:
+def test_extras_named_in_messages_exist(project: dict[str, Any]) -> None:
     calls = missing_extra_calls()
     assert calls
     for where, extra in calls:
         assert isinstance(extra, ast.Constant), f"{where}: write the extra's name as a literal"
-        assert extra.value in setup_arguments["extras_require"], (
-            f"{where}: setup.py has no such extra"
+        assert extra.value in project["optional-dependencies"], (
+            f"{where}: pyproject.toml has no such extra"
         )
 
 

@@ -1,5 +1,5 @@
-"""Make a prototxt of a net descriptor (README, Net descriptors) in ADaPTION's names and layout:
-conv_lp_1, act_lp_2, relu_3, ... in a file called LP_NAME_16_bit_train.prototxt.
+"""Make a prototxt of a net descriptor in ADaPTION's names and layout: conv_lp_1, act_lp_2, ...
+in a file called LP_NAME_16_bit_train.prototxt. The strings: docs/reference/descriptors.md.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from adaption.io.atomic import atomic_write
+    from adaption.io.kinds import is_folder
     from adaption.io.outputs import keep_inputs
     from adaption.precision import create
 
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         original_semantics=args.original_semantics,
     )
     path = Path(args.out)
-    path = path / made.file_name if path.is_dir() else path
+    path = path / made.file_name if is_folder(path) else path
     keep_inputs([path], [args.file])
     with atomic_write(path, "w") as file:
         file.write(made.text)

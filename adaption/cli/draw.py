@@ -12,15 +12,16 @@ import json
 
 from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import add_input_flag, add_output_flags, input_shapes_of
+from adaption.cli.out import add_out, out_of
 from adaption.options import RunOptions
 
 HELP = "draw a net as SVG, PNG, PDF, DOT or Mermaid"
-EXAMPLE = "  adaption draw deploy.prototxt net.svg --rankdir TB"
+EXAMPLE = "  adaption draw deploy.prototxt -o net.svg --rankdir TB"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", help="prototxt; layers of unknown types are drawn, too")
-    parser.add_argument("out", help="file to write: .svg, .png, .pdf, .dot or .mmd")
+    add_out(parser, "file to write: .svg, .png, .pdf, .dot or .mmd")
     parser.add_argument(
         "--phase",
         choices=("TRAIN", "TEST", "ALL"),
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    args.out = out_of(args)
     from adaption.report.draw import draw
 
     drawing = draw(

@@ -103,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from adaption.export.targets import export_net
+    from adaption.io.npy import read_npy
 
     options = value_of(args, RunOptions())
     made = export_net(
@@ -120,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         data=args.data,
         samples=args.samples,
         input_formats=dict(map(input_format_of, args.input_format)) or None,
-        pixels=None if args.pixels is None else _image(args.pixels),
+        pixels=None if args.pixels is None else read_npy(args.pixels),
         original_semantics=args.original_semantics or None,
     )
     if args.json:
@@ -148,16 +149,3 @@ def _images(args: argparse.Namespace) -> Any:
     from adaption.export.images import ImageInput
 
     return ImageInput(transform or Transform(), **chosen)
-
-
-def _image(path: str) -> Any:
-    import numpy as np
-
-    from adaption.errors import FileFormatError
-
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"is no .npy file: {error}", "save the image with numpy.save").at(
-            file=path
-        ) from None

@@ -1,5 +1,5 @@
 """Print a chain of layers as a net descriptor, ADaPTION's short strings: 64C3S1p1 A ReLU 2P2 ...
-(README, Net descriptors). `adaption create` makes a prototxt of it again.
+(docs/reference/descriptors.md). `adaption create` makes a prototxt of it again.
 """
 
 from __future__ import annotations

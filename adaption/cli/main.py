@@ -5,6 +5,7 @@ Exit codes: see boundary.py.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
     import argparse
     from types import ModuleType
 
-__all__ = ["main"]
+    from adaption.cli.parser import Parser
+
+__all__ = ["main", "verb_parsers"]
 
 VERBS = (
+    "assign",
+    "completion",
     "convert",
     "cost",
     "create",
@@ -34,6 +39,7 @@ VERBS = (
     "quantize",
     "rescale",
     "rewrite",
+    "sensitivity",
     "sparsity",
     "test",
     "time",
@@ -46,14 +52,19 @@ VERBS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; see `adaption --help`. Returns the exit code."""
-    verb = ""
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in words[:1] if word in VERBS), "")
 
     def run() -> int:
-        nonlocal verb
         from adaption.io.limits import memory_limit
 
-        args = _parser().parse_args(argv)
-        verb = args.verb
+        parser = _parser()
+        if not words:
+            print(_overview())
+            return 0
+        if verb:
+            _use_config(verb_parsers(parser)[verb], verb, words[1:])
+        args = parser.parse_args(words)
         with memory_limit(args.memory_limit):
             code: int = args.run(args)
         return code
@@ -61,24 +72,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(run, lambda: f"adaption {verb}".rstrip())
 
 
-def _parser() -> argparse.ArgumentParser:
-    import argparse  # within the guard: Ctrl-C may come at any moment
+def verb_parsers(parser: Parser | None = None) -> dict[str, Parser]:
+    """The parser of each verb, by name."""
+    import argparse
 
-    parser = argparse.ArgumentParser(
+    actions = (parser or _parser())._actions
+    (verbs,) = (a for a in actions if isinstance(a, argparse._SubParsersAction))
+    return dict(verbs.choices)
+
+
+def _parser() -> Parser:
+    from adaption.cli.parser import Parser  # within the guard: Ctrl-C may come at any moment
+
+    parser = Parser(
         prog="adaption",
         description="Fixed-point versions of Caffe nets: measure, rewrite, convert, verify.",
-        epilog="`adaption VERB --help` tells more and gives an example.",
+        epilog="`adaption` alone lists the verbs in the order of the work; `adaption VERB --help`"
+        " tells more and gives an example.",
     )
     parser.add_argument("--version", action="version", version=f"adaption {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in VERBS:
-        _add_verb(verbs, name, import_module(f"adaption.cli.{name.replace('-', '_')}"))
+        _add_verb(verbs, name, _module(name))
     return parser
 
 
-def _add_verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, module: ModuleType
-) -> None:
+def _module(verb: str) -> ModuleType:
+    return import_module(f"adaption.cli.{verb.replace('-', '_')}")
+
+
+def _overview() -> str:
+    from adaption.cli.overview import overview
+
+    return overview({verb: _module(verb).HELP for verb in VERBS})
+
+
+def _use_config(parser: Parser, verb: str, words: list[str]) -> None:
+    """Take defaults from the file that --config names, if it is given."""
+    import argparse
+
+    if not any(word.startswith("--config") for word in words):
+        return
+    from adaption.cli.config import use_config
+
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config")
+    path = finder.parse_known_args(words)[0].config
+    if path is not None:
+        use_config(parser, verb, path, VERBS)
+
+
+def _add_verb(verbs: argparse._SubParsersAction[Parser], name: str, module: ModuleType) -> None:
     import argparse
 
     parser = verbs.add_parser(
@@ -93,5 +137,10 @@ def _add_verb(
         "--memory-limit",
         metavar="SIZE",
         help="the most that one array, image or blob may take: 8G (default: see SECURITY.md)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="TOML file with flags: KEY = VALUE, at the top or in a table [VERB]",
     )
     parser.set_defaults(run=module.run)

@@ -8,19 +8,21 @@ import argparse
 import json
 
 from adaption.cli.options import add_output_flags
+from adaption.cli.out import add_out, out_of
 from adaption.errors import one_line
 
 HELP = "bring a legacy net, solver or caffemodel to today's form"
-EXAMPLE = "  adaption upgrade old.prototxt new.prototxt"
+EXAMPLE = "  adaption upgrade old.prototxt -o new.prototxt"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="net prototxt, solver prototxt or caffemodel")
-    parser.add_argument("out", help="file to write")
+    add_out(parser, "file to write")
     add_output_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    args.out = out_of(args)
     from adaption.io.upgrade_file import upgrade
 
     notes = upgrade(args.file, args.out)

@@ -73,11 +73,12 @@ class ArraySource(Source):
             index -= length
         raise IndexError(number)
 
-    def jobs(self) -> Iterator[Job]:
-        number = 0
+    def jobs(self, skip: int = 0) -> Iterator[Job]:
+        number = skip
         for arrays, length in zip(self._files, self._lengths, strict=True):
             step = _rows_at_once(arrays)
-            for start in range(0, length, step):
+            first, skip = min(skip, length), max(0, skip - length)
+            for start in range(first, length, step):
                 stop = min(start + step, length)
                 rows = {name: np.asarray(a[start:stop]) for name, a in arrays.items()}
                 for i in range(stop - start):

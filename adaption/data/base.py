@@ -84,8 +84,8 @@ class Source(ABC):
     def __getitem__(self, index: int) -> Sample: ...
 
     @abstractmethod
-    def jobs(self) -> Iterator[Job]:
-        """All samples in order, to be read where it suits."""
+    def jobs(self, skip: int = 0) -> Iterator[Job]:
+        """The samples in order, to be read where it suits; the first `skip` are left out."""
 
     def __iter__(self) -> Iterator[Sample]:
         good = 0

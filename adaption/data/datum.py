@@ -143,8 +143,8 @@ class DatumSource(Source):
         key = self._keys[index_in(index, len(self))]
         return self._load(key.decode("utf-8", "replace"), self.value(key))
 
-    def jobs(self) -> Iterator[Job]:
-        for key, value in self.records():
+    def jobs(self, skip: int = 0) -> Iterator[Job]:
+        for key, value in self.records(skip):
             name = key.decode("utf-8", "replace")
             yield Job(name, partial(self._load, name, value))
 

@@ -22,9 +22,11 @@ from torch import Tensor
 
 from adaption.data.ahead import WORKERS
 from adaption.data.base import Array, Job, Source
+from adaption.data.part import PartOfSource, kept_samples
 from adaption.data.prefetch import Prefetch
 from adaption.data.transform import DRAWS, Transform
 from adaption.errors import AdaptionError, DataError, FieldError
+from adaption.io.kinds import is_there
 from adaption.layers.base import Layer, Progress, Runtime
 
 __all__ = [
@@ -155,6 +157,12 @@ class FedLayer(Layer):
         Raises: DataError when it cannot be opened.
         """
         return None
+
+    def kept(self, source: Source) -> Source:
+        """What `source_part` leaves of the layer's source. Raises: FieldError."""
+        if not self.spec.message.HasField("source_part"):
+            return source
+        return PartOfSource(source, kept_samples(self.spec.message, len(source)))
 
     @property
     def is_decoded(self) -> bool:
@@ -322,7 +330,7 @@ def check_source(field: str, source: str) -> None:
     """Raise FieldError when a layer names no source, DataError when it is not there."""
     if not source:
         raise FieldError(f"{field}.source", source, "the path of the data")
-    if not Path(source).exists():
+    if not is_there(source):
         raise DataError(
             "no such file or folder",
             f"correct {field}.source; it is relative to the working directory, {Path.cwd()}",

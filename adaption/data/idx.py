@@ -17,6 +17,7 @@ import numpy as np
 
 from adaption.data.base import Array, Job, Sample, Source, index_in
 from adaption.errors import DataError, FileFormatError
+from adaption.io.kinds import is_plain_file
 from adaption.io.limits import check_size
 
 __all__ = ["IdxSource", "is_idx", "open_idx", "read_idx"]
@@ -82,7 +83,7 @@ def open_idx(path: Path) -> IdxSource:
         )
     name = path.name.replace("images", "labels").replace(f"idx{images.ndim}", "idx1")
     beside = path.with_name(name)
-    labels = read_idx(beside) if name != path.name and beside.is_file() else None
+    labels = read_idx(beside) if name != path.name and is_plain_file(beside) else None
     if labels is not None and labels.shape != images.shape[:1]:
         raise DataError(
             f"holds {len(images)} images, {name} labels of shape {labels.shape}",
@@ -111,6 +112,6 @@ class IdxSource(Source):
         label = None if self._labels is None else int(self._labels[index])
         return Sample(self._images[index], label, str(index))
 
-    def jobs(self) -> Iterator[Job]:
-        for index in range(len(self)):
+    def jobs(self, skip: int = 0) -> Iterator[Job]:
+        for index in range(skip, len(self)):
             yield Job(str(index), partial(self.__getitem__, index))

@@ -13,6 +13,7 @@ from adaption.data.decode import decode_image
 from adaption.data.resize import resize
 from adaption.errors import AdaptionError, DataError, FileFormatError
 from adaption.io.files import read_bytes, read_text
+from adaption.io.kinds import is_plain_file, is_there
 
 __all__ = ["Entry", "ImageSource", "open_folder", "open_list", "read_list"]
 
@@ -66,8 +67,8 @@ class ImageSource(Source):
     def __getitem__(self, index: int) -> Sample:
         return self.load(index_in(index, len(self)))
 
-    def jobs(self) -> Iterator[Job]:
-        return map(self.job, range(len(self)))
+    def jobs(self, skip: int = 0) -> Iterator[Job]:
+        return map(self.job, range(skip, len(self)))
 
     def job(self, index: int) -> Job:
         return Job(self.entries[index].file, partial(self.load, index))
@@ -148,7 +149,7 @@ def open_list(
         roots = [Path(root)]
     first = entries[:20]
     for candidate in roots:
-        if any((candidate / e.file).is_file() for e in first):
+        if any(is_plain_file(candidate / e.file) for e in first):
             return ImageSource(path, "list", entries, candidate, is_color=is_color)
     tried = " or ".join(dict.fromkeys(repr(str(r)) for r in roots))
     raise DataError(
@@ -161,7 +162,7 @@ def open_list(
 
 def _below_root(file: str) -> str:
     """Lists made for Caffe's root_folder, which is put in front, may start with a slash."""
-    if file.startswith("/") and not Path(file).exists():
+    if file.startswith("/") and not is_there(file):
         return file.lstrip("/")
     return file
 

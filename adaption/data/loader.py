@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -136,7 +135,7 @@ class Batches:
             results.close()
 
     def _calls(self) -> Iterator[Callable[[], tuple[str, _Prepared | DataError]]]:
-        for index, job in islice(enumerate(self.source.jobs()), self.skip, None):
+        for index, job in enumerate(self.source.jobs(self.skip), self.skip):
             yield partial(self._read, index, job)
 
     def _read(self, index: int, job: Job) -> tuple[str, _Prepared | DataError]:

@@ -62,8 +62,8 @@ class PackedSource(Source):
     def __getitem__(self, index: int) -> Sample:
         return self._load(index_in(index, len(self)))
 
-    def jobs(self) -> Iterator[Job]:
-        for index in range(len(self)):
+    def jobs(self, skip: int = 0) -> Iterator[Job]:
+        for index in range(skip, len(self)):
             yield Job(str(index), partial(self._load, index))
 
     def encoded(self, index: int) -> bytes:

@@ -12,7 +12,7 @@ from adaption.data.images import open_folder, open_list
 from adaption.data.leveldb_source import LevelDbSource, is_leveldb
 from adaption.data.lmdb_source import LmdbSource, is_lmdb
 from adaption.errors import DataError
-from adaption.io.kinds import KINDS, kind_of
+from adaption.io.kinds import KINDS, is_plain_file, kind_of
 from adaption.io.npy import is_npz
 
 __all__ = ["open_source"]
@@ -69,7 +69,7 @@ def _listed_hdf5(path: Path, root: str | os.PathLike[str] | None) -> list[Path]:
         return []
     names = read_hdf5_list(path)
     roots = [path.parent, Path()] if root is None else [Path(root)]
-    folder = next((r for r in roots if (r / names[0]).is_file()), roots[0])
+    folder = next((r for r in roots if is_plain_file(r / names[0])), roots[0])
     return [folder / name for name in names]
 
 

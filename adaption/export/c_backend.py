@@ -50,7 +50,7 @@ class CProgram:
 
     def run(self, inputs: Mapping[str, Array]) -> Trace:
         """All values of the samples."""
-        printed = self._printed(inputs, "-t")
+        printed = self._printed(inputs, self._tracing)
         values: dict[Key, Array] = {}
         for top in self._program.tops:
             value = None if top.is_float else self._program.values.get(top.value or "")
@@ -61,17 +61,17 @@ class CProgram:
         return Trace(values, frozenset(values))
 
     def outputs(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """The codes of each output blob, a row per sample, or its values where they are float32; of
-        the last value before it, where layers without a form in C (Softmax) end the net."""
-        return list(self._printed(inputs).values())
+        """The codes of each output blob, a row per sample; of the last codes before it, where
+        layers without an integer form (Softmax) end the net."""
+        return list(self._printed(inputs, self._plain).values())
 
-    def _printed(self, inputs: Mapping[str, Array], *flags: str) -> dict[str, Array]:
+    def _printed(self, inputs: Mapping[str, Array], program: Path) -> dict[str, Array]:
         """What the program prints of the samples: codes by name, a row per sample."""
         order = list(self._program.inputs)
         rows = [np.reshape(inputs[name], (len(inputs[name]), -1)) for name in order]
-        folder = self._built
+        folder = program.parent
         np.concatenate(rows, 1).astype("<f4").tofile(folder / "samples.bin")
-        lines = _run([str(folder / "net"), *flags, "samples.bin"], folder).splitlines()
+        lines = _run([str(program), "samples.bin"], folder).splitlines()
         printed: dict[str, list[Array]] = {}
         for line in lines:
             name, _, codes = line.partition(" ")
@@ -79,16 +79,27 @@ class CProgram:
         return {name: np.stack(codes) for name, codes in printed.items()}
 
     @cached_property
-    def _built(self) -> Path:
-        """Where the program was written and compiled; gone with this object."""
+    def _folder(self) -> Path:
+        """Where the program is written; gone with this object."""
         folder = Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         export_integer(self._net, folder, form="c", input_formats=self._formats)
-        sources = ["main.c", "net.c", "ops.c"]
-        _run(
-            [self._compiler, "-std=c99", "-ffp-contract=off", "-O2", "-o", "net", *sources], folder
-        )
         return folder
+
+    @cached_property
+    def _plain(self) -> Path:
+        return self._compiled("net")
+
+    @cached_property
+    def _tracing(self) -> Path:
+        """The program that prints every value."""
+        return self._compiled("net_trace", "-DADAPTION_TRACE")
+
+    def _compiled(self, name: str, *flags: str) -> Path:
+        sources = sorted(path.name for path in self._folder.glob("*.c"))
+        command = [self._compiler, "-std=c99", "-O2", *flags, "-o", name, *sources]
+        _run(command, self._folder)
+        return self._folder / name
 
 
 def _run(command: list[str], folder: Path) -> str:

@@ -24,6 +24,7 @@ from adaption.errors import FieldError, FileFormatError
 from adaption.io.atomic import atomic_write, together
 from adaption.io.entries import Entries
 from adaption.io.files import read_json, read_text
+from adaption.io.kinds import is_there
 
 __all__ = ["FRAC_LENGTH", "NullHopLayer", "NullHopNetwork", "read_nullhop", "write_nullhop"]
 
@@ -196,7 +197,7 @@ def _read_layer(words: _Words) -> NullHopLayer:
 
 def _with_formats(network: NullHopNetwork, path: str | os.PathLike[str]) -> NullHopNetwork:
     beside = _sidecar(path)
-    if not beside.exists():
+    if not is_there(beside):
         return network
     try:
         rows = list(Entries(read_json(beside, "formats")).rows("layers"))

@@ -3,6 +3,7 @@
 from adaption.graph.build import build_spec
 from adaption.graph.filter import NetState
 from adaption.graph.inputs import input_shapes, with_inputs
+from adaption.graph.leading import leading_to
 from adaption.graph.names import refuse_repeated, repeated_notices
 from adaption.graph.roi_scale import roi_scale_notices, wrong_roi_scales
 from adaption.graph.spec import INPUT, LayerSpec, NetSpec
@@ -17,6 +18,7 @@ __all__ = [
     "build_spec",
     "input_shapes",
     "insert_splits",
+    "leading_to",
     "refuse_repeated",
     "repeated_notices",
     "roi_scale_notices",

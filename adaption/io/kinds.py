@@ -10,7 +10,15 @@ from pathlib import Path
 
 from adaption.errors import FileFormatError, ResourceError, system_error
 
-__all__ = ["KINDS", "kind_of", "kind_of_bytes", "wrong_kind"]
+__all__ = [
+    "KINDS",
+    "is_folder",
+    "is_plain_file",
+    "is_there",
+    "kind_of",
+    "kind_of_bytes",
+    "wrong_kind",
+]
 
 # kind: (what to call it, what to do about it)
 KINDS: dict[str, tuple[str, str]] = {
@@ -71,6 +79,30 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 )
 _HEAD_BYTES = 64 * 1024
 _TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file or folder of this name; False, too, for what cannot be a name."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_plain_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a plain file of this name; False, too, for what cannot be a name."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a folder of this name; False, too, for what cannot be a name."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:

@@ -44,8 +44,10 @@ class NetFile:
 def read_net(path: str | os.PathLike[str]) -> NetFile:
     """Read a net prototxt of any age (V0, V1, V2).
 
-    Raises: FileFormatError when the file is missing or no prototxt; ParseError with line and
-        column on a syntax error; FieldError naming the field on a value that is not allowed.
+    Raises:
+        FileFormatError: when the file is missing or no prototxt.
+        ParseError: with line and column, on a syntax error.
+        FieldError: names the field, on a value that is not allowed.
     """
     return from_document(prototxt.read(path))
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ _DAMAGE: tuple[type[Exception], ...] = (
     NotImplementedError,
     RuntimeError,
     SyntaxError,
+    TokenError,
     TypeError,
     ValueError,
     zipfile.BadZipFile,

@@ -44,7 +44,7 @@ def read_note(weights: PathLike) -> dict[str, Any] | None:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         is_ours = note["adaption_precision"] == VERSION and isinstance(note["plan"], list)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return dict(note) if is_ours else None
 

@@ -1,9 +1,23 @@
 """Jobs over files: the main one, quantize (a float net in; a low-precision net, its proof and its
-report out), and its parts that need data.
+report out), its parts that need data, and assign (a float net and its solver in; the precision of
+every tensor of training out).
 """
 
+from adaption.job.assign import AssignResult, assign
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
+from adaption.job.sensitivity import Sensitivity, sensitivity
 from adaption.job.sparsity import Sparsity, sparsity
 
-__all__ = ["QuantizeResult", "Sparsity", "measure", "merge_measurements", "quantize", "sparsity"]
+__all__ = [
+    "AssignResult",
+    "QuantizeResult",
+    "Sensitivity",
+    "Sparsity",
+    "assign",
+    "measure",
+    "merge_measurements",
+    "quantize",
+    "sensitivity",
+    "sparsity",
+]

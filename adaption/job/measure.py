@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from adaption.data import Transform
 from adaption.data.given import is_path
 from adaption.errors import DataError, UsageError
+from adaption.io.kinds import is_there
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs
 from adaption.job.feed import Feed
@@ -77,7 +77,7 @@ def measure(
         raise UsageError("resume needs the file to go on with", "name it with -o")
     mean = None if transform is None else transform.mean_file
     keep_inputs([out], [net, weights, data if is_path(data) else None, mean])  # type: ignore[list-item]
-    begun = Measurement.load(out) if resume and out is not None and Path(out).exists() else None
+    begun = Measurement.load(out) if resume and out is not None and is_there(out) else None
     if begun is not None:
         options = replace(options, batch_size=begun.batch_size)
     opened = open_net(net, weights, data, options, transform=transform, root=root)  # type: ignore[arg-type]
@@ -98,8 +98,9 @@ def measure(
 def merge_measurements(paths: Sequence[PathLike], out: PathLike | None = None) -> Measurement:
     """Several measurements of one net as one, saved in `out` if given.
 
-    Raises: UsageError without any; DataError naming the file whose net, weights or preprocessing
-        differ from the first one's.
+    Raises:
+        UsageError: without any.
+        DataError: names the file whose net, weights or preprocessing differ from the first one's.
     """
     if not paths:
         raise UsageError("no measurements to merge", "name the files that `measure` wrote")

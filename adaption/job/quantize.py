@@ -31,12 +31,20 @@ from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
 from adaption.job.quality import quality_warnings
 from adaption.job.reference import Reference, load_reference, origin_of, save_reference
-from adaption.job.summary import FORMAT, finite_only, layer_entries, macs_entry, sparsity_entry
+from adaption.job.summary import (
+    FORMAT,
+    cost_entry,
+    finite_only,
+    layer_entries,
+    macs_entry,
+    sparsity_entry,
+)
 from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
 from adaption.options import COMMON, NET, Formats, RunOptions, takes_options
 from adaption.precision.classifiers import Classifiers, find_classifiers
+from adaption.precision.energy import SOURCE
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
@@ -52,6 +60,11 @@ __all__ = ["QuantizeResult", "quantize"]
 PathLike = str | os.PathLike[str]
 
 SUMMARY = "summary.json"
+COST_NOTE = (
+    "Packed weights have their own word length each, biases included; activations at peak are what"
+    " layers, one after another, need at once; MAC bits are MACs * (weight bits + activation bits)."
+    " Energy is an estimate by"
+)
 RESULTS = (
     *("net_lp.prototxt", "net_lp.caffemodel", "net_lp.onnx"),
     *("plan.json", "report.html", SUMMARY),
@@ -325,6 +338,7 @@ def _summary(
         "accuracy": accuracy,
         **compare_runs(before, after),
         "macs": macs_entry(layers),
+        "cost": cost_entry(low, before, after),
         "sparsity": sparsity_entry(layers, before, after),
     }
 
@@ -371,6 +385,8 @@ def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurem
         f"Ranges were measured on {measured.samples} samples, the same that accuracy is stated on.",
         "Accumulation inside a layer is float32; see `verification` for what is bit-equal.",
         "Zero-skippable MACs are a layer's MACs times the share of zeros among its inputs.",
+        f"{COST_NOTE} {SOURCE}; for one sample, each weight read once from DRAM, each result"
+        " written and read once in SRAM.",
     ]
     notes += [f'Layer "{name}": {why}.' for name, why in proposal.left_float.items()]
     wide = [str(p) for p, fmt in proposal.plan.items() if fmt.frac_length < 0]

@@ -43,6 +43,7 @@ class Count:
     dense: int = 0
 
     def add(self, x: Tensor) -> None:
+        """Count the zeros of one batch, samples first."""
         live = int(torch.count_nonzero(x))
         samples, shape = x.shape[0], tuple(x.shape[1:])
         if len(shape) not in (1, 3):

@@ -13,12 +13,14 @@ from adaption.io.lp_types import LP_ACT
 from adaption.net import Net, Point
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint
+from adaption.precision.energy import SOURCE
 from adaption.precision.evaluate import PointError, Run
+from adaption.precision.inference_cost import inference_cost
 from adaption.precision.measure import Measurement
 from adaption.precision.propose import Proposal
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["FORMAT", "layer_entries", "macs_entry", "sparsity_entry"]
+__all__ = ["FORMAT", "cost_entry", "layer_entries", "lp_act_behind", "macs_entry", "sparsity_entry"]
 
 FORMAT = "adaption.summary/1"
 PIECE = 1 << 22  # values of a weight looked at together
@@ -133,6 +135,27 @@ def macs_entry(layers: list[dict[str, Any]]) -> dict[str, int]:
         "zero_skippable_before": sum(e["zero_skippable_macs_before"] for e in layers),
         "zero_skippable_after": sum(e["zero_skippable_macs"] for e in layers),
     }
+
+
+def cost_entry(low: Net, before: Run, after: Run) -> dict[str, Any] | None:
+    """What one sample costs in float and quantized: memory, operations, energy; None of a net
+    without weight layers.
+
+    Args:
+        low: the low-precision net, whose sources are Input layers.
+        before, after: the runs, which know how many of the values that layers read are zero.
+    """
+    if not any(node.layer.is_weight_layer() for node in low.nodes):
+        return None
+    costs = {
+        name: inference_cost(
+            low.spec,
+            zero_shares={layer: run.zero_input_share(layer) for layer in run.input_zeros},
+            in_float=run is before,
+        ).to_dict()
+        for name, run in (("float", before), ("quantized", after))
+    }
+    return {**costs, "energy_source": SOURCE}
 
 
 def sparsity_entry(layers: list[dict[str, Any]], before: Run, after: Run) -> dict[str, float]:

@@ -390,6 +390,11 @@ def build_layer(
                 f"{len(spec.bottoms)} bottoms but {len(spec.tops)} tops, allowed: as many tops"
                 " as bottoms"
             )
+        if spec.message.HasField("source_part") and not cls.takes_part:
+            takers = [name for name in known_types() if traits_of_type(name).takes_part]
+            raise FieldError(
+                "source_part", "set", f"layers of type {', '.join(takers)}", "remove it"
+            )
         if cls.param:
             _check_numbers(getattr(spec.message, cls.param), cls.param)
         made = cls.read(spec)

@@ -294,6 +294,32 @@ class Deconvolution(Convolution):
         return parts.reshape(shape)
 
 
+@layer("Convolution3D", param="convolution_param", kind="convolution", ignores=("filter_group",))
+@dataclass(frozen=True)
+class Convolution3D(Convolution):
+    """Over (N, C, time, height, width), one kernel size for both of the latter. C3D (Tran et al.
+    2015): convolution3d_layer.cpp. Its filter_group says in how many parts it is computed."""
+
+    kernel_depth: int | None
+    temporal_stride: int
+    temporal_pad: int
+
+    def geometry(self, rank: int) -> _Geometry:
+        if rank != 5:
+            raise ShapeError(f"bottom has {rank} axes, allowed: 5, (N, C, time, height, width)")
+
+        def both(name: str, values: tuple[int, ...], default: int | None, least: int) -> int:
+            return per_axis(name, values, (None, None), 1, default, least)[0]
+
+        depth = both("kernel_depth", (self.kernel_depth,) if self.kernel_depth else (), None, 1)
+        size = both("kernel_size", self.kernel_size, None, 1)
+        stride, pad = both("stride", self.stride, 1, 1), both("pad", self.pad, 0, 0)
+        pads = (self.temporal_pad, pad, pad)
+        return _Geometry(
+            (depth, size, size), (self.temporal_stride, stride, stride), pads, (1, 1, 1), pads
+        )
+
+
 @layer(
     "ConvolutionDepthwise",
     param="convolution_param",

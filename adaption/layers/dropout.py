@@ -1,4 +1,8 @@
-"""Dropout: zeroes a share of the values in TRAIN, none in TEST. Caffe: dropout_layer.cpp."""
+"""Dropout: zeroes a share of the values in TRAIN, none in TEST. Caffe: dropout_layer.cpp.
+
+With `sample_weights_test` it does so in TEST, too: Bayesian SegNet takes several samples of a net
+and their variance (Kendall et al. 2015; caffe-segnet, dropout_layer.cpp).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adaption.errors import FieldError
+from adaption.errors import FieldError, LayerError
+from adaption.graph import LayerSpec
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
+from adaption.layers.fields import read_fields
 
 
 @layer(
@@ -23,6 +29,16 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, laye
 class Dropout(Layer):
     dropout_ratio: float
     scale_train: bool  # Faster R-CNN, R-FCN: whether TRAIN scales up, or TEST down
+    sample_weights_test: bool
+
+    @classmethod
+    def read(cls, spec: LayerSpec) -> Layer:
+        if not spec.message.dropout_param.sample_weights_test:
+            return super().read(spec)
+        param = spec.message.dropout_param
+        made = SampledDropout(**read_fields(SampledDropout, param))
+        object.__setattr__(made, "spec", spec)
+        return made
 
     def check(self) -> None:
         if not 0 < self.dropout_ratio < 1:
@@ -38,7 +54,7 @@ class Dropout(Layer):
 
     def run(self, runtime: Runtime, *tensors: Tensor) -> Tensor:
         x = tensors[0]
-        if not runtime.training:
+        if not (runtime.training or self.sample_weights_test):
             return x if self.scale_train else x * (1 - self.dropout_ratio)
         draw = torch.rand(x.shape, generator=runtime.generator, device=x.device)
         y = x * (draw >= self.dropout_ratio)
@@ -52,3 +68,24 @@ class Dropout(Layer):
             return names[0]
         y: str = g.op("Mul", names[0], g.constant(1 - self.dropout_ratio))
         return y
+
+
+class SampledDropout(Dropout):
+    """Draws in TEST as well: no function of its values, so nothing exact can be made of it."""
+
+    is_pointwise = False
+
+    def hands_on(self) -> bool:
+        return False
+
+    def lower_integer(self, g: IntegerLowering, *names: str) -> str:
+        raise self._is_random()
+
+    def lower(self, g: Lowering, *names: str) -> str:
+        raise self._is_random()
+
+    def _is_random(self) -> LayerError:
+        return LayerError(
+            "draws anew in every pass (sample_weights_test: true)",
+            "remove sample_weights_test to export the net without samples",
+        )

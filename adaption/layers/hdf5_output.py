@@ -18,7 +18,7 @@ from torch import Tensor
 from adaption.errors import FieldError, FileFormatError, LayerError, ShapeError
 from adaption.io.atomic import atomic_write
 from adaption.io.hdf5 import open_hdf5
-from adaption.io.kinds import kind_of
+from adaption.io.kinds import is_plain_file, kind_of
 from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 
 _NAMES = ("data", "label")  # hdf5_output_layer.hpp
@@ -68,7 +68,7 @@ class HDF5Output(Layer):
 
     def _create(self, arrays: Sequence[NDArray[Any]]) -> None:
         path = Path(self.file_name)
-        if path.is_file() and path.stat().st_size and kind_of(path) != "hdf5":
+        if is_plain_file(path) and path.stat().st_size and kind_of(path) != "hdf5":
             # A prototxt names this path: let it replace nothing but what such a layer wrote.
             raise FileFormatError(
                 "is to be replaced by an HDF5 file but is none itself",

@@ -1,6 +1,8 @@
 """Reshape: the same values under another shape. Caffe: reshape_layer.cpp.
 
-In `shape`, 0 copies the bottom's axis and -1 takes what is left.
+In `shape`, 0 copies the bottom's axis and -1 takes what is left. A fork's `pixelshuffler: r` makes
+blocks of r x r pixels of r^2 channels instead: (N, r^2 C, H, W) becomes (N, C, r H, r W), channel
+c r^2 + i r + j pixel (i, j) of channel c's blocks (Shi et al. 2016).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
@@ -27,14 +30,22 @@ class Reshape(Layer):
     shape: Any
     axis: int
     num_axes: int
+    pixelshuffler: int
 
     def check(self) -> None:
+        if self.pixelshuffler < 1:
+            raise FieldError("reshape_param.pixelshuffler", self.pixelshuffler, "1 or more")
         dims = list(self.shape.dim)
         if dims.count(-1) > 1 or any(d < -1 for d in dims):
             raise FieldError("reshape_param.shape", dims, "sizes, 0 to copy, -1 once at most")
 
     def top_shape(self, *bottoms: Shape) -> Shape:
         x = bottoms[0]
+        if self.pixelshuffler > 1:
+            r = self.pixelshuffler
+            if len(x) != 4 or x[1] % r**2:
+                raise ShapeError(f"bottom has shape {x}, allowed: (N, {r**2} C, H, W)")
+            return x[0], x[1] // r**2, x[2] * r, x[3] * r
         first = self.axis if self.axis >= 0 else len(x) + self.axis + 1
         if not 0 <= first <= len(x):
             raise FieldError("reshape_param.axis", self.axis, f"{-len(x) - 1}..{len(x)}")
@@ -58,9 +69,13 @@ class Reshape(Layer):
         return tuple(top)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.pixelshuffler > 1:
+            return F.pixel_shuffle(x, self.pixelshuffler)
         return x.reshape(self.top_shape(tuple(x.shape)))
 
     def lower(self, g: Lowering, *names: str) -> str:
+        if self.pixelshuffler > 1:
+            return str(g.op("DepthToSpace", names[0], blocksize=self.pixelshuffler, mode="CRD"))
         x = g.shape(names[0])
         first = self.axis if self.axis >= 0 else len(x) + self.axis + 1
         last = len(x) if self.num_axes == -1 else first + self.num_axes

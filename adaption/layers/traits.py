@@ -115,6 +115,7 @@ class Traits:
     forgets_loss_weight: ClassVar[bool] = False  # the original's loss_weight defaults to 0
     is_source: ClassVar[bool] = False  # brings data of its own; its tops have no bottoms
     obeys_transform: ClassVar[bool] = False  # a source that transform_param preprocesses
+    takes_part: ClassVar[bool] = False  # a source of which source_part can leave samples out
     measures: ClassVar[bool] = False  # measures or records; nothing is computed with its tops
     discards: ClassVar[bool] = False  # does nothing with its bottoms
     gives_scores: ClassVar[bool] = False  # the top holds probabilities of classes

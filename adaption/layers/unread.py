@@ -27,6 +27,7 @@ COMMON = frozenset(
     {
         *("param", "blobs", "include", "exclude", "transform_param", "loss_param"),
         *("lpfp_param", "precision_param"),
+        "source_part",  # by data layers; others refuse it
         *("lp_convolution_param", "lp_act_param", "lp_inner_product_param"),
         *("sigmoid_param", "tanh_param"),  # hold nothing but the engine
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import index
 from typing import Any
 
@@ -50,6 +51,7 @@ class Blob:
         self._diff_exposed = False
         self._changes = 0  # how often the data may have changed without torch's knowledge
         self._is_shared = False  # another blob's writes change this one's data
+        self._maker: Callable[[], None] | None = None  # of data that follows from another blob's
 
     @property
     def device(self) -> torch.device:
@@ -59,6 +61,8 @@ class Blob:
     @property
     def tensor(self) -> Tensor:
         """The values as a torch tensor, zeros when nothing has been written."""
+        if self._maker is not None:
+            self._make()
         if self._data is None:
             self._data = self._zeros()
         return self._data
@@ -74,6 +78,8 @@ class Blob:
 
     @property
     def data(self) -> NDArray[np.float32]:
+        if self._maker is not None:
+            self._make()
         view = self._view() if self._view is not None else None
         if view is None:
             if not self.tensor.is_contiguous():
@@ -92,6 +98,25 @@ class Blob:
             self._diff_exposed = True
         view: NDArray[np.float32] = self.grad.detach().numpy()
         return view
+
+    def follow(self, maker: Callable[[], None]) -> None:
+        """Call `maker`, which writes this blob, whenever somebody asks for its data."""
+        self._maker = maker
+
+    def _make(self) -> None:
+        assert self._maker is not None
+        maker = self._maker
+        with self.at_rest():
+            maker()
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Leave the data as it is, whoever asks for it: its maker does."""
+        maker, self._maker = self._maker, None
+        try:
+            yield
+        finally:
+            self._maker = maker
 
     @property
     def is_exposed(self) -> bool:

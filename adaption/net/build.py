@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 import torch
@@ -230,7 +231,8 @@ def _add_blob(node: Node, shape: Shape, filler: object) -> None:
         index = len(node.blobs)
         node.blobs.append(blob)
         if copy and not node.runtime.original_semantics:
-            continue  # the rounded copy follows from its master
+            blob.follow(partial(node.refresh, index // 2))  # always that of its master
+            continue
         # The original draws the rounded copy on its own, and leaves LPInnerProduct's at zero.
         if filler is not None and not (index == 1 and node.spec.type == LP_INNER_PRODUCT):
             values = torch.from_numpy(blob.data)  # drawn on the host, alike for every device

@@ -336,8 +336,9 @@ class Net(Planned, nn.Module):
     def loss(self) -> float:
         """Weighted sum of the loss tops of the last forward pass.
 
-        Raises: NonFiniteError when what was rounded on a device held inf or NaN, where the format
-            takes its grid from the values.
+        Raises:
+            NonFiniteError: when what was rounded on a device held inf or NaN, where the format
+                takes its grid from the values.
         """
         raise_non_finite(self._lent)
         return sum(

@@ -148,9 +148,29 @@ class Node:
                 out.append(self._refresh(i, master, fmt))
         return out
 
+    def refresh(self, index: int | None = None) -> None:
+        """Make rounded copies anew where their masters have changed; of one master, or of all.
+
+        Draws no random numbers: a run goes on the same whether somebody looks or not.
+        """
+        generator = self.runtime.generator
+        state = None if generator is None else generator.get_state()
+        if index is None:
+            self.quantized_blobs()
+        elif index < len(self.masters):
+            self._refresh(index, self.masters[index], self.format_of(index))
+        if generator is not None and state is not None:
+            generator.set_state(state)
+
     def _refresh(self, index: int, master: Blob, fmt: Format | None) -> Tensor:
         """The rounded copy of a master, made anew only when either may have changed."""
-        copy = self.blobs[2 * index + 1] if self.is_paired else None
+        if not self.is_paired:
+            return self._rounded(index, master, fmt, None)
+        copy = self.blobs[2 * index + 1]
+        with copy.at_rest():
+            return self._rounded(index, master, fmt, copy)
+
+    def _rounded(self, index: int, master: Blob, fmt: Format | None, copy: Blob | None) -> Tensor:
         kept = self._rounded_from.get(index)
         is_random = fmt is not None and fmt.is_random
         draw = self.draw if is_random else None

@@ -199,7 +199,7 @@ def layer_weights(nodes: Sequence[Node], *, with_diff: bool = False) -> Iterator
         if node.spec.is_split:
             continue
         if not node.runtime.original_semantics:
-            _refresh(node)
+            node.refresh()
         yield LayerWeights(
             node.spec.name,
             node.spec.type,
@@ -208,14 +208,6 @@ def layer_weights(nodes: Sequence[Node], *, with_diff: bool = False) -> Iterator
                 for b in node.blobs
             ],
         )
-
-
-def _refresh(node: Node) -> None:
-    generator = node.runtime.generator
-    state = None if generator is None else generator.get_state()
-    node.quantized_blobs()
-    if generator is not None and state is not None:
-        generator.set_state(state)
 
 
 def _by(shape: Sequence[int]) -> str:

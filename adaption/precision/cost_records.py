@@ -14,7 +14,7 @@ from adaption.layers.shapes import LayerShapes, shapes_of
 from adaption.net.plan import LayerFormats, layer_formats
 from adaption.precision.cost_model import FLOAT_BITS, Activation, LayerCost, NetCost
 
-__all__ = ["net_cost"]
+__all__ = ["bits_at", "net_cost", "per_image_shapes"]
 
 
 def net_cost(spec: NetSpec, inputs: Mapping[str, Sequence[int]] | None = None) -> NetCost:
@@ -24,14 +24,14 @@ def net_cost(spec: NetSpec, inputs: Mapping[str, Sequence[int]] | None = None) -
         inputs: shapes of blobs that data layers make, where data is not at hand.
     Raises: LayerError when the net has no weight layers; errors of shapes and formats, with layer.
     """
-    shapes, batch = _per_image(spec, {k: tuple(v) for k, v in (inputs or {}).items()})
+    shapes, batch = per_image_shapes(spec, {k: tuple(v) for k, v in (inputs or {}).items()})
     reader = _Reader(spec, shapes, batch)
     if not reader.weight_layers:
         raise LayerError("has no weight layers, so that nothing costs anything").at(file=spec.file)
     return reader.read()
 
 
-def _per_image(spec: NetSpec, inputs: Mapping[str, Shape]) -> tuple[list[LayerShapes], int]:
+def per_image_shapes(spec: NetSpec, inputs: Mapping[str, Shape]) -> tuple[list[LayerShapes], int]:
     """Shapes at batch 1, or at the net's own batch size where it fits no other; and that size."""
     given = with_inputs(spec, inputs)
     found = shapes_of(given)

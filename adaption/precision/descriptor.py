@@ -165,7 +165,7 @@ def parse_token(text: str) -> Token:
         "net descriptor",
         text,
         f"64C3S1p1, 4096F, 2P2, D5, {', '.join(DEFAULTS)}",
-        "README, Net descriptors, has the whole grammar",
+        "docs/reference/descriptors.md has the whole grammar",
     )
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "RecipeRewritten",
     "recipe_formats",
     "rewrite_recipe",
+    "state_plan",
     "with_recipe",
     "write_recipe",
 ]
@@ -139,6 +140,13 @@ def with_recipe(file: NetFile, recipe: Recipe[Any]) -> tuple[NetFile, Plan, list
         plan |= {p: fmt for p, fmt in chosen.items() if p.kind not in stated[p.layer]}
         warnings += [text for text in recipe.notices(view) if text not in warnings]
     document = fresh_document(file)
+    state_plan(document, plan)
+    return from_document(prototxt.parse(document.text(), file.file)), plan, warnings
+
+
+def state_plan(document: prototxt.Document, plan: Plan) -> None:
+    """Make the text of a net state the formats of a plan at the points of layers that it has, with
+    `backward_weights: QUANTIZED` beside a weight, unless the layer says something of that."""
     for item in document.root.all("layer"):
         name = text_of(item.block, "name")
         formats = {kind: plan[p] for kind in KINDS if (p := Point(name, kind)) in plan}
@@ -149,7 +157,6 @@ def with_recipe(file: NetFile, recipe: Recipe[Any]) -> tuple[NetFile, Plan, list
             )
             rounds = "weight" in formats and not has_own
             set_points(item.block, formats, backward_weights="QUANTIZED" if rounds else None)
-    return from_document(prototxt.parse(document.text(), file.file)), plan, warnings
 
 
 def _rows(plan: Plan) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from adaption.errors import FieldError, KeywordError, LayerError, UsageError
 from adaption.io import prototxt
 from adaption.io.atomic import together
 from adaption.io.caffemodel import Weights, read_weights, write_weights
+from adaption.io.kinds import is_folder
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
 from adaption.net import Point
@@ -149,7 +150,7 @@ def rewrite_files(
         if style == "original":
             created = original_style(one, chosen, left, lpact)
             low = from_document(prototxt.parse(created.text, one.file))
-            file = file / created.file_name if file.is_dir() else file
+            file = file / created.file_name if is_folder(file) else file
         elif chosen is not None:
             low = rewrite(one, chosen, lpact=lpact, exclude=left, partly=i > 0)
             _note_differences(made, one, chosen, left, i)

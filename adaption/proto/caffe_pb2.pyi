@@ -1,7 +1,7 @@
 """Message classes of protos/caffe.proto. Generated: do not edit.
 
 By: scripts/generate_proto.py
-caffe.proto sha256: ede193624dc7ede40d942b8fd4bc4f6e3afef9e430b4753593b8f1ec54077659
+caffe.proto sha256: a7a9b8f3c3d7f3328a465d2e7e5e89b52db5d83176e9bbbc40a5284b8aaaf465
 """
 # ruff: noqa
 # fmt: off
@@ -852,6 +852,18 @@ class PrecisionParameter(Message):
         backward_weights: int | str | None = ...,
     ) -> None: ...
 
+class SourcePart(Message):
+    SKIP_FIELD_NUMBER: ClassVar[int]
+    LIMIT_FIELD_NUMBER: ClassVar[int]
+    skip: int
+    limit: int
+    def __init__(
+        self,
+        *,
+        skip: int | None = ...,
+        limit: int | None = ...,
+    ) -> None: ...
+
 class PrecisionPolicy(Message):
     TYPE_FIELD_NUMBER: ClassVar[int]
     SDFP_PARAM_FIELD_NUMBER: ClassVar[int]
@@ -1114,6 +1126,7 @@ class LayerParameter(Message):
     SQUEEZE_PARAM_FIELD_NUMBER: ClassVar[int]
     CROP_CENTER_PARAM_FIELD_NUMBER: ClassVar[int]
     PRECISION_PARAM_FIELD_NUMBER: ClassVar[int]
+    SOURCE_PART_FIELD_NUMBER: ClassVar[int]
     name: str
     type: str
     @property
@@ -1334,6 +1347,8 @@ class LayerParameter(Message):
     def crop_center_param(self) -> CropCenterParameter: ...
     @property
     def precision_param(self) -> PrecisionParameter: ...
+    @property
+    def source_part(self) -> SourcePart: ...
     def __init__(
         self,
         *,
@@ -1449,6 +1464,7 @@ class LayerParameter(Message):
         squeeze_param: SqueezeParameter | Mapping[str, Any] | None = ...,
         crop_center_param: CropCenterParameter | Mapping[str, Any] | None = ...,
         precision_param: PrecisionParameter | Mapping[str, Any] | None = ...,
+        source_part: SourcePart | Mapping[str, Any] | None = ...,
     ) -> None: ...
 
 class LowPrecisionFPParameter(Message):
@@ -2019,6 +2035,10 @@ class ConvolutionParameter(Message):
     PAD_R_FIELD_NUMBER: ClassVar[int]
     PAD_T_FIELD_NUMBER: ClassVar[int]
     PAD_B_FIELD_NUMBER: ClassVar[int]
+    KERNEL_DEPTH_FIELD_NUMBER: ClassVar[int]
+    TEMPORAL_STRIDE_FIELD_NUMBER: ClassVar[int]
+    TEMPORAL_PAD_FIELD_NUMBER: ClassVar[int]
+    FILTER_GROUP_FIELD_NUMBER: ClassVar[int]
     num_output: int
     bias_term: bool
     @property
@@ -2050,6 +2070,10 @@ class ConvolutionParameter(Message):
     pad_r: int
     pad_t: int
     pad_b: int
+    kernel_depth: int
+    temporal_stride: int
+    temporal_pad: int
+    filter_group: int
     def __init__(
         self,
         *,
@@ -2078,6 +2102,10 @@ class ConvolutionParameter(Message):
         pad_r: int | None = ...,
         pad_t: int | None = ...,
         pad_b: int | None = ...,
+        kernel_depth: int | None = ...,
+        temporal_stride: int | None = ...,
+        temporal_pad: int | None = ...,
+        filter_group: int | None = ...,
     ) -> None: ...
 
 class CropParameter(Message):
@@ -2572,6 +2600,8 @@ class PoolingParameter(Message):
     PAD_T_FIELD_NUMBER: ClassVar[int]
     PAD_B_FIELD_NUMBER: ClassVar[int]
     AVG_INCLUDE_PAD_FIELD_NUMBER: ClassVar[int]
+    KERNEL_DEPTH_FIELD_NUMBER: ClassVar[int]
+    TEMPORAL_STRIDE_FIELD_NUMBER: ClassVar[int]
     pool: int
     pad: int
     pad_h: int
@@ -2591,6 +2621,8 @@ class PoolingParameter(Message):
     pad_t: int
     pad_b: int
     avg_include_pad: bool
+    kernel_depth: int
+    temporal_stride: int
     def __init__(
         self,
         *,
@@ -2613,6 +2645,8 @@ class PoolingParameter(Message):
         pad_t: int | None = ...,
         pad_b: int | None = ...,
         avg_include_pad: bool | None = ...,
+        kernel_depth: int | None = ...,
+        temporal_stride: int | None = ...,
     ) -> None: ...
 
 class PowerParameter(Message):
@@ -2742,16 +2776,19 @@ class ReshapeParameter(Message):
     SHAPE_FIELD_NUMBER: ClassVar[int]
     AXIS_FIELD_NUMBER: ClassVar[int]
     NUM_AXES_FIELD_NUMBER: ClassVar[int]
+    PIXELSHUFFLER_FIELD_NUMBER: ClassVar[int]
     @property
     def shape(self) -> BlobShape: ...
     axis: int
     num_axes: int
+    pixelshuffler: int
     def __init__(
         self,
         *,
         shape: BlobShape | Mapping[str, Any] | None = ...,
         axis: int | None = ...,
         num_axes: int | None = ...,
+        pixelshuffler: int | None = ...,
     ) -> None: ...
 
 class ScaleParameter(Message):

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adaption import errors
-from adaption.errors import AdaptionError
+from adaption.errors import AdaptionError, LayerError, UsageError, remade
+from adaption.errors import FieldError as CoreFieldError
+from adaption.errors import ShapeError as CoreShapeError
 
 __all__ = [
     "CropError",
@@ -23,23 +24,23 @@ __all__ = [
 ]
 
 
-class ShapeError(errors.ShapeError, ValueError):
+class ShapeError(CoreShapeError, ValueError):
     """Shapes do not fit."""
 
 
-class FieldError(errors.FieldError, AttributeError, TypeError, ValueError):
+class FieldError(CoreFieldError, AttributeError, TypeError, ValueError):
     """A message has no such field, or the field takes no such value."""
 
 
-class InputError(errors.UsageError, TypeError):
+class InputError(UsageError, TypeError):
     """The input of a layer is no Top."""
 
 
-class MapError(errors.LayerError, RuntimeError):
+class MapError(LayerError, RuntimeError):
     """There is no coordinate map between two tops."""
 
 
-class CropError(errors.LayerError, AssertionError):
+class CropError(LayerError, AssertionError):
     """Two tops do not line up."""
 
 
@@ -68,7 +69,7 @@ _mixes: dict[tuple[type[AdaptionError], type[Exception]], type[AdaptionError] | 
 def _mixed(own: type[AdaptionError], kind: type[Exception]) -> type[AdaptionError] | None:
     def plain(self: AdaptionError) -> tuple[object, ...]:
         """Another process gets the error without the built-in kind."""
-        return errors.remade, (own, self.args, self.__dict__)
+        return remade, (own, self.args, self.__dict__)
 
     body = {"__module__": own.__module__, "__init__": own.__init__, "__reduce__": plain}
     try:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import adaption.errors as adaption_errors
 from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
 from adaption.graph import LayerSpec
 from adaption.io.prototxt_values import nearest_name
@@ -33,7 +32,8 @@ __all__ = ["BlobVec", "Layer", "Phase", "UserLayer", "run_user_code"]
 # Of the frames of an error, the last outside of these shows the user's line.
 _NOT_THE_USERS = (
     "<",
-    *(str(Path(m.__file__ or "<").parent) for m in (adaption_errors, importlib, np, torch)),
+    str(Path(__file__).parents[1]),  # this package
+    *(str(Path(m.__file__ or "<").parent) for m in (importlib, np, torch)),
 )
 
 

@@ -21,7 +21,9 @@ from adaption.precision.cost_model import (
     wrpn_cost,
 )
 from adaption.precision.cost_records import net_cost
-from adaption.report.format import count, significant, size
+from adaption.precision.energy import SOURCE
+from adaption.precision.inference_cost import InferenceCost, inference_cost
+from adaption.report.format import count, energy, significant, size
 from adaption.report.tables import Grid
 
 __all__ = ["Cost", "cost"]
@@ -43,6 +45,7 @@ class Cost:
     compute: int
     relative: float
     memory: tuple[Memory, ...]
+    inference: InferenceCost
     per_tensor: PerTensor
     per_tensor_float: PerTensor
     against: str | None = None
@@ -85,6 +88,7 @@ class Cost:
                 }
                 for x in self.memory
             ],
+            "inference": {**self.inference.to_dict(), "energy_source": SOURCE},
             "per_tensor": self.per_tensor.to_dict(),
             "per_tensor_float": self.per_tensor_float.to_dict(),
         }
@@ -112,7 +116,16 @@ class Cost:
             " (MACs * (W bits + A bits), 64 in float)"
         )
         layers = Grid(columns, rows, text_columns=2).plain()
-        return "\n\n".join([layers, f"{total}\n{compute}", self._memory(), self._training()])
+        head = f"{total}\n{compute}\n{self._inference()}"
+        return "\n\n".join([layers, head, self._memory(), self._training()])
+
+    def _inference(self) -> str:
+        x = self.inference
+        return (
+            f"one inference: {size(x.parameter_bits / 8)} of weights and biases, packed;"
+            f" {size(x.peak.bits / 8)} of activations at peak ({x.peak.layer})\n"
+            f"energy of one inference: {energy(x.energy.total_pj)}, an estimate by {SOURCE}"
+        )
 
     def _memory(self) -> str:
         rows = [
@@ -188,6 +201,7 @@ def cost(
         compute,
         compute / wrpn_cost(as_float(reference).layers),
         tuple(memory(found, n) for n in batch),
+        inference_cost(spec, given[0]),
         per_tensor(found, cost_index),
         per_tensor(as_float(found), cost_index),
         None if against is None else other.name or "the other net",

@@ -17,6 +17,7 @@ __all__ = [
     "count",
     "decibel",
     "duration",
+    "energy",
     "one_line",
     "percent",
     "points",
@@ -82,6 +83,18 @@ def size(size_bytes: float | None) -> str:
     if special is not None or size_bytes is None:
         return special or ABSENT
     return f"{size_bytes:.0f} B" if size_bytes < 1000 else f"{_prefixed(size_bytes, ' kMGTP')}B"
+
+
+def energy(picojoules: float | None) -> str:
+    """An energy in three digits: "71.1 uJ"."""
+    special = _special(picojoules)
+    if special is not None or picojoules is None:
+        return special or ABSENT
+    for unit in ("pJ", "nJ", "uJ", "mJ"):
+        if picojoules < 999.5 or unit == "mJ":
+            break
+        picojoules /= 1000
+    return f"{picojoules:#.3g}".rstrip(".") + f" {unit}"
 
 
 def compact(number: float | None) -> str:

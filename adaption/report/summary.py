@@ -7,7 +7,7 @@ be there; whatever else is missing or null was not measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from adaption.report.format import (
     compact,
     count,
     decibel,
+    energy,
     one_line,
     percent,
     points,
@@ -133,12 +134,34 @@ def result_rows(summary: Summary) -> list[ResultRow]:
         skippable = [macs.get(f"zero_skippable_{when}") for when in ("before", "after")]
         shares = [None if value is None else value / total for value in skippable]
         rows.append(_share_row("zero-skippable MACs", *shares))
+    rows += _cost_rows(summary.get("cost") or {})
     files = summary.get("files") or {}
     sizes = [(files.get(key) or {}).get("size_bytes") for key in ("weights", "weights_lp")]
     if None not in sizes:
         ratio = f"x {sizes[1] / sizes[0]:.2f}" if sizes[0] else ABSENT
         rows.append(ResultRow("caffemodel on disk", size(sizes[0]), size(sizes[1]), ratio))
     return rows
+
+
+def _cost_rows(cost: Summary) -> Iterator[ResultRow]:
+    """Memory, operations and energy of one sample."""
+    both: list[Summary] = [cost.get(when) or {} for when in ("float", "quantized")]
+
+    def row(
+        name: str, show: Callable[[float], str], key: str, part: str = ""
+    ) -> Iterator[ResultRow]:
+        one, other = ((x.get(part) or {} if part else x).get(key) for x in both)
+        if one is not None and other is not None:
+            ratio = f"x {other / one:.2f}" if one else ABSENT
+            yield ResultRow(name, show(one), show(other), ratio)
+
+    def bits(number: float) -> str:
+        return size(number / 8)
+
+    yield from row("weights, packed", bits, "parameter_bits")
+    yield from row("activations at peak", bits, "peak_activation_bits")
+    yield from row("MAC bits", compact, "mac_bits")
+    yield from row("energy, estimated", energy, "total_pj", "energy")
 
 
 def _of_classifier(entry: Summary) -> Iterator[ResultRow]:

@@ -165,7 +165,14 @@ class Driver:
         try:
             state = self.recipe.load(saved["values"], tensors)
             self.state = self.recipe.attach(state, self.view())
-        except (KeyError, TypeError, ValueError) as error:
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise FileFormatError(
                 f"the state of recipe {self.recipe.name} is damaged: {error!r}"
             ) from None

@@ -8,10 +8,10 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TextIO
 
 from adaption import glog
+from adaption.io.kinds import is_there
 from adaption.io.prototxt import debug_string
 from adaption.net import Net
 from adaption.net.building_log import show_building, show_definition
@@ -151,7 +151,7 @@ class CaffeLog(Listener):
             self.log(
                 "sgd_solver.cpp:273", f"Snapshotting solver state to {file_format} file {path}"
             )
-            if Path(path).exists():
+            if is_there(path):
                 self.log("sgd_solver.cpp:273", f"{path} of an earlier run is replaced")
 
     def recipe(self, event: Mapping[str, Any]) -> None:

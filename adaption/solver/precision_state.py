@@ -8,6 +8,7 @@ chose their formats, since a caffemodel cannot.
 from __future__ import annotations
 
 import io
+import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, FileFormatError
 from adaption.io.atomic import atomic_write
+from adaption.io.npy import read_npz
 from adaption.io.precision_note import note_of, remove_note, write_note
 from adaption.net import Net, Point
 from adaption.net.plan import stated_kinds
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from adaption.solver.snapshot import Files
     from adaption.solver.solver import Solver
 
-__all__ = ["plan_rows", "read_plan", "restore_precision", "save_precision"]
+__all__ = ["plan_rows", "read_plan", "read_recipe_state", "restore_precision", "save_precision"]
 
 RESIDUE, RECIPE = "residue/", "recipe/"
 
@@ -124,6 +126,28 @@ def restore_precision(solver: Solver, entry: Mapping[str, Any] | None, path: Pat
         solver._notice(f"{path} holds no weight accumulators: they start at 0")
 
 
+def read_recipe_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a snapshot holds of its recipe: values and tensors, as its `load` takes them.
+
+    Args:
+        path: of a solver state with its sidecar.
+    Raises: FileFormatError when there is none, or it is damaged.
+    """
+    sidecar = path.with_name(path.name + ".json")
+    try:
+        entry = json.loads(sidecar.read_text(encoding="utf-8"))["precision"]
+        values = entry["policy"]["values"]
+        listed = entry.get("tensors")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileFormatError(
+            f"holds no state of a recipe: {error!r}", "snapshot a run that has one", file=sidecar
+        ) from None
+    if listed is None:
+        return values, {}
+    found = _read_tensors(path.with_name(listed["file"]), listed["crc32"])
+    return values, {k.removeprefix(RECIPE): v for k, v in found.items() if k.startswith(RECIPE)}
+
+
 def _restore_plan(solver: Solver, entry: Mapping[str, Any]) -> None:
     """Formats about which the net's own text says nothing become those of the snapshot."""
     net = solver.net
@@ -183,5 +207,4 @@ def _read_tensors(path: Path, crc: int) -> dict[str, Tensor]:
             "remove the .json beside the solver state to resume as Caffe does",
             file=path,
         )
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return {name: torch.from_numpy(archive[name]) for name in archive.files}
+    return {name: torch.from_numpy(array) for name, array in read_npz(path).items()}

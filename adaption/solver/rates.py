@@ -16,7 +16,7 @@ from adaption.errors import FieldError
 if TYPE_CHECKING:
     from adaption.proto.caffe_pb2 import SolverParameter
 
-__all__ = ["POLICIES", "check_policy", "learning_rate"]
+__all__ = ["POLICIES", "check_policy", "learning_rate", "smallest_rate"]
 
 
 def _fixed(p: SolverParameter, iteration: int, step: int) -> float:
@@ -105,3 +105,23 @@ def learning_rate(p: SolverParameter, iteration: int, current_step: int) -> tupl
         raise FieldError(
             "gamma", p.gamma, f"such that the rate of iteration {iteration} is a number"
         ) from None
+
+
+def smallest_rate(p: SolverParameter) -> tuple[float, int]:
+    """The smallest learning rate above 0 that a run up to max_iter uses, and how many iterations
+    have a rate of 0, as the end of `poly` may.
+
+    Raises: FieldError without max_iter, or when no iteration has a rate above 0.
+    """
+    if not p.max_iter:
+        raise FieldError("max_iter", "not set", "the iterations to train for")
+    least, zeros, step = math.inf, 0, 0
+    for iteration in range(p.max_iter):
+        rate, step = learning_rate(p, iteration, step)
+        if rate > 0:
+            least = min(least, rate)
+        else:
+            zeros += 1
+    if math.isinf(least):
+        raise FieldError("base_lr", p.base_lr, "a learning rate above 0")
+    return least, zeros

@@ -13,6 +13,7 @@ from adaption.errors import AdaptionError, FieldError, FileFormatError
 from adaption.graph import NetSpec, NetState, build_spec, unknown_settings
 from adaption.graph.filter import PHASES
 from adaption.io import prototxt
+from adaption.io.kinds import is_there
 from adaption.io.netfile import read_net
 from adaption.io.prototxt import Notice
 from adaption.io.text import as_path, decode
@@ -236,9 +237,9 @@ def _planned(
 
 def _found(solver: SolverFile, name: str, net: str) -> str:
     """The path as it stands: Caffe's paths are relative to the working directory."""
-    if not Path(net).exists() and solver.file is not None:
+    if not is_there(net) and solver.file is not None:
         beside = Path(solver.file).parent / net
-        if not Path(net).is_absolute() and beside.exists():
+        if not Path(net).is_absolute() and is_there(beside):
             raise FieldError(
                 name,
                 net,

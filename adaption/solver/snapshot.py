@@ -28,7 +28,7 @@ from adaption.errors import AdaptionError, FileFormatError, WeightsError
 from adaption.io.atomic import atomic_write, together
 from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.files import read_json
-from adaption.io.kinds import kind_of
+from adaption.io.kinds import is_there, kind_of
 from adaption.io.solverstate import SolverState, read_state, write_state
 from adaption.io.text import as_path
 from adaption.io.weights import WeightBlob, Weights
@@ -142,7 +142,7 @@ def _restore_precision(solver: Solver, sidecar: dict[str, Any] | None, path: Pat
         restore_precision(solver, None if sidecar is None else sidecar.get("precision"), path)
     except AdaptionError:
         raise
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise _damaged(path, error) from None
 
 
@@ -234,10 +234,10 @@ def _misfit(solver: Solver, found: Sequence[tuple[int, ...]]) -> WeightsError:
 def _learned_net(solver: Solver, state: SolverState, path: Path) -> Path:
     """The caffemodel that a state names: as written, else beside the state (a moved run)."""
     named = Path(state.learned_net)
-    if named.exists():
+    if is_there(named):
         return named
     beside = path.parent / named.name
-    if not beside.exists():
+    if not is_there(beside):
         raise FileFormatError(
             f"the state's caffemodel {state.learned_net!r} does not exist, nor does"
             f" {os.fspath(beside)!r}",

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from adaption.cli.main import main
+from adaption.data.lmdb_writer import write_lmdb
 from adaption.net import Net
+from adaption.proto import caffe_pb2
 
 NET = """name: "small"
 layer { name: "data" type: "Input" top: "data"
@@ -204,3 +206,47 @@ def test_output_that_is_a_file(case: Case, capsys: pytest.CaptureFixture[str]) -
     assert case.run() == 2
     assert case.out.read_text() == "mine"
     assert "is a file\n  fix: name a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x" * 300, r"a\000b"], ids=["long", "NUL"])
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        ("Data", "data_param {{ source: {0} batch_size: 1 }}"),
+        ("ImageData", "image_data_param {{ source: {0} batch_size: 1 }}"),
+        (
+            "WindowData",
+            "window_data_param {{ source: {0} batch_size: 1 }} transform_param {{ crop_size: 2 }}",
+        ),
+        ("HDF5Data", "hdf5_data_param {{ source: {0} batch_size: 1 }}"),
+        (
+            "Data",
+            "data_param {{ source: 'db' batch_size: 1 }} transform_param {{ mean_file: {0} }}",
+        ),
+        ("HDF5Output", "hdf5_output_param {{ file_name: {0} }}"),
+    ],
+    ids=["Data", "ImageData", "WindowData", "HDF5Data", "mean file", "HDF5Output"],
+)
+def test_names_that_no_file_can_have(
+    kind: str,
+    setting: str,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    datum = caffe_pb2.Datum(channels=1, height=2, width=2, data=b"0123")
+    write_lmdb(Path("db"), [(b"0", datum.SerializeToString())])
+    bottoms = 'bottom: "x" bottom: "y"' if kind == "HDF5Output" else 'top: "data" top: "label"'
+    setting = setting.format(f'"{name}"')
+    Path("n.prototxt").write_text(
+        'input: "x" input_shape { dim: 1 } input: "y" input_shape { dim: 1 }'
+        f' layer {{ name: "d" type: "{kind}" {bottoms} {setting} }}'
+    )
+    assert main(["time", "--model=n.prototxt", "--iterations=1"]) == 2
+    said = capsys.readouterr().err.splitlines()  # behind Caffe's log
+    assert said[-2].startswith("adaption time: ")
+    assert 'layer "d"' in said[-2]
+    assert said[-1].startswith("  fix: ")
+    assert "Traceback" not in "".join(said)

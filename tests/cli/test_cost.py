@@ -32,6 +32,8 @@ ip2    LPInnerProduct      5,000    5,000     500       10       4       4   0.2
 
 LeNet, per image: 2,293,000 MACs, 430,500 weights, 15,230 outputs of weight layers
 compute cost 0.1799 of the same net in float (MACs * (W bits + A bits), 64 in float)
+one inference: 218 kB of weights and biases, packed; 8.90 kB of activations at peak (conv1)
+energy of one inference: 37.0 uJ, an estimate by Horowitz, ISSCC 2014, figure 1.1.9: 45 nm, 0.9 V
 
 memory
 batch  weights  activations  largest dZ  largest dX  training  features  inference
@@ -53,7 +55,11 @@ next: adaption widen {LENET_LP} -o {LENET_LP.removesuffix(".prototxt")}_wide.pro
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cost", LENET_LP, "--against", LENET, "--batch", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["layers", "total", "wrpn", "memory", "per_tensor", "per_tensor_float"]
+    assert list(found) == [
+        *("layers", "total", "wrpn", "memory", "inference", "per_tensor", "per_tensor_float")
+    ]
+    assert found["inference"]["macs"] == found["total"]["macs"]
+    assert found["inference"]["parameters"] == 430_500 + 20 + 50 + 500 + 10
     assert found["layers"][1] == {
         "name": "conv2", "type": "LPConvolution", "macs": 1_600_000, "weights": 25_000,
         "inputs": 2_880, "outputs": 3_200, "weight_bits": 4, "activation_bits": 4,

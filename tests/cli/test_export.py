@@ -63,7 +63,8 @@ def test_c_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(low), FILES[1], *flags]) == 0
     said = json.loads(capsys.readouterr().out)
     names = {Path(f["path"]).name for f in said["files"]}
-    assert {"net.c", "net.h", "ops.c", "main.c", "Makefile", "manifest.json"} <= names
+    name = json.loads((tmp_path / "c" / "manifest.json").read_text())["c"]["name"]
+    assert {f"{name}.c", f"{name}.h", "ops.h", "main.c", "Makefile", "manifest.json"} <= names
     assert said["notes"][-1].startswith("the program ends with codes: ")
 
 

@@ -166,3 +166,62 @@ def test_leveldb_is_left_untouched(tmp_path: Path) -> None:
     assert source[1].name == "2"
     assert source.as_color(True)[0].name == "1"
     assert {p.name: p.read_bytes() for p in path.iterdir()} == before
+
+
+def _leveldb(path: Path, count: int = 40) -> Path:
+    """A LevelDB whose records all lie in tables."""
+    plyvel = pytest.importorskip("plyvel")
+    db = plyvel.DB(str(path), create_if_missing=True, compression=None, max_file_size=1 << 20)
+    for number in range(count):
+        db.put(b"%04d" % number, raw(number % 256, number, (1, 64, 64)))
+    db.compact_range()
+    db.close()
+    return path
+
+
+def test_a_leveldb_cut_short_while_it_is_open(tmp_path: Path) -> None:
+    """LevelDB maps its tables: the bus error of one that is cut short ended the process."""
+    path = _leveldb(tmp_path / "db")
+    source = open_source(path)
+    assert source[0].label == 0
+    for table in path.glob("*.ldb"):
+        with table.open("r+b") as file:
+            file.truncate(100)
+    with pytest.raises(DataError, match="the LevelDB cannot be read: ") as caught:
+        list(source)
+    assert str(caught.value).splitlines() == [
+        f"{path}: the LevelDB cannot be read: it is damaged, or was changed meanwhile",
+        "  fix: check that the folder was copied whole, and that nothing changes it",
+    ]
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_leveldb_with_a_damaged_block(tmp_path: Path, which: int) -> None:
+    """Damage in the last table was taken for the end of the data, other damage for pixels."""
+    path = _leveldb(tmp_path / "db", 2000)
+    tables = sorted(path.glob("*.ldb"))
+    assert len(tables) > 1
+    content = bytearray(tables[which].read_bytes())
+    content[len(content) // 2] ^= 1
+    tables[which].write_bytes(content)
+    with pytest.raises(DataError, match=r"the LevelDB cannot be read: .*checksum mismatch"):
+        list(open_source(path))
+
+
+@pytest.mark.parametrize(("count", "message"), [(40, "holds no samples"), (2000, "IO error")])
+def test_a_leveldb_with_tables_cut_short(tmp_path: Path, count: int, message: str) -> None:
+    path = _leveldb(tmp_path / "db", count)
+    last = max(path.glob("*.ldb"))
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.raises(DataError, match=message):
+        list(open_source(path))
+
+
+def test_passes_over_a_leveldb_do_not_disturb_each_other(tmp_path: Path) -> None:
+    source = open_source(_leveldb(tmp_path / "db"))
+    first = iter(source)
+    next(first)
+    for _ in range(3):  # given up before its end
+        next(iter(source))
+    assert [sample.label for sample in first] == list(range(1, 40))
+    assert [sample.label for sample in source] == list(range(40))

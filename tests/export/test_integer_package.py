@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -23,7 +24,10 @@ from tests.export.nets import input_layer, layer, net_of, samples
 
 LENET = Path(__file__).parents[2] / "models" / "lenet_digits"
 PIXELS = FixedPoint(9, 8)
-FLAGS = "-std=c99 -Wall -Wextra -pedantic -Werror -O1".split()
+FLAGS = (
+    "-std=c99 -O1 -Wall -Wextra -Wconversion -Wsign-conversion -pedantic -Werror"
+    " -fsanitize=address,undefined -fno-sanitize-recover=all -DADAPTION_TRACE"
+).split()
 
 
 def low_lenet(
@@ -44,22 +48,23 @@ def low_lenet(
 def ran(
     net: Net, folder: Path, x: np.ndarray, formats: dict[str, FixedPoint]
 ) -> dict[str, np.ndarray]:
-    """Every value of every sample, as the compiled program prints it; codes are below 2^53."""
+    """Every value of every sample, as the compiled program prints it."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("no C compiler (cc, gcc, clang) is installed")
     export_integer(net, folder, form="c", input_formats=formats)
-    command = [compiler, *FLAGS, "-o", "net", "main.c", "net.c", "ops.c"]
+    sources = sorted(path.name for path in folder.glob("*.c"))
+    command = [compiler, *FLAGS, "-o", "net", *sources]
     made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (made.returncode, made.stderr) == (0, "")
     x.astype("<f4").tofile(folder / "samples.bin")
     run = subprocess.run(
-        ["./net", "-t", "samples.bin"], cwd=folder, capture_output=True, text=True, check=True
+        ["./net", "samples.bin"], cwd=folder, capture_output=True, text=True, check=True
     )
     values: dict[str, list[np.ndarray]] = {}
     for line in run.stdout.splitlines():
         name, *codes = line.split(" ")
-        values.setdefault(name, []).append(np.array([float(x) for x in codes]))
+        values.setdefault(unquote(name), []).append(np.array(codes, np.int64))
     return {name: np.stack(rows) for name, rows in values.items()}
 
 
@@ -205,7 +210,8 @@ def test_names_cannot_end_a_comment_or_a_string(tmp_path: Path) -> None:
     )  # fmt: skip
     net.name = name
     export_integer(net, tmp_path / "c", form="c")
-    assert "*/ int" not in (tmp_path / "c" / "net.h").read_text()
+    (header,) = (p for p in (tmp_path / "c").glob("*.h") if "_run(" in p.read_text())
+    assert "*/ int" not in header.read_text()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from onnx.reference.op_run import OpRun
 from adaption.errors import LayerError
 from adaption.export import ExactNet, export_onnx, verify, verify_between
 from adaption.export.backends import backend_of
-from adaption.export.c_backend import CProgram
 from adaption.export.exact.program import Product
 from adaption.export.package import export_integer
 from adaption.export.qonnx import DOMAIN
@@ -25,9 +24,20 @@ from adaption.io.caffemodel import read_weights
 from adaption.net import Net
 from adaption.numerics import BinaryWeight, Wrpn
 from tests.export.nets import net_of, run_model, samples
-from tests.export.test_integer_package import ran
 from tests.export.test_qonnx import Quant
-from tests.export.wrpn_nets import ENTRY, EXCEPTIONS, FIRST, NETS, THIN, act, conv, ip, norm, weight
+from tests.export.wrpn_nets import (
+    DATA,
+    ENTRY,
+    EXCEPTIONS,
+    FIRST,
+    NETS,
+    THIN,
+    act,
+    conv,
+    ip,
+    norm,
+    weight,
+)
 
 ALL = {**NETS, **{name: text for name, (text, _) in EXCEPTIONS.items()}}
 
@@ -64,26 +74,6 @@ def test_integer_onnx_equals_exact_arithmetic_in_every_bit(text: str, tmp_path: 
     assert found.keys() == want.keys()
     for blob, values in want.items():
         np.testing.assert_array_equal(found[blob], values.numpy(), blob)
-
-
-@pytest.mark.parametrize("text", NETS.values(), ids=list(NETS))
-def test_c_program_equals_exact_arithmetic_in_every_bit(text: str, tmp_path: Path) -> None:
-    net = wrpn_net(text)
-    exact, x = ExactNet(net), inputs_of(net, 2)
-    run = exact.run(x)
-    values = ran(net, tmp_path / "c", x["data"], {})
-    assert set(run.codes) <= set(values)
-    for name, codes in run.codes.items():
-        np.testing.assert_array_equal(values[name], codes.numpy().reshape(2, -1), name)
-    made = CProgram(net, {}).outputs(x)
-    for array, (blob, want) in zip(made, run.outputs.items(), strict=True):
-        value = exact.program.outputs[blob]
-        floats = want.numpy().reshape(2, -1)
-        if any(op.outputs[0] == value and type(op).__name__ == "Dequantize"
-               for op in exact.program.ops):  # fmt: skip
-            (codes,) = [op.inputs[0] for op in exact.program.ops if op.outputs[0] == value]
-            floats = run.codes[codes].numpy().reshape(2, -1)
-        np.testing.assert_array_equal(np.float32(array), floats, blob)
 
 
 @pytest.mark.parametrize(("text", "names"), EXCEPTIONS.values(), ids=list(EXCEPTIONS))
@@ -291,6 +281,23 @@ def test_qdq_refuses_and_names_the_scale(text: str, message: str, tmp_path: Path
     assert not (tmp_path / "net.onnx").exists()
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_c_programs_refuse_and_name_the_layer(bits: int, tmp_path: Path) -> None:
+    net = wrpn_net(DATA + act("a0", "data") + conv("c1", "data", THIN, weight(bits)))
+    with pytest.raises(LayerError) as caught:
+        export_integer(net, tmp_path / "c", form="c")
+    assert 'layer "c1": scales its sums in float32, by WRPN\'s rule; this has no C form' in str(
+        caught.value
+    )
+    assert "npz or ONNX of style integer" in str(caught.value)
+    assert not (tmp_path / "c").exists()
+
+
+def test_c_programs_refuse_float_layers_before_a_point(tmp_path: Path) -> None:
+    with pytest.raises(LayerError, match="runs in float32 before its bottom is rounded"):
+        export_integer(wrpn_net(ENTRY), tmp_path / "c", form="c")
+
+
 def files(text: str, folder: Path) -> tuple[Path, Path]:
     (folder / "net.prototxt").write_text(text, encoding="utf-8")
     net = wrpn_net(text)
@@ -342,17 +349,6 @@ def test_npz_holds_codes_and_float32_scales(tmp_path: Path) -> None:
     }  # fmt: skip
     quantize = [o for o in manifest["operations"] if o["operation"] == "Quantize"]
     assert [o["divisor"] for o in quantize] == [15, 15, 3, 15]
-
-
-def test_hex_files_hold_the_bits_of_float32(tmp_path: Path) -> None:
-    net = wrpn_net(ENTRY + conv("c1", "c0", THIN, weight(4)))
-    export_integer(net, tmp_path / "c", form="c")
-    held = json.loads((tmp_path / "c/manifest.json").read_text())
-    (about,) = [c for o in held["operations"] for c in o["constants"] if c["name"] == "c0/weight"]
-    bits = [int(line, 16) for line in (tmp_path / "c" / about["hex"]).read_text().split()]
-    np.testing.assert_array_equal(
-        np.array(bits, np.uint32).view(np.float32), net.params["c0"][0].data.ravel()
-    )
 
 
 def test_caffemodel_holds_the_values_and_the_clip(tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adaption.io.kinds import KINDS, kind_of, kind_of_bytes, wrong_kind
+from adaption.io.kinds import (
+    KINDS,
+    is_folder,
+    is_plain_file,
+    is_there,
+    kind_of,
+    kind_of_bytes,
+    wrong_kind,
+)
 from adaption.proto import caffe_pb2
 
 
@@ -75,6 +83,24 @@ def test_kind_of_paths(tmp_path: Path) -> None:
     assert kind_of(tmp_path) == "directory"
     assert kind_of(tmp_path / "none") == "missing"
     assert kind_of("/dev/null") == "special"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "net.prototxt/x", "x/" * 5000])
+def test_what_cannot_be_a_name_is_not_there(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    assert not is_there(path)
+    assert not is_plain_file(path)
+    assert not is_folder(path)
+
+
+def test_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert is_there(tmp_path)
+    assert is_there(str(tmp_path / "file"))
+    assert is_folder(tmp_path)
+    assert not is_folder(tmp_path / "file")
+    assert is_plain_file(tmp_path / "file")
+    assert not is_plain_file(tmp_path)
 
 
 def test_real_models_are_binary_protobufs(shared: Path) -> None:

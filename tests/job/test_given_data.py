@@ -128,8 +128,8 @@ def test_a_long_net_is_shown_by_its_ends(tmp_path: Path) -> None:
 
 def test_results_are_shown_in_few_lines(files: tuple[Path, Path], tmp_path: Path) -> None:
     measured = adaption.measure(*files, X, quiet=True)
-    assert repr(measured).splitlines()[0] == 'Measurement of "few": 8 tensors over 10 samples'
-    assert len(repr(measured).splitlines()) == 9
+    assert repr(measured).splitlines()[0] == 'Measurement of "few": 9 tensors over 10 samples'
+    assert len(repr(measured).splitlines()) == 10
     made = adaption.quantize(*files, X, out=tmp_path / "out", bits=2, quiet=True)
     lines = repr(made).splitlines()
     assert len(lines) <= 15
@@ -152,7 +152,7 @@ def test_results_in_a_notebook(files: tuple[Path, Path], tmp_path: Path) -> None
     measured.net = "<b>"
     text = measured._repr_html_()
     assert "&lt;b&gt;" in text and "<b>" not in text
-    assert text.count("<tr>") == 1 + 8
+    assert text.count("<tr>") == 1 + len(measured.points)
     made = adaption.quantize(*files, X, out=tmp_path / "out", quiet=True)
     assert "<td>conv</td>" in made._repr_html_()
 
@@ -179,4 +179,4 @@ def test_real_pandas(files: tuple[Path, Path]) -> None:
     pandas = pytest.importorskip("pandas")
     frame = adaption.measure(*files, X, quiet=True).to_dataframe()
     assert isinstance(frame, pandas.DataFrame)
-    assert len(frame) == 8
+    assert len(frame) == 9

@@ -69,6 +69,16 @@ def test_summary_file_holds_what_is_promised(made: Any) -> None:
     # conv1 9*16*64, conv2 144*32*16, ip1 128*64, ip2 64*10
     assert summary["macs"]["total"] == 9216 + 73728 + 8192 + 640
     assert 0 < summary["macs"]["zero_skippable_after"] < summary["macs"]["total"]
+    before, after = summary["cost"]["float"], summary["cost"]["quantized"]
+    assert before["macs"] == after["macs"] == summary["macs"]["total"]
+    assert after["zero_skippable_macs"] == summary["macs"]["zero_skippable_after"]
+    # Weights have 8 bits; biases, of which there are 16, 32, 64 and 10, stay float.
+    weights = 144 + 4608 + 8192 + 640
+    assert after["parameter_bits"] == 8 * weights + 32 * (16 + 32 + 64 + 10)
+    assert before["parameter_bits"] == 32 * (weights + 16 + 32 + 64 + 10)
+    assert 0 < after["energy"]["total_pj"] < before["energy"]["total_pj"] / 2
+    assert "Horowitz" in summary["cost"]["energy_source"]
+    assert any("Horowitz" in note for note in summary["notes"])
     assert summary["preprocessing"]["scale"] == 1 / 16
     assert summary["data"] | {"source": ""} == {
         "source": "",

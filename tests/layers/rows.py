@@ -88,6 +88,7 @@ def _rows() -> list[Row]:
     region = torch.tensor([[0, 0, 0, 4, 3], [1, 1, 0, 3, 2], [1, 3, 1, 9, 9]], dtype=torch.float64)
     sequence = spread(3, 2, 3)
     pairs = (spread(4, 3), spread(4, 3, seed=1), _index(0, 1, 1, 0))
+    volume = "kernel_size: 3 kernel_depth: 2 stride: 2 temporal_stride: 2"
     soft = torch.softmax(spread(4, 6), 1)
     statistics = (spread(3), spread(3, **POSITIVE), torch.ones(1, dtype=torch.float64))
     affine, own = (
@@ -122,8 +123,16 @@ def _rows() -> list[Row]:
         ),
         ("Convolution", conv, [image]),
         Row("Convolution", grouped, (spread(1, 4, 5, 5),), note="grouped"),
+        (
+            "Convolution3D",
+            "convolution_param { num_output: 2 kernel_size: 3 kernel_depth: 2 stride: 2 pad: 1"
+            " temporal_stride: 2 temporal_pad: 1 }",
+            [spread(1, 2, 3, 4, 5)],
+        ),
         ("Crop", "crop_param { axis: 2 offset: 1 }", [image, spread(2, 3, 2, 3)]),
         ("Deconvolution", conv, [image]),
+        Row("DiceCoefLoss", "", (flat, spread(4, 6, seed=1)), dialect="east"),
+        Row("DiceCoefLoss", "", (flat, spread(4, 6, seed=1)), dialect="vnet"),
         Row("Dropout", "", (image,), phase="TRAIN"),
         ("ELU", "elu_param { alpha: 0.7 }", [image]),
         ("Eltwise", "eltwise_param { coeff: 2 coeff: -1 }", [image, spread(2, 3, 4, 5, seed=1)]),
@@ -191,7 +200,15 @@ def _rows() -> list[Row]:
         Row("Reduction", "reduction_param { operation: ASUM axis: 1 }", (image,), note="asum"),
         Row("Reduction", "reduction_param { operation: SUMSQ coeff: 2 }", (image,), note="sumsq"),
         Row("Reduction", "reduction_param { operation: MEAN axis: -1 }", (image,), note="mean"),
+        Row("Pooling3D", f"pooling_param {{ {volume} }}", (spread(1, 2, 3, 4, 6),)),
+        Row(
+            "Pooling3D",
+            f"pooling_param {{ pool: AVE pad: 1 {volume} }}",
+            (spread(1, 2, 3, 4, 6),),
+            note="mean",
+        ),
         ("Reshape", "reshape_param { shape { dim: 0 dim: -1 dim: 2 } }", [image]),
+        Row("Reshape", "reshape_param { pixelshuffler: 2 }", (spread(2, 8, 2, 3),), note="pixels"),
         ("SPP", "spp_param { pyramid_height: 2 }", [image]),
         Row("SPP", "spp_param { pyramid_height: 2 pool: AVE }", (image,), note="ave"),
         ("Scale", "scale_param { bias_term: true }", [image]),

@@ -9,7 +9,7 @@ from adaption.layers.base import _registered, known_types
 from tests.layers.rows import ROWS, Row
 
 # Their gradient is a step of the fork's own, not the derivative of the loss; the goldens hold it.
-OWN_GRADIENT = ("CenterLoss", "MarginInnerProduct", "Region", "RegionLoss", "Yolov3")
+OWN_GRADIENT = ("CTCLoss", "CenterLoss", "MarginInnerProduct", "Region", "RegionLoss", "Yolov3")
 
 
 @pytest.mark.parametrize("row", [pytest.param(r, id=r.id) for r in ROWS])

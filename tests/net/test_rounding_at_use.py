@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -266,3 +267,65 @@ def test_state_dict_holds_the_masters() -> None:
     twin = net_of(LP, seed=5)
     twin.load_state_dict(state)
     assert torch.equal(twin.forward(data=X)["q"], net.forward(data=X)["q"])
+
+
+# -- read by others: as fresh as the masters, at every moment -------------------------------------
+
+
+def write(net: Net, tmp_path: Path) -> None:
+    net.params["q"][0].data[...] = np.linspace(-2, 2, 9).reshape(3, 3)
+
+
+def other_formats(net: Net, tmp_path: Path) -> None:
+    net.set_plan({Point("q", "weight"): FixedPoint.q("2.5"), Point("q", "bias"): None})
+
+
+@pytest.mark.parametrize("change", [write, load_file, step, other_formats])
+@pytest.mark.parametrize("ran", [False, True], ids=["before any pass", "after one"])
+def test_rounded_blobs_follow_at_every_moment(
+    change: Callable[[Net, Path], None], ran: bool, tmp_path: Path
+) -> None:
+    net = net_of(LP, seed=1)
+    if ran:
+        net.forward(data=X)
+    change(net, tmp_path)
+    master, rounded, bias, rounded_bias = net.params["q"]
+    node = net.nodes[net.index("q")]
+    for made, kind, whole in ((rounded, "weight", master), (rounded_bias, "bias", bias)):
+        fmt = node.formats.of(kind)
+        want = whole.tensor.detach().clone()
+        want = want if fmt is None else fmt.quantize(want)
+        assert np.array_equal(made.data, want.numpy())
+        assert torch.equal(made.tensor.detach(), want)
+    held = master.data
+    held[0, 0] = 0.3  # by a view that somebody holds
+    assert rounded.data[0, 0] == node.formats.weight.quantize(torch.tensor(0.3))  # type: ignore[union-attr]
+
+
+def test_what_is_written_into_a_rounded_blob_is_void() -> None:
+    net = net_of(LP, seed=1)
+    want = net.params["q"][1].data.copy()
+    net.params["q"][1].data[...] = 7
+    assert np.array_equal(net.params["q"][1].data, want)
+    assert torch.equal(net.forward(data=X)["q"], net_of(LP, seed=1).forward(data=X)["q"])
+
+
+def test_looking_draws_no_random_numbers() -> None:
+    text = data(4, 3) + layer(
+        "LPInnerProduct", "q", "data",
+        more=f"inner_product_param {{ num_output: 3 {GAUSSIAN} }} lpfp_param {{ bd: 2 ad: 2"
+        " rounding_scheme: STOCHASTIC }",
+    )  # fmt: skip
+    looked, plain = net_of(text, seed=4), net_of(text, seed=4)
+    for _ in range(3):
+        first = looked.params["q"][1].data.copy()
+        assert np.array_equal(looked.params["q"][1].data, first)
+        assert torch.equal(looked.forward(data=X)["q"], plain.forward(data=X)["q"])
+
+
+def test_a_copied_net_follows_its_own_masters() -> None:
+    net = net_of(LP, seed=1)
+    twin = copy.deepcopy(net)
+    twin.params["q"][0].data[...] = 1
+    assert (twin.params["q"][1].data == 1).all()
+    assert not (net.params["q"][1].data == 1).all()

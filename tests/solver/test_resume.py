@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +247,58 @@ def test_damaged_sidecar(here: Path) -> None:
     sidecar.write_text(json.dumps(state))
     with pytest.raises(AdaptionError, match=r"run_iter_5.solverstate.json: is damaged"):
         Solver(path).restore("run_iter_5.solverstate")
+
+
+RECIPE = """
+net_param {
+  layer { name: "d" type: "DummyData" top: "x" top: "t"
+    dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 2 } } }
+  layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+    inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+  layer { name: "l" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "l" }
+}
+base_lr: 0.1 lr_policy: "fixed" max_iter: 3 snapshot_prefix: "a" random_seed: 1
+precision_policy { type: "ADAPT"
+  adapt_param { lookback_min: 2 lookback_max: 3 resolution_min: 3 resolution_max: 9 } }
+"""
+ODD = ("x", None, [], -1, {"a": []}, 1e999, "../x")
+
+
+def test_values_of_another_type_in_the_sidecar_of_a_recipe(here: Path) -> None:
+    """Each ended in a traceback of its own: KeyError, BadZipFile, OverflowError and others."""
+    Path("solver.prototxt").write_text(RECIPE)
+    Solver("solver.prototxt").solve()
+    sidecar = Path("a_iter_3.solverstate.json")
+    whole = json.loads(sidecar.read_text())
+    solver = Solver("solver.prototxt")
+    solver.restore("a_iter_3.solverstate")
+    refused = 0
+    for place in ("draw_seed", "plan", "backward_weights", "policy", "tensors"):
+        for inner in (None, *(whole["precision"][place] if place in ("policy", "tensors") else ())):
+            for value in ODD:
+                state = copy.deepcopy(whole)
+                if inner is None:
+                    state["precision"][place] = value
+                else:
+                    state["precision"][place][inner] = value
+                sidecar.write_text(json.dumps(state))
+                try:
+                    solver.restore("a_iter_3.solverstate")
+                except AdaptionError as error:
+                    assert str(error).count("\n") <= 1
+                    refused += 1
+    assert refused > 40
+
+
+def test_tensors_that_are_no_archive(here: Path) -> None:
+    """Also where the checksum is theirs."""
+    Path("solver.prototxt").write_text(RECIPE)
+    Solver("solver.prototxt").solve()
+    sidecar = Path("a_iter_3.solverstate.json")
+    state = json.loads(sidecar.read_text())
+    tensors = Path(state["precision"]["tensors"]["file"])
+    tensors.write_bytes(content := b"PK no archive")
+    state["precision"]["tensors"]["crc32"] = zlib.crc32(content)
+    sidecar.write_text(json.dumps(state))
+    with pytest.raises(AdaptionError, match=r"tensors.npz: "):
+        Solver("solver.prototxt").restore("a_iter_3.solverstate")

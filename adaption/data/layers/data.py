@@ -26,6 +26,7 @@ from adaption.data.feed import (
 )
 from adaption.data.leveldb_source import LevelDbSource, is_leveldb
 from adaption.data.lmdb_source import LmdbSource, is_lmdb
+from adaption.data.part import kept_samples
 from adaption.data.source import open_source
 from adaption.data.transform import Transform
 from adaption.errors import DataError
@@ -37,6 +38,7 @@ from adaption.layers.base import Runtime, Shape, layer
     param="data_param",
     kind="data",
     obeys_transform=True,
+    takes_part=True,
     bottoms=0,
     tops=(1, 2),
     is_source=True,
@@ -60,7 +62,7 @@ class Data(FedLayer):
     def one_pass(self) -> tuple[Source, Transform | None]:
         transform = Transform.from_message(self.spec.message.transform_param, "TEST")
         is_color = True if self.force_encoded_color else transform.is_color
-        return open_source(self.source, is_color=is_color), transform
+        return self.kept(open_source(self.source, is_color=is_color)), transform
 
     def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
         param = self.spec.message.data_param
@@ -73,7 +75,7 @@ class Data(FedLayer):
 
     @cached_property
     def _first_shape(self) -> Shape:
-        return self._open()[0].image.shape
+        return self._open()[self._part[0]].image.shape
 
     def top_shapes(self, *bottoms: Shape) -> list[Shape]:
         shape = self.transform.top_shape(self._first_shape)
@@ -86,7 +88,8 @@ class Data(FedLayer):
         source = self._open()
         transform = self.transform.with_phase(runtime.phase)
         skip = order.start + skipped(order.seed, self.rand_skip)
-        records = _endless(source, skip, order.step)
+        part = self._part if self.spec.message.HasField("source_part") else None
+        records = _endless(source, part, skip, order.step)
         for numbers in order.batches(self.batch_size):
             chosen = list(islice(records, self.batch_size))
             yield partial(_make, source, chosen, transform, order.seed, numbers)
@@ -96,11 +99,11 @@ class Data(FedLayer):
         return self._open().is_decoded
 
     def epoch_size(self) -> int:
-        return self._size
+        return len(self._part)
 
     @cached_property
-    def _size(self) -> int:
-        return len(self._open())
+    def _part(self) -> range:
+        return kept_samples(self.spec.message, len(self._open()))
 
     def _open(self) -> DatumSource:
         """The store by its content: a wrong `backend` does no harm."""
@@ -118,7 +121,14 @@ class Data(FedLayer):
         )
 
 
-def _endless(source: DatumSource, skip: int, step: int) -> Iterator[tuple[bytes, bytes]]:
+def _endless(
+    source: DatumSource, part: range | None, skip: int, step: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """Every `step`-th record from number `skip` on, pass after pass; of a part, or of all."""
+    while part is not None:
+        rest = part[skip % len(part) :: step]
+        yield from islice(source.records(rest.start, step), len(rest))
+        skip += step * len(rest)
     while True:
         left = yield from source.records(skip, step)
         # As much left as that means that the pass was over before its first record.

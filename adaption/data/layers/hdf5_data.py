@@ -9,21 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 
 import numpy as np
 
 from adaption.data.arrays import read_hdf5_list
 from adaption.data.base import Array, Source
 from adaption.data.feed import FedLayer, Order, check_batch_size, check_source, shuffled
+from adaption.data.part import kept_samples
 from adaption.data.source import open_source
 from adaption.data.transform import Transform
 from adaption.errors import DataError, LayerError
 from adaption.io.hdf5 import array_of, damage_told, is_group, member, open_hdf5
+from adaption.io.kinds import is_there
 from adaption.layers.base import Runtime, Shape, layer
 
 
-@layer("HDF5Data", param="hdf5_data_param", kind="data", bottoms=0, tops=(1, None), is_source=True)
+@layer(
+    "HDF5Data",
+    param="hdf5_data_param",
+    kind="data",
+    bottoms=0,
+    tops=(1, None),
+    is_source=True,
+    takes_part=True,
+)
 @dataclass(frozen=True)
 class HDF5Data(FedLayer):
     source: str
@@ -45,7 +54,7 @@ class HDF5Data(FedLayer):
         return read_hdf5_list(self.source)
 
     def one_pass(self) -> tuple[Source, Transform | None]:
-        return open_source(self.source, root="."), None
+        return self.kept(open_source(self.source, root=".")), None
 
     def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
         yield "hdf5_data_layer.cpp:79", f"Loading list of HDF5 filenames from: {self.source}"
@@ -72,7 +81,35 @@ class HDF5Data(FedLayer):
         return False
 
     def epoch_size(self) -> int:
-        return sum(self._shapes(i)[0][0] for i in range(len(self.files)))
+        return sum(len(self._rows(i)) for i in self._numbers)
+
+    def _length(self, number: int) -> int:
+        return self._shapes(number)[0][0]
+
+    @cached_property
+    def _kept(self) -> dict[int, range] | None:
+        """The rows to read, by file; None: all rows of all files, whose lengths need no reading."""
+        if not self.spec.message.HasField("source_part"):
+            return None
+        lengths = [self._length(number) for number in range(len(self.files))]
+        part = kept_samples(self.spec.message, sum(lengths))
+        kept = {}
+        first = 0
+        for number, length in enumerate(lengths):
+            rows = range(max(part.start - first, 0), min(part.stop - first, length))
+            if rows:
+                kept[number] = rows
+            first += length
+        return kept
+
+    @property
+    def _numbers(self) -> Sequence[int]:
+        """The files that are read."""
+        return range(len(self.files)) if self._kept is None else list(self._kept)
+
+    def _rows(self, number: int) -> range:
+        """The rows of a file that are read."""
+        return range(self._length(number)) if self._kept is None else self._kept[number]
 
     def batches(self, runtime: Runtime, order: Order) -> Iterator[Callable[[], list[Array]]]:
         parts: list[_Part] = []
@@ -93,14 +130,16 @@ class HDF5Data(FedLayer):
         loaded, arrays = -1, []
         while True:
             before = skip
-            for number in self._permuted(len(self.files), order.seed, epoch):
-                if skip and skip >= (length := self._shapes(number)[0][0]):
+            numbers = self._numbers
+            for number in (numbers[i] for i in self._permuted(len(numbers), order.seed, epoch)):
+                if skip and skip >= (length := len(self._rows(number))):
                     skip -= length
                     continue
                 if number != loaded:
                     arrays = _read(self.files[number], self.spec.tops, values=True)
                     loaded = number
-                rows = self._permuted(len(arrays[0]), order.seed, epoch, number)
+                kept = self._rows(number)
+                rows = kept.start + self._permuted(len(kept), order.seed, epoch, number)
                 chosen = rows[skip :: order.step]
                 yield arrays, chosen
                 skip += len(chosen) * order.step - len(rows)
@@ -128,7 +167,7 @@ def _read(path: str, names: Sequence[str], *, values: bool) -> list[Array]:
 
     Raises: DataError when one is missing, or they have different numbers of rows.
     """
-    if not Path(path).exists():
+    if not is_there(path):
         raise DataError(
             "no such file", "paths in the list are relative to the working directory", file=path
         )

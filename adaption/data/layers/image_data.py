@@ -19,6 +19,7 @@ from adaption.data.feed import (
     skipped,
 )
 from adaption.data.images import Entry, ImageSource, open_list, read_list
+from adaption.data.part import kept_samples
 from adaption.data.transform import Transform
 from adaption.errors import DataError, FieldError
 from adaption.layers.base import Runtime, Shape, layer
@@ -29,6 +30,7 @@ from adaption.layers.base import Runtime, Shape, layer
     param="image_data_param",
     kind="data",
     obeys_transform=True,
+    takes_part=True,
     bottoms=0,
     tops=2,
     is_source=True,
@@ -66,7 +68,8 @@ class ImageData(FedLayer):
                 file=self.source,
             )
         # Caffe joins strings here: root_folder has to end in a slash.
-        entries = [Entry(self.root_folder + e.file, e.label) for e in entries]
+        part = kept_samples(self.spec.message, len(entries))
+        entries = [Entry(self.root_folder + entries[i].file, entries[i].label) for i in part]
         size = (self.new_height, self.new_width) if self.new_height else None
         path = Path(self.source)
         return ImageSource(path, "list", entries, is_color=self.is_color, size=size)
@@ -76,7 +79,8 @@ class ImageData(FedLayer):
         if self.new_height and self.new_width:
             transform = replace(transform, resize=(self.new_height, self.new_width))
         root = self.root_folder or "."
-        return open_list(Path(self.source), root=root, is_color=self.is_color), transform
+        source = open_list(Path(self.source), root=root, is_color=self.is_color)
+        return self.kept(source), transform
 
     def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
         yield "image_data_layer.cpp:38", f"Opening file {self.source}"

@@ -3,8 +3,8 @@
 A sum of WRPN codes is scaled by 1 / (n_w n_a), which no float holds, so that exactness ends there:
 from the sum on values are float32, up to the next point, which rounds them to codes. Each operation
 here is one IEEE operation per value, or several in the order that is stated, rounded after each; no
-multiplication is fused with an addition. Torch, onnxruntime and the C program agree in every bit
-therefore, the sign of a zero aside.
+multiplication is fused with an addition. Torch and onnxruntime agree in every bit therefore, the
+sign of a zero aside.
 
     ScaleSums      codes to float32: float32(x) · scale
     FloatAffine    x · multiplier, then + addend; either may be missing
@@ -35,8 +35,8 @@ from adaption.layers.inner_product import InnerProduct
 from adaption.layers.pooling import Pooling
 
 __all__ = [
-    "FloatAffine", "FloatClip", "FloatMean", "FloatMultiply", "FloatProduct", "FloatSlope",
-    "FloatSum", "ScaleSums", "has_ordered_product",
+    "FloatAffine", "FloatClip", "FloatMean", "FloatMultiply", "FloatOp", "FloatProduct",
+    "FloatSlope", "FloatSum", "ScaleSums", "has_ordered_product",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float32]
@@ -46,8 +46,12 @@ def _tensor(values: Floats) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
+class FloatOp(Op):
+    """One of these operations: its tops are float32."""
+
+
 @dataclass(frozen=True)
-class ScaleSums(Op):
+class ScaleSums(FloatOp):
     """`scale` broadcasts against one sample."""
 
     scale: Floats
@@ -57,7 +61,7 @@ class ScaleSums(Op):
 
 
 @dataclass(frozen=True)
-class FloatAffine(Op):
+class FloatAffine(FloatOp):
     """Both broadcast against one sample."""
 
     multiplier: Floats | None
@@ -69,19 +73,19 @@ class FloatAffine(Op):
 
 
 @dataclass(frozen=True)
-class FloatSum(Op):
+class FloatSum(FloatOp):
     def run(self, *xs: Tensor) -> Tensor:
         return reduce(torch.add, xs)
 
 
 @dataclass(frozen=True)
-class FloatMultiply(Op):
+class FloatMultiply(FloatOp):
     def run(self, *xs: Tensor) -> Tensor:
         return reduce(torch.mul, xs)
 
 
 @dataclass(frozen=True)
-class FloatSlope(Op):
+class FloatSlope(FloatOp):
     slopes: Floats
 
     def run(self, *xs: Tensor) -> Tensor:
@@ -89,7 +93,7 @@ class FloatSlope(Op):
 
 
 @dataclass(frozen=True)
-class FloatClip(Op):
+class FloatClip(FloatOp):
     low: float | None
     high: float | None
 
@@ -98,7 +102,7 @@ class FloatClip(Op):
 
 
 @dataclass(frozen=True)
-class FloatMean(Op):
+class FloatMean(FloatOp):
     """`sizes` (H, W): of the windows of `form`."""
 
     form: Pooling
@@ -116,7 +120,7 @@ class FloatMean(Op):
 
 
 @dataclass(frozen=True)
-class FloatProduct(Op):
+class FloatProduct(FloatOp):
     """`form` is a Convolution or an InnerProduct with its geometry, without a bias; `weight` in the
     blob's shape."""
 

@@ -1,22 +1,23 @@
-"""A C99 program of an integer net: one call per operation, constants in headers and hex files."""
+"""A C99 program of an integer net in a folder, with its constants in headers and hex files."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from adaption._version import __version__
 from adaption.errors import AdaptionError, UsageError, system_error
 from adaption.export.exact.program import Program
-from adaption.export.package.c_calls import Caller, Output
-from adaption.export.package.c_floats import float_literal
+from adaption.export.package.c.main import main_text
+from adaption.export.package.c.text import CText, Sizes
+from adaption.export.package.c.types import literal
+from adaption.export.package.c.unit import CUnit
 from adaption.export.package.constants import FORMAT, PackedConstant, describe
-from adaption.export.package.names import comment, printed
+from adaption.export.package.names import comment
 from adaption.io.atomic import atomic_write
 from adaption.io.files import read_json
 from adaption.io.outputs import staged_folder
@@ -24,66 +25,96 @@ from adaption.layers.base import Shape
 
 __all__ = ["write_c_program"]
 
-RUNTIME = ("ops.h", "ops.c", "products.h", "floats.h", "main.c", "Makefile")
+RUNTIME = ("ops.h", "scalars.h", "quantize.h", "products.h", "windows.h", "Makefile")
 MANIFEST = "manifest.json"
-# What the program and its make write.
-OWN = (*RUNTIME, MANIFEST, "net.h", "net.c", "weights", "hex", "net")
+# What every program and its make write, beside the net's own two files. Programs had an ops.c once.
+OWN = (*RUNTIME, "ops.c", "main.c", MANIFEST, "weights", "hex", "net", "net_trace")
 LARGE = 32 << 20  # constants; more are slow to compile
 
 
 def write_c_program(
     program: Program, input_shapes: Mapping[str, Shape], folder: Path, name: str
-) -> tuple[list[Path], list[str]]:
-    """Write the folder, all at once; returns its files and notes.
+) -> tuple[list[Path], list[str], Sizes]:
+    """Write the folder, all at once; returns its files, notes, and what the program needs.
 
     An older program in it goes, whatever net it was of; files that are not a program's stay.
 
     Raises: LayerError when an operation has no C form; UsageError when the folder holds files of
         these names that are not of such a program.
     """
-    replaced = _check_folder(folder)
-    caller = Caller(program, input_shapes)
-    written = {file: _runtime(file) for file in RUNTIME}
-    written["net.h"] = _header(caller, name)
-    written["net.c"] = _source(caller)
-    manifest = describe(program, name)
-    for operation in manifest["operations"]:
-        for constant in operation["constants"]:
-            stem = caller.identifiers[constant["name"]]
-            constant |= {"header": f"weights/{stem}.h", "hex": f"hex/{stem}.hex"}
-    written[MANIFEST] = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    with staged_folder(folder, OWN, marker=MANIFEST) as stage:
+    unit = CUnit(program, input_shapes)
+    text = CText(unit, name)
+    before = _program_in(folder, _own(text.name))
+    own = {*_own(text.name), *(() if before is None else _own(_stem_of(before)))}
+    written: dict[str, Iterable[str]] = {
+        f"{text.name}.c": [text.source()],
+        f"{text.name}.h": [text.header()],
+        "main.c": [main_text(text)],
+        MANIFEST: [
+            json.dumps(_manifest(program, name, unit, text), indent=2, ensure_ascii=False),
+            "\n",
+        ],
+    }
+    for file in RUNTIME:
+        written[file] = [_runtime(file).replace("@name@", text.name)]
+    for stem, packed in unit.constants.items():
+        written[f"weights/{stem}.h"] = _constant_header(packed, stem)
+        written[f"hex/{stem}.hex"] = _hex(packed)
+    with staged_folder(folder, own, marker=MANIFEST) as stage:
         for part in ("weights", "hex"):
             (stage / part).mkdir()
-        for file, text in written.items():
-            _write(stage / file, [text])
-        for constant in caller.constants:
-            stem = caller.identifiers[constant.name]
-            _write(stage / "weights" / f"{stem}.h", _constant_header(constant, stem))
-            _write(stage / "hex" / f"{stem}.hex", _hex(constant))
-    files = [folder / file for file in written]
-    for constant in caller.constants:
-        stem = caller.identifiers[constant.name]
-        files += [folder / "weights" / f"{stem}.h", folder / "hex" / f"{stem}.hex"]
-    notes = [replaced] if replaced else []
-    notes += caller.notes
-    size = sum(c.packed().nbytes for c in caller.constants)
-    if size > LARGE:
-        notes.append(f"{size >> 20} MiB of constants are slow to compile as C headers")
-    return files, notes
+        for file, parts in written.items():
+            with atomic_write(stage / file, "w") as out:
+                out.writelines(parts)
+    notes = [] if before is None else [_replaced(before, folder)]
+    return [folder / file for file in written], [*notes, *_notes(unit, text)], text.sizes
 
 
-def _check_folder(folder: Path) -> str:
-    """What is said of an older program in the folder; empty where there is none.
+def _manifest(program: Program, name: str, unit: CUnit, text: CText) -> dict[str, Any]:
+    manifest = describe(program, name)
+    stems = {constant.name: stem for stem, constant in unit.constants.items()}
+    for operation in manifest["operations"]:
+        for constant in operation["constants"]:
+            if constant["name"] in stems:  # numbers that stand in the code have no file
+                stem = stems[constant["name"]]
+                constant |= {"header": f"weights/{stem}.h", "hex": f"hex/{stem}.hex"}
+    return manifest | {"c": {"name": text.name, **text.sizes.to_dict()}}
 
-    Raises: UsageError.
+
+def _notes(unit: CUnit, text: CText) -> Iterable[str]:
+    if unit.graph.left_out:
+        names = ", ".join(f'"{layer}"' for layer in unit.graph.left_out)
+        yield f"the program ends with codes: layers in float32 behind them are left out: {names}"
+    if text.sizes.constants > LARGE:
+        yield f"{text.sizes.constants >> 20} MiB of constants are slow to compile as C headers"
+
+
+# -- an older program ------------------------------------------------------------------------------
+
+
+def _own(stem: str) -> tuple[str, ...]:
+    """Names in the folder of the program of a net that C code calls `stem`."""
+    return (*OWN, f"{stem}.c", f"{stem}.h", f"{stem}.o")
+
+
+def _stem_of(manifest: Mapping[str, Any]) -> str:
+    """What C code calls the net of a manifest; "net" before programs were named after nets."""
+    about = manifest.get("c")
+    stem = about.get("name") if isinstance(about, dict) else None
+    return stem if isinstance(stem, str) and re.fullmatch(r"\w+", stem, re.ASCII) else "net"
+
+
+def _program_in(folder: Path, own: Iterable[str]) -> dict[str, Any] | None:
+    """The manifest of the program that is in a folder.
+
+    Raises: UsageError when files of these names are in it without one.
     """
     try:
-        taken = sorted(name for name in OWN if (folder / name).exists())
+        taken = sorted(name for name in own if (folder / name).exists())
     except OSError as error:
         raise system_error(error, "cannot be written", file=folder) from None
     if not taken:
-        return ""
+        return None
     try:
         found = read_json(folder / MANIFEST, "a manifest")
     except AdaptionError:
@@ -92,13 +123,14 @@ def _check_folder(folder: Path) -> str:
         raise UsageError(
             f"holds {taken[0]}, which is not of such a program", "name another folder", file=folder
         )
-    return f"replaced the program of net {found.get('net')!r} that was in {os.fspath(folder)}"
+    return found
 
 
-def _write(path: Path, parts: Iterable[str]) -> None:
-    with atomic_write(path, "w") as out:
-        for part in parts:
-            out.write(part)
+def _replaced(manifest: Mapping[str, Any], folder: Path) -> str:
+    return f"replaced the program of net {manifest.get('net')!r} that was in {os.fspath(folder)}"
+
+
+# -- files -----------------------------------------------------------------------------------------
 
 
 def _runtime(name: str) -> str:
@@ -106,138 +138,23 @@ def _runtime(name: str) -> str:
     return (folder / name).read_text(encoding="utf-8")
 
 
-def _header(caller: Caller, name: str) -> str:
-    inputs = "\n".join(
-        f' *     "{comment(blob)}": {" x ".join(map(str, shape))}' for blob, shape in caller.inputs
-    )
-    outputs = "\n".join(f' *     "{comment(o.blob)}": {_what(o)}' for o in caller.outputs)
-    codes, floats = _sizes(caller.outputs)
-    has_floats = any(o.is_float for o in caller.outputs)
-    size = f"#define NET_FLOAT_SIZE {floats}\n" if has_floats else ""
-    mark = "    int is_float;\n" if has_floats else ""
-    values = ", float *values" if has_floats else ""
-    said = "All inputs of one sample, one behind another, to all outputs"
-    if has_floats:
-        said += ",\n * codes to `outputs` and float32 values to `values`"
-    return f"""/* The net "{comment(name)}" in integers, written by adaption {__version__}.
- *
- * Inputs, float32, one sample:
-{inputs}
- * Outputs:
-{outputs}
- */
-#ifndef NET_H
-#define NET_H
-
-#include <stddef.h>
-#include <stdint.h>
-
-#define NET_INPUT_SIZE {caller.input_size}
-#define NET_OUTPUTS {len(caller.outputs)}
-#define NET_OUTPUT_SIZE {max(1, codes)}
-{size}
-struct net_output {{
-    const char *name;
-    size_t count;
-{mark}}};
-
-extern const struct net_output net_outputs[NET_OUTPUTS];
-
-/* Called with each value of the net, under its name in manifest.json. */
-typedef void (*net_trace)(const char *name, const int64_t *codes, size_t count);
-
-/* {said}; `trace` may be NULL. */
-void net_run(const float *inputs, int64_t *outputs{values}, net_trace trace);
-
-#endif
-"""
-
-
-def _what(o: Output) -> str:
-    """What an output holds, in words."""
-    if o.is_float:
-        return f"{o.count} values, float32"
-    over = f" * {o.divisor}" if o.divisor != 1 else ""
-    return f"{o.count} codes of value * 2^{o.frac_length}{over}"
-
-
-def _sizes(outputs: Sequence[Output]) -> tuple[int, int]:
-    """Elements of all outputs of codes, and of those of float32."""
-    floats = sum(o.count for o in outputs if o.is_float)
-    return sum(o.count for o in outputs) - floats, floats
-
-
-def _source(caller: Caller) -> str:
-    includes = "\n".join(
-        f'#include "weights/{caller.identifiers[c.name]}.h"' for c in caller.constants
-    )
-    has_floats = any(o.is_float for o in caller.outputs)
-    rows = "\n".join(
-        f'    {{"{printed(o.blob)}", {o.count}{f", {int(o.is_float)}" if has_floats else ""}}},'
-        for o in caller.outputs
-    )
-    calls = "\n".join(f"    {line}" if line else "" for line in caller.lines)
-    copies = "\n".join(_copies(caller.outputs))
-    tables = "\n".join(["", *caller.tables])
-    shared = "values share memory once they are read"
-    floats = ""
-    if caller.floats.size:
-        floats = f"static float floats[{caller.floats.size}];\n"
-    values = ", float *values" if has_floats else ""
-    no_codes = "" if _sizes(caller.outputs)[0] else "    (void)outputs; /* all are float */\n"
-    return f"""#include "net.h"
-
-#include "ops.h"
-{includes}
-
-const struct net_output net_outputs[NET_OUTPUTS] = {{
-{rows}
-}};
-{tables}
-static int64_t arena[{max(1, caller.codes.size)}]; /* {shared} */
-{floats}
-void net_run(const float *inputs, int64_t *outputs{values}, net_trace trace)
-{{
-{no_codes}{calls}
-
-{copies}
-}}
-"""
-
-
-def _copies(outputs: list[Output]) -> Iterable[str]:
-    offsets = {False: 0, True: 0}
-    for o in outputs:
-        function, to = ("float_copy", "values") if o.is_float else ("copy", "outputs")
-        yield f"    {function}({o.place}, {to} + {offsets[o.is_float]}, {o.count});"
-        offsets[o.is_float] += o.count
-
-
 def _constant_header(constant: PackedConstant, identifier: str) -> Iterable[str]:
-    shape = " x ".join(map(str, constant.codes.shape)) or "1"
-    yield f"/* {comment(constant.name)}: {shape} ({constant.layout}), {constant.q} */\n"
-    yield f"static const {constant.c_type} {identifier}[{max(1, constant.codes.size)}] = {{\n"
-    values = constant.codes.ravel().tolist()
-    for start in range(0, len(values), 16):
-        line = ", ".join(_literal(value, constant.c_type) for value in values[start : start + 16])
+    about = constant.describe()
+    shape = " x ".join(map(str, about["shape"])) or "1"
+    yield f"/* {comment(constant.name)}: {shape} ({constant.layout}), {about['q']} */\n"
+    kind = constant.c_type
+    size = max(1, constant.codes.size)
+    yield f"ADAPTION_CONSTANT static const {kind.name} {identifier}[{size}] = {{\n"
+    codes = constant.codes.ravel().tolist()
+    for start in range(0, len(codes), 16):
+        line = ", ".join(literal(code, kind) for code in codes[start : start + 16])
         yield f"    {line},\n"
     yield "};\n"
 
 
-def _literal(value: float, kind: str) -> str:
-    if kind == "float":
-        return float_literal(value)
-    return f"INT64_C({value})" if kind == "int64_t" and abs(value) >= 2**31 else str(value)
-
-
 def _hex(constant: PackedConstant) -> Iterable[str]:
-    """One code per line, two's complement of as many digits as the word needs ($readmemh); the bits
-    of a float32."""
-    if constant.is_float:
-        for bits in constant.codes.ravel().view(np.uint32).tolist():
-            yield f"{bits:08x}\n"
-        return
+    """One code per line, two's complement of as many digits as the word needs ($readmemh)."""
     digits = -(-constant.word_length // 4)
     mask = (1 << 4 * digits) - 1
-    for code in constant.codes.astype(np.int64).ravel().tolist():
+    for code in constant.codes.ravel().tolist():
         yield f"{code & mask:0{digits}x}\n"

@@ -32,6 +32,7 @@ from adaption.export.exact.program import (
     Table,
     Value,
 )
+from adaption.export.package.c.types import CType, computed_in, stored_in
 from adaption.layers.base import Layer
 from adaption.layers.convolution import Convolution
 from adaption.layers.inner_product import InnerProduct
@@ -66,15 +67,10 @@ class PackedConstant:
         return self.codes.dtype == np.float32
 
     @property
-    def c_type(self) -> str:
-        """The type of its elements in C."""
-        return "float" if self.is_float else f"int{self.bits}_t"
-
-    @property
-    def bits(self) -> int:
-        """Bits of the C type: weights and tables take the shortest, what is small takes 64."""
-        is_large = self.kind in ("weight", "table")
-        return integer_type(self.word_length)(0).itemsize * 8 if is_large else 64
+    def c_type(self) -> CType:
+        """The type of its elements in C: the shortest; for nodes 32 or 64 bits."""
+        ends = [int(f(self.codes)) if self.codes.size else 0 for f in (np.min, np.max)]
+        return computed_in(*ends) if self.kind == "nodes" else stored_in(*ends)
 
     @property
     def word_length(self) -> int:

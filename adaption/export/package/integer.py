@@ -13,6 +13,7 @@ import numpy as np
 from adaption.errors import UsageError
 from adaption.export.exact.options import ExactOptions
 from adaption.export.exact.run import ExactNet
+from adaption.export.package.c.text import Sizes
 from adaption.export.package.c_program import write_c_program
 from adaption.export.package.constants import constants_of, describe
 from adaption.io.atomic import atomic_write
@@ -27,10 +28,12 @@ WIDE = 32  # bits of an accumulator that most devices have
 
 @dataclass(frozen=True)
 class IntegerReport:
-    """What `export_integer` wrote; `notes` say what was rounded or left out."""
+    """What `export_integer` wrote; `notes` say what was rounded or left out, `sizes` what a C
+    program needs."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    sizes: Sizes | None = None
 
 
 def export_integer(
@@ -45,7 +48,8 @@ def export_integer(
     Form "npz": `out` is one file with an array per constant, named LAYER/weight, LAYER/addend, ...
     in the shortest integer type, and `manifest`, a JSON text with every operation, format, shape
     and layout. Form "c": `out` is a folder with the manifest, one `.hex` file and one C header per
-    constant, and a C99 program without dependencies (`make`) whose codes equal exact arithmetic.
+    constant, and a C99 program without dependencies whose codes equal exact arithmetic. It is one
+    function NAME_run(input, output); values lie in static memory, in 8 or 16 bits where they fit.
 
     Args:
         net: a low-precision net in phase TEST; the program computes one sample at a time.
@@ -62,8 +66,8 @@ def export_integer(
         notes.append(f"sums may need more than {WIDE} bits in: {', '.join(wide)}")
     if form == "c":
         shapes = {name: net.blobs[name].shape for name in program.inputs}
-        written, more = write_c_program(program, shapes, Path(out), net.name)
-        return IntegerReport(tuple(written), (*notes, *more))
+        written, more, sizes = write_c_program(program, shapes, Path(out), net.name)
+        return IntegerReport(tuple(written), (*notes, *more), sizes)
     arrays = {c.name: c.packed() for made in constants_of(program).values() for c in made}
     manifest = json.dumps(describe(program, net.name), ensure_ascii=False)
     with atomic_write(out) as file:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from adaption.layers.base import Layer, Shape
+from adaption.export.exact.program import Apply, Program
+from adaption.layers.base import Shape
 
 __all__ = ["Move", "moves_of"]
 
 Move = tuple[int, int, int, int]  # bottom, place there, place in the top, count
 
 
-def moves_of(form: Layer, shapes: Sequence[Shape]) -> list[list[Move] | None]:
+def moves_of(program: Program, op: Apply) -> list[list[Move] | None]:
     """What a layer moves where, found by letting it move the places themselves; None where a top
     is not made of its bottoms' values."""
+    shapes = [program.values[n].shape for n in op.inputs]
     starts = np.cumsum([0, *(prod(s) for s in shapes)])
     places = [
         torch.arange(start, start + prod(s)).view(s)
@@ -27,8 +29,8 @@ def moves_of(form: Layer, shapes: Sequence[Shape]) -> list[list[Move] | None]:
     generator = torch.Generator().manual_seed(0)
     mixed = torch.randperm(int(starts[-1]), generator=generator)
     with torch.no_grad():
-        made = _tuple(form.forward(*places))
-        again = _tuple(form.forward(*(mixed[p] for p in places)))
+        made = _tuple(op.form.forward(*places))
+        again = _tuple(op.form.forward(*(mixed[p] for p in places)))
     return [
         _ranges(y[0].flatten().numpy(), starts, shapes) if torch.equal(mixed[y], z) else None
         for y, z in zip(made, again, strict=True)

@@ -13,6 +13,7 @@ from adaption.export.targets.base import Export, Request, target
 from adaption.graph import LayerSpec
 from adaption.io.atomic import together
 from adaption.io.caffemodel import read_weights, write_weights
+from adaption.io.kinds import is_there
 from adaption.io.netfile import write_net
 from adaption.io.outputs import keep_inputs
 from adaption.net.plan import layer_formats
@@ -33,7 +34,11 @@ def export_caffemodel(request: Request) -> Export:
             f"write -o {request.out.with_suffix('.caffemodel')}; the prototxt goes beside it",
         )
     definition = request.out.with_suffix(".prototxt")
-    if definition.exists() and request.net_path.exists() and definition.samefile(request.net_path):
+    if (
+        is_there(definition)
+        and is_there(request.net_path)
+        and definition.samefile(request.net_path)
+    ):
         raise UsageError(
             f"{os.fspath(definition)!r}, which goes beside the output, is the input",
             "name another output",

@@ -27,4 +27,7 @@ def write_c(request: Request) -> Export:
 
 def _write(request: Request, form: str) -> Export:
     report = export_integer(request.net, request.out, form=form, **request.settings)
-    return Export(to=form, files=report.files, notes=report.notes)
+    sizes = report.sizes
+    details = {} if sizes is None else {"memory": sizes.to_dict()}
+    table = "" if sizes is None else str(sizes)
+    return Export(to=form, files=report.files, notes=report.notes, details=details, table=table)

@@ -159,6 +159,10 @@ def _reshape(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[C
     """Rows of channels stay rows where the axes before theirs do, or where theirs is the last."""
     (x,) = bottoms
     param = item.message.reshape_param
+    if param.pixelshuffler > 1:
+        if not x.follows:
+            return [Channels.fixed(rank=4)]
+        return [x.troubled(flow.error("makes pixels of channels that get wider"))]
     dims = [int(d) for d in param.shape.dim]
     if not x.follows or x.trouble is not None or x.axis is None:
         return [Channels.fixed(rank=len(dims)) if not x.follows else x]

@@ -427,4 +427,5 @@ def test_every_layer_type_that_keeps_or_moves_channels_is_known() -> None:
         if any(cls.bottoms != 0 and not cls.is_source for cls in variants.values())
     }
     on_purpose = {"Im2col", "LSTMUnit", "Python", "ContinuationIndicator"}
-    assert runs - set(RULES) - on_purpose == set()
+    by_trait = {"Swish"}  # `keeps_channels`, as a type that is added later
+    assert runs - set(RULES) - on_purpose == by_trait

@@ -1,77 +1,93 @@
-/* Products with weights of type WEIGHT; ops.c includes this once per type. */
+/* Products of values of type IN with weights of type WEIGHT, and their sums of type SUM; a program
+ * includes this once for each three that it needs. TERM(product) is what one product adds. */
+#ifndef TERM
+#define TERM(product) (product)
+#endif
 
-void NAME(convolve)(const struct convolution *c, const int64_t *x, const WEIGHT *weight,
-                    int64_t *y)
+/* One row of a channel of the top. x is the first channel of the group, filter the one that the
+ * output has for it. */
+static inline void NAME(convolve)(const struct convolution *c, const IN *x, const WEIGHT *filter,
+                                  ptrdiff_t row, SUM *restrict sums)
 {
     const struct window *const w = &c->w;
-    const int64_t channels = w->channels / c->group, outputs = c->outputs / c->group;
-    for (int64_t output = 0; output < c->outputs; ++output) {
-        const int64_t *const bottom = x + output / outputs * channels * w->height * w->width;
-        const WEIGHT *const filter = weight + output * channels * w->kernel_h * w->kernel_w;
-        for (int64_t row = 0; row < w->top_h; ++row)
-            for (int64_t column = 0; column < w->top_w; ++column) {
-                int64_t total = 0;
-                for (int64_t k = 0; k < channels; ++k)
-                    for (int64_t i = 0; i < w->kernel_h; ++i) {
-                        const int64_t r = row * w->stride_h - w->pad_h + i * c->dilation_h;
-                        if (r < 0 || r >= w->height)
-                            continue;
-                        for (int64_t j = 0; j < w->kernel_w; ++j) {
-                            const int64_t s = column * w->stride_w - w->pad_w + j * c->dilation_w;
-                            if (s < 0 || s >= w->width)
-                                continue;
-                            total += bottom[(k * w->height + r) * w->width + s]
-                                   * filter[(k * w->kernel_h + i) * w->kernel_w + j];
-                        }
-                    }
-                *y++ = total;
+    for (ptrdiff_t q = 0; q < c->top_w; ++q)
+        sums[q] = 0;
+    for (ptrdiff_t i = 0; i < w->kernel_h; ++i) {
+        const ptrdiff_t r = row * w->stride_h - w->pad_h + i * c->dilation_h;
+        if (r < 0 || r >= w->height)
+            continue;
+        for (ptrdiff_t j = 0; j < w->kernel_w; ++j) {
+            const ptrdiff_t shift = j * c->dilation_w - w->pad_w, step = w->stride_w;
+            ptrdiff_t first = 0, end = w->width - shift;
+            if (shift < 0)
+                first = (step - 1 - shift) / step;
+            end = end > 0 ? (end + step - 1) / step : 0;
+            if (end > c->top_w)
+                end = c->top_w;
+            for (ptrdiff_t k = 0; k < c->channels; ++k) {
+                const IN *const line = x + (k * w->height + r) * w->width;
+                const SUM factor = filter[k * c->next + i * w->kernel_w + j];
+                if (factor != 0 && step == 1)
+                    for (ptrdiff_t q = first; q < end; ++q)
+                        sums[q] += TERM((SUM)line[q + shift] * factor);
+                else if (factor != 0)
+                    for (ptrdiff_t q = first; q < end; ++q)
+                        sums[q] += TERM((SUM)line[q * step + shift] * factor);
             }
+        }
     }
 }
 
-void NAME(deconvolve)(const struct convolution *c, const int64_t *x, const WEIGHT *weight,
-                      int64_t *y)
+/* The same of a deconvolution; height and width of the window are those of the bottom. */
+static inline void NAME(deconvolve)(const struct convolution *c, const IN *x, const WEIGHT *filter,
+                                    ptrdiff_t row, SUM *restrict sums)
 {
     const struct window *const w = &c->w;
-    const int64_t channels = w->channels / c->group, outputs = c->outputs / c->group;
-    for (int64_t i = 0; i < c->outputs * w->top_h * w->top_w; ++i)
-        y[i] = 0;
-    for (int64_t channel = 0; channel < w->channels; ++channel)
-        for (int64_t o = 0; o < outputs; ++o) {
-            const int64_t output = channel / channels * outputs + o;
-            const WEIGHT *const filter
-                = weight + (channel * outputs + o) * w->kernel_h * w->kernel_w;
-            int64_t *const top = y + output * w->top_h * w->top_w;
-            for (int64_t row = 0; row < w->height; ++row)
-                for (int64_t column = 0; column < w->width; ++column) {
-                    const int64_t value = x[(channel * w->height + row) * w->width + column];
-                    for (int64_t i = 0; i < w->kernel_h; ++i) {
-                        const int64_t r = row * w->stride_h - w->pad_h + i * c->dilation_h;
-                        if (r < 0 || r >= w->top_h)
-                            continue;
-                        for (int64_t j = 0; j < w->kernel_w; ++j) {
-                            const int64_t s = column * w->stride_w - w->pad_w + j * c->dilation_w;
-                            if (s >= 0 && s < w->top_w)
-                                top[r * w->top_w + s] += value * filter[i * w->kernel_w + j];
-                        }
-                    }
+    for (ptrdiff_t q = 0; q < c->top_w; ++q)
+        sums[q] = 0;
+    for (ptrdiff_t i = 0; i < w->kernel_h; ++i) {
+        const ptrdiff_t from = row + w->pad_h - i * c->dilation_h, r = from / w->stride_h;
+        if (from < 0 || from % w->stride_h != 0 || r >= w->height)
+            continue;
+        for (ptrdiff_t j = 0; j < w->kernel_w; ++j) {
+            const ptrdiff_t shift = j * c->dilation_w - w->pad_w;
+            for (ptrdiff_t k = 0; k < c->channels; ++k) {
+                const IN *const line = x + (k * w->height + r) * w->width;
+                const SUM factor = filter[k * c->next + i * w->kernel_w + j];
+                for (ptrdiff_t s = 0; factor != 0 && s < w->width; ++s) {
+                    const ptrdiff_t q = s * w->stride_w + shift;
+                    if (q >= 0 && q < c->top_w)
+                        sums[q] += TERM((SUM)line[s] * factor);
                 }
+            }
         }
+    }
 }
 
-void NAME(inner_product)(const int64_t *x, const WEIGHT *weight, size_t rows, size_t size,
-                         size_t outputs, int is_transposed, int64_t *y)
+/* `count` places of a convolution with one tap per channel: these are `plane` values apart. */
+static inline void NAME(mix)(const IN *x, ptrdiff_t plane, ptrdiff_t channels,
+                             const WEIGHT *filter, ptrdiff_t count, SUM *restrict sums)
 {
-    const size_t next = is_transposed ? outputs : 1; /* from one factor to the next */
-    for (size_t row = 0; row < rows; ++row, x += size)
-        for (size_t output = 0; output < outputs; ++output) {
-            const WEIGHT *const factors = weight + output * (is_transposed ? 1 : size);
-            int64_t total = 0;
-            for (size_t k = 0; k < size; ++k)
-                total += x[k] * factors[k * next];
-            *y++ = total;
-        }
+    for (ptrdiff_t q = 0; q < count; ++q)
+        sums[q] = 0;
+    for (ptrdiff_t k = 0; k < channels; ++k) {
+        const SUM factor = filter[k];
+        for (ptrdiff_t q = 0; factor != 0 && q < count; ++q)
+            sums[q] += TERM((SUM)x[k * plane + q] * factor);
+    }
 }
 
+/* One inner product; weights are `next` apart. */
+static inline SUM NAME(dot)(const IN *x, const WEIGHT *weight, ptrdiff_t next, ptrdiff_t size)
+{
+    SUM sum = 0;
+    for (ptrdiff_t k = 0; k < size; ++k)
+        sum += TERM((SUM)x[k] * weight[k * next]);
+    return sum;
+}
+
+#undef IN
 #undef WEIGHT
+#undef SUM
 #undef NAME
+#undef TERM

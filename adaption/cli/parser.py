@@ -1,0 +1,105 @@
+"""The parser of a verb: argparse, whose mistakes come out as our errors, with what may be meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from adaption.errors import UsageError
+
+__all__ = ["Parser", "meant"]
+
+_NUMBER = re.compile(r"-\d|-\.\d")
+_AMBIGUOUS = re.compile(r"ambiguous option: (\S+) could match (.+)")
+_MISSING = "the following arguments are required: "
+
+
+def meant(said: str, known: Iterable[str]) -> str:
+    """`did you mean ...?` for a name that is not among the known ones; "" where none is near."""
+    plain = {name.lstrip("-"): name for name in known}  # dashes make any two flags alike
+    said = said.lstrip("-")
+    near = [name for name in plain if name.startswith(said)]
+    near = near or difflib.get_close_matches(said, plain, 3, 0.65)
+    found = [plain[name] for name in near[:3]]
+    return f"did you mean {' or '.join(found)}?" if found else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError, where argparse prints its usage and ends the process."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it; an unknown flag is named before anything that is missing."""
+        if args is not None:
+            self._refuse_unknown(args)
+        return super().parse_known_args(args, namespace)
+
+    def flags(self) -> list[str]:
+        """All flags, each in the form that help shows last."""
+        named = (a.option_strings[-1] for a in self._actions if a.option_strings)
+        return [flag for flag in named if flag.startswith("--")]
+
+    def places(self) -> list[str]:
+        """What is given by its place, without a flag."""
+        return [_name_of(a) for a in self._actions if not a.option_strings]
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse finds wrong. Raises: UsageError."""
+        if message.startswith(_MISSING):
+            missing = message.removeprefix(_MISSING)
+            raise UsageError(f"missing: {missing}", self._example())
+        if found := _AMBIGUOUS.fullmatch(message):
+            raise UsageError(f"{found[1]} may be {found[2]}", "write the flag in full")
+        message = message.replace("unrecognized arguments: ", "not understood: ")
+        raise UsageError(message, f"{self.prog} --help explains each flag")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        names = [str(choice) for choice in action.choices]
+        near = meant(str(value), names)
+        if isinstance(action, argparse._SubParsersAction):
+            fix = f"{near} " if near else ""
+            raise UsageError(f"unknown verb {value!r}", f"{fix}{self.prog} alone lists all verbs")
+        name = _name_of(action)
+        raise UsageError(f"{name} is {value!r}, allowed: {', '.join(names)}", near)
+
+    def _refuse_unknown(self, args: Sequence[str]) -> None:
+        if any(isinstance(a, argparse._SubParsersAction) for a in self._actions):
+            return  # the verb's own parser knows its flags
+        known = self._option_string_actions
+        for word in args:
+            if word == "--":
+                return
+            name = word.partition("=")[0]
+            if not name.startswith("-") or name == "-" or _NUMBER.match(name) or " " in word:
+                continue
+            is_short = not name.startswith("--") and name[:2] in known
+            is_whole = not name.startswith("--") and "=" in word  # as argparse reads -x=v
+            if is_short or name in known:
+                continue
+            if not is_whole and any(flag.startswith(name) for flag in known):
+                continue
+            raise UsageError(f"unknown flag {name}", self._instead(name))
+
+    def _instead(self, name: str) -> str:
+        """What to write in place of an unknown flag."""
+        plain = name.lstrip("-").replace("-", "_")
+        if plain in [place.lower() for place in self.places()]:
+            return f"give it by its place, without a flag: {self._example()}"
+        near = meant(f"--{name.lstrip('-')}", self.flags())
+        return near or f"{self.prog} --help lists all flags"
+
+    def _example(self) -> str:
+        """The first example of the verb, on one line."""
+        lines = (self.epilog or "").removeprefix("example:\n").replace("\\\n", " ").splitlines()
+        first = " ".join(lines[0].split()) if lines else f"{self.prog} --help"
+        return f"for example: {first}"
+
+
+def _name_of(action: argparse.Action) -> str:
+    if action.option_strings:
+        return action.option_strings[-1]
+    return str(action.metavar or action.dest)

@@ -1,0 +1,146 @@
+"""scripts/fuzz.py: a short run of every format, and what the fuzzer itself promises."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from adaption.io import wire
+from adaption.proto import caffe_pb2
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))  # children started afresh get the path, too
+
+from fuzzing.corpus import Corpus  # noqa: E402
+from fuzzing.formats import FORMATS  # noqa: E402
+from fuzzing.mutate import damage, damage_json, damage_message, damage_text  # noqa: E402
+from fuzzing.runner import fuzz  # noqa: E402
+
+# Inputs of each format; those that take a process or a net each have fewer.
+COUNT = 10
+FEW = {"leveldb": 1, "onnx": 2, "names": 2, "net": 2}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """One process for all formats: it forks, which this one with its threads should not."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_few_inputs_of_every_format(name: str, pool: ProcessPoolExecutor) -> None:
+    count = FEW.get(name, COUNT)
+    result = pool.submit(fuzz, name, count, seed=1, corpus=Corpus(shared=False)).result()
+    assert not result.faults, result
+    assert result.tried == result.accepted + result.refused == count
+
+
+BROKEN = """
+import json, os, sys, time
+sys.path[:0] = [{root!r}, {scripts!r}]
+import fuzzing.runner as runner
+from fuzzing.base import FORMATS, Format
+from fuzzing.corpus import Corpus
+from adaption.errors import AdaptionError
+
+class Long(AdaptionError):
+    def __str__(self):
+        return "1\\n2\\n3\\n4"
+
+def run(path):
+    letter = path.read_bytes()
+    if letter == b"a":
+        raise AdaptionError("refused", "with a fix")
+    if letter == b"b":
+        raise KeyError("foreign")
+    if letter == b"c":
+        raise Long("says too much")
+    if letter == b"d":
+        os.abort()
+    if letter == b"e":
+        time.sleep(600)
+    if letter == b"f":
+        bytearray(8 << 30)
+
+class Letters(Format):
+    def input(self, number, seed=0):
+        return b"abcdefg"[number : number + 1]
+
+runner.SLOW_S = 2.0
+runner.LOADED = ()
+FORMATS["broken"] = Letters("broken", "f", True, lambda c: [], None, run)
+print(json.dumps(vars(runner.fuzz("broken", 7, corpus=Corpus(shared=False)))))
+"""
+
+
+def test_what_counts_as_a_fault() -> None:
+    code = BROKEN.format(root=str(SCRIPTS.parent), scripts=str(SCRIPTS))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert (result["tried"], result["refused"], result["accepted"]) == (7, 1, 1)
+    assert len(result["faults"]) == 5
+    numbers = {number: fault for fault, number in result["examples"].items()}
+    assert numbers[1].startswith("KeyError ")
+    assert numbers[2].startswith("a message of 4 lines")
+    assert numbers[3] == "the process ended: SIGABRT"
+    assert numbers[4] == "takes longer than 2 s"
+    assert numbers[5].startswith("MemoryError ")
+
+
+def test_inputs_follow_from_their_number() -> None:
+    corpus = Corpus(shared=False)
+    chosen = FORMATS["prototxt"]
+    chosen.prepare(corpus)
+    first = [chosen.input(number) for number in range(20)]
+    assert first == [chosen.input(number) for number in range(20)]
+    assert len(set(first)) == 20
+    assert first != [chosen.input(number, seed=1) for number in range(20)]
+
+
+def test_damage() -> None:
+    """Most of what is damaged is another input; damaged messages often still are messages."""
+    message = caffe_pb2.NetParameter(name="n", layer=[caffe_pb2.LayerParameter(name="a")])
+    content = message.SerializeToString()
+    text, numbers = 'name: "n"\nlayer { type: "ReLU" }\n', '{"a": [1, 2.5, {"b": "c"}]}'
+    draw = random.Random(0)
+    assert len({damage(draw, content) for _ in range(200)}) > 100
+    assert len({damage_text(draw, text) for _ in range(200)}) > 100
+    assert len({damage_json(draw, numbers) for _ in range(200)}) > 60
+    damaged = {damage_message(draw, content) for _ in range(200)}
+    assert len(damaged) > 60
+    assert sum(_is_message(one) for one in damaged) > 30
+
+
+def _is_message(content: bytes) -> bool:
+    try:
+        list(wire.walk(content))
+    except wire.WireError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_the_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["fuzz", "npz", "--own", "--count=3", f"--json={tmp_path / 'x'}"]
+    )
+    script = runpy.run_path(str(SCRIPTS / "fuzz.py"))
+    assert script["main"]() == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[1].split()[:2] == ["npz", "3"]
+    assert out[-1] == "no faults"
+    line = json.loads((tmp_path / "x").read_text())
+    assert (line["name"], line["tried"], line["start"], line["faults"]) == ("npz", 3, 0, {})
