@@ -33,6 +33,9 @@ MAY_NAME = {
     "adaption/precision/descriptor.py": GRAMMAR,
     "adaption/precision/descriptor_create.py": GRAMMAR,
     "adaption/precision/descriptor_extract.py": GRAMMAR,
+    "adaption/precision/format_text.py": (
+        "LPAct's lpfp_param is the format of its result; a Clip is a WRPN format without rounding"
+    ),
     "adaption/pycaffe/net_spec.py": "`Parameter` ends the names of caffe.proto's messages",
     "adaption/pycaffe/python_layer.py": "pycaffe's base class of Python layers says its own type",
     "adaption/report/html.py": "`Data` is a heading",
@@ -54,6 +57,7 @@ MAY_IMPORT = {
     "adaption/net/convolver.py": "a kernel for this one class",
     "adaption/net/fuse.py": "kernels for chains of these very classes",
     "adaption/export/reference.py": "sums in another order for this one class",
+    "adaption/export/integer_floats.py": PROGRAM,
     "adaption/export/integer_windows.py": PROGRAM,
     "adaption/export/exact/*.py": PROGRAM,
     "adaption/export/package/*.py": PROGRAM,

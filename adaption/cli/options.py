@@ -195,10 +195,13 @@ def _values(text: str) -> tuple[float, ...]:
 
 
 def input_format_of(text: str) -> tuple[str, FixedPoint]:
-    """`data=Q9.7` as ("data", that format)."""
-    from adaption.numerics import FixedPoint
+    """`data=Q9.7` as ("data", that format); A8 is a format of WRPN."""
+    from adaption.numerics import FixedPoint, parse_format
 
     name, separator, form = text.rpartition("=")
     if not separator or not name:
         raise FieldError("--input-format", text, "BLOB=Qm.f", "write --input-format data=Q9.-1")
-    return name, FixedPoint.q(form)
+    fmt = parse_format(form) if form[:1] == "A" else FixedPoint.q(form)
+    if not isinstance(fmt, FixedPoint):
+        raise FieldError("--input-format", text, "BLOB=Qm.f or BLOB=Ak")
+    return name, fmt

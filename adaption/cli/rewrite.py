@@ -1,8 +1,8 @@
 """Rewrite a float prototxt to low precision: Convolution and InnerProduct become LPConvolution and
 LPInnerProduct, and an LPAct rounds each result. Only the lines that change are touched. Formats
-come from a plan (adaption propose, adaption quantize), or are one for all layers. `--to float`
-takes it all back. `--recipe` writes the formats of a recipe instead; the net then trains as with
-the recipe's precision_policy in the solver.
+come from a plan (adaption propose, adaption quantize), are one for all layers, or those of a
+recipe (`--recipe`); the net then trains as with the recipe's precision_policy in the solver.
+`--to float` takes them back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ EXAMPLE = (
     "      --also train_val.prototxt train_val_lp.prototxt\n"
     "  adaption rewrite deploy_lp.prototxt -o deploy.prototxt --to float\n"
     "  adaption rewrite train_val.prototxt -o sdfp.prototxt --recipe sdfp --bits 4 \\\n"
-    "      --bias-weight -1 --bias-activation -1 --bias-gradient -1"
+    "      --bias-weight -1 --bias-activation -1 --bias-gradient -1\n"
+    "  adaption rewrite train_val.prototxt -o train_val_w2a4.prototxt --recipe wrpn \\\n"
+    "      --weight-bits 2 --activation-bits 4 --also deploy.prototxt deploy_w2a4.prototxt"
 )
 
 

@@ -37,7 +37,7 @@ from adaption.net import Net
 from adaption.net.blob import Blob
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
-from adaption.numerics import FixedPoint
+from adaption.numerics import FixedPoint, Format, Wrpn
 
 __all__ = ["BACKENDS", "Arithmetic", "Backend", "Key", "Trace", "backend_of"]
 
@@ -124,8 +124,13 @@ class Exact:
     def __init__(self, name: str, net: Net, options: ExactOptions) -> None:
         self.name = name
         self.net = ExactNet(net, options)
+        program = self.net.program
         self.arithmetic = Arithmetic(
-            "exact", options.rounding or "net", self.net.program.is_lossless, options.biases
+            "exact",
+            options.rounding or "net",
+            program.is_lossless,
+            options.biases,
+            program.exceptions,
         )
 
     def run(self, inputs: Mapping[str, Array]) -> Trace:
@@ -238,6 +243,22 @@ class Recorded:
         )
 
 
+def _in_float(formats: LayerFormats) -> LayerFormats:
+    """Nothing rounded; where the clip of a WRPN format is the activation function, it stays."""
+    return LayerFormats(
+        activation=_unrounded(formats.activation), bottom=_unrounded(formats.bottom)
+    )
+
+
+def _baked(formats: LayerFormats) -> LayerFormats:
+    """Results not rounded."""
+    return replace(formats, activation=_unrounded(formats.activation))
+
+
+def _unrounded(fmt: Format | None) -> Format | None:
+    return fmt.unrounded if isinstance(fmt, Wrpn) else None
+
+
 def _stripped(node: Node, strip: Callable[[LayerFormats], LayerFormats]) -> Node:
     """`node` with other formats, and blobs of its own where rounded ones would be written."""
     formats = strip(node.formats)
@@ -267,12 +288,10 @@ Factory = Callable[[Net, Formats], Backend]
 
 BACKENDS: MappingProxyType[str, Factory] = MappingProxyType(
     {
-        "float": lambda net, _: Simulation("float", select(net), lambda _: LayerFormats()),
+        "float": lambda net, _: Simulation("float", select(net), _in_float),
         "lp": lambda net, _: Simulation("lp", select(net)),
         "lp64": lambda net, _: Simulation("lp64", select(net), in_double=True),
-        "baked": lambda net, _: Simulation(
-            "baked", select(net), lambda formats: replace(formats, activation=None)
-        ),
+        "baked": lambda net, _: Simulation("baked", select(net), _baked),
         "exact": lambda net, formats: Exact("exact", net, ExactOptions(formats)),
         "exact-half-even": lambda net, formats: Exact(
             "exact-half-even", net, ExactOptions(formats, "product", "half_even")

@@ -357,6 +357,9 @@ def _check(member: Member, blob: str, a: Array, b: Array, is_promised: bool) -> 
                 "compare files that were made from this net",
             )
         b = b.reshape(a.shape)
+    if isinstance(fmt, FixedPoint) and fmt.divisor != 1:
+        # No float is i / n: what counts is i.
+        a, b = (np.rint(x * (2.0**fmt.frac_length * fmt.divisor)) * fmt.lsb for x in (a, b))
     with np.errstate(invalid="ignore"):
         gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
     gap = np.where(np.isnan(gap), np.inf, gap)

@@ -43,6 +43,7 @@ class _Top:
     max_error: float = 0.0
     relative: float = UNIT  # error of our own float32 sums, relative to the greatest value
     own_error: float = 0.0
+    own_error_ulp: float = 0.0
     tolerance: float = 0.0
     flips: int = 0
 
@@ -68,6 +69,7 @@ class _Top:
             own_error=self.own_error,
             tolerance=self.tolerance,
             flips=self.flips,
+            own_error_ulp=self.own_error_ulp,
         )
 
 
@@ -247,6 +249,10 @@ class Comparison:
             top.relative = max(top.relative, run.own_errors[j] / greatest)
         tolerance = self.tolerance * top.relative * greatest
         top.own_error = max(top.own_error, error)
+        if greatest:
+            top.own_error_ulp = max(
+                top.own_error_ulp, error / float(np.spacing(np.float32(greatest)))
+            )
         top.tolerance = max(top.tolerance, tolerance)
         if error > tolerance:
             self._doubtful.append(

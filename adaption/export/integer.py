@@ -2,7 +2,8 @@
 
 The model is exact arithmetic (`export.exact`), operation by operation. Inputs become codes by the
 operators of style float; outputs, and layers behind the last integer one, are float32 values of
-codes. Codes are int32, or int64 where 32 bits do not hold every code there can be. onnxruntime's
+codes. Between sums of WRPN weights and the next point stand float32 operators, see integer_floats.
+Codes are int32, or int64 where 32 bits do not hold every code there can be. onnxruntime's
 CPU kernels compute ConvInteger and MatMulInteger of 8 bits; longer words are cut into bytes, each
 pair of which is one such product, and the sums are put together in int64.
 """
@@ -17,11 +18,9 @@ from torch import Tensor
 from adaption.errors import AdaptionError
 from adaption.export.exact import ExactOptions, build_program
 from adaption.export.exact.program import (
-    FloatLayer,
     Op,
     Product,
     Program,
-    Quantize,
     TopValue,
     Value,
 )
@@ -52,7 +51,7 @@ class IntegerStyle(Style):
         input_formats: Mapping[str, FixedPoint],
     ) -> Lowered:
         made = IntegerLowered(selection, shapes, ExactOptions(input_formats), rounded)
-        self._exceptions = _rounds_floats(made.program)
+        self._exceptions = list(made.program.exceptions)
         return made
 
     def arithmetic(self) -> dict[str, Any] | None:
@@ -90,7 +89,9 @@ class IntegerLowered(Lowered):
         for name, top in zip(op.outputs, (made,) if isinstance(made, str) else made, strict=True):
             self._names[name] = top
             value = self.program.values.get(name)
-            if value is not None:
+            if value is None:
+                self.graph.shapes[top] = self.program.float_shapes[name]
+            else:
                 self.graph.shapes[top] = value.shape
                 self.types[top] = self.codes.types[top]
 
@@ -114,23 +115,6 @@ class IntegerLowered(Lowered):
                     scales=tuple(_scale(self.program.values.get(t.value or "")) for t in found),
                 )
             )
-
-
-def _rounds_floats(program: Program) -> list[str]:
-    """Layers whose point rounds what float32 operators made, in another order than ours adds."""
-    makers = {name: op for op in program.ops for name in op.outputs}
-    found = []
-    for op in program.of_kind(Quantize):
-        before = makers.get(op.inputs[0])
-        while isinstance(before, FloatLayer) and _hands_on(before):
-            before = makers.get(before.inputs[0])
-        if isinstance(before, FloatLayer):
-            found.append(op.layer)
-    return found
-
-
-def _hands_on(op: FloatLayer) -> bool:
-    return op.node.layer.is_identity or op.node.layer.hands_on()
 
 
 def _wide(program: Program) -> list[str]:

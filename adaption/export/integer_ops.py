@@ -1,6 +1,6 @@
 """How each operation of exact arithmetic is written in ONNX. Operators are integer, but for the
-first and the last (Quantize, Dequantize) and for layers in float behind those. Where float64 is
-allowed for words of 33 to 53 bits, its operators hold and round integers as exactly, and faster.
+first and the last (Quantize, Dequantize) and what exact arithmetic has in float, too. Where float64
+is allowed for words of 33 to 53 bits, its operators hold and round integers as exactly, and faster.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from adaption.export.exact.program import (
     Value,
     WindowSum,
 )
+from adaption.export.integer_floats import FLOAT_EMITTERS
 from adaption.export.integer_functions import interpolate, square_sum, table
 from adaption.export.integer_products import lower_product
 from adaption.export.integer_windows import lower_windows
@@ -347,6 +348,7 @@ EMITTERS: MappingProxyType[type[Op], Emitter] = MappingProxyType(
         Apply: apply,
         Dequantize: dequantize,
         FloatLayer: float_layer,
+        **FLOAT_EMITTERS,
     }
 )
 """For each operation: (codes, operation, names of its inputs) -> name or names of its outputs."""

@@ -26,7 +26,7 @@ def edge_values(fmt: FixedPoint, seed: int = 0) -> npt.NDArray[np.float32]:
         [near, top + near, -top + near, np.floor(rng.uniform(-top, top, RANDOM)) + 0.5]
     )
     with np.errstate(over="ignore"):
-        x = (codes * 2.0**-fmt.frac_length).astype(np.float32)
+        x = (codes * 2.0**-fmt.frac_length / fmt.divisor).astype(np.float32)
         bits = rng.integers(0, 2**32, RANDOM, dtype=np.uint32).view(np.float32)
         limits = np.finfo(np.float32)
         special = np.array(

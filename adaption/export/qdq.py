@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from adaption.errors import AdaptionError
+from adaption.errors import AdaptionError, LayerError
 from adaption.export.exact import ExactOptions, Program, build_program
 from adaption.export.exact.program import Quantize
 from adaption.export.exact_parts import ExactParts
@@ -19,7 +19,7 @@ from adaption.export.onnx_graph import Array, OnnxGraph
 from adaption.export.qdq_pass import POINT, QdqPass
 from adaption.export.selection import Selection
 from adaption.export.styles import FloatStyle
-from adaption.numerics import FixedPoint, Format
+from adaption.numerics import BinaryWeight, FixedPoint, Format, Wrpn
 
 __all__ = ["QdqStyle"]
 
@@ -68,6 +68,8 @@ class QdqStyle(FloatStyle):
 
     def weight(self, g: OnnxGraph, index: int, blob: Tensor, fmt: Format | None) -> str:
         """A float32 constant, for `finish` to store as integers."""
+        if isinstance(fmt, Wrpn | BinaryWeight):
+            raise _no_scale("weight", fmt)
         name = super().weight(g, index, blob, fmt)
         if isinstance(fmt, FixedPoint) and fmt.is_binary:
             self._weights[name] = fmt
@@ -75,6 +77,8 @@ class QdqStyle(FloatStyle):
 
     def activation(self, g: OnnxGraph, x: str, fmt: Format) -> str:
         """A mark, for `finish` to replace."""
+        if isinstance(fmt, Wrpn):
+            raise _no_scale("activation", fmt)
         if not isinstance(fmt, FixedPoint) or not fmt.is_binary or fmt.is_random:
             return super().activation(g, x, fmt)  # which refuses it
         made: str = g.op(POINT, x)
@@ -121,6 +125,14 @@ class QdqStyle(FloatStyle):
 
     def arithmetic(self) -> dict[str, Any] | None:
         return {"rounding": "half_even", "biases": "product", "exceptions": self._exceptions}
+
+
+def _no_scale(kind: str, fmt: Wrpn | BinaryWeight) -> LayerError:
+    return LayerError(
+        f"{kind} format {fmt} has the scale {fmt.scale_text}, style qdq only has scales that are"
+        " powers of two",
+        "use style integer, which computes the same codes, or style float",
+    )
 
 
 def _same(lowered: LayerLowered, program: Program) -> Iterator[tuple[str, str]]:

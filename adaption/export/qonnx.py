@@ -1,7 +1,9 @@
 """Style qonnx: Quant operators, for tool chains that make hardware of any word length.
 
-Operator and attributes: https://github.com/fastmachinelearning/qonnx, docs/qonnx-custom-ops.
-Quant(x, scale, zeropt, bitwidth) = (clip(round(x / scale + zeropt)) - zeropt) * scale.
+Operators and attributes: https://github.com/fastmachinelearning/qonnx, docs/qonnx-custom-ops.
+Quant(x, scale, zeropt, bitwidth) = (clip(round(x / scale + zeropt)) - zeropt) * scale, and
+BipolarQuant(x, scale) = scale where x >= 0, else -scale. A scale is a float32: of WRPN's grids, 1/n
+is the nearest, and codes times it are i / n but for their last bit.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from adaption.errors import LayerError
 from adaption.export.onnx_graph import OnnxGraph
 from adaption.export.styles import Style
-from adaption.numerics import FixedPoint, Format
+from adaption.numerics import BinaryWeight, FixedPoint, Format
 
 __all__ = ["DOMAIN", "ROUNDING_MODES", "QonnxStyle"]
 
@@ -27,7 +30,8 @@ ROUNDING_MODES = MappingProxyType({"half_away": "HALF_UP", "half_even": "ROUND",
 
 
 class QonnxStyle(Style):
-    """Float operators; a Quant stands behind every rounded blob and at every activation point."""
+    """Float operators; a Quant stands behind every rounded blob and at every activation point, a
+    BipolarQuant behind weights of one bit."""
 
     name = "qonnx"
     domains = MappingProxyType({DOMAIN: 1})
@@ -38,7 +42,12 @@ class QonnxStyle(Style):
         if fmt is None:
             return stored
         # Rounded values stay on their grid under any rounding, also where it was random.
-        made = self._quant(g, stored, fmt, "ROUND")
+        if isinstance(fmt, BinaryWeight):
+            made: str = g.op(
+                "BipolarQuant", stored, g.constant(_magnitude(blob, fmt)), domain=DOMAIN
+            )
+        else:
+            made = self._quant(g, stored, fmt, "ROUND")
         g.shapes[made] = g.shapes[stored]
         g.sources[made] = stored
         return made
@@ -82,3 +91,11 @@ class QonnxStyle(Style):
             rounding_mode=mode,
         )
         return made
+
+
+def _magnitude(blob: Tensor, fmt: BinaryWeight) -> npt.NDArray[np.float32]:
+    """E of E sign(w), in a shape that broadcasts against the weight."""
+    values = np.abs(blob.detach().cpu().numpy())
+    if not fmt.per_filter:
+        return np.asarray(values.max(initial=0), np.float32)
+    return np.asarray(values.max(axis=tuple(range(1, values.ndim)), keepdims=True))

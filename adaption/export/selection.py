@@ -18,6 +18,7 @@ from adaption.graph import LayerSpec, refuse_repeated
 from adaption.net import Net
 from adaption.net.finite import refuse_not_finite
 from adaption.net.node import Node
+from adaption.numerics import BinaryWeight
 
 __all__ = ["Member", "Selection", "members", "refuse_moving", "refuse_nan", "select"]
 
@@ -99,10 +100,10 @@ def select(net: Net) -> Selection:
 
 def refuse_moving(selection: Selection) -> None:
     """Raise LayerError where a format takes its grid from the tensor: nothing that is written once
-    can hold it."""
+    can hold it. (Weights of one bit are written with their scale.)"""
     for member in selection.members:
         for kind, fmt in member.node.formats.for_inference.items():
-            if fmt.follows_tensor:
+            if fmt.follows_tensor and not isinstance(fmt, BinaryWeight):
                 raise LayerError(
                     f"{kind} format {fmt} moves with the tensor",
                     "make it static first: adaption freeze NET WEIGHTS -o DIR",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adaption.errors import one_line
-from adaption.numerics import Format
+from adaption.numerics import FixedPoint, Format
 
 __all__ = ["BlobCheck", "OutputCheck", "VerifyReport"]
 
@@ -20,7 +20,8 @@ class BlobCheck:
     End to end, the file run as a whole on the same inputs: `max_error`, `mean_error`, the
     `differing_share` of the values, and `max_error_lsb` where the layer has an activation point.
     Given our bottoms, the layer on its own: `own_error` of the values before rounding, and the
-    `tolerance` for it. Given our codes at the activation points before it: `flips`, the number
+    `tolerance` for it; `own_error_ulp` counts units in the last place of float32 at the layer's
+    greatest value. Given our codes at the activation points before it: `flips`, the number
     of codes that come out differently.
     """
 
@@ -36,6 +37,7 @@ class BlobCheck:
     own_error: float
     tolerance: float
     flips: int
+    own_error_ulp: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The check as plain values, for JSON."""
@@ -49,6 +51,7 @@ class BlobCheck:
             "max_error_lsb": self.max_error_lsb,
             "differing_share": self.differing_share,
             "own_error": self.own_error,
+            "own_error_ulp": self.own_error_ulp,
             "tolerance": self.tolerance,
             "flips": self.flips,
         }
@@ -121,6 +124,12 @@ class VerifyReport:
             )
             said.append(
                 f"{self.flips} of {codes} codes flip where those errors meet a rounding tie"
+            )
+        if any(isinstance(b.format, FixedPoint) and not b.format.is_binary for b in points):
+            worst = max(b.own_error_ulp for b in self.blobs)
+            said.append(
+                f"given our values, a layer is off by up to {worst:.3g} ulp of its greatest value,"
+                " since scales 1/n are no floats and sums add in another order"
             )
         said += [
             f'output "{o.blob}" within {o.max_error:.3g}'

@@ -23,6 +23,9 @@ class Clip(Layer):
             missing = "min" if self.min is None else "max"
             raise FieldError(f"clip_param.{missing}", "missing", "a number")
 
+    def greatest_of_rectified(self) -> float | None:
+        return self.max if self.min == 0 else None
+
     def forward(self, x: Tensor) -> Tensor:
         assert self.min is not None and self.max is not None
         # As std::max(min, std::min(x, max)): with min above max everything becomes min.

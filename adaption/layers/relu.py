@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -24,6 +25,9 @@ class ReLU(Layer):
 
     def rectifies(self) -> bool:
         return not self.negative_slope and not self.relu6
+
+    def greatest_of_rectified(self) -> float | None:
+        return None if self.negative_slope else 6.0 if self.relu6 else math.inf
 
     def keeps_codes(self) -> bool:
         return self.rectifies()

@@ -16,6 +16,9 @@ from adaption.layers.base import IntegerLowering, Layer, Lowering, layer
 class ReLU6(Layer):
     negative_slope: float
 
+    def greatest_of_rectified(self) -> float | None:
+        return None if self.negative_slope else 6.0
+
     def forward(self, x: Tensor) -> Tensor:
         return torch.where(x < 6, F.leaky_relu(x, self.negative_slope), 6.0)
 

@@ -8,6 +8,7 @@ followed, and what cannot be followed is an error that names the layer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -175,6 +176,10 @@ class Traits:
     def rectifies(self) -> bool:
         """Whether the top is max(x, 0)."""
         return False
+
+    def greatest_of_rectified(self) -> float | None:
+        """c where the top is max(0, min(x, c)), infinite for a ReLU; None of any other function."""
+        return math.inf if self.rectifies() else None
 
     def hands_scale_on(self) -> bool:
         """Whether f(s x) = s f(x) for s > 0, of the bottoms that get a gradient."""

@@ -15,7 +15,7 @@ from adaption.errors import FieldError, ShapeError
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
 
-__all__ = ["FILLERS", "fill"]
+__all__ = ["FILLERS", "fan_of", "fill"]
 
 
 def fill(
@@ -56,7 +56,7 @@ def _gaussian(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
         blob.mul_(torch.rand(blob.shape, generator=g) < keep)
 
 
-def _fan(blob: Tensor, f: Any) -> float:
+def fan_of(blob: Tensor, f: Any) -> float:
     """Caffe's n: fan in, fan out or their mean; num of outputs is the first axis."""
     count = blob.numel()
     fan_in = count / blob.shape[0]
@@ -68,12 +68,12 @@ def _fan(blob: Tensor, f: Any) -> float:
 
 
 def _xavier(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
-    scale = math.sqrt(3.0 / _fan(blob, f))
+    scale = math.sqrt(3.0 / fan_of(blob, f))
     blob.uniform_(-scale, scale, generator=g)
 
 
 def _msra(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
-    blob.normal_(0.0, math.sqrt(2.0 / _fan(blob, f)), generator=g)
+    blob.normal_(0.0, math.sqrt(2.0 / fan_of(blob, f)), generator=g)
 
 
 def _tnvs(blob: Tensor, f: Any, g: torch.Generator | None) -> None:

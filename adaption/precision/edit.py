@@ -31,9 +31,9 @@ from adaption.precision.format_text import (
     text_of,
 )
 from adaption.precision.proposal import Proposal
-from adaption.precision.rewrite import file_sites, file_specs, fresh_document, matches, unused_name
+from adaption.precision.rewrite import file_sites, file_specs, fresh_document, matches
 from adaption.precision.sites import Wiring, shapes_result
-from adaption.precision.splice import splice_out
+from adaption.precision.splice import take_out_rounding, unused_name
 
 __all__ = ["Change", "Edited", "edit", "edit_file"]
 
@@ -288,7 +288,7 @@ class _Editor:
             if fmt != formats[name]:
                 self._note(block, name, _shown(formats[name]), _shown(fmt))
         if kind == "activation" and request.value is None and text_of(block, "type") == LP_ACT:
-            splice_out(self.document.root, item)
+            take_out_rounding(self.document.root, item)
             self._net = None
         elif new["weight"] is None and formats["weight"] is not None:
             make_float(block, FORWARD)

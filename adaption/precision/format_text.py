@@ -12,6 +12,7 @@ from adaption.graph import LayerSpec
 from adaption.io import prototxt
 from adaption.io.lp_types import LP_ACT, TWINS
 from adaption.io.prototxt import Block, Field
+from adaption.layers.base import traits_of_type
 from adaption.net.format_message import format_text, read_format
 from adaption.net.plan import KINDS, LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import FixedPoint, Format
@@ -19,6 +20,9 @@ from adaption.proto import caffe_pb2
 
 __all__ = [
     "LPFP_PARAMS",
+    "become_clip",
+    "become_rounding",
+    "clip_layer",
     "fits_lpfp",
     "formats_of",
     "lp_act",
@@ -149,16 +153,52 @@ def make_float(block: Block, kinds: Sequence[str] = (*KINDS, "backward_weights")
 
 def lp_act(name: str, blob: str, fmt: Format, like: Block | None = None) -> str:
     """The text of an in-place LPAct on a blob, kept in the net states that `like` is kept in."""
-    top = prototxt.quote(blob)
     if isinstance(fmt, FixedPoint) and fits_lpfp(fmt):
         own = _lpfp(fmt, None)
     else:
         own = f"precision_param {{\n{_number('activation', fmt)}}}"
+    return _in_place(name, LP_ACT, blob, own, like)
+
+
+def clip_layer(name: str, blob: str, fmt: FixedPoint, like: Block) -> str:
+    """The same of a Clip with the bounds of a format."""
+    return _in_place(name, "Clip", blob, _clip(fmt), like)
+
+
+def _in_place(name: str, kind: str, blob: str, own: str, like: Block | None) -> str:
+    top = prototxt.quote(blob)
     fields = () if like is None else like.fields
     rules = "".join(f.text + "\n" for f in fields if f.name in ("include", "exclude"))
-    head = f'name: {prototxt.quote(name)}\ntype: "{LP_ACT}"\nbottom: {top}\ntop: {top}\n'
+    head = f'name: {prototxt.quote(name)}\ntype: "{kind}"\nbottom: {top}\ntop: {top}\n'
     body = f"{head}{rules}{own}"
     return "layer {\n" + "".join(f"  {line}\n" for line in body.splitlines()) + "}"
+
+
+def become_rounding(block: Block, fmt: Format) -> None:
+    """Turn the text of a layer of one bottom and one top into an LPAct of that format."""
+    _become(block, LP_ACT)
+    set_formats(block, activation=fmt)
+
+
+def become_clip(block: Block, fmt: FixedPoint) -> None:
+    """Turn it into a Clip with the bounds of that format."""
+    _become(block, "Clip")
+    block.append(_clip(fmt))
+
+
+def _become(block: Block, kind: str) -> None:
+    """Another type, without the settings of the old one."""
+    found = block.first("type")
+    assert found is not None
+    own = traits_of_type(found.string).param
+    for field in block.all(own) if own else ():
+        field.remove()
+    make_float(block)
+    found.set(prototxt.quote(kind))
+
+
+def _clip(fmt: FixedPoint) -> str:
+    return f"clip_param {{ min: {fmt.min_value:g} max: {fmt.max_value:g} }}"
 
 
 def _set_lpfp(block: Block, fmt: FixedPoint, round_bias: bool | None) -> None:

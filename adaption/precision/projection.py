@@ -8,7 +8,7 @@ from adaption.io import prototxt
 from adaption.io.prototxt import Block, Field
 from adaption.layers.base import traits_of_type
 from adaption.precision.format_text import text_of
-from adaption.precision.rewrite import unused_name
+from adaption.precision.splice import unused_name
 
 __all__ = ["insert_projection"]
 

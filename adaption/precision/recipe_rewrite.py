@@ -1,7 +1,8 @@
 """Write the formats of a recipe into nets, so that they train as its policy does.
 
 By default a recipe's first formats are written as precision_param, and nothing else changes. A
-recipe whose nets differ in more is a function here or in a file beside, with `@rewriting("name")`.
+recipe NAME whose nets differ in more has a file NAME_rewrite.py beside this one, with a function
+under `@rewriting("NAME")`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from adaption.errors import UsageError
 from adaption.graph import NetSpec
 from adaption.io import prototxt
+from adaption.io.caffemodel import Weights
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.io.prototxt import Block
 from adaption.layers.base import traits_of_type
@@ -56,7 +60,8 @@ class RecipeNets:
         self.warnings += [text for text in texts if text not in self.warnings]
 
 
-Rewriting = Callable[[Sequence[NetFile], RecipeOptions], RecipeNets]
+Rewriting = Callable[[Sequence[NetFile], Any, Weights | None], RecipeNets]
+"""Of nets over the same layers, the recipe's options, and the weights that training starts from."""
 _rewritings: dict[str, Rewriting] = {}
 
 
@@ -127,19 +132,35 @@ def chosen_recipe(
     return recipe
 
 
-def rewrite_by_recipe(files: Sequence[NetFile], options: RecipeOptions | Recipe[Any]) -> RecipeNets:
+def rewrite_by_recipe(
+    files: Sequence[NetFile],
+    options: RecipeOptions | Recipe[Any],
+    weights: Weights | None = None,
+) -> RecipeNets:
     """A net, and companions over the same layers, as a recipe wants them.
 
     Args:
         options: of a recipe; or a recipe itself, whose formats are written.
+        weights: that training starts from, for recipes that look at them.
+    Raises: UsageError when the recipe does not look at weights and some are given.
     """
+    name = options.name if isinstance(options, Recipe) else options.recipe
+    write = None if isinstance(options, Recipe) else _rewriting_of(name)
+    if write is not None:
+        return write(files, options, weights)
+    if weights is not None:
+        raise UsageError(f"recipe {name} does not look at weights", "leave out --weights (weights)")
     if isinstance(options, Recipe):
         options.check()
         return with_formats(files, options)
-    write = _rewritings.get(options.recipe)
-    if write is not None:
-        return write(files, options)
     return with_formats(files, named_recipe(options.recipe, **options.settings()))
+
+
+def _rewriting_of(recipe: str) -> Rewriting | None:
+    module = f"{__name__.rpartition('.')[0]}.{recipe}_rewrite"
+    if find_spec(module) is not None:
+        import_module(module)
+    return _rewritings.get(recipe)
 
 
 def with_formats(files: Sequence[NetFile], recipe: Recipe[Any]) -> RecipeNets:

@@ -25,7 +25,7 @@ from adaption.precision.format_text import (
 from adaption.precision.propose import Proposal
 from adaption.precision.rules import Choice
 from adaption.precision.sites import Site, quantization_sites
-from adaption.precision.splice import splice_out
+from adaption.precision.splice import keep_clip, take_out_rounding, unused_name
 
 __all__ = [
     "backward_through_rounded",
@@ -36,7 +36,6 @@ __all__ = [
     "matches",
     "rewrite",
     "uniform_plan",
-    "unused_name",
 ]
 
 PathLike = str | os.PathLike[str]
@@ -123,9 +122,12 @@ def _places(net: NetFile, lpact: str) -> dict[str, str]:
 
 def _to_float(net: NetFile) -> NetFile:
     document = fresh_document(net)
+    taken = {text_of(item.block, "name") for item in document.root.all("layer")}
     for item in document.root.all("layer"):
         if text_of(item.block, "type") == LP_ACT:
-            splice_out(document.root, item)
+            take_out_rounding(document.root, item)
+        else:
+            keep_clip(document.root, item, taken)
     for item in document.root.all("layer"):
         low = text_of(item.block, "type") in LP_TYPES
         if low or item.block.first("precision_param") is not None:
@@ -261,13 +263,3 @@ def _lp_act_behind(fields: list[Field], blob: str, maker: Field | None) -> Field
         if text_of(rest[0].block, "bottom") == blob:
             return rest[0]
     return None
-
-
-def unused_name(name: str, taken: set[str]) -> str:
-    """`name`, numbered when another layer has it; taken from now on."""
-    made, count = name, 1
-    while made in taken:
-        count += 1
-        made = f"{name}{count}"
-    taken.add(made)
-    return made

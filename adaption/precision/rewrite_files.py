@@ -57,15 +57,13 @@ class Rewritten:
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
+        files = [os.fspath(path) for path in self.files]
         if self.recipe is not None:
-            return {
-                "recipe": self.recipe,
-                "files": [os.fspath(path) for path in self.files],
-                "layers": [{"name": name, **said} for name, said in self.layers.items()],
-                "warnings": self.warnings,
-            }
+            layers = [{"name": name, **said} for name, said in self.layers.items()]
+            rest = {"layers": layers, "warnings": self.warnings}
+            return {"recipe": self.recipe, "files": files, **rest}
         return {
-            "files": [os.fspath(path) for path in self.files],
+            "files": files,
             "layers": self.layers,
             "folded": {name: list(taken) for name, taken in self.folded.items()},
             "notes": self.notes,
@@ -112,7 +110,9 @@ def rewrite_files(
         style: "caffe" keeps names and layout; "original" writes ADaPTION's (conv_lp_1, act_lp_2,
             relu_3), for chains of layers. `out` may then be a folder: files are called as the
             original calls them, LP_VGG16_16_bit_train.prototxt.
-        recipe: as of `rewrite`, in place of a plan and the like; `choices` are its options.
+        recipe: as of `rewrite`, in place of a plan and the like; `choices` are its options. Of the
+            others only `also` counts, and `weights` where the recipe looks at those that training
+            starts from (wrpn: how many start in the zero level).
         strict: with a recipe: what it warns of is an error.
     Raises: UsageError on arguments that do not go together; what `rewrite` and
         `fold_batch_norm` raise.
@@ -133,12 +133,12 @@ def rewrite_files(
         others = {
             "plan": plan, "weight": weight, "activation": activation, "round_bias": round_bias,
             "to_float": to_float, "lpact": lpact, "exclude": exclude, "fold": fold,
-            "exclude_first": exclude_first, "exclude_last": exclude_last, "weights": weights,
+            "exclude_first": exclude_first, "exclude_last": exclude_last,
             "weights_out": weights_out, "style": style != "caffe",
             "backward_weights": backward_weights,
         }  # fmt: skip
         _refuse_beside_recipe(others)
-        return _by_recipe([(net, out), *also], chosen_recipe(recipe, choices), strict)
+        return _by_recipe([(net, out), *also], chosen_recipe(recipe, choices), weights, strict)
     if strict or choices:
         beside = ", ".join([*choices, *(["strict"] if strict else [])])
         raise UsageError(f"without a recipe there is no {beside}", 'give recipe="sdfp" or another')
@@ -211,9 +211,13 @@ def _refuse_beside_recipe(others: Mapping[str, object]) -> None:
 
 
 def _by_recipe(
-    pairs: Sequence[tuple[PathLike, PathLike]], chosen: RecipeOptions | Recipe[Any], strict: bool
+    pairs: Sequence[tuple[PathLike, PathLike]],
+    chosen: RecipeOptions | Recipe[Any],
+    weights: PathLike | None,
+    strict: bool,
 ) -> Rewritten:
-    by = rewrite_by_recipe([read_net(a) for a, _ in pairs], chosen)
+    trained = None if weights is None else read_weights(weights)
+    by = rewrite_by_recipe([read_net(a) for a, _ in pairs], chosen, trained)
     if strict and by.warnings:
         raise UsageError(by.warnings[0], file=pairs[0][0])
     made = Rewritten(layers=by.layers, warnings=by.warnings)

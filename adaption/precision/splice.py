@@ -1,12 +1,57 @@
-"""Take layers that hand their bottom on out of a net's text, and join the blobs on both sides."""
+"""Take layers that hand their bottom on out of a net's text, and join the blobs on both sides.
+
+Where the format of such a layer is an activation function, too (WRPN clips to [0, 1]), a Clip layer
+takes its place.
+"""
 
 from __future__ import annotations
 
+from adaption.errors import LayerError
 from adaption.io import prototxt
 from adaption.io.prototxt import Block, Field
-from adaption.precision.format_text import text_of
+from adaption.numerics import Wrpn
+from adaption.precision.format_text import become_clip, clip_layer, formats_of, text_of
 
-__all__ = ["splice_out"]
+__all__ = ["keep_clip", "splice_out", "take_out_rounding", "unused_name"]
+
+
+def unused_name(name: str, taken: set[str]) -> str:
+    """`name`, numbered when another layer has it; taken from now on."""
+    made, count = name, 1
+    while made in taken:
+        count += 1
+        made = f"{name}{count}"
+    taken.add(made)
+    return made
+
+
+def take_out_rounding(root: Block, layer: Field) -> None:
+    """Bring an LPAct layer back to float: it goes, but for one whose format clips as an activation
+    function does (WRPN), which becomes that clip."""
+    fmt = formats_of(layer.block).activation
+    if not isinstance(fmt, Wrpn):
+        splice_out(root, layer)
+        return
+    become_clip(layer.block, fmt)
+
+
+def keep_clip(root: Block, layer: Field, taken: set[str]) -> None:
+    """Before the formats of a layer go: put a Clip behind it where its result was clipped.
+
+    Raises: LayerError where its own view of the bottoms was, which no other layer can stand for.
+    """
+    formats = formats_of(layer.block)
+    name = text_of(layer.block, "name")
+    if isinstance(formats.bottom, Wrpn):
+        raise LayerError(
+            f"its bottom format {formats.bottom} clips what it reads, and no plain layer does",
+            "put a Clip layer before it, and take the format of the bottom out",
+        ).at(layer=name, layer_type=text_of(layer.block, "type"))
+    if isinstance(formats.activation, Wrpn):
+        for blob in layer.block.all("top"):
+            clip = unused_name(f"{name}_clip", taken)
+            text = clip_layer(clip, blob.string, formats.activation, layer.block)
+            root.insert_after(layer, text)
 
 
 def splice_out(root: Block, layer: Field) -> None:

@@ -5,7 +5,7 @@ Source: Mishra, Nurvitadhi, Cook, Marr, "WRPN: Wide Reduced-Precision Networks" 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ import torch
 from adaption.numerics import Wrpn as WrpnFormat
 from adaption.recipes.base import LayerView, NetView, Recipe, recipe
 
-__all__ = ["Wrpn", "zero_share"]
+__all__ = ["Wrpn", "warning_of_zero_levels", "zero_share"]
 
 MANY = 0.75  # share of weights in the zero level that is worth a word
 
@@ -30,15 +30,20 @@ class Wrpn(Recipe[None]):
         return self.clip_masters
 
     def notices(self, net: NetView) -> Sequence[str]:
-        shares = {layer.name: zero_share(layer) for layer in net.weight_layers}
-        high = {name: s for name, s in shares.items() if s is not None and s >= MANY}
-        if not high:
-            return ()
-        named = ", ".join(f'"{name}" {share:.0%}' for name, share in high.items())
-        return (
-            f"most weights start in the zero level of their WRPN format: {named}; initial values"
-            ' uniform in -1..1 train better (weight_filler { type: "uniform" min: -1 max: 1 })',
-        )
+        found = ((layer.name, zero_share(layer)) for layer in net.weight_layers)
+        return warning_of_zero_levels({name: share for name, share in found if share is not None})
+
+
+def warning_of_zero_levels(shares: Mapping[str, float]) -> list[str]:
+    """A sentence about the layers most of whose weights round to 0, given their shares by name."""
+    high = [f'"{name}" {share:.0%}' for name, share in shares.items() if share >= MANY]
+    if not high:
+        return []
+    return [
+        f"most weights start in the zero level of their WRPN format: {', '.join(high)}; initial"
+        " values uniform in -1..1 train better"
+        ' (weight_filler { type: "uniform" min: -1 max: 1 })'
+    ]
 
 
 def zero_share(layer: LayerView) -> float | None:

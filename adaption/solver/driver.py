@@ -69,6 +69,23 @@ class Driver:
         if seen:
             net.watch(seen, self._observe)
 
+    @classmethod
+    def of_solver(
+        cls,
+        recipe: Recipe[Any],
+        net: Net,
+        ranks: Ranks,
+        seed: int,
+        param: caffe_pb2.SolverParameter,
+    ) -> Driver:
+        """The driver of a run by a solver prototxt."""
+        return cls(
+            *(recipe, net, ranks),
+            seed=seed,
+            passes=param.iter_size,
+            regularization=param.regularization_type,
+        )
+
     def view(self) -> NetView:
         """The net as it is now."""
         return view_of_net(self.net, **self.about)

@@ -135,12 +135,7 @@ class Solver:
         self.draw_seed = int(ranks.from_first(self.net.host_generator.initial_seed() % 2**62))
         self.driver: Driver | None = None
         if recipe is not None:
-            self.driver = Driver(
-                *(recipe, self.net, ranks),
-                seed=self.draw_seed,
-                passes=self.param.iter_size,
-                regularization=self.param.regularization_type,
-            )
+            self.driver = Driver.of_solver(recipe, self.net, ranks, self.draw_seed, self.param)
         given = list(map(as_path, self.param.weights)) if weights is None else weights
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self._load_everywhere(one)

@@ -132,3 +132,48 @@ def test_bad_input(
     assert main(["rewrite", str(DEPLOY), "-o", str(out), *flags]) == 2
     assert capsys.readouterr().err == message
     assert not out.exists()
+
+
+RESNET = Path(__file__).resolve().parents[2] / "models/cifar10_resnet20"
+
+
+def test_recipe_wrpn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net, deploy = tmp_path / "net.prototxt", tmp_path / "deploy.prototxt"
+    arguments = ["rewrite", str(RESNET / "train_val.prototxt"), "-o", str(net), "--recipe", "wrpn",
+                 "--weight-bits", "2", "--activation-bits", "4",
+                 "--also", str(RESNET / "deploy.prototxt"), str(deploy)]  # fmt: skip
+    assert main([*arguments, "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["files"] == [str(net), str(deploy)] and made["warnings"] == []
+    assert made["layers"][0] == {
+        "name": "conv1", "weight": "float", "activation": "A4", "input": "float",
+        "zero_share_at_start": None,
+    }  # fmt: skip
+    assert made["layers"][1]["weight"] == "W2" and made["layers"][1]["zero_share_at_start"] == 0.5
+    assert {str(fmt) for fmt in Net(deploy).plan.values()} == {"W2", "A4"}
+    assert main([*arguments, "--keep-fillers", "--first-last", "quantized"]) == 0
+    said, warned = capsys.readouterr()
+    assert "conv1: weight W2, activation A4, input float, zero_share_at_start " in said
+    assert "warning: most weights start in the zero level" in warned
+    assert f"next: adaption inspect {net}" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--recipe", "wrpn"], "recipe wrpn needs weight_bits and activation_bits"),
+        (["--recipe", "wrpn", "--weight-bits", "0", "--activation-bits", "4"],
+         "weight_bits is 0, allowed: 1..16, or 32 for float"),
+        (["--recipe", "wrqn"], "recipe is 'wrqn', allowed: sdfp, wrpn"),
+        (["--weight-bits", "4"], "--weight-bits is a flag of --recipe wrpn, and no recipe"),
+        (["--recipe", "wrpn", "--weight-bits", "4", "--activation-bits", "4", "--to", "float"],
+         "a recipe says what to rewrite to; to_float cannot be given beside it"),
+    ],
+)  # fmt: skip
+def test_wrong_recipes(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "net.prototxt"
+    assert main(["rewrite", str(DEPLOY), "-o", str(out), *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()

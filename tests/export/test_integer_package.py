@@ -220,12 +220,12 @@ def test_names_cannot_end_a_comment_or_a_string(tmp_path: Path) -> None:
         ("", "hex", "form is 'hex', allowed: npz, c"),
         (
             input_layer("data", 1, 2, 4, 4)
-            + layer("s", "data", "x", 'type: "Power" power_param { scale: 0.5 }')
+            + layer("s", "data", "x", 'type: "TanH"')
             + point("a", "x", 8, 4, "HALF_AWAY")
             + layer("c", "x", "c", weights(
                 "Convolution", "convolution_param { num_output: 2 kernel_size: 3 }")),
             "c",
-            "runs in float32 before its bottom is rounded (Power); this has no C form",
+            "runs in float32 before its bottom is rounded (TanH); this has no C form",
         ),
         (
             input_layer("data", 1, 2, 4, 4) + layer("r", "data", "r", 'type: "ReLU"'),

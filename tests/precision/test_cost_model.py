@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import adaption
 from adaption.errors import FieldError
 from adaption.graph import NetState, build_spec
 from adaption.io.netfile import NetFile, read_net
@@ -90,6 +91,25 @@ def test_columns_of_resnet34(stem: bool, want: list[float]) -> None:
         for f, w, a in CONFIGURATIONS
     ]
     assert found == want
+
+
+@pytest.mark.parametrize(
+    ("factor", "costs"),
+    [
+        (2, {(4, 4): 0.5093, (2, 4): 0.3901, (1, 1): 0.1517}),
+        (3, {(1, 1): 0.2992}),
+    ],
+)  # fmt: skip
+def test_resnet34_from_prototxt_to_cost(factor: int, costs: dict[tuple[int, int], float]) -> None:
+    """WR-1: widened with a projection, rewritten, counted with the bits that stand there."""
+    net = MODELS / "resnet34/deploy.prototxt"
+    wide = adaption.widen(net, factor=factor, widen_first=False, project=True).nets[0]
+    found = {}
+    for weight, activation in costs:
+        low = adaption.rewrite(wide, recipe="wrpn", weight_bits=weight, activation_bits=activation)
+        made = adaption.cost(low, against=net, batch=[1]).to_dict()
+        found[weight, activation] = round(made["wrpn"]["relative"], 4)
+    assert found == costs
 
 
 def test_count_of_a_narrow_stem_that_no_net_has() -> None:

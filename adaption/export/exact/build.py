@@ -10,10 +10,10 @@ from torch import Tensor
 from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
 from adaption.export.exact.constants import weight_codes
 from adaption.export.exact.entries import Entry, FloatValue, Function, Pending
+from adaption.export.exact.floats import FloatBuilder
 from adaption.export.exact.functions import FunctionBuilder
 from adaption.export.exact.options import ExactOptions
 from adaption.export.exact.program import (
-    Dequantize,
     FloatLayer,
     Product,
     Program,
@@ -24,7 +24,7 @@ from adaption.export.exact.program import (
 from adaption.export.reference import without_activation
 from adaption.export.selection import Member, Selection, refuse_moving
 from adaption.layers.base import Shape
-from adaption.numerics import FixedPoint, Format
+from adaption.numerics import BinaryWeight, FixedPoint, Format, Wrpn
 
 __all__ = ["build_program"]
 
@@ -38,8 +38,10 @@ def build_program(
     """Write the layers of `selection` as integer operations.
 
     The inputs are float32. They become codes at an LPAct behind them, or at once where
-    `options.input_formats` says so; layers before the first such point run in float32. Layers
-    without an integer form run in float32 at the end, on the values of the codes.
+    `options.input_formats` says so; layers before the first such point run in float32, by the
+    operations of `float_ops`. In nets with formats of WRPN so do layers behind sums, up to the next
+    point.
+    Layers without an integer form run in float32 at the end, on the values of the codes.
 
     Args:
         shapes: of the selection's inputs.
@@ -66,10 +68,12 @@ class _Walk:
     def __init__(self, selection: Selection, options: ExactOptions) -> None:
         self.selection = selection
         self.options = options
-        self.builder = FunctionBuilder(options)
+        self.is_wrpn = _is_wrpn(selection, options)
+        self.builder = FunctionBuilder(options, scales_sums=self.is_wrpn)
         self.builder.member = selection.members[0]  # names what belongs to the inputs
         self.latest: dict[str, Entry] = {}
         self.floats: dict[Function, FloatValue] = {}  # functions that run in float32, too
+        self.exceptions: list[str] = []
         self.tops: list[tuple[TopValue, Entry]] = []
         self.views: dict[tuple[str, int], str] = {}
         unknown = [name for name in options.input_formats if name not in selection.inputs]
@@ -92,7 +96,7 @@ class _Walk:
         before = len(b.ops)
         bottoms = [self.latest[name] for name in spec.bottoms]
         if node.formats.bottom is not None:
-            fmt = _binary(node.formats.bottom, "bottom")
+            fmt = _on_grid(node.formats.bottom, "bottom")
             for i in node.read_bottoms:
                 view = bottoms[i] = self._point(bottoms[i], fmt)
                 self.views[spec.name, i] = view.name
@@ -105,7 +109,7 @@ class _Walk:
             )
         at_top: FixedPoint | None = None
         if node.formats.activation is not None:
-            at_top = _binary(node.formats.activation, "activation")
+            at_top = _on_grid(node.formats.activation, "activation")
             tops = [self._point(top, at_top) for top in tops]
         for blob, top in zip(spec.tops, tops, strict=True):
             self.latest[blob] = top
@@ -125,8 +129,10 @@ class _Walk:
             values=b.values,
             tops=tuple(self._placed(top, entry) for top, entry in self.tops),
             is_lossless=b.is_lossless,
-            notes=tuple(b.notes),
+            notes=(*b.notes, *_note_of_scales(b.scaled)),
             views=self.views,
+            float_shapes=b.float_shapes,
+            exceptions=tuple(dict.fromkeys(self.exceptions)),
         )
 
     def _placed(self, top: TopValue, entry: Entry) -> TopValue:
@@ -145,6 +151,8 @@ class _Walk:
         b, layer = self.builder, member.node.layer
         if any(isinstance(x, FloatValue) for x in bottoms):
             return self._float_tops(member, bottoms, _reason(member, bottoms))
+        if self.is_wrpn and layer.is_weight_layer() and member.node.formats.weight is None:
+            return self._float_tops(member, bottoms, "")  # first and last layers, by its rule
         if any(isinstance(op, Product) for op in b.ops) and _has_float_weights(member):
             b.notes.append(f'layer "{member.spec.name}" runs in float32: its weights are float')
             reason = f'layer "{member.spec.name}" ({member.spec.type}): its weights are float'
@@ -170,15 +178,16 @@ class _Walk:
     ) -> Sequence[FloatValue]:
         b, node = self.builder, member.node
         floats = [self._floats(x) for x in bottoms]
-        if node.formats.weight is not None:
+        if node.formats.weight is not None and not self.is_wrpn:
             raise _needs_codes(floats, reason)
-        tops = [
-            FloatValue(b.free("float"), tuple(shape), reason)
-            for shape in node.layer.top_shapes(*(x.shape for x in floats))
-        ]
-        names = tuple(x.name for x in floats), tuple(x.name for x in tops)
-        b.ops.append(FloatLayer(member.spec.name, *names, node=without_activation(node, None)))
-        return tops
+        made = FloatBuilder(b, member).lowered(floats)
+        if made is not None:
+            return made
+        shapes = node.layer.top_shapes(*(x.shape for x in floats))
+        names = tuple(x.name for x in floats), tuple(b.free("float") for _ in shapes)
+        op = FloatLayer(member.spec.name, *names, node=without_activation(node, None))
+        differs = next((x.differs for x in floats if x.differs), member.spec.name)
+        return b.add_floats(op, shapes, reason, differs)
 
     def _floats(self, entry: Entry) -> FloatValue:
         """float32 values of an entry."""
@@ -191,20 +200,20 @@ class _Walk:
                 self.floats[entry] = made[0]
             return self.floats[entry]
         codes = b.resolved_for_output(entry)
-        top = FloatValue(b.free("float"), codes.shape, "behind codes")
-        b.ops.append(Dequantize(b.member.spec.name, (codes.name,), (top.name,), value=codes))
-        return top
+        return b.to_floats(codes)
 
     def _point(self, entry: Entry, fmt: FixedPoint) -> Value:
         if isinstance(entry, Function):
             return self.builder.tabulated(entry, fmt)
         if not isinstance(entry, FloatValue):
             return self.builder.rounded(self.builder.resolved(entry), fmt)
-        if entry.reason:
+        if entry.differs and entry.reason:
             raise LayerError(
                 f"rounds floats that were made from codes: {entry.reason}",
                 "end the net before that layer (--end LAYER, end=), or use style float or qdq",
             )
+        if entry.differs:
+            self.exceptions.append(entry.differs)
         return self._quantized(self.builder.member.spec.name, entry, fmt)
 
     def _quantized(self, layer: str, x: FloatValue, fmt: FixedPoint) -> Value:
@@ -212,7 +221,8 @@ class _Walk:
         fmt = self.options.at_point(fmt)
         if fmt.word_length > 24:
             raise FieldError("word_length", fmt.word_length, "24 or less for float32 inputs")
-        top = Value(b.free("code"), x.shape, fmt.frac_length, fmt.min_code, fmt.max_code)
+        ends = fmt.min_code, fmt.max_code
+        top = Value(b.free("code"), x.shape, fmt.frac_length, *ends, fmt.divisor)
         b.ops.append(Quantize(layer, (x.name,), (top.name,), format=fmt))
         b.values[top.name] = top
         return top
@@ -230,13 +240,28 @@ def _has_float_weights(member: Member) -> bool:
     return False
 
 
-def _binary(fmt: Format, kind: str) -> FixedPoint:
-    """The format, on a grid whose step is a power of two. Raises: LayerError on any other."""
-    if not isinstance(fmt, FixedPoint) or not fmt.is_binary:
+def _on_grid(fmt: Format, kind: str) -> FixedPoint:
+    """The format, on a grid of constants. Raises: LayerError on any other."""
+    if not isinstance(fmt, FixedPoint):
         raise LayerError(
             f"{kind} format {fmt} has no integer form", "use fixed point at this point"
         )
     return fmt
+
+
+def _is_wrpn(selection: Selection, options: ExactOptions) -> bool:
+    """Whether the net has formats of WRPN, whose sums are scaled in float32."""
+    formats = [fmt for m in selection.members for _, fmt in m.node.formats.items()]
+    return any(
+        isinstance(f, Wrpn | BinaryWeight) for f in (*formats, *options.input_formats.values())
+    )
+
+
+def _note_of_scales(layers: Sequence[str]) -> list[str]:
+    if not layers:
+        return []
+    listed = ", ".join(f'"{name}"' for name in layers)
+    return [f"sums of integers are scaled in float32, by one constant per layer, in: {listed}"]
 
 
 def _reason(member: Member, bottoms: Sequence[Entry]) -> str:

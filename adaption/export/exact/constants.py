@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.errors import FieldError
-from adaption.numerics import FixedPoint, Format
+from adaption.numerics import BinaryWeight, FixedPoint, Format
 from adaption.numerics.exact import as_codes, grid_of
 
-__all__ = ["Constant", "bounds_of", "multiplier", "weight_codes"]
+__all__ = ["Constant", "WeightCodes", "bounds_of", "multiplier", "weight_codes"]
 
 Codes = npt.NDArray[np.int64]
 MOST_WEIGHT_BITS = 24  # of a weight whose grid is found from its values
@@ -52,13 +52,34 @@ def bounds_of(low: int, high: int, factors: Codes, addends: Codes) -> tuple[int,
     return int(ends.min()), int(ends.max())
 
 
-def weight_codes(values: npt.NDArray[np.float32], fmt: Format | None) -> tuple[Codes, int]:
-    """Weights as codes and their frac_length.
+@dataclass(frozen=True)
+class WeightCodes:
+    """A weight as codes: each stands for code · 2^-frac_length / divisor, or for code · `scale`,
+    float32, one or one per filter, where that is no such number."""
+
+    codes: Codes
+    frac_length: int
+    divisor: int = 1
+    scale: npt.NDArray[np.float32] | None = None
+
+
+def weight_codes(values: npt.NDArray[np.float32], fmt: Format | None) -> WeightCodes:
+    """The codes of a rounded weight.
 
     Raises: FieldError when they lie on no grid that 24 bits hold: a float or non-linear format.
     """
+    if isinstance(fmt, BinaryWeight):
+        rows = values.reshape(len(values), -1) if fmt.per_filter else values.reshape(1, -1)
+        scale = np.abs(rows).max(1) if fmt.per_filter else np.abs(rows).max(initial=0).reshape(())
+        signs = np.where(np.signbit(values), -1, 1).astype(np.int64)
+        return WeightCodes(signs, 0, scale=scale.astype(np.float32))
     if isinstance(fmt, FixedPoint) and fmt.is_binary:
-        return as_codes(values, fmt.frac_length), fmt.frac_length
+        return WeightCodes(as_codes(values, fmt.frac_length), fmt.frac_length)
+    if isinstance(fmt, FixedPoint):
+        # float32 holds i / n rounded once, and n times that is next to i.
+        scaled = np.ldexp(values.astype(np.float64) * fmt.divisor, fmt.frac_length)
+        codes = as_codes(np.rint(scaled), 0)
+        return WeightCodes(codes, fmt.frac_length, fmt.divisor)
     frac_length = grid_of(values.astype(np.float64))
     peak = float(np.abs(values).max(initial=0.0))
     if not np.isfinite(peak) or np.ldexp(peak, frac_length) >= 2.0 ** (MOST_WEIGHT_BITS - 1):
@@ -68,4 +89,4 @@ def weight_codes(values: npt.NDArray[np.float32], fmt: Format | None) -> tuple[C
             "fixed point, or values on a grid that 24 bits hold",
             "quantize the net first (adaption quantize), or give the layer an lpfp_param",
         )
-    return as_codes(values, frac_length), frac_length
+    return WeightCodes(as_codes(values, frac_length), frac_length)

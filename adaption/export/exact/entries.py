@@ -18,11 +18,15 @@ Real = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FloatValue:
-    """A float32 tensor. `reason` says why it is no code: empty for what comes from inputs only."""
+    """A float32 tensor. `reason` says why it is no code: empty for what comes from inputs, or from
+    scaled sums. `differs` is the first layer on its way that other programs may compute with other
+    last bits; empty where there is none.
+    """
 
     name: str
     shape: Shape
     reason: str = ""
+    differs: str = ""
 
 
 @dataclass(frozen=True, eq=False)

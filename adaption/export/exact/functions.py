@@ -24,8 +24,8 @@ import torch
 from adaption.errors import FieldError, LayerError
 from adaption.export.exact.constants import half_away, multiplier
 from adaption.export.exact.entries import Function, Real
-from adaption.export.exact.integers import IntegerBuilder
 from adaption.export.exact.options import ExactOptions
+from adaption.export.exact.products import ProductBuilder
 from adaption.export.exact.program import Apply, Interpolate, Multiply, SquareSum, Table, Value
 from adaption.layers.base import Layer, Lowering, Shape
 from adaption.numerics import FixedPoint
@@ -43,11 +43,11 @@ Codes = npt.NDArray[np.int64]
 Factor = Callable[[Real], Real]
 
 
-class FunctionBuilder(IntegerBuilder):
-    """IntegerBuilder, and the layers that are not linear."""
+class FunctionBuilder(ProductBuilder):
+    """ProductBuilder, and the layers that are not linear."""
 
-    def __init__(self, options: ExactOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: ExactOptions, *, scales_sums: bool = False) -> None:
+        super().__init__(options, scales_sums=scales_sums)
         self._tables: dict[tuple[Function, FixedPoint | None], Value] = {}
 
     # -- layers.base.IntegerLowering ---------------------------------------------------------
@@ -137,7 +137,8 @@ class FunctionBuilder(IntegerBuilder):
             real = real.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
         entries, frac_length = self._entries(entry, real, fmt)
         low, high = int(entries.min()), int(entries.max())
-        top = Value(self.free("table"), v.shape, frac_length, low, high)
+        divisor = 1 if fmt is None else fmt.divisor
+        top = Value(self.free("table"), v.shape, frac_length, low, high, divisor)
         return self._add(Table, [v], [top], first=v.low, entries=entries)
 
     def _entries(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import lcm, prod
+from math import gcd, lcm, prod
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from adaption.errors import FieldError
 from adaption.export.exact.constants import bounds_of, half_away, multiplier
-from adaption.export.exact.entries import Entry, FloatValue, Pending, Real
+from adaption.export.exact.entries import Entry, FloatValue, Pending
 from adaption.export.exact.options import ExactOptions
 from adaption.export.exact.program import (
-    Accumulate,
     Add,
     Apply,
     Clamp,
@@ -23,18 +22,15 @@ from adaption.export.exact.program import (
     Multiply,
     MultiplyAdd,
     Op,
-    Product,
     Round,
     Slope,
     Value,
     WindowSum,
 )
-from adaption.export.exact.weights import bias_per_output, codes_or_end, sums_per_output
 from adaption.export.selection import Member
 from adaption.layers.base import Shape
 from adaption.layers.pooling import Pooling
 from adaption.numerics import FixedPoint
-from adaption.numerics.accumulator import Accumulator
 from adaption.numerics.exact import FLOAT64_BITS, MOST_BITS, bits_of, grid_of, round_to_odd
 
 __all__ = ["IntegerBuilder"]
@@ -44,7 +40,8 @@ ALIGNED_BITS = 45  # of very wide values that are to be aligned with others
 
 
 class IntegerBuilder:
-    """Implements layers.base.IntegerLowering for the layer of `member`, one layer after another.
+    """Implements layers.base.IntegerLowering for the layer of `member`, one layer after another;
+    products are ProductBuilder's, what is not linear FunctionBuilder's.
 
     `entries` are what the names handed to layers stand for. `is_lossless` and `notes` as in
     Program.
@@ -82,53 +79,6 @@ class IntegerBuilder:
         self._add(Apply, xs, tops, form=layer)
         made = tuple(self.name(t) for t in tops)
         return made if len(made) > 1 else made[0]
-
-    def product(self, x: str, w: str, *bias: str) -> str:
-        layer, formats = self.member.node.layer, self.member.node.formats
-        is_behind = any(isinstance(op, Product) for op in self.ops)
-        weight, weight_frac = codes_or_end(self.blobs[w], formats.weight, is_behind=is_behind)
-        codes = self.narrowed(
-            self._codes(x), self.options.word_length, "before its weights meet them"
-        )
-        up, down = (sums_per_output(layer, weight * (weight * s > 0)) for s in (1, -1))
-        low, high = min(codes.low, 0), max(codes.high, 0)
-        ends = [up * low + down * high, up * high + down * low]
-        bound = int((up - down).max(initial=0)) * codes.bound
-        frac = codes.frac_length + weight_frac
-        if bits_of(-bound, bound) > MOST_BITS:
-            raise FieldError(
-                "accumulator bits", bits_of(-bound, bound), f"{MOST_BITS} or less",
-                "give the layer's bottom or its weights a shorter word",
-            )  # fmt: skip
-        accumulator = formats.accumulator or self.options.accumulator
-        shift = accumulator.shift_from(frac) if accumulator else 0
-        per_product = accumulator is not None and accumulator.per_product
-        top = replace(
-            codes,
-            name=self.free("product"),
-            shape=layer.top_shape(codes.shape),
-            frac_length=frac,
-            low=min(int(ends[0].min()), 0),
-            high=max(int(ends[1].max()), 0),
-        )
-        if per_product:
-            taps = prod(weight.shape)  # each product may lose a whole step
-            top = replace(
-                top,
-                frac_length=frac - shift,
-                low=(top.low >> shift) - taps,
-                high=(top.high >> shift) + taps,
-            )
-        self._add(
-            Product, [codes], [top],
-            form=layer, weight=weight, weight_frac_length=weight_frac, bound=bound,
-            shift=shift if per_product else 0,
-            rounding=accumulator.rounding if accumulator else "floor",
-        )  # fmt: skip
-        shifts = bias_per_output(layer, self.blobs[bias[0]], codes.shape) if bias else np.zeros(())
-        if accumulator is None:
-            return self.name(Pending(self.member.spec.name, top, None, shifts))
-        return self.name(self._accumulated(top, accumulator, 0 if per_product else shift, shifts))
 
     def affine(self, x: str, scale: Any, shift: Any = 0.0) -> str:
         entry = self.entries[x]
@@ -272,7 +222,9 @@ class IntegerBuilder:
         """The quantization point: codes of `fmt`."""
         fmt = self.options.at_point(fmt)
         shift = v.frac_length - fmt.frac_length
-        factor, divisor = 1 << max(0, -shift), v.divisor << max(0, shift)
+        common = gcd(v.divisor, fmt.divisor)
+        factor = (fmt.divisor // common) << max(0, -shift)
+        divisor = (v.divisor // common) << max(0, shift)
         if divisor.bit_length() > MOST_BITS:
             raise FieldError(
                 "fractional bits to drop", shift, f"{MOST_BITS - v.divisor.bit_length()} or less",
@@ -283,7 +235,7 @@ class IntegerBuilder:
             most = (max(fmt.max_code, -fmt.min_code) + 1) * divisor // factor + 1
             v = self._limited(v, most)
         low, high = fmt.min_code, fmt.max_code
-        top = Value(self.free("code"), v.shape, fmt.frac_length, low, high)
+        top = Value(self.free("code"), v.shape, fmt.frac_length, low, high, fmt.divisor)
         return self._add(
             Round, [v], [top],
             factor=factor, divisor=divisor, rounding=fmt.rounding, low=low, high=high,
@@ -367,18 +319,6 @@ class IntegerBuilder:
             v, name=self.free("affine"), shape=shape, frac_length=frac + by_odd, low=low, high=high
         )
         return self._add(MultiplyAdd, [v], [top], multiplier=codes, addend=addend)
-
-    def _accumulated(self, v: Value, unit: Accumulator, shift: int, bias: Real) -> Value:
-        frac = v.frac_length - shift
-        addend = half_away(np.ldexp(bias * v.divisor, frac))
-        half = 1 << (unit.word_length - 1)
-        top = replace(v, name=self.free("accumulator"), frac_length=frac, low=-half, high=half - 1)
-        self.is_lossless = False
-        return self._add(
-            Accumulate, [v], [top],
-            shift=shift, rounding=unit.rounding, addend=addend,
-            word_length=unit.word_length, overflow=unit.overflow,
-        )  # fmt: skip
 
     def _aligned(self, xs: Sequence[Value]) -> list[Value]:
         """The values on one scale: the finest frac_length, the least common divisor; with room for

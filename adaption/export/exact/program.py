@@ -2,8 +2,8 @@
 integer forms (ONNX, C) are written from.
 
 A `Value` is a tensor of integer codes. It stands for code · 2^-frac_length / divisor; the divisor
-is odd, and 1 except behind an average over a number of pixels that is no power of two. Every
-value has a static bound low..high that no input can leave.
+is odd, and 1 except on WRPN's grids, and behind an average over a number of pixels that is no power
+of two. Every value has a static bound low..high that no input can leave.
 
 The operations, on codes x (all exact; nothing rounds but `Quantize` and `Round`):
 
@@ -23,7 +23,11 @@ The operations, on codes x (all exact; nothing rounds but `Quantize` and `Round`
     Apply        the layer's own forward, where it moves, picks or compares values (Concat, Flatten,
                  ReLU, Eltwise MAX, ...); all values have one scale
     Dequantize   codes to float32: code · 2^-frac_length / divisor
-    FloatLayer   a layer behind the last integer one, in float32 (Softmax)
+    FloatLayer   a layer in float32: one that only moves or compares values, or one behind the last
+                 integer layer (Softmax)
+
+What else is computed in float32, before the first point and behind sums of WRPN weights, is in
+`float_ops`.
 
 round is the format's own: half_away, half_even or floor, of the exact quotient. A bias joins the
 sum before rounding. Where it lies off the sum's grid it is rounded to odd at half a step, which
@@ -171,7 +175,7 @@ class MultiplyAdd(Op):
 class Round(Op):
     """`low` and `high` are None where nothing can saturate."""
 
-    factor: int  # a power of two
+    factor: int
     divisor: int
     rounding: str
     low: int | None
@@ -347,7 +351,8 @@ class Program:
 
     `views` are the codes of bottoms that a layer rounds for itself, by layer and index.
     `is_lossless` is False where a constant or an intermediate value had to be rounded that the
-    simulation does not round; `notes` says where.
+    simulation does not round; `notes` says where. `exceptions` are layers in float32 that other
+    programs may compute with other last bits, before a point: codes behind them may differ there.
     """
 
     inputs: Mapping[str, str]
@@ -358,6 +363,8 @@ class Program:
     is_lossless: bool
     notes: tuple[str, ...] = field(default=())
     views: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    float_shapes: Mapping[str, Shape] = field(default_factory=dict)  # of float32 values but inputs
+    exceptions: tuple[str, ...] = ()
 
     def of_kind(self, kind: type[Op]) -> list[Any]:
         return [op for op in self.ops if type(op) is kind]

@@ -154,7 +154,7 @@ def tie_points(run: ExactRun) -> list[TiePoint]:
         if isinstance(op, Quantize):
             x = run.floats[op.inputs[0]]
             codes = [replace(op, format=replace(op.format, rounding=r)).run(x) for r in BOTH]
-            scaled = x.double() * 2.0**op.format.frac_length
+            scaled = x.double() * (2.0**op.format.frac_length * op.format.divisor)
             ties = int(torch.count_nonzero((scaled - scaled.floor()) == 0.5))
         elif isinstance(op, Round) and op.low is not None:
             x = run.codes[op.inputs[0]]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.errors import FieldError, LayerError
-from adaption.export.exact.constants import weight_codes
+from adaption.export.exact.constants import WeightCodes, weight_codes
 from adaption.layers.base import Layer, Shape
 from adaption.layers.convolution import Convolution
 from adaption.layers.inner_product import InnerProduct
@@ -39,8 +39,8 @@ def bias_per_output(
 
 def codes_or_end(
     values: npt.NDArray[np.float32], fmt: Format | None, *, is_behind: bool
-) -> tuple[npt.NDArray[np.int64], int]:
-    """A layer's weights as codes and their frac_length.
+) -> WeightCodes:
+    """A layer's weights as codes.
 
     Args:
         is_behind: whether sums of codes come before, so that the net may end in floats here.

@@ -145,7 +145,7 @@ def _constant_header(constant: PackedConstant, identifier: str) -> Iterable[str]
     kind = constant.c_type
     size = max(1, constant.codes.size)
     yield f"ADAPTION_CONSTANT static const {kind.name} {identifier}[{size}] = {{\n"
-    codes = constant.codes.ravel().tolist()
+    codes = constant.integers.ravel().tolist()
     for start in range(0, len(codes), 16):
         line = ", ".join(literal(code, kind) for code in codes[start : start + 16])
         yield f"    {line},\n"
@@ -156,5 +156,5 @@ def _hex(constant: PackedConstant) -> Iterable[str]:
     """One code per line, two's complement of as many digits as the word needs ($readmemh)."""
     digits = -(-constant.word_length // 4)
     mask = (1 << 4 * digits) - 1
-    for code in constant.codes.ravel().tolist():
+    for code in constant.integers.ravel().tolist():
         yield f"{code & mask:0{digits}x}\n"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from adaption.export.exact.float_ops import (
+    FloatAffine,
+    FloatClip,
+    FloatMean,
+    FloatProduct,
+    FloatSlope,
+    ScaleSums,
+)
 from adaption.export.exact.program import (
     Accumulate,
     Clamp,
@@ -35,19 +43,34 @@ __all__ = ["FORMAT", "PackedConstant", "constants_of", "describe"]
 FORMAT = "adaption.integer/1"
 
 Codes = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class PackedConstant:
     """Integer codes of one operation: `kind` is weight, multiplier, addend, negative (slope), table
-    or nodes."""
+    or nodes; or float32 values: scale, weight, multiplier, addend, slopes or sizes.
+
+    A code stands for code * 2^-frac_length / divisor, before the scale of its sums.
+    """
 
     name: str
     layer: str
     kind: str
-    codes: Codes
+    codes: Codes | Floats
     frac_length: int
     layout: str
+    divisor: int = 1
+
+    @property
+    def is_float(self) -> bool:
+        return self.codes.dtype == np.float32
+
+    @property
+    def integers(self) -> Codes:
+        """The codes of a constant that is no float."""
+        assert not self.is_float
+        return self.codes.astype(np.int64, copy=False)
 
     @property
     def c_type(self) -> CType:
@@ -62,19 +85,35 @@ class PackedConstant:
         return bits_of(min(low, 0), max(high, 0))
 
     def packed(self) -> npt.NDArray[Any]:
-        """The codes in the shortest integer type."""
+        """The codes in the shortest integer type; float32 values as they are."""
+        if self.is_float:
+            return self.codes
         return self.codes.astype(integer_type(self.word_length))
 
     def describe(self) -> dict[str, Any]:
-        return {
+        about = {
             "name": self.name,
             "kind": self.kind,
             "shape": list(self.codes.shape),
             "layout": self.layout,
+        }
+        if self.is_float:
+            return {**about, "type": "float32"}
+        return {
+            **about,
             "word_length": self.word_length,
             "frac_length": self.frac_length,
-            "q": f"Q{self.word_length - self.frac_length}.{self.frac_length}",
+            **({"divisor": self.divisor} if self.divisor != 1 else {}),
+            "q": self.q,
         }
+
+    @property
+    def q(self) -> str:
+        """Qm.f, over the divisor; or float32."""
+        if self.is_float:
+            return "float32"
+        over = f" / {self.divisor}" if self.divisor != 1 else ""
+        return f"Q{self.word_length - self.frac_length}.{self.frac_length}{over}"
 
 
 def constants_of(program: Program) -> dict[str, list[PackedConstant]]:
@@ -84,21 +123,42 @@ def constants_of(program: Program) -> dict[str, list[PackedConstant]]:
     found = {}
     for op in program.ops:
         made = []
-        for kind, codes, frac_length, layout in _raw(op, program):
+        for kind, codes, *rest in _raw(op, program):
             name, count = f"{op.layer}/{kind}", 1
             while name in taken:
                 count += 1
                 name = f"{op.layer}/{kind}{count}"
             taken.add(name)
-            made.append(PackedConstant(name, op.layer, kind, codes, frac_length, layout))
+            made.append(PackedConstant(name, op.layer, kind, codes, *rest))
         found[op.outputs[0]] = made
     return found
 
 
-def _raw(op: Op, program: Program) -> Iterator[tuple[str, Codes, int, str]]:
+SPREAD = "broadcasts against the blob"
+FLOATS: Mapping[type[Op], tuple[str, ...]] = {
+    ScaleSums: ("scale",),
+    FloatAffine: ("multiplier", "addend"),
+    FloatSlope: ("slopes",),
+    FloatMean: ("sizes",),
+}
+"""The float32 constants of an operation, which broadcast."""
+
+
+def _raw(op: Op, program: Program) -> Iterator[tuple[Any, ...]]:
+    """Kind, values, and the other fields of PackedConstant."""
     if isinstance(op, Product):
-        yield "weight", op.weight, op.weight_frac_length, _layout(op.form)
+        bottom, top = (program.values[n] for n in (op.inputs[0], op.outputs[0]))
+        divisor = top.divisor // bottom.divisor
+        yield "weight", op.weight, op.weight_frac_length, _layout(op.form), divisor
         return
+    if isinstance(op, FloatProduct):
+        is_dense = isinstance(op.form, InnerProduct)
+        weight, layout = (op.by_tap()[0], "outputs, inputs") if is_dense else (op.weight, "")
+        yield "weight", weight, 0, layout or _layout(op.form)
+        return
+    for kind in FLOATS.get(type(op), ()):
+        if (values := getattr(op, kind)) is not None:
+            yield kind, values, 0, SPREAD
     if isinstance(op, Table):
         yield "table", op.entries, program.values[op.outputs[0]].frac_length, "by bottom code"
     if isinstance(op, Interpolate):
@@ -106,13 +166,12 @@ def _raw(op: Op, program: Program) -> Iterator[tuple[str, Codes, int, str]]:
     if not isinstance(op, MultiplyAdd | Accumulate | Slope):
         return
     before, after = (program.values[n] for n in (op.inputs[0], op.outputs[0]))
-    spread = "broadcasts against the blob"
     if isinstance(op, MultiplyAdd):
-        yield "multiplier", op.multiplier, after.frac_length - before.frac_length, spread
+        yield "multiplier", op.multiplier, after.frac_length - before.frac_length, SPREAD
     if isinstance(op, MultiplyAdd | Accumulate):
-        yield "addend", op.addend, after.frac_length, spread
+        yield "addend", op.addend, after.frac_length, SPREAD
     if isinstance(op, Slope):
-        yield "negative", op.negative, after.frac_length - before.frac_length, spread
+        yield "negative", op.negative, after.frac_length - before.frac_length, SPREAD
 
 
 def _layout(form: Layer) -> str:
@@ -145,6 +204,7 @@ def describe(program: Program, name: str) -> dict[str, Any]:
             for op in program.ops
         ],
         "values": {name: _value(v) for name, v in program.values.items()},
+        "float_values": {name: list(s[1:]) for name, s in program.float_shapes.items()},
         "tops": [
             {"layer": t.layer, "type": t.type, "blob": t.blob, "value": t.value}
             for t in program.tops
@@ -168,12 +228,13 @@ def _value(v: Value) -> dict[str, Any]:
 def _settings(op: Op) -> dict[str, Any]:
     if isinstance(op, Quantize):
         f = op.format
-        return {"frac_length": f.frac_length, "low": f.min_code, "high": f.max_code,
-                "rounding": f.rounding}  # fmt: skip
+        return {"frac_length": f.frac_length, "divisor": f.divisor, "low": f.min_code,
+                "high": f.max_code, "rounding": f.rounding}  # fmt: skip
     names: dict[type[Op], tuple[str, ...]] = {
         Round: ("factor", "divisor", "rounding", "low", "high"),
         Accumulate: ("shift", "rounding", "word_length", "overflow"),
         Clamp: ("low", "high"),
+        FloatClip: ("low", "high"),
         Slope: ("positive",),
         Product: ("shift",),
         Table: ("first",),

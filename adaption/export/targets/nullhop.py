@@ -193,8 +193,10 @@ def _binary(fmt: Format | None) -> Format | None:
     """The format. Raises: LayerError when its step is no power of two, as NullHop's is."""
     if fmt is None or (isinstance(fmt, FixedPoint) and fmt.is_binary):
         return fmt
+    scale = getattr(fmt, "scale_text", "")
     raise LayerError(
-        f"has format {fmt}, whose scale is no power of two, allowed: fixed point (Qm.f)"
+        f"has format {fmt} with the scale {scale}, allowed: fixed point (Qm.f), whose scale is a"
+        " power of two"
     )
 
 

@@ -127,6 +127,11 @@ class NumberFields:
         return None
 
     @property
+    def scale_text(self) -> str:
+        """What a code is times, in words; for messages about scales that are refused."""
+        return "one per tensor, from its values"
+
+    @property
     def kind_name(self) -> str:
         """The kind that a prototxt says for this value."""
         return self.kind

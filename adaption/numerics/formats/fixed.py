@@ -85,8 +85,13 @@ class FixedPoint(NumberFields):
 
     @property
     def is_binary(self) -> bool:
-        """Whether the step is a power of two, as every device and ONNX scale of ours needs it."""
+        """Whether it is plain fixed point, whose step is a power of two, as devices and ONNX scales
+        of ours need it."""
         return self.divisor == 1
+
+    @property
+    def scale_text(self) -> str:
+        return f"2^{-self.frac_length}"
 
     @property
     def max_code(self) -> int:

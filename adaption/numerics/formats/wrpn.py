@@ -17,7 +17,7 @@ from adaption.errors import FieldError
 from adaption.numerics.formats.base import NumberFields, format_kind
 from adaption.numerics.formats.fixed import FixedPoint
 
-__all__ = ["BinaryWeight", "Wrpn"]
+__all__ = ["BinaryWeight", "Unrounded", "Wrpn"]
 
 MOST_BITS = 16  # beyond some 20, float32 quotients i / n are no fixed points of the rounding
 
@@ -50,6 +50,11 @@ class Wrpn(FixedPoint):
         """Of weights: beyond it they would get no gradient, and never come back."""
         return -1.0, 1.0
 
+    @property
+    def is_binary(self) -> bool:
+        """Never, though n is 1 for weights of two bits: WRPN's sums are scaled in float32."""
+        return False
+
     @classmethod
     def from_fields(cls, kind: str, values: Mapping[str, Any]) -> Any:
         rest = dict(values)
@@ -68,6 +73,15 @@ class Wrpn(FixedPoint):
             return None
         values = {"word_length": int(found[2]), "is_signed": found[1] == "W"}
         return cls.from_fields(cls.kind, values)
+
+    @property
+    def scale_text(self) -> str:
+        return f"1/{self.divisor}"
+
+    @property
+    def unrounded(self) -> Unrounded:
+        """The clip without the rounding: of a net in float, the activation function is left."""
+        return Unrounded(self.min_value, self.max_value)
 
     def __str__(self) -> str:
         return f"{'W' if self.is_signed else 'A'}{self.word_length}"
@@ -95,6 +109,10 @@ class BinaryWeight(NumberFields):
     @property
     def master_range(self) -> tuple[float, float]:
         return -1.0, 1.0
+
+    @property
+    def scale_text(self) -> str:
+        return f"the mean magnitude of {'a filter' if self.per_filter else 'the layer'}"
 
     def at(self, x: Tensor) -> BinaryWeight:
         """Itself; `scale` reads the tensor."""
@@ -140,3 +158,40 @@ class BinaryWeight(NumberFields):
 
     def __str__(self) -> str:
         return "W1"
+
+
+@dataclass(frozen=True, slots=True)
+class Unrounded(NumberFields):
+    """float32 values within low..high: what a WRPN format is but for its rounding."""
+
+    low: float
+    high: float
+
+    word_length: ClassVar[int] = 32
+    is_random: ClassVar[bool] = False
+    follows_tensor: ClassVar[bool] = False
+    mask_saturated: ClassVar[bool] = True
+
+    def at(self, x: Tensor) -> Unrounded:
+        """Itself: the bounds are constants."""
+        return self
+
+    def inside(self, x: Tensor) -> Tensor:
+        """Bool, where low <= x <= high."""
+        return (x >= self.low) & (x <= self.high)
+
+    def quantize(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """`x`, clipped; no gradient."""
+        return x.detach().clamp(self.low, self.high)
+
+    def quantize_(
+        self, x: Tensor, generator: torch.Generator | None = None, *, then_relu: bool = False
+    ) -> Tensor:
+        """As `quantize`, in x's own memory; returns `x`. With `then_relu`, ReLU of that."""
+        memory = x.detach().clamp_(self.low, self.high)
+        if then_relu:
+            memory.relu_()
+        return x
+
+    def __str__(self) -> str:
+        return f"clipped to [{self.low:g}, {self.high:g}]"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import prod
 
 from adaption.errors import LayerError
+from adaption.export.exact.float_ops import FloatOp, ScaleSums
 from adaption.export.exact.program import (
     Apply,
     Dequantize,
@@ -37,6 +38,11 @@ class Graph:
     """
 
     def __init__(self, program: Program, input_shapes: Mapping[str, Shape]) -> None:
+        for op in program.of_kind(ScaleSums):
+            raise refusal(
+                op, "scales its sums in float32, by WRPN's rule",
+                "write npz or ONNX of style integer, which hold the same codes",
+            )  # fmt: skip
         self.program = program
         self.inputs = {blob: input_shapes[blob][1:] for blob in program.inputs}
         self._makers = {name: op for op in program.ops for name in op.outputs}
@@ -100,7 +106,7 @@ class Graph:
             if isinstance(op, Quantize):
                 self._trace_input(op)
             wanted.update(op.inputs)
-            if not isinstance(op, FloatLayer | Dequantize):
+            if not isinstance(op, FloatLayer | Dequantize | FloatOp):
                 kept.append(op)
         return tuple(reversed(kept))
 
@@ -124,7 +130,7 @@ class Graph:
         return [
             op.layer
             for op in self.program.ops
-            if isinstance(op, FloatLayer) and op.outputs[0] not in self.input_of
+            if isinstance(op, FloatLayer | FloatOp) and op.outputs[0] not in self.input_of
         ]
 
     def _moves(self, op: Op) -> list[list[Move]]:

@@ -118,7 +118,7 @@ class CUnit:
         return self._pointer(_scratch_name(*key), self._scratch[key].kind, 0)
 
     def constant(self, op: Op, kind: str) -> npt.NDArray[np.int64]:
-        return self._constant(op, kind).codes
+        return self._constant(op, kind).integers
 
     def constant_kind(self, op: Op, kind: str) -> CType:
         return self._constant(op, kind).c_type
