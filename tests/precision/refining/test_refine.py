@@ -36,7 +36,7 @@ class Batch:
 
 def measure(net: Net, batches: list[Batch]) -> Measurement:
     made = measure_weights(net)
-    made.samples = run_net(net, batches, scores=None, observers=[ActivationObserver(made)]).samples
+    made.samples = run_net(net, batches, observers=[ActivationObserver(made)]).samples
     return made
 
 
