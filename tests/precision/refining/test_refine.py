@@ -36,7 +36,7 @@ class Batch:
 
 def measure(net: Net, batches: list[Batch]) -> Measurement:
     made = measure_weights(net)
-    made.samples = run_net(net, batches, scores=None, observers=[ActivationObserver(made)]).samples
+    made.samples = run_net(net, batches, observers=[ActivationObserver(made)]).samples
     return made
 
 
@@ -189,7 +189,7 @@ def test_zeros_of_a_pruned_net_stay() -> None:
 def test_layers_left_in_float() -> None:
     formats = replace(FORMATS, exclude=("a",))
     made = refine(formats)
-    assert not [p for p in made.proposal.plan if p.layer == "a"]
+    assert Point("a", "weight") not in made.proposal.plan
     found, before = made.weights.get("a"), trained().params["a"][0].tensor
     assert found is not None
     assert (torch.from_numpy(found.blobs[0].copy()) == before).all()
