@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# AdaPT in small, AlexNet on 5,000 images of CIFAR-10; adapt.py beside this says what. Stopped, it goes on where it was when
-# called again.
+# AdaPT in small, AlexNet on 5,000 images of CIFAR-10; adapt.py beside this says what. Stopped, it
+# goes on where it was when called again.
 #   scripts/experiments/adapt_cifar.sh DATA OUT [--seeds 1,2,3] [--threads N]
 # Uses the active virtual environment, else .venv (scripts/test.sh makes it).
 set -euo pipefail
