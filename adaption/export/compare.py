@@ -250,9 +250,9 @@ class Comparison:
         tolerance = self.tolerance * top.relative * greatest
         top.own_error = max(top.own_error, error)
         if greatest:
-            top.own_error_ulp = max(
-                top.own_error_ulp, error / float(np.spacing(np.float32(greatest)))
-            )
+            with np.errstate(over="ignore"):  # of the greatest float32 itself
+                ulp = float(np.spacing(np.float32(greatest)))
+            top.own_error_ulp = max(top.own_error_ulp, error / ulp)
         top.tolerance = max(top.tolerance, tolerance)
         if error > tolerance:
             self._doubtful.append(

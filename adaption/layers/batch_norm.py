@@ -135,7 +135,9 @@ class BatchNorm(Layer):
         return None if is_fixed else self.moving_average_fraction
 
     def averaging_all(self) -> BatchNorm:
-        return replace(self, moving_average_fraction=1.0)
+        made = replace(self, moving_average_fraction=1.0)
+        object.__setattr__(made, "spec", self.spec)
+        return made
 
     def check(self) -> None:
         if not self.eps >= 0 or math.isinf(self.eps):

@@ -70,7 +70,7 @@ def test_adaption_alone_lists_every_verb_once(capsys: pytest.CaptureFixture[str]
         pytest.param(
             ["propose", "a", "b", "-o", "c", "--rule", "sqrn"],
             "adaption propose: rule is 'sqrn', allowed: adaption, adaption-legacy, max,"
-            " percentile, sqnr\n  fix: did you mean sqnr?\n",
+            " percentile, sqnr, error\n  fix: did you mean sqnr?\n",
             id="choice of an option value",
         ),
         pytest.param(

@@ -18,6 +18,7 @@ import torch
 from adaption.errors import AdaptionError
 from adaption.export import verify_between
 from adaption.export.exact import ExactNet, ExactOptions
+from adaption.export.exact.float_ops import FloatOp
 from adaption.export.exact.program import FloatLayer, Interpolate, Table
 from adaption.export.package import export_integer
 from adaption.net import Net
@@ -58,7 +59,7 @@ def test_table_is_the_function_rounded_by_the_point(text: str) -> None:
     net = net_of(DATA + text)
     exact = ExactNet(net)
     assert exact.program.is_lossless and exact.program.of_kind(Table)
-    assert [op.layer for op in exact.program.of_kind(FloatLayer)] == ["in"]
+    assert [op.layer for op in exact.program.ops if isinstance(op, FloatLayer | FloatOp)] == []
     found = exact.run({"data": DATA_VALUES})
     wanted = reference(net, {"data": DATA_VALUES})
     points = [top for top in exact.program.tops if top.format is not None]
@@ -149,7 +150,12 @@ def test_function_at_the_end_runs_in_float() -> None:
     text = INTO_WEIGHTS + layer("s", "t", "s", 'type: "Sigmoid"')
     text += layer("prob", "t", "prob", 'type: "Softmax"')
     exact = ExactNet(net_of(DATA + text))
-    assert [op.layer for op in exact.program.of_kind(FloatLayer)] == ["in", "tanh", "prob", "s"]
+    assert [op.layer for op in exact.program.ops if isinstance(op, FloatLayer | FloatOp)] == [
+        "in",
+        "tanh",
+        "prob",
+        "s",
+    ]
     run = exact.run({"data": DATA_VALUES})
     x = torch.from_numpy(np.clip(np.trunc(DATA_VALUES * 32 + np.copysign(0.5, DATA_VALUES)),
                                  -127, 127) / 32)  # fmt: skip

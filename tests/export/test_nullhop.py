@@ -206,4 +206,4 @@ def test_verb(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> N
     assert f"written: {out}" in capsys.readouterr().out
     assert read_nullhop(out).pixels.any()
     assert main([*arguments, "--pixels", str(files[0])]) == 2
-    assert "this is text, not a .npy array" in capsys.readouterr().err
+    assert "is not a readable .npy array" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 
 from adaption.cli.main import main
 from adaption.export.exact import ExactNet
-from adaption.export.exact.program import FloatLayer
+from adaption.export.exact.float_ops import FloatProduct
 from adaption.net import Net
 from tests.net.nets import data, inner_product, layer, net_of
 
@@ -64,9 +64,12 @@ def prepared(text: str) -> list[str]:
         (MVN, [], 'layer "mvn" (MVN): layer type MVN has no integer form'),
         (SOFTMAX, [], 'layer "soft" (Softmax): layer type Softmax has no integer form'),
         (
-            data(1, 2, 8, 8) + conv("c1", "data") + conv("c2", "c1") + conv("c3", "c2"),
+            data(1, 2, 8, 8)
+            + conv("c1", "data")
+            + layer("Deconvolution", "c2", "c1", more=CONV)
+            + conv("c3", "c2"),
             ["--exclude", "c2"],
-            'layer "c2" (Convolution): its weights are float',
+            'layer "c2" (Deconvolution): its weights are float',
         ),
     ],
 )
@@ -106,7 +109,7 @@ def test_nothing_is_said_where_nothing_is_in_the_way(capsys: pytest.CaptureFixtu
 
 
 def test_weights_in_float_behind_the_last_codes() -> None:
-    """As a Softmax there: what has no codes runs in float32, and the codes before it are exact."""
+    """What has no codes runs in float32, and the codes before it are exact."""
     point = "precision_param { activation { kind: FIXED word_length: 8 frac_length: 4 } }"
     both = point.replace(
         "{ activation", "{ weight { kind: FIXED word_length: 8 frac_length: 6 } activation", 1
@@ -119,7 +122,7 @@ def test_weights_in_float_behind_the_last_codes() -> None:
     )
     net = net_of(text, seed=3)
     made = ExactNet(net)
-    assert [op.layer for op in made.program.of_kind(FloatLayer)][-1:] == ["b"]
+    assert [op.layer for op in made.program.of_kind(FloatProduct)][-1:] == ["b"]
     x = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
     np.testing.assert_allclose(
         made.run({"data": x}).outputs["b"], net.forward(data=x)["b"], rtol=1e-5, atol=1e-6

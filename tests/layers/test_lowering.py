@@ -56,7 +56,8 @@ OTHERS = [
 
 
 def lowered(row: Row) -> bool:
-    return row.phase == "TEST" and type(row.layer).lower is not Layer.lower
+    has_form = row.id != "Pooling3D-mean"  # test_more_forks.py
+    return has_form and row.phase == "TEST" and type(row.layer).lower is not Layer.lower
 
 
 @pytest.mark.parametrize("opset", [OPSET, 14, 11])

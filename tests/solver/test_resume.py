@@ -71,7 +71,7 @@ def test_resume_is_bit_equal(here: Path, rounding: str, kind: str, file_format: 
         np.testing.assert_array_equal(have.numpy(), want.numpy())
     assert again.losses == {k: v for k, v in whole.losses.items() if k >= 5}
     assert again.tests == {k: v for k, v in whole.tests.items() if k >= 5}
-    assert not again.notices
+    assert not [t for t in again.notices if "batch norm lag" not in t]
 
 
 def test_without_sidecar_data_start_anew(here: Path) -> None:

@@ -182,7 +182,7 @@ class _Walk:
             raise _needs_codes(floats, reason)
         made = FloatBuilder(b, member).lowered(floats)
         if made is not None:
-            return made
+            return [replace(x, reason=reason) for x in made] if reason else made
         shapes = node.layer.top_shapes(*(x.shape for x in floats))
         names = tuple(x.name for x in floats), tuple(b.free("float") for _ in shapes)
         op = FloatLayer(member.spec.name, *names, node=without_activation(node, None))

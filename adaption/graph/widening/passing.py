@@ -80,8 +80,8 @@ def _upsample(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[
 
 
 @rule(
-    *("EuclideanLoss", "SigmoidCrossEntropyLoss", "SmoothL1Loss", "SmoothL1LossOHEM"),
-    "ContrastiveLoss",
+    *("DiceCoefLoss", "EuclideanLoss", "SigmoidCrossEntropyLoss", "SmoothL1Loss"),
+    *("ContrastiveLoss", "SmoothL1LossOHEM"),
 )
 def _distance(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[Channels]:
     """Compares two blobs value by value; features with features, or scores with targets."""
@@ -96,11 +96,11 @@ def _distance(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[
 
 
 @rule(
-    *("Accuracy", "ArgMax", "BoxAnnotatorOHEM", "CtcLoss", "DetectionOutput", "HDF5Output"),
+    *("Accuracy", "ArgMax", "BoxAnnotatorOHEM", "CTCLoss", "CtcLoss", "DetectionOutput"),
     *("HingeLoss", "InfogainLoss", "LabelsequenceAccuracy", "MultiBoxLoss", "MultiStageMeanfield"),
     *("MultinomialLogisticLoss", "PSROIPooling", "Proposal", "Region", "RegionLoss", "SegAccuracy"),
     *("SoftmaxWithLoss", "SoftmaxWithLossOHEM", "YoloDetectionOutput", "Yolov3"),
-    "Yolov3DetectionOutput",
+    *("HDF5Output", "Yolov3DetectionOutput"),
 )
 def _result(flow: Flow, item: LayerSpec, bottoms: list[Channels]) -> Sequence[Channels]:
     """Channels have a meaning each: a class, a box."""
