@@ -151,7 +151,6 @@ def test_function_at_the_end_runs_in_float() -> None:
     text += layer("prob", "t", "prob", 'type: "Softmax"')
     exact = ExactNet(net_of(DATA + text))
     assert [op.layer for op in exact.program.ops if isinstance(op, FloatLayer | FloatOp)] == [
-        "in",
         "tanh",
         "prob",
         "s",
