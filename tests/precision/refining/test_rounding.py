@@ -68,7 +68,8 @@ def test_target_is_the_least_squares_solution(centred: bool) -> None:
     for part in (slice(0, 130), slice(130, None)):
         moments.add(u[:, part], v[:, part], weight)
     hessian = moments.hessian(centred=centred)
-    target = weight.double() + moments.drift(centred=centred) @ torch.from_numpy(np.linalg.inv(hessian.numpy()))
+    inverse = torch.from_numpy(np.linalg.inv(hessian.numpy()))
+    target = weight.double() + moments.drift(centred=centred) @ inverse
     x, y = u[0].double(), (v @ weight.mT)[0].double()
     if centred:
         x, y = x - x.mean(0), y - y.mean(0)
