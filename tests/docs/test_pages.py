@@ -72,12 +72,6 @@ def test_blocks_run(page: Path, checkout: Path, files: Path, tmp_path: Path) -> 
     assert run_page(page, folder, tmp_path, ("", "slow")) > 0
 
 
-def test_blocks_of_a_short_guide_run(files: Path, tmp_path: Path) -> None:
-    """The others take minutes and are among the slow tests."""
-    page = ROOT / "docs/guides/set_precisions.md"
-    assert run_page(page, files, tmp_path, ("", "slow")) > 0
-
-
 @pytest.mark.network
 def test_quickstart_prints_what_the_readme_shows(tmp_path: Path) -> None:
     """In a copy of the checkout and an environment of its own, as a new user runs it."""

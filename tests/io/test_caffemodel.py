@@ -312,6 +312,7 @@ def test_blob_without_data(tmp_path: Path) -> None:
     assert not read_weights(path).layers[0].blobs[0].has_data
 
 
+@pytest.mark.slow
 def test_files_past_2_gib_are_read(tmp_path: Path) -> None:
     """A sparse file: its pages are holes, and only a few bytes of it are looked at."""
     path = tmp_path / "big.caffemodel"

@@ -54,6 +54,7 @@ def test_batch(main: Main, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert (tmp_path / "max_8" / "summary.json").stat().st_mtime_ns == made
 
 
+@pytest.mark.slow
 def test_random_weights(main: Main, tmp_path: Path) -> None:
     assert main(flags(tmp_path, "--random-weights", "--bits=12")) == 0
     assert (tmp_path / "max_12" / "net_lp.onnx").exists()
