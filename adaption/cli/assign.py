@@ -14,7 +14,14 @@ import shlex
 import sys
 
 from adaption.cli.flags import add_flags, value_of
-from adaption.cli.options import add_caffe_flag, add_output_flags, device_of, log_of
+from adaption.cli.options import (
+    add_also_flag,
+    add_caffe_flag,
+    add_output_flags,
+    also_of,
+    device_of,
+    log_of,
+)
 from adaption.options import RunOptions
 
 HELP = "find the precision of every tensor of training, from one float run"
@@ -73,10 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train the fixed-point net, and with one bit more and one less everywhere",
     )  # fmt: skip
     run.add_argument("--resume", action="store_true", help="go on where a call was stopped")
-    run.add_argument(
-        "--also", nargs=2, action="append", default=[], metavar=("NET", "OUT"),
-        help="another net over the same layers (deploy.prototxt), kept in step",
-    )  # fmt: skip
+    add_also_flag(run, "kept in step (deploy.prototxt)")
     run.add_argument("--seed", type=int, help="of all runs (default: the solver's, else 1)")
     add_caffe_flag(run, "gpu", default="", metavar="ID", help="compute on this GPU")
     add_flags(run, RunOptions(), "dialect", "python_modules")
@@ -101,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
             gain_samples=args.gain_samples,
             gain_estimate=args.gain_estimate,
             lr_min=args.lr_min,
-            also=[(a, b) for a, b in args.also],
+            also=also_of(args),
             check=args.check,
             resume=args.resume,
             seed=args.seed,

@@ -14,9 +14,11 @@ import shlex
 import sys
 
 from adaption.cli.options import (
+    add_also_flag,
     add_data_flags,
     add_output_flags,
     add_preprocessing_flags,
+    also_of,
     data_settings,
 )
 from adaption.errors import one_line
@@ -46,14 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of images, list file, LMDB, LevelDB, HDF5 or npz; without it the net's own"
         " TEST data layer is read, in batches of its size",
     )
-    parser.add_argument(
-        "--also",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NET", "OUT"),
-        help="another net over the same layers, which gets the same formats (deploy.prototxt)",
-    )
+    add_also_flag(parser, "which gets the same formats (deploy.prototxt)")
     parser.add_argument(
         "--bits",
         type=int,
@@ -76,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         out=args.out,
         state=args.state,
-        also=[(a, b) for a, b in args.also],
+        also=also_of(args),
         bits=args.bits,
         **data_settings(args),
     )

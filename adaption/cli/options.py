@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from adaption.numerics import FixedPoint
 
 __all__ = [
+    "add_also_flag",
     "add_caffe_flag",
     "add_data_flags",
     "add_file",
     "add_input_flag",
     "add_output_flags",
     "add_preprocessing_flags",
+    "also_of",
     "data_settings",
     "device_of",
     "devices_of",
@@ -95,6 +97,23 @@ def data_settings(args: argparse.Namespace) -> dict[str, Any]:
         "options": value_of(args, RunOptions()),
         "quiet": args.quiet or args.json,
     }
+
+
+def add_also_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:
+    """--also NET OUT; `what` is done to a companion net."""
+    parser.add_argument(
+        "--also",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NET", "OUT"),
+        help=f"another net over the same layers, {what} (may be given several times)",
+    )
+
+
+def also_of(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """The companion nets, each with its output."""
+    return [(net, out) for net, out in args.also]
 
 
 def add_output_flags(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ import shlex
 import sys
 
 from adaption.cli.flags import add_flags, given
-from adaption.cli.options import add_output_flags
+from adaption.cli.options import add_also_flag, add_output_flags, also_of
 from adaption.cli.recipe_flags import add_recipe_flags, recipe_of
 from adaption.errors import UsageError, one_line
 from adaption.options import Formats
@@ -91,14 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fold BatchNorm, Scale and Bias into the weight layer before them; needs --weights",
     )
     files = parser.add_argument_group("files that stay in step")
-    files.add_argument(
-        "--also",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NET", "OUT"),
-        help="another net over the same layers, rewritten by the same plan (train_val.prototxt)",
-    )
+    add_also_flag(files, "rewritten by the same plan (train_val.prototxt)")
     files.add_argument("--weights", metavar="FILE", help="caffemodel of the net")
     files.add_argument("--weights-out", metavar="FILE", help="caffemodel to write for the result")
     add_output_flags(parser)
@@ -130,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         exclude_first=args.exclude_first,
         exclude_last=args.exclude_last,
         fold=args.fold_batch_norm,
-        also=[(a, b) for a, b in args.also],
+        also=also_of(args),
         weights=args.weights,
         weights_out=args.weights_out,
         style=args.style,

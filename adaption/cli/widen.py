@@ -13,7 +13,13 @@ import argparse
 import json
 import shlex
 
-from adaption.cli.options import add_input_flag, add_output_flags, shape_of
+from adaption.cli.options import (
+    add_also_flag,
+    add_input_flag,
+    add_output_flags,
+    also_of,
+    input_shapes_of,
+)
 
 HELP = "a wider version of a net: more filters in every layer but the last"
 EXAMPLE = (
@@ -48,14 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="every width that changes becomes a multiple of N",
     )
-    parser.add_argument(
-        "--also",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NET", "OUT"),
-        help="another net over the same layers, widened in step (may be given several times)",
-    )
+    add_also_flag(parser, "widened in step")
     parser.add_argument(
         "--solver",
         nargs=2,
@@ -77,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
         widen_first=args.widen_first,
         project=args.project,
         multiple_of=args.multiple_of,
-        also=[(net, out) for net, out in args.also],
+        also=also_of(args),
         solver=None if args.solver is None else (args.solver[0], args.solver[1]),
-        inputs=dict(shape_of(text) for text in args.input),
+        inputs=input_shapes_of(args),
     )
     if args.json:
         print(json.dumps(made.to_dict(), indent=2))

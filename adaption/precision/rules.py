@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from adaption.errors import FieldError
@@ -49,9 +49,6 @@ class Choice:
     reason: str
     effect: Effect | None = None
     range: tuple[float, float] | None = None  # least and greatest value measured
-
-    def with_rounding(self, rounding: str) -> Choice:
-        return replace(self, format=replace(self.format, rounding=rounding))
 
 
 Rule = Callable[[TensorStats, Settings], tuple[int, str]]

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 __all__ = [
     "FLOAT",
     "INT32",
@@ -15,7 +12,6 @@ __all__ = [
     "CType",
     "computed_in",
     "literal",
-    "shortest_of",
     "stored_in",
 ]
 
@@ -62,11 +58,6 @@ def stored_in(low: int, high: int) -> CType:
 def computed_in(*codes: int) -> CType:
     """int32_t where it holds all of these codes, else int64_t."""
     return INT32 if INT32.holds(min(codes), max(codes)) else INT64
-
-
-def shortest_of(codes: npt.NDArray[np.int64]) -> CType:
-    """The shortest type in memory for an array of codes."""
-    return stored_in(*(int(f(codes)) if codes.size else 0 for f in (np.min, np.max)))
 
 
 def literal(code: int, kind: CType = INT32) -> str:
