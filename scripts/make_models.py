@@ -80,6 +80,9 @@ def net_files(name: str) -> dict[str, str]:
             files[f"{kind}_{suffix}.prototxt"] = net_text(low.message)
     if name == "cifar10_resnet20_wide":
         files |= _released(name, nets)
+    if name in ("cifar10_resnet20", "resnet152"):  # of the article on S-DFP
+        solver = files["solver.prototxt"].replace(f'/{name}"', f'/{name}_sdfp"')
+        files["sdfp_solver.prototxt"] = solver + 'precision_policy { type: "sdfp" }\n'
     return files
 
 

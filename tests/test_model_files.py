@@ -54,7 +54,7 @@ def test_every_file_is_what_the_script_makes() -> None:
 
 
 def test_each_net_has_a_readme() -> None:
-    assert len(NETS) == 18
+    assert len(NETS) == 19
     for name in [*NETS, FASTER.name]:
         text = (ROOT / "models" / name / "README.md").read_text("utf-8")
         assert "Origin: " in text and "Weights: " in text
@@ -102,6 +102,7 @@ def _formats(path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "parameters", "macs"),
     [
+        ("resnet152", 60_344_451, 11_282_415_616),
         ("resnet34", 21_814_732, 3_663_761_408),
         ("cifar10_preresnet20", 273_677, 40_813_184),
         ("cifar10_resnet20_wide", 18_613_151, 2_721_453_056),

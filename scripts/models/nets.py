@@ -205,6 +205,16 @@ def _auxiliary(b: Body, name: str) -> None:
 
 
 def resnet50(train: bool) -> Body:
+    return _bottlenecks(train, (3, 4, 6, 3))
+
+
+def resnet152(train: bool) -> Body:
+    return _bottlenecks(train, (3, 8, 36, 3))
+
+
+def _bottlenecks(train: bool, counts: tuple[int, ...]) -> Body:
+    """`counts`: blocks of each stage. They are called a, b, c, ..., or a, b1, b2, ... where letters
+    do not suffice, as in the published caffemodels."""
     b = Body(train, {"type": "msra"})
 
     def unit(part: str, outputs: int, kernel: int, stride: int = 1, bottom: object = None) -> None:
@@ -215,9 +225,10 @@ def resnet50(train: bool) -> Body:
     b.norm_scale("bn_conv1", "scale_conv1")
     b.relu("conv1_relu")
     b.pool("pool1", 3, 2)
-    for stage, blocks in enumerate((3, 4, 6, 3), 2):
+    for stage, blocks in enumerate(counts, 2):
         width = 64 << (stage - 2)
-        for letter in "abcdef"[:blocks]:
+        names = "abcdef"[:blocks] if blocks <= 6 else ("a", *(f"b{i}" for i in range(1, blocks)))
+        for letter in names:
             name, bottom = f"{stage}{letter}", b.top
             stride = 2 if stage > 2 and letter == "a" else 1
             shortcut = bottom
@@ -329,6 +340,7 @@ BODIES = {
     "googlenet": googlenet,
     "resnet34": resnet34,
     "resnet50": resnet50,
+    "resnet152": resnet152,
     "squeezenet": squeezenet,
     "mobilenet": mobilenet,
     **RECIPE_BODIES,

@@ -203,6 +203,18 @@ RECIPES = {
         },
         START,
     ),
+    "resnet152": Recipe(
+        "ResNet-152",
+        (3, 224, 224),
+        (16, 25),
+        IMAGENET_MEAN,
+        {  # as ResNet-50
+            "test_iter": 2000, "test_interval": 5000, "base_lr": 0.1, "lr_policy": "step",
+            "gamma": 0.1, "stepsize": 200000, "momentum": 0.9, "weight_decay": 0.0001,
+            "max_iter": 600000, "iter_size": 16, "display": 20, "snapshot": 10000,
+        },
+        START,
+    ),
     "resnet34": Recipe(
         "ResNet-34",
         (3, 224, 224),
