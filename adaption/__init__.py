@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from adaption._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from adaption.compare import verify as verify
+    from adaption.compare import verify_between as verify_between
+    from adaption.compare import verify_step as verify_step
     from adaption.errors import AdaptionError as AdaptionError
-    from adaption.export import ExactNet as ExactNet
-    from adaption.export import ExactOptions as ExactOptions
-    from adaption.export import export_onnx as export_onnx
-    from adaption.export import verify as verify
-    from adaption.export import verify_between as verify_between
-    from adaption.export import verify_step as verify_step
+    from adaption.exact import ExactNet as ExactNet
+    from adaption.exact import ExactOptions as ExactOptions
+    from adaption.export.onnx import export_onnx as export_onnx
     from adaption.export.package import export_integer as export_integer
     from adaption.export.targets import export_net as export_net
     from adaption.io.caffemodel import read_weights as read_weights
@@ -87,7 +87,7 @@ _MODULE_OF = {
     "edit_file": "adaption.precision",
     "export_integer": "adaption.export.package",
     "export_net": "adaption.export.targets",
-    "export_onnx": "adaption.export",
+    "export_onnx": "adaption.export.onnx",
     "extract": "adaption.precision",
     "fold_batch_norm": "adaption.precision",
     "freeze": "adaption.job.freeze",
@@ -114,11 +114,11 @@ _MODULE_OF = {
     "time": "adaption.report.timing",
     "train": "adaption.solver",
     "upgrade": "adaption.io.upgrade_file",
-    "ExactNet": "adaption.export",
-    "ExactOptions": "adaption.export",
-    "verify": "adaption.export",
-    "verify_between": "adaption.export",
-    "verify_step": "adaption.export",
+    "ExactNet": "adaption.exact",
+    "ExactOptions": "adaption.exact",
+    "verify": "adaption.compare",
+    "verify_between": "adaption.compare",
+    "verify_step": "adaption.compare",
     "widen": "adaption.precision",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",

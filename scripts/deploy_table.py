@@ -23,11 +23,12 @@ import onnxruntime
 import torch
 
 from adaption.cli.options import add_preprocessing_flags, input_format_of, transform_of
+from adaption.compare.backends import backend_of
+from adaption.compare.c_backend import CProgram
 from adaption.errors import AdaptionError
-from adaption.export import ExactNet, ExactOptions, export_onnx
-from adaption.export.backends import backend_of
-from adaption.export.c_backend import CProgram
-from adaption.export.exact.inputs import format_of_data
+from adaption.exact import ExactNet, ExactOptions
+from adaption.exact.inputs import format_of_data
+from adaption.export.onnx import export_onnx
 from adaption.job.feed import Feed, feed_from_data
 from adaption.net import Net
 from adaption.numerics import FixedPoint

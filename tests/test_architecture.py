@@ -22,7 +22,8 @@ PACKAGE = ROOT / "adaption"
 # Data flows to the right, imports point to the left.
 ROOMS = (
     *("errors", "glog", "options", "numerics", "proto", "io", "graph", "layers", "net", "recipes"),
-    *("data", "precision", "solver", "export", "report", "job", "pycaffe", "cli"),
+    *("data", "precision", "solver", "exact", "export", "compare", "report", "job", "pycaffe"),
+    "cli",
 )
 TORCHLESS = ("errors", "glog", "options", "proto", "io", "graph")
 ANYWHERE = ("_version",)

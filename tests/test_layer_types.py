@@ -43,12 +43,12 @@ MAY_NAME = {
     "adaption/job/assign_nets.py": "the layer that the recipe puts in place of each ReLU",
     "adaption/job/assign_outcome.py": "BN is the paper's name of binarized nets",
     "adaption/report/assigned.py": "BN is the paper's name of binarized nets",
-    "adaption/export/grids.py": ONNX,
-    "adaption/export/images.py": ONNX,
+    "adaption/export/onnx/grids.py": ONNX,
+    "adaption/export/onnx/images.py": ONNX,
     "adaption/export/integer_*.py": ONNX,
-    "adaption/export/older.py": ONNX,
-    "adaption/export/qdq_pass.py": ONNX,
-    "adaption/export/styles.py": ONNX,
+    "adaption/export/onnx/older.py": ONNX,
+    "adaption/export/onnx/qdq_pass.py": ONNX,
+    "adaption/export/onnx/styles.py": ONNX,
 }
 """File, and why it may spell the name of a layer type."""
 
@@ -56,9 +56,9 @@ PROGRAM = "an operation of exact arithmetic holds the layer's geometry, which is
 MAY_IMPORT = {
     "adaption/net/convolver.py": "a kernel for this one class",
     "adaption/net/fuse.py": "kernels for chains of these very classes",
-    "adaption/export/reference.py": "sums in another order for this one class",
-    "adaption/export/integer_floats.py": PROGRAM,
-    "adaption/export/integer_windows.py": PROGRAM,
+    "adaption/exact/reference.py": "sums in another order for this one class",
+    "adaption/export/onnx/integer_floats.py": PROGRAM,
+    "adaption/export/onnx/integer_windows.py": PROGRAM,
     "adaption/export/exact/*.py": PROGRAM,
     "adaption/export/package/*.py": PROGRAM,
 }

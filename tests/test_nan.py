@@ -13,7 +13,7 @@ import torch
 import adaption
 from adaption.cli.main import main
 from adaption.errors import AdaptionError, DataError, WeightsError
-from adaption.export.exact import ExactNet
+from adaption.exact import ExactNet
 from adaption.net import Net
 from adaption.net.finite import first_nan, refuse_not_finite
 from adaption.numerics import FixedPoint

@@ -146,6 +146,6 @@ def _images(args: argparse.Namespace) -> Any:
             )
         return None
     from adaption.data import Transform
-    from adaption.export.images import ImageInput
+    from adaption.export.onnx.images import ImageInput
 
     return ImageInput(transform or Transform(), **chosen)

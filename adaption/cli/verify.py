@@ -40,7 +40,7 @@ from adaption.errors import one_line
 from adaption.options import NET, RunOptions
 
 if TYPE_CHECKING:
-    from adaption.export import ImageCheck
+    from adaption.compare import ImageCheck
     from adaption.net import Net
     from adaption.numerics import FixedPoint
 
@@ -94,10 +94,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from adaption.compare import counterpart, verify, verify_between
+    from adaption.compare.recorded import TOLERANCE, verify_recorded
+    from adaption.compare.sessions import ModelFile
     from adaption.errors import UsageError
-    from adaption.export import counterpart, verify, verify_between
-    from adaption.export.recorded import TOLERANCE, read_arrays, verify_recorded
-    from adaption.export.sessions import ModelFile
+    from adaption.io.arrays import read_arrays
     from adaption.net import Net
 
     options = value_of(args, RunOptions())
@@ -153,9 +154,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify_step(args: argparse.Namespace, register_bits: int) -> int:
+    from adaption.compare import verify_step
     from adaption.errors import UsageError
-    from adaption.export import verify_step
-    from adaption.export.recorded import read_arrays
+    from adaption.io.arrays import read_arrays
     from adaption.net import Net
 
     beside = {"B": args.b, "--tolerance": args.tolerance, "--input-format": args.input_format}
@@ -181,8 +182,8 @@ def _prepared(
     args: argparse.Namespace, net: Net, inputs: dict[str, Any]
 ) -> tuple[dict[str, Any], list[ImageCheck]]:
     """The net's inputs, and the checks of the files that make them of images."""
-    from adaption.export import verify_images
-    from adaption.export.sessions import ModelFile
+    from adaption.compare import verify_images
+    from adaption.compare.sessions import ModelFile
 
     transform = transform_of(args)
     paths = [path for path in (args.a, args.b) if path and path.endswith(".onnx")]
@@ -206,7 +207,7 @@ def _prepared(
 
 def _input_formats(given: Sequence[str], inputs: Mapping[str, Any] | None) -> dict[str, FixedPoint]:
     from adaption.errors import UsageError
-    from adaption.export.exact.inputs import format_of_data
+    from adaption.exact.inputs import format_of_data
 
     if "auto" not in given:
         return dict(map(input_format_of, given))

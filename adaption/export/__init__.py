@@ -1,27 +1,34 @@
-"""Models for other runtimes, and the check that they compute the same.
+"""Models for other runtimes and devices.
 
-`verify` runs onnxruntime, and imports it when called.
+`onnx` writes ONNX models, `package` integers and C programs, `targets` says what `--to` can name.
+What compares them with the net is in adaption.compare, exact arithmetic in adaption.exact.
 """
 
-from adaption.export.between import BetweenReport, counterpart, verify_between
-from adaption.export.exact import ExactNet, ExactOptions
-from adaption.export.onnx import ExportReport, export_onnx
-from adaption.export.step_check import StepReport, verify_step
-from adaption.export.verify import VerifyReport, verify
-from adaption.export.verify_images import ImageCheck, verify_images
+from __future__ import annotations
 
-__all__ = [
-    "BetweenReport",
-    "ExactNet",
-    "ExactOptions",
-    "ExportReport",
-    "ImageCheck",
-    "StepReport",
-    "VerifyReport",
-    "counterpart",
-    "export_onnx",
-    "verify",
-    "verify_between",
-    "verify_images",
-    "verify_step",
-]
+import importlib
+import warnings
+from typing import Any
+
+# Where names are that this package had in version 0.1.0.
+MOVED = {
+    **dict.fromkeys(("ExactNet", "ExactOptions"), "adaption.exact"),
+    **dict.fromkeys(("ExportReport", "export_onnx"), "adaption.export.onnx"),
+    **dict.fromkeys(
+        ("BetweenReport", "StepReport", "VerifyReport", "counterpart"), "adaption.compare"
+    ),
+    **dict.fromkeys(
+        ("ImageCheck", "verify", "verify_between", "verify_images", "verify_step"),
+        "adaption.compare",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = MOVED[name]
+    warnings.warn(
+        f"adaption.export.{name} is {module}.{name} now", DeprecationWarning, stacklevel=2
+    )
+    return getattr(importlib.import_module(module), name)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from adaption.errors import AdaptionError
-from adaption.export.exact import ExactNet
+from adaption.exact import ExactNet
 from adaption.graph import NetSpec
 from adaption.layers.base import Layer, traits_of
 from adaption.net import Net, Point

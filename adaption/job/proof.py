@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adaption.compare import counterpart, verify, verify_between
+from adaption.compare.onnx_session import in_this_process
 from adaption.errors import AdaptionError
-from adaption.export import counterpart, export_onnx, verify, verify_between
-from adaption.export.onnx_session import in_this_process
+from adaption.export.onnx import export_onnx
 from adaption.io.netfile import read_net
 from adaption.job.feed import Feed, fed_by
 from adaption.job.foresee import reason_in_words

@@ -31,7 +31,7 @@ import onnx
 import onnxruntime
 import torch
 
-from adaption.export import export_onnx
+from adaption.export.onnx import export_onnx
 from adaption.graph import NetSpec, NetState, build_spec, input_shapes, with_inputs
 from adaption.io.netfile import NetFile, read_net
 from adaption.net import Net

@@ -61,7 +61,7 @@ def _onnx_seeds(corpus: Corpus) -> list[bytes]:
 def onnx(path: Path) -> None:
     """Read and compare a file of export_onnx."""
     import adaption
-    from adaption.export.sessions import ModelFile
+    from adaption.compare.sessions import ModelFile
 
     if "low" not in KEPT:
         KEPT["low"] = adaption.Net("lp.prototxt", "lp.caffemodel", seed=0)

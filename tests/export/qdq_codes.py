@@ -13,9 +13,9 @@ import onnx
 import onnxruntime
 from onnx import helper
 
-from adaption.export import ExportReport, export_onnx
-from adaption.export.exact import ExactNet, ExactOptions
-from adaption.export.selection import select
+from adaption.exact import ExactNet, ExactOptions
+from adaption.exact.selection import select
+from adaption.export.onnx import ExportReport, export_onnx
 from adaption.net import Net
 from adaption.numerics import FixedPoint
 from tests.export.nets import run_model

@@ -18,10 +18,12 @@ from onnx import numpy_helper
 
 import adaption
 from adaption.cli.main import main
+from adaption.compare import verify, verify_between
 from adaption.errors import LayerError
-from adaption.export import ExactNet, export_onnx, verify, verify_between
-from adaption.export.exact.float_ops import FloatProduct
-from adaption.export.exact.program import Product
+from adaption.exact import ExactNet
+from adaption.exact.float_ops import FloatProduct
+from adaption.exact.program import Product
+from adaption.export.onnx import export_onnx
 from adaption.io.netfile import read_net
 from adaption.job import freeze
 from adaption.net import Net, Point

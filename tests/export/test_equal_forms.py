@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from adaption.export import export_onnx, verify_between
-from adaption.export.exact import ExactNet, ExactOptions
+from adaption.compare import verify_between
+from adaption.exact import ExactNet, ExactOptions
+from adaption.export.onnx import export_onnx
 from adaption.io import prototxt
 from adaption.io.netfile import from_document
 from adaption.net import Net

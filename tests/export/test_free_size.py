@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from adaption.errors import LayerError
-from adaption.export import export_onnx
+from adaption.export.onnx import export_onnx
 from tests.export.nets import input_layer, layer, net_of, run_model
 
 CONV = 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 3 '

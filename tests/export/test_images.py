@@ -9,10 +9,11 @@ import onnx
 import pytest
 import torch
 
+from adaption.compare import verify
 from adaption.data import Transform
 from adaption.errors import AdaptionError, FieldError
-from adaption.export import export_onnx, verify
-from adaption.export.images import ImageInput
+from adaption.export.onnx import export_onnx
+from adaption.export.onnx.images import ImageInput
 from adaption.net import Net
 from tests.export.nets import input_layer, layer, net_of, run_model
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import onnx
 import pytest
 
+from adaption.compare.sessions import ModelFile
 from adaption.errors import LayerError
-from adaption.export import export_onnx
-from adaption.export.exact import ExactNet, ExactOptions
-from adaption.export.sessions import ModelFile
+from adaption.exact import ExactNet, ExactOptions
+from adaption.export.onnx import export_onnx
 from adaption.net import Net
 from adaption.numerics import FixedPoint
-from tests.export.exact_nets import CONV, DATA, ENTRY, NETS, act, lp
+from tests.exact.exact_nets import CONV, DATA, ENTRY, NETS, act, lp
 from tests.export.nets import input_layer, layer, net_of, run_model
 
 Array = npt.NDArray[Any]

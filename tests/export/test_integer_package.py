@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from adaption.errors import AdaptionError, UsageError
-from adaption.export.exact.options import ExactOptions
-from adaption.export.exact.run import ExactNet
+from adaption.exact.options import ExactOptions
+from adaption.exact.run import ExactNet
 from adaption.export.package import export_integer
 from adaption.graph import NetState, build_spec
 from adaption.io.netfile import read_net

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
+from adaption.compare import verify
 from adaption.errors import DataError
-from adaption.export import export_onnx, verify
+from adaption.export.onnx import export_onnx
 from tests.export.nets import input_layer, net_of, run_model, samples
 
 Shape = tuple[int, ...]

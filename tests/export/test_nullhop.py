@@ -10,15 +10,15 @@ import torch
 
 from adaption.cli.main import main
 from adaption.errors import AdaptionError, FileFormatError
-from adaption.export.nullhop import (
+from adaption.export.targets import export_net
+from adaption.export.targets.nullhop import nullhop_network
+from adaption.export.targets.nullhop_files import (
     NullHopFormats,
     NullHopLayer,
     NullHopNetwork,
     read_nullhop,
     write_nullhop,
 )
-from adaption.export.targets import export_net
-from adaption.export.targets.nullhop import nullhop_network
 from adaption.io.caffemodel import LayerWeights, WeightBlob, read_weights, write_weights
 from adaption.net import Net
 from adaption.numerics import FixedPoint

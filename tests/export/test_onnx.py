@@ -13,9 +13,9 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-import adaption.export.onnx_file as file_module
+import adaption.export.onnx.file as file_module
 from adaption.errors import LayerError, UsageError
-from adaption.export import ExportReport, export_onnx
+from adaption.export.onnx import ExportReport, export_onnx
 from adaption.net import Net
 from tests.export.nets import (
     IP,

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from adaption.export.onnx_file import is_held, read_model, same_bits, write_model
+from adaption.export.onnx.file import is_held, read_model, same_bits, write_model
 
 SMALL = np.arange(3, dtype=np.int64)
 LARGE = np.random.default_rng(0).standard_normal((40, 50)).astype(np.float32)

@@ -14,10 +14,11 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
+from adaption.compare import verify, verify_between
+from adaption.compare.sessions import ModelFile
 from adaption.errors import UsageError
-from adaption.export import export_onnx, verify, verify_between
-from adaption.export.qdq import INT8_ONLY
-from adaption.export.sessions import ModelFile
+from adaption.export.onnx import export_onnx
+from adaption.export.onnx.qdq import INT8_ONLY
 from adaption.net import Net
 from tests.export.nets import input_layer, layer, net_of, run_model, samples
 from tests.export.qdq_codes import fused

@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 import pytest
 
-from adaption.export import export_onnx
-from adaption.export import qdq as style
-from adaption.export.exact import ExactNet, ExactOptions
-from tests.export.exact_nets import DATA
-from tests.export.exact_nets import NETS as EXACT_NETS
-from tests.export.function_nets import NORMS, TABLES, alexnet
+from adaption.exact import ExactNet, ExactOptions
+from adaption.export.onnx import export_onnx
+from adaption.export.onnx import qdq as style
+from tests.exact.exact_nets import DATA
+from tests.exact.exact_nets import NETS as EXACT_NETS
+from tests.exact.function_nets import NORMS, TABLES, alexnet
 from tests.export.nets import input_layer, layer, net_of, run_model, samples
 from tests.export.qdq_codes import assert_equal_codes, fused
 from tests.export.qdq_nets import (

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from adaption.export import ExportReport, export_onnx
+from adaption.export.onnx import ExportReport, export_onnx
 from adaption.graph import NetState, build_spec, with_inputs
 from adaption.io.netfile import read_net
 from adaption.net import Net

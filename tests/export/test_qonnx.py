@@ -13,8 +13,8 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from adaption.errors import LayerError
-from adaption.export import export_onnx
-from adaption.export.qonnx import DOMAIN
+from adaption.export.onnx import export_onnx
+from adaption.export.onnx.qonnx import DOMAIN
 from tests.export.nets import input_layer, layer, net_of, samples
 
 ROUND = {

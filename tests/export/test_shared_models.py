@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from adaption.export import export_onnx, verify
+from adaption.compare import verify
+from adaption.export.onnx import export_onnx
 from adaption.graph import NetState, build_spec
 from adaption.io import prototxt
 from adaption.io.netfile import from_document

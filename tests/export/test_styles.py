@@ -8,12 +8,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+from adaption.compare.probe import edge_values
+from adaption.compare.sessions import Session
 from adaption.errors import LayerError
-from adaption.export.model import IR_VERSIONS, OPSETS
-from adaption.export.onnx_graph import OnnxGraph
-from adaption.export.probe import edge_values
-from adaption.export.sessions import Session
-from adaption.export.styles import FloatStyle
+from adaption.export.onnx.graph import OnnxGraph
+from adaption.export.onnx.model import IR_VERSIONS, OPSETS
+from adaption.export.onnx.styles import FloatStyle
 from adaption.numerics import FixedPoint
 
 FORMATS = [

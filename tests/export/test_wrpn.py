@@ -12,12 +12,14 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from adaption.compare import verify, verify_between
+from adaption.compare.backends import backend_of
 from adaption.errors import LayerError
-from adaption.export import ExactNet, export_onnx, verify, verify_between
-from adaption.export.backends import backend_of
-from adaption.export.exact.program import Product
+from adaption.exact import ExactNet
+from adaption.exact.program import Product
+from adaption.export.onnx import export_onnx
+from adaption.export.onnx.qonnx import DOMAIN
 from adaption.export.package import export_integer
-from adaption.export.qonnx import DOMAIN
 from adaption.export.targets import export_net
 from adaption.io import prototxt
 from adaption.io.caffemodel import read_weights

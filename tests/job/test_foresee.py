@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from adaption.cli.main import main
-from adaption.export.exact import ExactNet
-from adaption.export.exact.float_ops import FloatProduct
+from adaption.exact import ExactNet
+from adaption.exact.float_ops import FloatProduct
 from adaption.net import Net
 from tests.net.nets import data, inner_product, layer, net_of
 

@@ -15,8 +15,9 @@ import torch
 
 import adaption
 from adaption.cli.main import main
+from adaption.compare import verify_between
 from adaption.errors import AdaptionError, FieldError, FileFormatError, UsageError
-from adaption.export import export_onnx, verify_between
+from adaption.export.onnx import export_onnx
 from adaption.io.caffemodel import read_weights
 from adaption.io.netfile import read_net
 from adaption.job import freeze

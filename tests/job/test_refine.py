@@ -13,8 +13,9 @@ import pytest
 
 import adaption
 from adaption.cli.main import main
+from adaption.compare import verify_between
 from adaption.errors import KeywordError
-from adaption.export import export_onnx, verify_between
+from adaption.export.onnx import export_onnx
 from adaption.net import Net, Point
 from adaption.options import BEST, INT8
 from tests.export.nets import net_of

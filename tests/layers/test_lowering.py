@@ -9,9 +9,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from adaption.export.model import IR_VERSIONS, OPSET
-from adaption.export.older import in_opset
-from adaption.export.onnx_graph import OnnxGraph
+from adaption.export.onnx.graph import OnnxGraph
+from adaption.export.onnx.model import IR_VERSIONS, OPSET
+from adaption.export.onnx.older import in_opset
 from adaption.layers.base import Layer
 from tests.layers.rows import ROWS, Row
 from tests.layers.snippets import spread

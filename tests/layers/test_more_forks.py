@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from adaption.errors import AdaptionError, LayerError
-from adaption.export import export_onnx
+from adaption.export.onnx import export_onnx
 from adaption.layers.base import Runtime
 from tests.layers.snippets import error_of, layer_of, spread
 from tests.net.nets import data, layer, net_of

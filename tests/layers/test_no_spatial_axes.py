@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from adaption.export import export_onnx, verify
+from adaption.compare import verify
+from adaption.export.onnx import export_onnx
 from adaption.net import Net
 from tests.net.nets import layer, net_of
 

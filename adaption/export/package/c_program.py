@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adaption.errors import AdaptionError, UsageError, system_error
-from adaption.export.exact.program import Program
+from adaption.exact.program import Program
 from adaption.export.package.c.main import main_text
 from adaption.export.package.c.text import CText, Sizes
 from adaption.export.package.c.types import literal

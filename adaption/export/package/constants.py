@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaption.export.exact.float_ops import (
+from adaption.exact.float_ops import (
     FloatAffine,
     FloatClip,
     FloatMean,
@@ -17,7 +17,7 @@ from adaption.export.exact.float_ops import (
     FloatSlope,
     ScaleSums,
 )
-from adaption.export.exact.program import (
+from adaption.exact.program import (
     Accumulate,
     Clamp,
     Interpolate,

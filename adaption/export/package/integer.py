@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from adaption.errors import UsageError
-from adaption.export.exact.options import ExactOptions
-from adaption.export.exact.program import FloatLayer
-from adaption.export.exact.run import ExactNet
+from adaption.exact.options import ExactOptions
+from adaption.exact.program import FloatLayer
+from adaption.exact.run import ExactNet
 from adaption.export.package.c.text import Sizes
 from adaption.export.package.c_program import write_c_program
 from adaption.export.package.constants import constants_of, describe

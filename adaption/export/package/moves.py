@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from adaption.export.exact.program import Apply, Program
+from adaption.exact.program import Apply, Program
 from adaption.layers.base import Shape
 
 __all__ = ["Move", "moves_of"]

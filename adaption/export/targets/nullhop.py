@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.errors import LayerError, ShapeError, WeightsError
-from adaption.export.nullhop import (
+from adaption.export.targets.base import Export, Request, target
+from adaption.export.targets.nullhop_files import (
     FRAC_LENGTH,
     Codes,
     NullHopFormats,
@@ -22,7 +23,6 @@ from adaption.export.nullhop import (
     NullHopNetwork,
     write_nullhop,
 )
-from adaption.export.targets.base import Export, Request, target
 from adaption.graph import LayerSpec
 from adaption.io.caffemodel import read_weights
 from adaption.net import Net

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from adaption.errors import UsageError
-from adaption.export.onnx import export_onnx
-from adaption.export.recorded import read_arrays
+from adaption.export.onnx.write import export_onnx
 from adaption.export.targets.base import Export, Request, target
+from adaption.io.arrays import read_arrays
 
 
 @target(

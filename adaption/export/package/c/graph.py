@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from math import prod
 
 from adaption.errors import LayerError
-from adaption.export.exact.float_ops import FloatOp, ScaleSums
-from adaption.export.exact.program import (
+from adaption.exact.float_ops import FloatOp, ScaleSums
+from adaption.exact.program import (
     Apply,
     Dequantize,
     FloatLayer,

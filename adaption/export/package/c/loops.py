@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from adaption.export.exact.program import MaxPool, Op, Product, Quantize, SquareSum, WindowSum
+from adaption.exact.program import MaxPool, Op, Product, Quantize, SquareSum, WindowSum
 from adaption.export.package.c.graph import Graph, refusal
 from adaption.export.package.c.lines import Lines
 from adaption.export.package.c.scalars import Index, Scalars

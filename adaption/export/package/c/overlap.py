@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from adaption.export.exact.program import MaxPool, Op, Product, SquareSum, WindowSum
+from adaption.exact.program import MaxPool, Op, Product, SquareSum, WindowSum
 from adaption.export.package.c.graph import Graph
 from adaption.export.package.c.scratch import sums_of
 from adaption.export.package.c.steps import Step

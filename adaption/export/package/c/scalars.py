@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from adaption.export.exact.constants import bounds_of
-from adaption.export.exact.program import (
+from adaption.exact.constants import bounds_of
+from adaption.exact.program import (
     Accumulate,
     Add,
     Apply,

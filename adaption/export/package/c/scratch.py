@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from adaption.export.exact.program import Product
+from adaption.exact.program import Product
 from adaption.export.package.c.graph import Graph, refusal
 from adaption.export.package.c.steps import Step
 from adaption.export.package.c.types import CType, computed_in, stored_in

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adaption.export.exact.program import (
+from adaption.exact.program import (
     MaxPool,
     Op,
     Product,

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from adaption.export.exact.program import Op, Product, Program, Quantize
+from adaption.exact.program import Op, Product, Program, Quantize
 from adaption.export.package.c.arena import Arena, Block, Part, placed
 from adaption.export.package.c.graph import Graph
 from adaption.export.package.c.lines import Lines
