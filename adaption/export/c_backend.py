@@ -59,7 +59,7 @@ class CProgram:
             if rows is None:
                 continue
             key = top.layer, top.blob
-            if top.is_float:
+            if top.is_float:  # nine digits hold every float32
                 shape = self._program.float_shapes[top.value or ""]
                 values[key] = rows.astype(np.float32).astype(np.float64).reshape(-1, *shape[1:])
             else:

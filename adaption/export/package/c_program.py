@@ -17,7 +17,7 @@ from adaption.errors import AdaptionError, UsageError, system_error
 from adaption.export.exact.program import Program
 from adaption.export.package.c.main import main_text
 from adaption.export.package.c.text import CText, Sizes
-from adaption.export.package.c.types import float_literal, literal
+from adaption.export.package.c.types import FLOAT, float_literal, literal
 from adaption.export.package.c.unit import CUnit
 from adaption.export.package.constants import FORMAT, PackedConstant, describe
 from adaption.export.package.names import comment
@@ -91,7 +91,11 @@ def _manifest(program: Program, name: str, unit: CUnit, text: CText) -> dict[str
 def _notes(unit: CUnit, text: CText) -> Iterable[str]:
     if unit.graph.left_out:
         names = ", ".join(f'"{layer}"' for layer in unit.graph.left_out)
-        yield f"the program ends with codes: layers in float32 behind them are left out: {names}"
+        if any(o.kind is FLOAT for o in unit.outputs):
+            yield f"the program ends before layers that have no C form: {names}"
+        else:
+            behind = "layers in float32 behind them are left out"
+            yield f"the program ends with codes: {behind}: {names}"
     if text.sizes.constants > LARGE:
         yield f"{text.sizes.constants >> 20} MiB of constants are slow to compile as C headers"
 

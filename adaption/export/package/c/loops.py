@@ -25,6 +25,8 @@ from adaption.layers.inner_product import InnerProduct
 
 __all__ = ["StepWriter", "Unit"]
 
+BROADCAST = ("multiplier", "addend", "negative", "scale", "slopes")  # constants of operations
+
 
 class Unit(Protocol):
     """The C file that a step is part of."""
@@ -229,11 +231,8 @@ class StepWriter:
         for op in stage.ops:
             top = self.graph.shape(op.outputs[0])
             shapes = [self.graph.shape(x) for x in op.inputs if x in stage.leaves]
-            shapes += [
-                np.shape(values)
-                for kind in ("multiplier", "addend", "negative", "scale", "slopes")
-                if np.size(values := getattr(op, kind, None)) > 1
-            ]
+            constants = (getattr(op, kind, None) for kind in BROADCAST)
+            shapes += [values.shape for values in constants if values is not None]
             for shape in shapes:
                 own = list(shape)
                 while own and own[-1] == 1:

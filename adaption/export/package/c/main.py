@@ -119,7 +119,7 @@ def main_text(text: CText) -> str:
     for k, (name, i) in enumerate(zip(text.inputs, u.inputs, strict=True)):
         take.append(TAKE.format(name=name, count=i.count, more=" || 1" if k else ""))
     shown = [
-        f'        {"PRINT_FLOATS" if o.kind is FLOAT else "PRINT"}("{printed(o.blob)}", {n}, {o.count});'
+        f'        PRINT{"_FLOATS" * (o.kind is FLOAT)}("{printed(o.blob)}", {n}, {o.count});'
         for n, o in zip(text.outputs, u.outputs, strict=True)
     ]
     made, floats = MAIN, u.graph.has_floats

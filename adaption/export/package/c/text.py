@@ -15,7 +15,20 @@ from adaption.export.package.names import comment, identifier, printed
 
 __all__ = ["CText", "Sizes", "net_identifier"]
 
-TAKEN = ("floats", "main", "makefile", "ops", "products", "quantize", "scalars", "windows")  # other files
+TAKEN = (
+    "floats",
+    "main",
+    "makefile",
+    "ops",
+    "products",
+    "quantize",
+    "scalars",
+    "windows",
+)  # other files
+FUSES_NOTHING = """\
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("fp-contract=off") /* as floats.h asks for */
+#endif"""
 LONGEST = 40  # letters of a net's name in C
 
 
@@ -125,15 +138,19 @@ class CText:
     def _about_floats(self) -> Iterator[str]:
         if self.unit.graph.has_floats:
             yield " *"
-            yield " * Sums of integers are scaled in float32, and some layers are float32. Compile with"
-            yield " * -ffp-contract=off and without -ffast-math: floats.h says why."
+            yield " * Sums of integers are scaled in float32, and some layers are float32. Compile"
+            yield " * with -ffp-contract=off and without -ffast-math: floats.h says why."
 
     def _about_blobs(self) -> Iterator[str]:
         for i in self.unit.inputs:
             shape = " x ".join(map(str, i.shape)) or "1"
             yield f' * Input "{comment(i.blob)}": {shape}, row-major'
         for o in self.unit.outputs:
-            what = "values of float" if o.kind is FLOAT else f"codes of {_code(o)}"
+            what = f"codes of {_code(o)}"
+            if o.kind is FLOAT:
+                what = "values of float"
+                if o.value != self.unit.graph.program.outputs[o.blob]:
+                    what += " from before the layers that are left out"
             yield f' * Output "{comment(o.blob)}": {o.count} {what}'
 
     def _macros(self) -> Iterator[str]:
@@ -156,7 +173,8 @@ class CText:
             assert i.codes is not None
             v = self.unit.graph.value(i.codes)
             by = f" * {v.divisor}" if v.divisor != 1 else ""
-            yield f' * "{comment(i.blob)}": round(value * 2^{v.frac_length}{by}), {v.low} to {v.high}'
+            code = f"round(value * 2^{v.frac_length}{by})"
+            yield f' * "{comment(i.blob)}": {code}, {v.low} to {v.high}'
         yield " */"
         yield f"void {self.name}_run_codes({', '.join(self._parameters(codes=True))});"
 
@@ -181,6 +199,7 @@ class CText:
     def source(self) -> str:
         u = self.unit
         parts = [
+            FUSES_NOTHING if u.graph.has_floats else "",
             f'#include "{self.name}.h"\n\n#include "ops.h"'
             + ('\n#include "floats.h"' if u.graph.has_floats else ""),
             *("\n".join(_included(file, settings)) for file, settings in u.includes),

@@ -1,8 +1,8 @@
 /* float32 operations; a program that has layers in float32 includes this. Each is one IEEE operation
  * per value, or several in the order written here, rounded after each. Exact arithmetic, and ONNX
  * of style integer, do the same, so that every bit is equal. Compilers must keep to it: no
- * -ffast-math, and -ffp-contract=off (GCC fuses multiplications with additions without it, except
- * with -std=c99; MSVC: /fp:precise).
+ * -ffast-math, and -ffp-contract=off, since a multiplication that is fused with an addition is not
+ * rounded in between. The net's file asks GCC and Clang for that itself; others may need a flag.
  */
 #include <float.h>
 
