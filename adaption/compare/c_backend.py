@@ -27,6 +27,7 @@ __all__ = ["CProgram"]
 
 Array = npt.NDArray[Any]
 COMPILERS = ("cc", "gcc", "clang")
+EXACT_FLOATS = "-ffp-contract=off"  # of programs with layers in float32; see floats.h there
 
 
 class CProgram:
@@ -52,17 +53,24 @@ class CProgram:
         """All values of the samples."""
         printed = self._printed(inputs, self._tracing)
         values: dict[Key, Array] = {}
+        codes = set()
         for top in self._program.tops:
-            value = None if top.is_float else self._program.values.get(top.value or "")
-            name = "" if value is None else printed_name(value.name)
-            if value is not None and name in printed:
-                codes = printed[name].reshape(-1, *value.shape[1:])
-                values[top.layer, top.blob] = codes * value.scale
-        return Trace(values, frozenset(values))
+            rows = printed.get(printed_name(top.value or ""))
+            if rows is None:
+                continue
+            key = top.layer, top.blob
+            if top.is_float:  # nine digits hold every float32
+                shape = self._program.float_shapes[top.value or ""]
+                values[key] = rows.astype(np.float32).astype(np.float64).reshape(-1, *shape[1:])
+            else:
+                value = self._program.values[top.value or ""]
+                values[key] = rows.reshape(-1, *value.shape[1:]) * value.scale
+                codes.add(key)
+        return Trace(values, frozenset(codes))
 
     def outputs(self, inputs: Mapping[str, Array]) -> list[Array]:
         """The codes of each output blob, a row per sample; of the last codes before it, where
-        layers without an integer form (Softmax) end the net."""
+        layers without an integer form (Softmax) end the net; float32 values, where those do."""
         return list(self._printed(inputs, self._plain).values())
 
     def _printed(self, inputs: Mapping[str, Array], program: Path) -> dict[str, Array]:
@@ -97,7 +105,8 @@ class CProgram:
 
     def _compiled(self, name: str, *flags: str) -> Path:
         sources = sorted(path.name for path in self._folder.glob("*.c"))
-        command = [self._compiler, "-std=c99", "-O2", *flags, "-o", name, *sources]
+        exact = [EXACT_FLOATS] if (self._folder / "floats.h").exists() else []
+        command = [self._compiler, "-std=c99", "-O2", *exact, *flags, "-o", name, *sources]
         _run(command, self._folder)
         return self._folder / name
 

@@ -179,12 +179,13 @@ def data_of(experiment: Experiment, source: Path) -> dict[str, int]:
 
 # -- runs ----------------------------------------------------------------------------------------
 
+BITS_OF_MNIST = ((FLOAT, FLOAT), (8, 8), (4, 4), (2, 4), (4, 2), (2, 2), (1, 1))
 EXPERIMENTS = {
     "mnist": Experiment(
         "mnist", dense(), "ip4", 5e-3, 128, 6, 2, rows_of_mnist,
         (
-            *(Row(w, a, (1, 2)) for w, a in ((FLOAT, FLOAT), (4, 4), (2, 4), (2, 2), (1, 1))),
-            Row(2, 2, (1, 2), he=True),
+            *(Row(w, a, (1, 2, 3)) for w, a in BITS_OF_MNIST),
+            Row(2, 2, (1, 2, 3), he=True),
         ),
     ),
     "cifar": Experiment(

@@ -26,6 +26,7 @@ LENET = Path(__file__).parents[2] / "models" / "lenet_digits"
 PIXELS = FixedPoint(9, 8)
 FLAGS = (
     "-std=c99 -O1 -Wall -Wextra -Wconversion -Wsign-conversion -pedantic -Werror"
+    " -ffp-contract=off"
     " -fsanitize=address,undefined -fno-sanitize-recover=all -DADAPTION_TRACE"
 ).split()
 
@@ -46,9 +47,10 @@ def low_lenet(
 
 
 def ran(
-    net: Net, folder: Path, x: np.ndarray, formats: dict[str, FixedPoint]
+    net: Net, folder: Path, x: np.ndarray, formats: dict[str, FixedPoint] | None = None
 ) -> dict[str, np.ndarray]:
-    """Every value of every sample, as the compiled program prints it."""
+    """Every value of every sample, as the compiled program prints it; compiled without warnings,
+    and run with sanitizers."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("no C compiler (cc, gcc, clang) is installed")
@@ -64,8 +66,16 @@ def ran(
     values: dict[str, list[np.ndarray]] = {}
     for line in run.stdout.splitlines():
         name, *codes = line.split(" ")
-        values.setdefault(unquote(name), []).append(np.array(codes, np.int64))
+        values.setdefault(unquote(name), []).append(_numbers(codes))
     return {name: np.stack(rows) for name, rows in values.items()}
+
+
+def _numbers(printed: list[str]) -> np.ndarray:
+    """Codes, which may need more bits than float64 holds; or float32 values."""
+    try:
+        return np.array(printed, np.int64)
+    except ValueError:
+        return np.array(printed, np.float64)
 
 
 def assert_exact(net: Net, folder: Path, x: np.ndarray, formats: dict[str, FixedPoint]) -> None:

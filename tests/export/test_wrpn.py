@@ -28,7 +28,6 @@ from adaption.numerics import BinaryWeight, Wrpn
 from tests.export.nets import net_of, run_model, samples
 from tests.export.test_qonnx import Quant
 from tests.export.wrpn_nets import (
-    DATA,
     ENTRY,
     EXCEPTIONS,
     FIRST,
@@ -281,23 +280,6 @@ def test_qdq_refuses_and_names_the_scale(text: str, message: str, tmp_path: Path
         export_onnx(wrpn_net(text), tmp_path / "net.onnx", style="qdq")
     assert message in str(caught.value) and "powers of two" in str(caught.value)
     assert not (tmp_path / "net.onnx").exists()
-
-
-@pytest.mark.parametrize("bits", [1, 2, 4])
-def test_c_programs_refuse_and_name_the_layer(bits: int, tmp_path: Path) -> None:
-    net = wrpn_net(DATA + act("a0", "data") + conv("c1", "data", THIN, weight(bits)))
-    with pytest.raises(LayerError) as caught:
-        export_integer(net, tmp_path / "c", form="c")
-    assert 'layer "c1": scales its sums in float32, by WRPN\'s rule; this has no C form' in str(
-        caught.value
-    )
-    assert "npz or ONNX of style integer" in str(caught.value)
-    assert not (tmp_path / "c").exists()
-
-
-def test_c_programs_refuse_float_layers_before_a_point(tmp_path: Path) -> None:
-    with pytest.raises(LayerError, match="runs in float32 before its bottom is rounded"):
-        export_integer(wrpn_net(ENTRY), tmp_path / "c", form="c")
 
 
 def files(text: str, folder: Path) -> tuple[Path, Path]:

@@ -6,15 +6,18 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from adaption.errors import AdaptionError, UsageError, system_error
 from adaption.exact.program import Program
 from adaption.export.package.c.main import main_text
 from adaption.export.package.c.text import CText, Sizes
-from adaption.export.package.c.types import literal
+from adaption.export.package.c.types import FLOAT, float_literal, literal
 from adaption.export.package.c.unit import CUnit
 from adaption.export.package.constants import FORMAT, PackedConstant, describe
 from adaption.export.package.names import comment
@@ -26,9 +29,11 @@ from adaption.layers.base import Shape
 __all__ = ["write_c_program"]
 
 RUNTIME = ("ops.h", "scalars.h", "quantize.h", "products.h", "windows.h", "Makefile")
+FLOATS = "floats.h"  # of programs with layers in float32
+FLAGS = " -ffp-contract=off"  # with it, see there
 MANIFEST = "manifest.json"
 # What every program and its make write, beside the net's own two files. Programs had an ops.c once.
-OWN = (*RUNTIME, "ops.c", "main.c", MANIFEST, "weights", "hex", "net", "net_trace")
+OWN = (*RUNTIME, FLOATS, "ops.c", "main.c", MANIFEST, "weights", "hex", "net", "net_trace")
 LARGE = 32 << 20  # constants; more are slow to compile
 
 
@@ -55,8 +60,10 @@ def write_c_program(
             "\n",
         ],
     }
-    for file in RUNTIME:
-        written[file] = [_runtime(file).replace("@name@", text.name)]
+    has_floats = unit.graph.has_floats
+    for file in (*RUNTIME, *([FLOATS] if has_floats else [])):
+        made = _runtime(file).replace("@name@", text.name)
+        written[file] = [made.replace("@flags@", FLAGS if has_floats else "")]
     for stem, packed in unit.constants.items():
         written[f"weights/{stem}.h"] = _constant_header(packed, stem)
         written[f"hex/{stem}.hex"] = _hex(packed)
@@ -84,7 +91,11 @@ def _manifest(program: Program, name: str, unit: CUnit, text: CText) -> dict[str
 def _notes(unit: CUnit, text: CText) -> Iterable[str]:
     if unit.graph.left_out:
         names = ", ".join(f'"{layer}"' for layer in unit.graph.left_out)
-        yield f"the program ends with codes: layers in float32 behind them are left out: {names}"
+        if any(o.kind is FLOAT for o in unit.outputs):
+            yield f"the program ends before layers that have no C form: {names}"
+        else:
+            behind = "layers in float32 behind them are left out"
+            yield f"the program ends with codes: {behind}: {names}"
     if text.sizes.constants > LARGE:
         yield f"{text.sizes.constants >> 20} MiB of constants are slow to compile as C headers"
 
@@ -141,19 +152,25 @@ def _runtime(name: str) -> str:
 def _constant_header(constant: PackedConstant, identifier: str) -> Iterable[str]:
     about = constant.describe()
     shape = " x ".join(map(str, about["shape"])) or "1"
-    yield f"/* {comment(constant.name)}: {shape} ({constant.layout}), {about['q']} */\n"
+    yield f"/* {comment(constant.name)}: {shape} ({constant.layout}), {constant.q} */\n"
     kind = constant.c_type
     size = max(1, constant.codes.size)
     yield f"ADAPTION_CONSTANT static const {kind.name} {identifier}[{size}] = {{\n"
-    codes = constant.integers.ravel().tolist()
+    codes = constant.codes.ravel().tolist()
+    written = float_literal if constant.is_float else partial(literal, kind=kind)
     for start in range(0, len(codes), 16):
-        line = ", ".join(literal(code, kind) for code in codes[start : start + 16])
+        line = ", ".join(map(written, codes[start : start + 16]))
         yield f"    {line},\n"
     yield "};\n"
 
 
 def _hex(constant: PackedConstant) -> Iterable[str]:
-    """One code per line, two's complement of as many digits as the word needs ($readmemh)."""
+    """One code per line, two's complement of as many digits as the word needs ($readmemh); or the
+    32 bits of one float32."""
+    if constant.is_float:
+        for bits in constant.codes.ravel().view(np.uint32).tolist():
+            yield f"{bits:08x}\n"
+        return
     digits = -(-constant.word_length // 4)
     mask = (1 << 4 * digits) - 1
     for code in constant.integers.ravel().tolist():

@@ -32,7 +32,7 @@ from adaption.exact.program import (
     Table,
     Value,
 )
-from adaption.export.package.c.types import CType, computed_in, stored_in
+from adaption.export.package.c.types import FLOAT, CType, computed_in, stored_in
 from adaption.layers.base import Layer
 from adaption.layers.convolution import Convolution
 from adaption.layers.inner_product import InnerProduct
@@ -75,6 +75,8 @@ class PackedConstant:
     @property
     def c_type(self) -> CType:
         """The type of its elements in C: the shortest; for nodes 32 or 64 bits."""
+        if self.is_float:
+            return FLOAT
         ends = [int(f(self.codes)) if self.codes.size else 0 for f in (np.min, np.max)]
         return computed_in(*ends) if self.kind == "nodes" else stored_in(*ends)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from adaption.exact.program import Apply, Program
+from adaption.exact.program import Apply
 from adaption.layers.base import Shape
 
 __all__ = ["Move", "moves_of"]
@@ -17,10 +17,9 @@ __all__ = ["Move", "moves_of"]
 Move = tuple[int, int, int, int]  # bottom, place there, place in the top, count
 
 
-def moves_of(program: Program, op: Apply) -> list[list[Move] | None]:
+def moves_of(shapes: Sequence[Shape], op: Apply) -> list[list[Move] | None]:
     """What a layer moves where, found by letting it move the places themselves; None where a top
-    is not made of its bottoms' values."""
-    shapes = [program.values[n].shape for n in op.inputs]
+    is not made of its bottoms' values. `shapes` are those of its bottoms."""
     starts = np.cumsum([0, *(prod(s) for s in shapes)])
     places = [
         torch.arange(start, start + prod(s)).view(s)

@@ -10,18 +10,22 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from adaption.exact.float_ops import FloatMean, FloatProduct
 from adaption.exact.program import MaxPool, Op, Product, Quantize, SquareSum, WindowSum
+from adaption.export.package.c.float_scalars import mean
 from adaption.export.package.c.graph import Graph, refusal
 from adaption.export.package.c.lines import Lines
 from adaption.export.package.c.scalars import Index, Scalars
 from adaption.export.package.c.scratch import sums_of
 from adaption.export.package.c.steps import Stage, Step
-from adaption.export.package.c.types import CType, computed_in, stored_in
+from adaption.export.package.c.types import CType
 from adaption.layers.base import Shape
 from adaption.layers.convolution import Convolution
 from adaption.layers.inner_product import InnerProduct
 
 __all__ = ["StepWriter", "Unit"]
+
+BROADCAST = ("multiplier", "addend", "negative", "scale", "slopes")  # constants of operations
 
 
 class Unit(Protocol):
@@ -41,6 +45,9 @@ class Unit(Protocol):
     def constant(self, op: Op, kind: str) -> npt.NDArray[np.int64]:
         """The codes of a constant."""
 
+    def floats(self, op: Op, kind: str) -> npt.NDArray[np.float32]:
+        """The values of a constant of float32."""
+
     def constant_name(self, op: Op, kind: str) -> str:
         """The C array of a constant."""
 
@@ -58,11 +65,13 @@ class Unit(Protocol):
 
 
 class StepWriter:
-    """One function. `parameters`: what it takes, as (type, name): the input, the output."""
+    """One function. `parameters`: what it takes, as (type, name): inputs, the output; `inputs`:
+    the input value that one of them is."""
 
     def __init__(self, unit: Unit, step: Step) -> None:
         self.unit, self.step, self.graph = unit, step, unit.graph
         self.parameters: list[tuple[str, str]] = []
+        self.inputs: dict[str, str] = {}
         self._lines = Lines()
         self._pointers: dict[str, str] = {}
         self._declared: list[str] = []
@@ -98,12 +107,13 @@ class StepWriter:
         return f"{self._pointer(name)}[{index}]"
 
     def source(self, op: Quantize, index: str) -> str:
-        if ("const float *", "x") not in self.parameters:
-            self.parameters.insert(0, ("const float *", "x"))
-        return f"x[{index}]"
+        return f"{self._input(op.inputs[0])}[{index}]"
 
     def constant(self, op: Op, kind: str) -> npt.NDArray[np.int64]:
         return self.unit.constant(op, kind)
+
+    def floats(self, op: Op, kind: str) -> npt.NDArray[np.float32]:
+        return self.unit.floats(op, kind)
 
     def constant_name(self, op: Op, kind: str) -> str:
         return self.unit.constant_name(op, kind)
@@ -113,7 +123,18 @@ class StepWriter:
 
     # -- stages ------------------------------------------------------------------------------
 
+    def _input(self, value: str) -> str:
+        """The parameter for an input of the net."""
+        blob = self.graph.input_of[value]
+        if blob not in self.inputs.values():
+            name = f"x_{len(self.inputs)}" if self.inputs else "x"
+            self.parameters.insert(len(self.inputs), ("const float *", name))
+            self.inputs[name] = blob
+        return next(name for name, own in self.inputs.items() if own == blob)
+
     def _pointer(self, name: str) -> str:
+        if name in self.graph.input_of:
+            return self._input(name)
         if name not in self._pointers:
             self._pointers[name] = f"x{len(self._pointers)}"
             kind, place = self.unit.kind(name).name, self.unit.place(name)
@@ -126,7 +147,9 @@ class StepWriter:
             self._by_element(k, stage)
         elif isinstance(core, Product):
             self._product(k, stage, core)
-        elif isinstance(core, MaxPool | WindowSum):
+        elif isinstance(core, FloatProduct):
+            self._float_product(k, stage, core)
+        elif isinstance(core, MaxPool | WindowSum | FloatMean):
             self._pool(k, stage, core)
         else:
             assert isinstance(core, SquareSum)
@@ -143,12 +166,8 @@ class StepWriter:
     def _bottom(self, k: int, name: str) -> tuple[str, CType, bool]:
         """What a core reads, its type, and whether that is one channel only."""
         if k:
-            return f"plane{k - 1}", self._stored_between(name), True
+            return f"plane{k - 1}", self.graph.stored_kind(name), True
         return self._pointer(name), self.unit.kind(name), False
-
-    def _stored_between(self, name: str) -> CType:
-        v = self.graph.value(name)
-        return stored_in(v.low, v.high)
 
     @contextmanager
     def _channels(self, count: int) -> Iterator[None]:
@@ -164,13 +183,15 @@ class StepWriter:
         s = Scalars(self.graph, self, self._lines, index)
         ops: Sequence[Op] = stage.ops
         if stage.core is not None:
-            top = self.graph.value(stage.core.outputs[0])
-            s.let(top.name, core, computed_in(top.low, top.high))
+            top = stage.core.outputs[0]
+            if isinstance(stage.core, FloatMean):
+                core = mean(s, stage.core, core)
+            s.let(top, core, self.graph.kind(top))
             ops = ops[1:]
         s.write(ops)
         made = s.known(stage.top)
         is_last = k == len(self.step.stages) - 1
-        kind = self._kind if is_last else self._stored_between(stage.top)
+        kind = self._kind if is_last else self.graph.stored_kind(stage.top)
         text = made.text if kind is made.kind else f"({kind.name}){made.text}"
         self._lines.add(f"{f'y[{index.flat}]' if is_last else '*to++'} = {text};")
 
@@ -178,7 +199,7 @@ class StepWriter:
     def _into_plane(self, k: int, stage: Stage) -> Iterator[None]:
         """Where a stage puts a channel."""
         if k < len(self.step.stages) - 1:
-            kind = self._stored_between(stage.top).name
+            kind = self.graph.stored_kind(stage.top).name
             self._declared.append(
                 f"{kind} *const plane{k} = {self.unit.scratch(self.step, k, 'plane')};"
             )
@@ -210,11 +231,8 @@ class StepWriter:
         for op in stage.ops:
             top = self.graph.shape(op.outputs[0])
             shapes = [self.graph.shape(x) for x in op.inputs if x in stage.leaves]
-            shapes += [
-                codes.shape
-                for kind in ("multiplier", "addend", "negative")
-                if hasattr(op, kind) and (codes := self.unit.constant(op, kind)).size > 1
-            ]
+            constants = (getattr(op, kind, None) for kind in BROADCAST)
+            shapes += [values.shape for values in constants if values is not None]
             for shape in shapes:
                 own = list(shape)
                 while own and own[-1] == 1:
@@ -318,21 +336,48 @@ class StepWriter:
         with self._lines.loop("row", rows), self._counted("o", outputs, flat):
             self._element(0, stage, Index(flat), dot(f"{x} + row * {size}", "o"))
 
+    def _float_product(self, k: int, stage: Stage, op: FloatProduct) -> None:
+        x, _, _ = self._bottom(k, op.inputs[0])
+        weight, form = self.unit.constant_name(op, "weight"), op.form
+        shape, top = self.graph.shape(op.inputs[0]), self.graph.shape(op.outputs[0])
+        _, outputs, size = op.by_tap().shape
+        flat = self._flat(k)
+        if isinstance(form, InnerProduct):
+            rows = self.graph.count(op.inputs[0]) // size
+            with self._lines.loop("row", rows), self._counted("o", outputs, flat):
+                bottom = x if rows == 1 else f"{x} + row * {size}"
+                text = f"float_dot({bottom}, {weight} + {_times('o', size)}, {size})"
+                self._element(k, stage, Index(flat), text)
+            return
+        assert isinstance(form, Convolution)
+        g, channels = form.geometry(4), shape[0] // op.groups
+        if op.groups > 1:
+            x = f"{x} + {_over('o', outputs)} * {channels * prod(shape[1:])}"
+        numbers = _numbers(*shape[1:], *g.kernel, *g.stride, *g.pad)
+        more = _numbers(*g.dilation, channels, prod(g.kernel), top[-1])
+        self._declared.append(f"static const struct convolution c{k} = {{{{{numbers}}}, {more}}};")
+        filters = f"{weight} + {_times('o', size)}"
+        with self._channels(top[0]), self._into_plane(k, stage):
+            with self._lines.loop("row", top[1]), self._counted("column", top[2], flat):
+                text = f"float_convolve(&c{k}, {x}, {filters}, row, column)"
+                self._element(k, stage, Index(flat, "o", prod(top[1:])), text)
+
     # -- windows -----------------------------------------------------------------------------
 
-    def _pool(self, k: int, stage: Stage, op: MaxPool | WindowSum) -> None:
+    def _pool(self, k: int, stage: Stage, op: MaxPool | WindowSum | FloatMean) -> None:
         shape, top = self.graph.shape(op.inputs[0]), self.graph.shape(op.outputs[0])
-        made = self.graph.value(op.outputs[0])
         x, kind, is_plane = self._bottom(k, op.inputs[0])
         h, w = op.form.windows((1, *shape))
         self._window(k, shape, (h.kernel, w.kernel), (h.stride, w.stride), (h.pad, w.pad))
-        suffix = self.unit.windows(kind, computed_in(made.low, made.high))
-        function = "greatest" if isinstance(op, MaxPool) else "total"
+        function = "float_total"
+        if not isinstance(op, FloatMean):
+            suffix = self.unit.windows(kind, self.graph.kind(op.outputs[0]))
+            function = f"{'greatest' if isinstance(op, MaxPool) else 'total'}_{suffix}"
         channel = x if is_plane else f"{x} + {_times('o', prod(shape[1:]))}"
         flat = self._flat(k)
         with self._channels(top[0]), self._into_plane(k, stage):
             with self._lines.loop("row", top[1]), self._counted("column", top[2], flat):
-                text = f"{function}_{suffix}(&w{k}, {channel}, row, column)"
+                text = f"{function}(&w{k}, {channel}, row, column)"
                 self._element(k, stage, Index(flat, "o", prod(top[1:])), text)
 
     def _window(self, k: int, shape: Shape, kernel: Shape, stride: Shape, pad: Shape) -> None:
@@ -340,9 +385,9 @@ class StepWriter:
         self._declared.append(f"static const struct window w{k} = {{{numbers}}};")
 
     def _squares(self, k: int, stage: Stage, op: SquareSum) -> None:
-        shape, made = self.graph.shape(op.inputs[0]), self.graph.value(op.outputs[0])
+        shape = self.graph.shape(op.inputs[0])
         x, kind, _ = self._bottom(k, op.inputs[0])
-        suffix = self.unit.windows(kind, computed_in(made.low, made.high))
+        suffix = self.unit.windows(kind, self.graph.kind(op.outputs[0]))
         whole = op.windows.count(None)
         if whole and op.windows == (None,) * whole + (1,) * (len(shape) - whole):
             inner = prod(shape[whole:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adaption.export.package.c.text import CText
+from adaption.export.package.c.types import FLOAT
 from adaption.export.package.names import printed
 
 __all__ = ["main_text"]
@@ -13,7 +14,7 @@ MAIN = """\
  *
  * FILE holds samples one behind another, each with all inputs in the order of @name@.h. A line per
  * output and sample: its name, in which other letters than plain ones are written as in an address
- * (%20 for a space), and its codes.
+ * (%20 for a space), and its codes@values@.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,12 +33,12 @@ MAIN = """\
         putchar('\\n'); \\
     } while (0)
 
-#ifdef ADAPTION_TRACE
+@floats@#ifdef ADAPTION_TRACE
 void adaption_trace(const char *name, const int64_t *codes, size_t count)
 {
     PRINT(name, codes, count);
 }
-#endif
+@trace@#endif
 
 static int take(FILE *file)
 {
@@ -79,6 +80,22 @@ int main(int argc, char **argv)
     return 0;
 }
 """
+FLOATS = """\
+#define PRINT_FLOATS(name, values, count) \\
+    do { \\
+        fputs(name, stdout); \\
+        for (size_t i = 0; i < (size_t)(count); ++i) \\
+            printf(" %.9g", (double)(values)[i]); \\
+        putchar('\\n'); \\
+    } while (0)
+
+"""
+TRACE = """
+void adaption_trace_floats(const char *name, const float *values, size_t count)
+{
+    PRINT_FLOATS(name, values, count);
+}
+"""
 TAKE = """\
     got = fread({name}, sizeof {name}[0], {count}, file);
     if (got != {count}) {{
@@ -102,16 +119,20 @@ def main_text(text: CText) -> str:
     for k, (name, i) in enumerate(zip(text.inputs, u.inputs, strict=True)):
         take.append(TAKE.format(name=name, count=i.count, more=" || 1" if k else ""))
     shown = [
-        f'        PRINT("{printed(o.blob)}", {n}, {o.count});'
+        f'        PRINT{"_FLOATS" * (o.kind is FLOAT)}("{printed(o.blob)}", {n}, {o.count});'
         for n, o in zip(text.outputs, u.outputs, strict=True)
     ]
-    made = MAIN
+    made, floats = MAIN, u.graph.has_floats
+    is_used = any(o.kind is FLOAT for o in u.outputs)
     for key, value in {
         "name": text.name,
         "memory": "\n".join(memory),
         "take": "\n".join(take),
         "arguments": ", ".join([*text.inputs, *text.outputs]),
         "print": "\n".join(shown),
+        "floats": FLOATS if floats else "",
+        "trace": TRACE if floats else "",
+        "values": ", or its float32 values in 9 digits" if is_used else "",
     }.items():
         made = made.replace(f"@{key}@", value)
     return made

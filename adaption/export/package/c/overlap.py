@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from adaption.exact.float_ops import FloatMean, FloatProduct
 from adaption.exact.program import MaxPool, Op, Product, SquareSum, WindowSum
 from adaption.export.package.c.graph import Graph
 from adaption.export.package.c.scratch import sums_of
@@ -89,24 +90,25 @@ def _core_reads(graph: Graph, step: Step, core: Op, starts: Places) -> Places:
     shape, top = graph.shape(core.inputs[0]), graph.shape(core.outputs[0])
     if isinstance(core, SquareSum):
         return np.zeros_like(starts)
-    if isinstance(core, Product) and isinstance(core.form, InnerProduct):
+    if isinstance(core, Product | FloatProduct) and isinstance(core.form, InnerProduct):
         size = graph.count(core.inputs[0]) * core.form.num_output // graph.count(core.outputs[0])
         return np.asarray(starts // core.form.num_output * size)
     plane = prod(shape[1:])
     whole = _plane(graph, step.top if len(step.stages) > 1 else core.outputs[0])
     channel, rest = starts // whole, starts % whole
     row, column = rest // top[-1], rest % top[-1]
-    if isinstance(core, MaxPool | WindowSum):
+    if isinstance(core, MaxPool | WindowSum | FloatMean):
         h, w = core.form.windows((1, *shape))
         line = np.maximum(row * h.stride - h.pad, 0)
         column = np.maximum(column * w.stride - w.pad, 0)
         return np.asarray(channel * plane + line * shape[-1] + column)
-    assert isinstance(core, Product) and isinstance(core.form, Convolution)
+    assert isinstance(core, Product | FloatProduct) and isinstance(core.form, Convolution)
     g, groups = core.form.geometry(4), core.form.groups(shape[0])
     first = channel // (top[0] // groups) * (shape[0] // groups) * plane
     if core.form.is_transposed:
         line = -((-row - g.pad[0] + (g.kernel[0] - 1) * g.dilation[0]) // g.stride[0])
     else:
         line = row * g.stride[0] - g.pad[0]
-    along = column if sums_of(graph, core).how == "mix" else 0  # else columns left of it, too
+    is_mix = isinstance(core, Product) and sums_of(graph, core).how == "mix"
+    along = column if is_mix else 0  # else columns left of it, too
     return np.asarray(first + np.maximum(line, 0) * shape[-1] + along)

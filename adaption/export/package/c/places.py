@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from adaption.export.package.c.graph import Graph
 from adaption.export.package.c.steps import MoveStep, Step
-from adaption.export.package.c.types import CType, stored_in
+from adaption.export.package.c.types import CType
 
 __all__ = ["Copy", "Piece", "Places"]
 
@@ -61,7 +61,8 @@ class Places:
                 self._made[name] = i
                 self._used[name] = last if graph.is_end(name) else i
             for name in step.reads():
-                self._used[name] = max(self._used[name], i)
+                if name not in graph.input_of:  # those are the caller's
+                    self._used[name] = max(self._used[name], i)
         for step in steps:
             if isinstance(step, MoveStep):
                 self._move(step)
@@ -78,8 +79,7 @@ class Places:
 
     def kind(self, name: str) -> CType:
         """Type of the elements of a value."""
-        v = self.graph.value(self.where(name)[0])
-        return stored_in(v.low, v.high)
+        return self.graph.stored_kind(self.where(name)[0])
 
     def pieces(self) -> Mapping[str, list[Piece]]:
         """The parts of each buffer."""
@@ -118,13 +118,14 @@ class Places:
         for top, moved in zip(op.outputs, self.graph.moved[op.outputs[0]], strict=True):
             self.copies[top] = []
             count = self.graph.count(top)
-            if len(moved) == 1 and moved[0][3] == count:
+            mine = not self.graph.input_of.keys() & set(op.inputs)
+            if mine and len(moved) == 1 and moved[0][3] == count:
                 self._inside[top] = op.inputs[moved[0][0]], moved[0][1]
                 continue
             sources = [op.inputs[source] for source, *_ in moved]
             for source, (_, start, to, length) in zip(sources, moved, strict=True):
                 is_whole = length == self.graph.count(source) and sources.count(source) == 1
-                if is_whole and source not in self._inside:
+                if is_whole and mine and source not in self._inside:
                     self._inside[source] = top, to
                 else:
                     self.copies[top].append(Copy(source, start, to, length))

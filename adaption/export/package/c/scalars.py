@@ -1,7 +1,7 @@
 """Scalars: the C statements of operations on each value, inside a loop.
 
 A value is int32_t where every code there can be fits, and int64_t where not; so is whatever is
-computed on the way to it.
+computed on the way to it. What is float32 in the program is float: see `float_scalars`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,18 @@ from adaption.exact.program import (
     Slope,
     Table,
 )
-from adaption.export.package.c.graph import Graph, is_move, refusal
+from adaption.export.package.c.float_scalars import FLOAT_SCALARS
+from adaption.export.package.c.graph import Graph, check_same_shape, is_move, refusal
 from adaption.export.package.c.lines import Lines
-from adaption.export.package.c.types import INT32, INT64, CType, computed_in, literal
+from adaption.export.package.c.types import (
+    FLOAT,
+    INT32,
+    INT64,
+    CType,
+    computed_in,
+    float_literal,
+    literal,
+)
 from adaption.layers.base import Shape
 
 __all__ = ["Index", "Memory", "Scalar", "Scalars"]
@@ -93,7 +102,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Scalar:
-    """A C variable with its bounds."""
+    """A C variable with its bounds; those of a float are 0."""
 
     text: str
     low: int
@@ -113,6 +122,9 @@ class Memory(Protocol):
     def constant(self, op: Op, kind: str) -> npt.NDArray[np.int64]:
         """The codes of a constant."""
 
+    def floats(self, op: Op, kind: str) -> npt.NDArray[np.float32]:
+        """The values of a constant of float32."""
+
     def constant_name(self, op: Op, kind: str) -> str:
         """The C array that holds it."""
 
@@ -129,19 +141,24 @@ class Scalars:
 
     def write(self, ops: Sequence[Op]) -> None:
         for op in ops:
-            SCALARS[type(op)](self, op)
+            (SCALARS.get(type(op)) or FLOAT_SCALARS[type(op)])(self, op)
 
     def let(self, name: str, text: str, kind: CType) -> Scalar:
         """A variable for a value, from an expression of type `kind`."""
-        v = self.graph.value(name)
-        own = computed_in(v.low, v.high)
+        own = self.graph.kind(name)
         if kind is INT64 and own is INT32:
             text = f"(int32_t)({text})"
-        made = Scalar(f"v{len(self._known)}", v.low, v.high, own)
+        made = self._scalar(name)
         self._known[name] = made
         self.lines.add(f"const {own.name} {made.text} = {text};")
         self.lines.add(self.memory.trace(name, self.index.flat, made.text))
         return made
+
+    def between(self, text: str) -> str:
+        """A variable for a float on the way to a value."""
+        name = f"t{len(self._known)}"
+        self.lines.add(f"const float {name} = {text};")
+        return name
 
     def same(self, op: Op) -> None:
         """The top is the bottom."""
@@ -155,11 +172,10 @@ class Scalars:
     def get(self, op: Op, name: str) -> Scalar:
         """A bottom of an operation."""
         if name not in self._known:
-            v = self.graph.value(name)
-            kind, text = computed_in(v.low, v.high), f"v{len(self._known)}"
+            made = self._scalar(name)
             element = self.memory.element(name, self._place(op, name, self.graph.shape(name)))
-            self.lines.add(f"const {kind.name} {text} = {element};")
-            self._known[name] = Scalar(text, v.low, v.high, kind)
+            self.lines.add(f"const {made.kind.name} {made.text} = {element};")
+            self._known[name] = made
         return self._known[name]
 
     def constant(self, op: Op, kind: str, within: CType = INT32) -> str:
@@ -168,6 +184,20 @@ class Scalars:
         if (codes == codes.flat[0]).all():
             return literal(int(codes.flat[0]), within)
         return f"{self.memory.constant_name(op, kind)}[{self._place(op, kind, codes.shape)}]"
+
+    def float_constant(self, op: Op, kind: str) -> str:
+        """The same of a constant of float32."""
+        values = self.memory.floats(op, kind)
+        if (values == values.flat[0]).all():
+            return float_literal(float(values.flat[0]))
+        return f"{self.memory.constant_name(op, kind)}[{self._place(op, kind, values.shape)}]"
+
+    def _scalar(self, name: str) -> Scalar:
+        low, high = 0, 0
+        if not self.graph.is_float(name):
+            v = self.graph.value(name)
+            low, high = v.low, v.high
+        return Scalar(f"v{len(self._known)}", low, high, self.graph.kind(name))
 
     def _place(self, op: Op, what: str, shape: Shape) -> str:
         top = self.graph.shape(op.outputs[0])
@@ -184,11 +214,15 @@ class Scalars:
 
 def quantize(s: Scalars, op: Quantize) -> None:
     f = op.format
-    after, scale = "_double", repr(2.0**f.frac_length)
+    factor = 2.0**f.frac_length * f.divisor
+    after, scale = "_double", repr(factor)
     if 0 <= f.frac_length <= 127 and max(f.max_code, -f.min_code) < 1 << FLOAT_BITS:
-        # Then no product is rounded, and none too small for a float.
-        after, scale = "", f"{2.0**f.frac_length!r}f"
-    source = s.memory.source(op, s.index.flat)
+        # Then no product by a power of two is rounded, and none too small for a float.
+        after, scale = "", f"{factor!r}f"
+    if op.inputs[0] in s.graph.input_of:
+        source = s.memory.source(op, s.index.flat)
+    else:
+        source = s.get(op, op.inputs[0]).text
     ends = f"{literal(f.min_code)}, {literal(f.max_code)}"
     s.let(
         op.outputs[0], f"quantize_{ROUNDINGS[f.rounding]}{after}({source}, {scale}, {ends})", INT32
@@ -253,7 +287,7 @@ def clamp(s: Scalars, op: Clamp) -> None:
 
 
 def add(s: Scalars, op: Add) -> None:
-    _check_same_shape(s.graph, op)
+    check_same_shape(s.graph, op)
     _folded(s, op, "+", lambda a, b: (a[0] + b[0], a[1] + b[1]))
 
 
@@ -306,18 +340,15 @@ def apply(s: Scalars, op: Apply) -> None:
     if is_move(op):
         s.same(op)
         return
-    _check_same_shape(s.graph, op)
+    check_same_shape(s.graph, op)
     xs = [s.get(op, name) for name in op.inputs]
     kind = computed_in(*(end for x in xs for end in (x.low, x.high)))
+    if xs[0].kind is FLOAT:
+        kind = FLOAT
     text = _as(xs[0], kind)
     for x in xs[1:]:
-        text = f"greatest_{_bits(kind)}({text}, {x.text})"
+        text = f"greatest_{'float' if kind is FLOAT else _bits(kind)}({text}, {x.text})"
     s.let(op.outputs[0], text, kind)
-
-
-def _check_same_shape(graph: Graph, op: Op) -> None:
-    if any(graph.count(x) != graph.count(op.outputs[0]) for x in op.inputs):
-        raise refusal(op, "combines blobs of different shapes")
 
 
 SCALARS: MappingProxyType[type[Op], Callable[[Scalars, Any], None]] = MappingProxyType(

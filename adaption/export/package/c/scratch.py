@@ -9,7 +9,7 @@ from math import prod
 from adaption.exact.program import Product
 from adaption.export.package.c.graph import Graph, refusal
 from adaption.export.package.c.steps import Step
-from adaption.export.package.c.types import CType, computed_in, stored_in
+from adaption.export.package.c.types import CType, computed_in
 from adaption.layers.convolution import Convolution
 from adaption.layers.inner_product import InnerProduct
 
@@ -73,5 +73,5 @@ def scratch_of(graph: Graph, step: Step) -> Iterator[Scratch]:
             if sums.how != "dot":
                 yield Scratch(i, "sums", sums.kind, sums.count)
         if i < len(step.stages) - 1:
-            v = graph.value(stage.top)
-            yield Scratch(i, "plane", stored_in(v.low, v.high), prod(v.shape[2:]))
+            plane = prod(graph.shape(stage.top)[1:])
+            yield Scratch(i, "plane", graph.stored_kind(stage.top), plane)

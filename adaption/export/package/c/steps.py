@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from adaption.exact.float_ops import FloatMean, FloatProduct
 from adaption.exact.program import (
     MaxPool,
     Op,
@@ -20,13 +21,12 @@ from adaption.exact.program import (
     WindowSum,
 )
 from adaption.export.package.c.graph import Graph, is_move
-from adaption.export.package.c.types import stored_in
 from adaption.layers.convolution import Convolution
 
-__all__ = ["MoveStep", "Stage", "Step", "planned_steps"]
+__all__ = ["MoveStep", "Stage", "Step", "planned_steps", "rounds_input"]
 
-CORES = (Product, MaxPool, WindowSum, SquareSum)
-POOLS = (MaxPool, WindowSum)
+CORES = (Product, FloatProduct, MaxPool, WindowSum, FloatMean, SquareSum)
+POOLS = (MaxPool, WindowSum, FloatMean)
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ class _Planner:
                 del made[before.top]
                 made[top] = Step((*before.stages, *step.stages))
         # Inputs come first, so that their codes can be given instead.
-        return sorted(made.values(), key=lambda step: not _is_input(step))
+        return sorted(made.values(), key=lambda step: not _is_input(self.graph, step))
 
     def _is_stored(self, op: Op, name: str) -> bool:
         """Whether a value is in memory: because others look around in it, or several read it."""
         readers = self.graph.readers.get(name, [])
-        if self.graph.is_end(name) or isinstance(op, Quantize) or len(readers) != 1:
+        if self.graph.is_end(name) or rounds_input(self.graph, op) or len(readers) != 1:
             return True
         if is_move(op) and not self._is_flat_on_computed(op):
             return True
@@ -150,8 +150,12 @@ class _Planner:
         return before
 
 
-def _is_input(step: Step | MoveStep) -> bool:
-    return isinstance(step, Step) and isinstance(step.stages[0].ops[0], Quantize)
+def rounds_input(graph: Graph, op: Op) -> bool:
+    return isinstance(op, Quantize) and op.inputs[0] in graph.input_of
+
+
+def _is_input(graph: Graph, step: Step | MoveStep) -> bool:
+    return isinstance(step, Step) and rounds_input(graph, step.stages[0].ops[0])
 
 
 class _Tree:
@@ -186,18 +190,17 @@ class _Tree:
                 self.crowded = min(apart, key=self._size)
             return
         self.ops[name] = op
-        if isinstance(op, Quantize):
+        if rounds_input(self.graph, op):
             return
         # What was computed last looks around: its bottom is more likely still to be in memory.
         for operand in sorted(dict.fromkeys(op.inputs), key=self.graph.position, reverse=True):
-            if operand in self.stored:
+            if operand in self.stored or operand in self.graph.input_of:
                 self.leaves[operand] = None
             elif self.crowded is None:
                 self._grow(operand, (*way, operand))
 
     def _size(self, name: str) -> int:
-        v = self.graph.value(name)
-        return stored_in(v.low, v.high).size
+        return self.graph.stored_kind(name).size
 
 
 def _is_by_channel(graph: Graph, core: Op) -> bool:
@@ -214,12 +217,12 @@ def _is_by_channel(graph: Graph, core: Op) -> bool:
 def _gives_channels(graph: Graph, step: Step) -> bool:
     """Whether a step can compute its top channel by channel."""
     stage = step.stages[-1]
-    if isinstance(stage.ops[0], Quantize):
+    if rounds_input(graph, stage.ops[0]):
         return False  # the codes of an input may be given as such
     core = stage.core
     if core is None:
         return True
-    if isinstance(core, Product) and not isinstance(core.form, Convolution):
+    if isinstance(core, Product | FloatProduct) and not isinstance(core.form, Convolution):
         return False
     is_same = graph.shape(core.outputs[0]) == graph.shape(stage.top)
     return is_same and not isinstance(core, SquareSum)

@@ -9,13 +9,26 @@ from typing import Any
 from adaption._version import __version__
 from adaption.export.package.c.lines import Lines
 from adaption.export.package.c.steps import MoveStep, Step
-from adaption.export.package.c.types import STORED, CType
+from adaption.export.package.c.types import FLOAT, STORED, CType
 from adaption.export.package.c.unit import CUnit, Function, Output
 from adaption.export.package.names import comment, identifier, printed
 
 __all__ = ["CText", "Sizes", "net_identifier"]
 
-TAKEN = ("main", "makefile", "ops", "products", "quantize", "scalars", "windows")  # other files
+TAKEN = (
+    "floats",
+    "main",
+    "makefile",
+    "ops",
+    "products",
+    "quantize",
+    "scalars",
+    "windows",
+)  # other files
+FUSES_NOTHING = """\
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("fp-contract=off") /* as floats.h asks for */
+#endif"""
 LONGEST = 40  # letters of a net's name in C
 
 
@@ -83,6 +96,7 @@ class CText:
         return "\n".join(
             [
                 f'/* The net "{comment(self.net)}" in integers, written by adaption {__version__}.',
+                *self._about_floats(),
                 " *",
                 *self._about_memory(sizes),
                 " *",
@@ -121,12 +135,23 @@ class CText:
         yield f" * {sizes.input} bytes of float{more}; {sizes.output} bytes."
         yield f" * Constants: {sizes.constants} bytes, read only."
 
+    def _about_floats(self) -> Iterator[str]:
+        if self.unit.graph.has_floats:
+            yield " *"
+            yield " * Sums of integers are scaled in float32, and some layers are float32. Compile"
+            yield " * with -ffp-contract=off and without -ffast-math: floats.h says why."
+
     def _about_blobs(self) -> Iterator[str]:
         for i in self.unit.inputs:
             shape = " x ".join(map(str, i.shape)) or "1"
             yield f' * Input "{comment(i.blob)}": {shape}, row-major'
         for o in self.unit.outputs:
-            yield f' * Output "{comment(o.blob)}": {o.count} codes of {_code(o)}'
+            what = f"codes of {_code(o)}"
+            if o.kind is FLOAT:
+                what = "values of float"
+                if o.value != self.unit.graph.program.outputs[o.blob]:
+                    what += " from before the layers that are left out"
+            yield f' * Output "{comment(o.blob)}": {o.count} {what}'
 
     def _macros(self) -> Iterator[str]:
         for name, i in zip(self.inputs, self.unit.inputs, strict=True):
@@ -134,7 +159,8 @@ class CText:
         for name, o in zip(self.outputs, self.unit.outputs, strict=True):
             start = f"#define {self.macro}_{name.upper()}"
             yield f"{start}_SIZE {o.count}"
-            yield f"{start}_FRAC_LENGTH {o.frac_length}"
+            if o.kind is not FLOAT:
+                yield f"{start}_FRAC_LENGTH {o.frac_length}"
             if o.divisor != 1:
                 yield f"{start}_DIVISOR {o.divisor}"
 
@@ -146,7 +172,9 @@ class CText:
         for i in self.unit.inputs:
             assert i.codes is not None
             v = self.unit.graph.value(i.codes)
-            yield f' * "{comment(i.blob)}": round(value * 2^{v.frac_length}), {v.low} to {v.high}'
+            by = f" * {v.divisor}" if v.divisor != 1 else ""
+            code = f"round(value * 2^{v.frac_length}{by})"
+            yield f' * "{comment(i.blob)}": {code}, {v.low} to {v.high}'
         yield " */"
         yield f"void {self.name}_run_codes({', '.join(self._parameters(codes=True))});"
 
@@ -155,6 +183,8 @@ class CText:
         yield "#ifdef ADAPTION_TRACE"
         yield "/* For tests: called with each value of the net, under its name in manifest.json. */"
         yield "void adaption_trace(const char *name, const int64_t *codes, size_t count);"
+        if self.unit.graph.has_floats:
+            yield "void adaption_trace_floats(const char *name, const float *values, size_t count);"
         yield "#endif"
 
     def _parameters(self, *, codes: bool) -> Iterator[str]:
@@ -169,7 +199,9 @@ class CText:
     def source(self) -> str:
         u = self.unit
         parts = [
-            f'#include "{self.name}.h"\n\n#include "ops.h"',
+            FUSES_NOTHING if u.graph.has_floats else "",
+            f'#include "{self.name}.h"\n\n#include "ops.h"'
+            + ('\n#include "floats.h"' if u.graph.has_floats else ""),
             *("\n".join(_included(file, settings)) for file, settings in u.includes),
             "\n".join(f'#include "weights/{name}.h"' for name in u.constants),
             "\n".join(self._arena()),
@@ -181,7 +213,7 @@ class CText:
 
     def _kinds(self) -> list[CType]:
         used = self.unit.kinds_in_arena()
-        return [kind for kind in STORED if kind in used]
+        return [kind for kind in (*STORED, FLOAT) if kind in used]
 
     def _arena(self) -> Iterator[str]:
         size = self.sizes.arena
@@ -195,11 +227,20 @@ class CText:
 
     def _trace(self) -> Iterator[str]:
         yield "#ifdef ADAPTION_TRACE"
-        yield f"static int64_t traced[{self.unit.trace_size}];"
+        sizes = self.unit.trace_sizes
+        yield f"static int64_t traced[{sizes[False]}];"
+        if self.unit.graph.has_floats:
+            yield f"static float traced_floats[{sizes[True]}];"
+            yield "#define TRACE_FLOAT(first, i, value) (traced_floats[(first) + (i)] = (value))"
+            yield "#define TRACED_FLOAT(first, name, count) \\"
+            yield "    adaption_trace_floats(name, traced_floats + (first), count)"
         yield "#define TRACE(first, i, code) (traced[(first) + (i)] = (code))"
         yield "#define TRACED(first, name, count) adaption_trace(name, traced + (first), count)"
         yield "#else"
         yield "#define TRACE(first, i, code) ((void)0)"
+        if self.unit.graph.has_floats:
+            yield "#define TRACE_FLOAT(first, i, value) ((void)0)"
+            yield "#define TRACED_FLOAT(first, name, count) ((void)0)"
         yield "#define TRACED(first, name, count) ((void)0)"
         yield "#endif"
 
@@ -271,14 +312,15 @@ class CText:
             lines.add("#endif")
         for name in names:
             count = u.graph.count(name)
-            lines.add(f'TRACED({u.traced[name]}, "{printed(name)}", {count});')
+            macro = "TRACED_FLOAT" if u.graph.is_float(name) else "TRACED"
+            lines.add(f'{macro}({u.traced[name]}, "{printed(name)}", {count});')
 
     def _arguments(self, step: Step | MoveStep, function: Function) -> Iterator[str]:
         u = self.unit
         for _, what in function.parameters:
-            if isinstance(step, Step) and what == "x":
-                blob = u.graph.input_of[step.stages[0].ops[0].inputs[0]]
-                yield self.inputs[[i.blob for i in u.inputs].index(blob)]
+            if what in function.inputs:
+                blobs = [i.blob for i in u.inputs]
+                yield self.inputs[blobs.index(function.inputs[what])]
             elif isinstance(step, Step):
                 yield self._output_of(step.top)
             else:

@@ -1,8 +1,11 @@
-"""C types of codes, and C literals."""
+"""C types of codes and of float32, and C literals."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 __all__ = [
     "FLOAT",
@@ -11,6 +14,7 @@ __all__ = [
     "STORED",
     "CType",
     "computed_in",
+    "float_literal",
     "literal",
     "stored_in",
 ]
@@ -58,6 +62,13 @@ def stored_in(low: int, high: int) -> CType:
 def computed_in(*codes: int) -> CType:
     """int32_t where it holds all of these codes, else int64_t."""
     return INT32 if INT32.holds(min(codes), max(codes)) else INT64
+
+
+def float_literal(value: float) -> str:
+    """The float32 nearest to a number, as a constant without a rounding of its own."""
+    number = float(np.float32(value))
+    assert math.isfinite(number), "C99 has no literal of infinity"
+    return f"{number.hex()}f"
 
 
 def literal(code: int, kind: CType = INT32) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from adaption.exact.program import Op, Product, Program, Quantize
 from adaption.export.package.c.arena import Arena, Block, Part, placed
-from adaption.export.package.c.graph import Graph
+from adaption.export.package.c.graph import Graph, refusal
 from adaption.export.package.c.lines import Lines
 from adaption.export.package.c.loops import StepWriter
 from adaption.export.package.c.moving import MOST_NESTS, nests_of, write_nest, write_table
 from adaption.export.package.c.overlap import slack
 from adaption.export.package.c.places import Places
 from adaption.export.package.c.scratch import scratch_of
-from adaption.export.package.c.steps import MoveStep, Step, planned_steps
+from adaption.export.package.c.steps import MoveStep, Step, planned_steps, rounds_input
 from adaption.export.package.c.types import CType
 from adaption.export.package.constants import PackedConstant, constants_of
 from adaption.export.package.names import identifier
@@ -44,7 +44,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """One output blob: the value that holds its codes."""
+    """One output blob: the value that holds its codes, or its float32 values."""
 
     blob: str
     value: str
@@ -56,12 +56,14 @@ class Output:
 
 @dataclass(frozen=True)
 class Function:
-    """A step as C: what it is called with, its text, and the operations in it."""
+    """A step as C: what it is called with, its text, and the operations in it. `inputs` says which
+    parameter is which input blob."""
 
     name: str
     text: str
     parameters: tuple[tuple[str, str], ...]
     about: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 class CUnit:
@@ -90,7 +92,7 @@ class CUnit:
         self._identifiers: dict[str, str] = {}
         self.includes: dict[tuple[str, tuple[tuple[str, str], ...]], None] = {}
         self.traced: dict[str, int] = {}  # value -> first element among those of its step
-        self.trace_size = 1
+        self.trace_sizes = {False: 1, True: 1}  # of codes, of floats
         self.inputs = [self._input(blob, shape) for blob, shape in self.graph.inputs.items()]
         self.outputs = [self._output(blob, name) for blob, name in self.graph.ends.items()]
         self.functions: dict[str, Function] = {}
@@ -120,6 +122,9 @@ class CUnit:
     def constant(self, op: Op, kind: str) -> npt.NDArray[np.int64]:
         return self._constant(op, kind).integers
 
+    def floats(self, op: Op, kind: str) -> npt.NDArray[np.float32]:
+        return self._constant(op, kind).codes.astype(np.float32, copy=False)
+
     def constant_kind(self, op: Op, kind: str) -> CType:
         return self._constant(op, kind).c_type
 
@@ -146,7 +151,8 @@ class CUnit:
         return self._template("windows.h", f"{x.short}_{sums.short}", settings)
 
     def trace(self, name: str, index: str, code: str) -> str:
-        return f"TRACE({self.traced[name]}, {index}, {code});"
+        macro = "TRACE_FLOAT" if self.graph.is_float(name) else "TRACE"
+        return f"{macro}({self.traced[name]}, {index}, {code});"
 
     def kinds_in_arena(self) -> set[CType]:
         """The types of what is in the arena."""
@@ -156,7 +162,10 @@ class CUnit:
     # -- inner -------------------------------------------------------------------------------
 
     def _constant(self, op: Op, kind: str) -> PackedConstant:
-        return next(c for c in self.all_constants[op.outputs[0]] if c.kind == kind)
+        found = next(c for c in self.all_constants[op.outputs[0]] if c.kind == kind)
+        if found.is_float and not np.isfinite(found.codes).all():
+            raise refusal(op, f"has a {kind} that is no finite number")
+        return found
 
     def _template(self, file: str, suffix: str, settings: list[tuple[str, str]]) -> str:
         named = (*settings, ("NAME(op)", f"op##_{suffix}"))
@@ -171,26 +180,36 @@ class CUnit:
         rounded = [
             op.outputs[0]
             for op in self.graph.ops
-            if isinstance(op, Quantize) and self.graph.input_of[op.inputs[0]] == blob
+            if rounds_input(self.graph, op) and self.graph.input_of[op.inputs[0]] == blob
         ]
+        is_read = any(
+            self.graph.input_of.get(name) == blob
+            for op in self.graph.ops
+            if not isinstance(op, Quantize)
+            for name in op.inputs
+        )
         # Only where rounding is all that its step does, its codes may be given instead.
         alone = [n for n in rounded if n in self._number]
-        return Input(blob, shape, alone[0] if len(rounded) == len(alone) == 1 else None)
+        is_once = len(rounded) == len(alone) == 1 and not is_read
+        return Input(blob, shape, alone[0] if is_once else None)
 
     def _output(self, blob: str, name: str) -> Output:
-        v = self.graph.value(name)
         kind, count = self.kind(name), self.graph.count(name)
+        if self.graph.is_float(name):
+            return Output(blob, name, kind, count, 0, 1)
+        v = self.graph.value(name)
         return Output(blob, name, kind, count, v.frac_length, v.divisor)
 
     def _reserve_trace(self, step: Step | MoveStep) -> None:
         names = step.tops
         if isinstance(step, Step):
             names = tuple(op.outputs[0] for stage in step.stages for op in stage.ops)
-        first = 0
+        first = {False: 0, True: 0}
         for name in names:
-            self.traced[name] = first
-            first += self.graph.count(name)
-        self.trace_size = max(self.trace_size, first)
+            is_float = self.graph.is_float(name)
+            self.traced[name] = first[is_float]
+            first[is_float] += self.graph.count(name)
+        self.trace_sizes = {key: max(size, first[key]) for key, size in self.trace_sizes.items()}
 
     def _function(self, step: Step, taken: set[str]) -> Function:
         ops = [op for stage in step.stages for op in stage.ops]
@@ -202,13 +221,14 @@ class CUnit:
         for op in ops:
             by_layer.setdefault(op.layer, []).append(type(op).__name__)
         about = "; ".join(f"{layer}: {', '.join(kinds)}" for layer, kinds in by_layer.items())
-        return Function(name, text, tuple(writer.parameters), about)
+        return Function(name, text, tuple(writer.parameters), about, writer.inputs)
 
     def _mover(self, step: MoveStep, taken: set[str]) -> Function:
         lines = Lines()
         name = identifier(f"step_{step.op.layer}", taken)
         taken.add(name.lower())
         parameters: list[tuple[str, str]] = []
+        inputs: dict[str, str] = {}
         for k, top in enumerate(step.tops):
             if not self.places.copies[top]:
                 continue
@@ -220,6 +240,10 @@ class CUnit:
             sources = list(dict.fromkeys(c.source for c in self.places.copies[top]))
             for source in sources:
                 own, text = self.kind(source), f"x{k}_{sources.index(source)}"
+                if source in self.graph.input_of:
+                    parameters.append(("const float *", text))
+                    inputs[text] = self.graph.input_of[source]
+                    continue
                 lines.add(f"const {own.name} *const {text} = {self.place(source)};")
             nests = nests_of(self.places.copies[top])
             if len(nests) > MOST_NESTS and len(sources) == 1:
@@ -234,7 +258,7 @@ class CUnit:
         body = "\n".join(f"    {line}" for line in lines.lines)
         text = f"static void {name}({taken_in})\n{{\n{body}\n}}"
         about = f"{step.op.layer}: {type(step.op).__name__}"
-        return Function(name, text, tuple(parameters), about)
+        return Function(name, text, tuple(parameters), about, inputs)
 
     # -- memory ------------------------------------------------------------------------------
 
@@ -263,6 +287,8 @@ class CUnit:
             size = self.kind(step.top).size
             found: dict[str, int] = {}
             for name in dict.fromkeys(step.reads()):
+                if name in self.graph.input_of:
+                    continue
                 buffer, first = self.places.where(name)
                 own, end = self.kind(name).size, first + self.graph.count(name)
                 far = slack(self.graph, step, name, own, size)
