@@ -67,6 +67,6 @@ PYTHON
 "$clean/adaption" inspect "$example/deploy.prototxt" "$example/lenet_digits.caffemodel" >/dev/null
 "$clean/adaption" quantize "$example/deploy.prototxt" "$example/lenet_digits.caffemodel" \
     --data "$example/digits_test_lmdb" --scale 0.0625 --int8 --rule sqnr --quiet -o out
-"$clean/adaption" export out/net_lp.prototxt out/net_lp.caffemodel --to c -o c --quiet
+"$clean/adaption" export out/net_lp.prototxt out/net_lp.caffemodel --to c -o c --quiet >/dev/null
 [ -s out/report.html ] || fail "no report was written"
 printf 'ok\n'

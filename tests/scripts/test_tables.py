@@ -24,7 +24,7 @@ def test_exports_predict_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str
     definition, weights = tmp_path / "lp.prototxt", tmp_path / "lp.caffemodel"
     write_net(rewrite(file, plan), definition)
     Net(definition, EXAMPLE / "lenet_digits.caffemodel").save(weights)
-    main: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/deploy_table.py"))["main"]
+    main: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/tables/deploy.py"))["main"]
     data = str(EXAMPLE / "digits_test_lmdb")
     code = main([str(definition), str(weights), "--data", data, "--scale=0.0625", "--samples=40"])
     assert code == 0
@@ -42,6 +42,6 @@ def test_exports_predict_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_missing_file_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
-    main: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/deploy_table.py"))["main"]
+    main: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/tables/deploy.py"))["main"]
     assert main(["none.prototxt", "none.caffemodel", "--data", "none.npz"]) == 2
     assert capsys.readouterr().err.startswith("error: none.prototxt: no such file")
