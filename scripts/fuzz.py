@@ -11,7 +11,7 @@ limits of time and memory, as the verbs do it. It has to be accepted, or refused
 AdaptionError of one fact and one fix without control characters; anything else is a fault: another
 exception, a process that ends, an input that takes 10 seconds or 2 GiB.
 
---long takes days: it goes round the formats a thousand inputs at a time, prints where each stands,
+--long takes days: it goes round the formats, some thousand inputs at a time, prints where each is,
 and can be stopped with Ctrl-C; --start goes on.
 
 Exit code: 0 without a fault, 1 with one, 2 for a wrong command.
@@ -24,6 +24,7 @@ import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from fuzzing.runner import Result, fuzz, run_one  # noqa: E402
 
 SHORT = 300
 LONG = {True: 1_000_000, False: 100_000}  # by whether a format is cheap
-PART = 1_000  # inputs of one format before it is the next one's turn
+PART = {True: 20_000, False: 2_000}  # the same way: inputs before it is the next format's turn
 HEAD = f"{'format':16} {'inputs':>9} {'accepted':>9} {'refused':>9} {'faults':>7} {'seconds':>8}"
 
 
@@ -71,9 +72,13 @@ def main() -> int:
     corpus = Corpus(shared=not args.own)
     print(HEAD)
     try:
-        for start in range(0, max(wanted.values()), PART):  # in turn, so that all come to something
-            for name in names:
-                _part(totals[name], start, min(PART, wanted[name] - start), corpus, args)
+        for turn in count():  # in turn, so that all come to something
+            parts = {name: PART[FORMATS[name].is_cheap] for name in names}
+            left = {name: wanted[name] - turn * part for name, part in parts.items()}
+            if max(left.values()) <= 0:
+                break
+            for name, part in parts.items():
+                _part(totals[name], turn * part, min(part, left[name]), corpus, args)
     except KeyboardInterrupt:
         print("stopped; so far:")
         for name in names:
@@ -83,14 +88,14 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def _part(total: Result, start: int, count: int, corpus: Corpus, args: argparse.Namespace) -> None:
+def _part(total: Result, start: int, size: int, corpus: Corpus, args: argparse.Namespace) -> None:
     """Try some inputs of a format, and report how far it has come."""
-    if count <= 0:
+    if size <= 0:
         return
     # A fresh process has no threads, which must not be forked, and forgets what formats keep.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         first = args.start + start
-        part = pool.submit(fuzz, total.name, count, args.seed, first, corpus).result()
+        part = pool.submit(fuzz, total.name, size, args.seed, first, corpus).result()
     total.tried += part.tried
     total.accepted += part.accepted
     total.refused += part.refused
@@ -105,9 +110,9 @@ def _part(total: Result, start: int, count: int, corpus: Corpus, args: argparse.
 
 
 def _show(result: Result, args: argparse.Namespace) -> None:
-    count = sum(result.faults.values())
+    faults = sum(result.faults.values())
     print(
-        f"{result.name:16} {result.tried:9} {result.accepted:9} {result.refused:9} {count:7}"
+        f"{result.name:16} {result.tried:9} {result.accepted:9} {result.refused:9} {faults:7}"
         f" {result.seconds:8.0f}"
     )
     for fault, times in result.faults.most_common():

@@ -140,7 +140,7 @@ def _odd(draw: random.Random, old: Any) -> Any:
     if isinstance(old, str):
         choices += [old + "x", old[:-1], old * 2, damage_text(draw, old or "x")] * 3
     elif isinstance(old, int | float) and not isinstance(old, bool):
-        choices += [-old, old * 2, old + 1, old / 3, old * 10**9] * 3
+        choices += [-old, old * 2, old + 1, old // 3, old * 10**9] * 3
     elif isinstance(old, list):
         choices += [old * 2, old[:-1], old[::-1]] * 3
     return draw.choice(choices)
