@@ -119,12 +119,14 @@ class Bench:
                   "--activation-bits", BITS, "--quiet")  # fmt: skip
         return self.row(low, self.trained("wrpn", low), time.perf_counter() - start)
 
-    def sdfp(self) -> Row:
-        """First and last layer float, as is the default."""
+    def sdfp(self, first_last: str = "float") -> Row:
+        """First and last layer float, as is the default, or rounded as the others."""
         start = time.perf_counter()
-        low = self.folder / "sdfp.prototxt"
-        self.call("rewrite", self.net, "-o", low, "--recipe", "sdfp", "--bits", BITS, "--quiet")
-        return self.row(low, self.trained("sdfp", low), time.perf_counter() - start)
+        name = f"sdfp_{first_last}"
+        low = self.folder / f"{name}.prototxt"
+        self.call("rewrite", self.net, "-o", low, "--recipe", "sdfp", "--bits", BITS,
+                  "--first-last", first_last, "--quiet")  # fmt: skip
+        return self.row(low, self.trained(name, low), time.perf_counter() - start)
 
     def per_tensor(self) -> Row:
         """Formats from a float run of its own, whose time counts."""
@@ -153,6 +155,7 @@ SYSTEMS: dict[str, Callable[[Bench], Row]] = {
     f"ADaPTION, {BITS}/{BITS} bits, fine-tuned": Bench.adaption,
     f"WRPN, {BITS}/{BITS} bits, twice as wide": Bench.wrpn,
     f"S-DFP, {BITS} bits": Bench.sdfp,
+    f"S-DFP, {BITS} bits, first and last layer too": lambda bench: bench.sdfp("quantized"),
     "per-tensor (chooses bits)": Bench.per_tensor,
     "AdaPT (chooses bits)": Bench.adapt,
 }
