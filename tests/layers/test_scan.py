@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from adaption.layers.base import _registered, known_params
 from adaption.layers.scan import modules_of, params_of_files, types_of_files
 
@@ -24,3 +27,12 @@ def test_types_and_params_are_those_that_are_registered() -> None:
 def test_a_type_asks_for_its_own_files_only() -> None:
     assert modules_of("ReLU") == ("adaption.layers.relu",)
     assert modules_of("NoSuchLayer") == ()
+
+
+def test_built_in_python_layers_are_found_in_a_fresh_process() -> None:
+    """They are registered by files that no layer type of the net asks for."""
+    code = (
+        "from adaption.layers.python_registry import built_in\n"
+        "assert built_in('rpn.proposal_layer', 'ProposalLayer') is not None\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
