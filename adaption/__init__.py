@@ -41,19 +41,19 @@ if TYPE_CHECKING:
     from adaption.options import Formats as Formats
     from adaption.options import Refinement as Refinement
     from adaption.options import RunOptions as RunOptions
-    from adaption.precision import convert as convert
-    from adaption.precision import convert_file as convert_file
-    from adaption.precision import create as create
-    from adaption.precision import edit as edit
-    from adaption.precision import edit_file as edit_file
-    from adaption.precision import extract as extract
-    from adaption.precision import fold_batch_norm as fold_batch_norm
-    from adaption.precision import propose as propose
-    from adaption.precision import propose_biases as propose_biases
-    from adaption.precision import rescale as rescale
-    from adaption.precision import rewrite as rewrite
-    from adaption.precision import rewrite_files as rewrite_files
-    from adaption.precision import widen as widen
+    from adaption.precision.bias_proposal import propose_biases as propose_biases
+    from adaption.precision.convert import convert as convert
+    from adaption.precision.convert import convert_file as convert_file
+    from adaption.precision.descriptor_create import create as create
+    from adaption.precision.descriptor_extract import extract as extract
+    from adaption.precision.edit import edit as edit
+    from adaption.precision.edit import edit_file as edit_file
+    from adaption.precision.fold import fold_batch_norm as fold_batch_norm
+    from adaption.precision.propose import propose as propose
+    from adaption.precision.recipe_rewrite import rewrite as rewrite
+    from adaption.precision.rescale import rescale as rescale
+    from adaption.precision.rewrite_files import rewrite_files as rewrite_files
+    from adaption.precision.widen import widen as widen
     from adaption.pycaffe.install import install_as_caffe as install_as_caffe
     from adaption.recipes import named_recipe as named_recipe
     from adaption.report.cost import cost as cost
@@ -77,19 +77,19 @@ _MODULE_OF = {
     "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
     "assign": "adaption.job.assign",
-    "convert": "adaption.precision",
-    "convert_file": "adaption.precision",
+    "convert": "adaption.precision.convert",
+    "convert_file": "adaption.precision.convert",
     "cost": "adaption.report.cost",
-    "create": "adaption.precision",
+    "create": "adaption.precision.descriptor_create",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
-    "edit": "adaption.precision",
-    "edit_file": "adaption.precision",
+    "edit": "adaption.precision.edit",
+    "edit_file": "adaption.precision.edit",
     "export_integer": "adaption.export.package",
     "export_net": "adaption.export.targets",
     "export_onnx": "adaption.export.onnx",
-    "extract": "adaption.precision",
-    "fold_batch_norm": "adaption.precision",
+    "extract": "adaption.precision.descriptor_extract",
+    "fold_batch_norm": "adaption.precision.fold",
     "freeze": "adaption.job.freeze",
     "inspect": "adaption.report.inspect",
     "install_as_caffe": "adaption.pycaffe.install",
@@ -99,15 +99,15 @@ _MODULE_OF = {
     "parse_format": "adaption.numerics",
     "memory_limit": "adaption.io.limits",
     "plot_log": "adaption.report.plot_log",
-    "propose": "adaption.precision",
-    "propose_biases": "adaption.precision",
+    "propose": "adaption.precision.propose",
+    "propose_biases": "adaption.precision.bias_proposal",
     "quantize": "adaption.job.quantize",
     "read_log": "adaption.report.training_log",
     "read_net": "adaption.io.netfile",
     "read_weights": "adaption.io.caffemodel",
-    "rescale": "adaption.precision",
-    "rewrite": "adaption.precision",
-    "rewrite_files": "adaption.precision",
+    "rescale": "adaption.precision.rescale",
+    "rewrite": "adaption.precision.recipe_rewrite",
+    "rewrite_files": "adaption.precision.rewrite_files",
     "sensitivity": "adaption.job.sensitivity",
     "sparsity": "adaption.job.sparsity",
     "test": "adaption.report.scores",
@@ -119,7 +119,7 @@ _MODULE_OF = {
     "verify": "adaption.compare",
     "verify_between": "adaption.compare",
     "verify_step": "adaption.compare",
-    "widen": "adaption.precision",
+    "widen": "adaption.precision.widen",
     "write_net": "adaption.io.netfile",
     "write_weights": "adaption.io.caffemodel",
 }

@@ -6,6 +6,7 @@ file, line and layer adds them with `at()`. The command line prints `str(error)`
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import re
@@ -120,10 +121,21 @@ class FieldError(AdaptionError):
     """A field holds a value that is not allowed."""
 
     def __init__(self, field: str, found: object, allowed: str, fix: str = "") -> None:
-        super().__init__(f"{field} is {_shown(found)}, allowed: {allowed}", fix)
+        super().__init__(
+            f"{field} is {_shown(found)}, allowed: {allowed}", fix or _near(found, allowed)
+        )
         self.field = field
         self.found = found
         self.allowed = allowed
+
+
+def _near(found: object, allowed: str) -> str:
+    """`did you mean ...?` where names are allowed, and one is near."""
+    names = {name.casefold(): name for name in allowed.split(", ")}
+    if not isinstance(found, str) or not all(_NAME.fullmatch(name) for name in names):
+        return ""
+    near = difflib.get_close_matches(found.casefold(), names, 1, 0.7)
+    return f"did you mean {names[near[0]]}?" if near else ""
 
 
 class UsageError(AdaptionError):
@@ -220,6 +232,8 @@ def _spelled(char: str) -> str:
 
 # C0 but tab and newline, DEL and C1; separators and marks that direct text; surrogates,
 # and what stands for bytes that are no text (io/text.py).
+_NAME = re.compile(r"[a-z_][\w.-]*")  # of a choice, in any case
+
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U0010f780-\U0010f7ff]"
 )

@@ -1,6 +1,6 @@
-"""Write adaption/proto/caffe_pb2.py and .pyi from protos/caffe.proto.
+"""Write adaption/proto/caffe_pb2.py, .pyi and caffe.desc from protos/caffe.proto.
 
-    python scripts/generate_proto.py            writes both files
+    python scripts/generate_proto.py            writes the files
     python scripts/generate_proto.py --check    writes nothing, exits 1 when they are out of step
 
 Needs grpcio-tools (development only). protoc's own Python output is not used: it registers the
@@ -10,12 +10,10 @@ file in protobuf's default pool, where an installed pycaffe registers another ca
 from __future__ import annotations
 
 import argparse
-import base64
 import hashlib
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -31,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "protos" / "caffe.proto"
 MODULE = ROOT / "adaption" / "proto" / "caffe_pb2.py"
 STUB = MODULE.with_suffix(".pyi")
+DATA = MODULE.with_name("caffe.desc")
 
 HEADER = '''"""Message classes of protos/caffe.proto. Generated: do not edit.
 
@@ -41,8 +40,8 @@ caffe.proto sha256: {sha}
 # fmt: off
 '''
 
-MODULE_BODY = '''
-from base64 import b64decode as _b64decode
+MODULE_BODY = """
+from pkgutil import get_data as _get_data
 
 from google.protobuf.descriptor_pool import DescriptorPool as _DescriptorPool
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper as _EnumTypeWrapper
@@ -51,13 +50,7 @@ from google.protobuf.message_factory import GetMessageClass as _GetMessageClass
 
 # A pool of our own: the default one may hold the caffe.proto of an installed pycaffe.
 _POOL = _DescriptorPool()
-_POOL.AddSerializedFile(
-    _b64decode(
-        """
-{data}
-"""
-    )
-)
+_POOL.AddSerializedFile(_get_data("adaption.proto", "{data}"))
 DESCRIPTOR = _POOL.FindFileByName("caffe.proto")
 
 
@@ -72,7 +65,7 @@ def _enum(name):
 
 
 {names}
-'''
+"""
 
 STUB_HEAD = """
 from collections.abc import Iterable, Mapping, Sequence
@@ -168,12 +161,11 @@ def digest(proto: Path) -> str:
 
 
 def module_text(file: FileDescriptorProto, sha: str) -> str:
-    data = base64.b64encode(file.SerializeToString(deterministic=True)).decode()
     names = [f'{m.name} = _message("{m.name}")' for m in file.message_type]
     for enum in file.enum_type:
         names.append(f'{enum.name} = _enum("{enum.name}")')
         names.extend(f"{value.name} = {value.number}" for value in enum.value)
-    body = MODULE_BODY.format(data=textwrap.fill(data, 100), names="\n".join(names))
+    body = MODULE_BODY.format(data=DATA.name, names="\n".join(names))
     return HEADER.format(sha=sha) + body
 
 
@@ -241,14 +233,25 @@ def is_message(field: FieldDescriptorProto) -> bool:
     return bool(field.type == FieldDescriptorProto.TYPE_MESSAGE)
 
 
+def _with_unix_ends(path: Path) -> bytes:
+    """A Windows checkout counts as in step; data are taken as they are."""
+    data = path.read_bytes()
+    return data if path == DATA else data.replace(b"\r\n", b"\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 on a change")
     check = parser.parse_args(argv).check
     file, sha = describe(PROTO), digest(PROTO)
     stale = False
-    for path, text in ((MODULE, module_text(file, sha)), (STUB, stub_text(file, sha))):
-        if path.exists() and path.read_text(encoding="utf-8") == text:
+    made = {
+        MODULE: module_text(file, sha).encode(),
+        STUB: stub_text(file, sha).encode(),
+        DATA: file.SerializeToString(deterministic=True),
+    }
+    for path, content in made.items():
+        if path.exists() and _with_unix_ends(path) == content:
             continue
         stale = True
         name = path.relative_to(ROOT).as_posix()
@@ -256,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{name} is out of step with {PROTO.relative_to(ROOT).as_posix()}")
             print("  fix: python scripts/generate_proto.py")
         else:
-            path.write_text(text, encoding="utf-8", newline="\n")
+            path.write_bytes(content)
             print(f"wrote {name}")
     return 1 if check and stale else 0
 

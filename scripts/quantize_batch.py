@@ -33,7 +33,7 @@ from adaption.cli.options import add_preprocessing_flags, transform_of
 from adaption.errors import AdaptionError, UsageError
 from adaption.io.atomic import atomic_write
 from adaption.job.score import score
-from adaption.precision import Proposal
+from adaption.precision.proposal import Proposal
 from adaption.report.chart import Panel, Series, chart_svg
 
 HEAD = (

@@ -109,3 +109,18 @@ def test_errors_survive_pickling_and_copying(error: AdaptionError) -> None:
         assert str(twin) == str(error)
         assert vars(twin) == vars(error)
         assert twin.args == error.args
+
+
+@pytest.mark.parametrize(
+    ("found", "allowed", "fix"),
+    [
+        ("stochastik", "deterministic, stochastic, floor", "did you mean stochastic?"),
+        ("FIXD", "FLOAT, FIXED, WRPN", "did you mean FIXED?"),
+        ("north", "deterministic, stochastic, floor", ""),
+        ("4", "1..24, or 32", ""),
+        (7, "deterministic, stochastic", ""),
+    ],
+)
+def test_a_near_miss_is_answered(found: object, allowed: str, fix: str) -> None:
+    assert FieldError("rounding", found, allowed).fix == fix
+    assert FieldError("rounding", found, allowed, "own").fix == "own"

@@ -15,7 +15,7 @@ from adaption.errors import UnknownFieldError
 from adaption.io import prototxt
 from adaption.io.netfile import from_document
 from adaption.net import Net
-from adaption.precision import fold_batch_norm
+from adaption.precision.fold import fold_batch_norm
 from adaption.solver import Solver
 from tests.net.nets import data, inner_product, layer, net_of
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from adaption.errors import UsageError
-    from adaption.precision import edit_file
+    from adaption.precision.edit import edit_file
 
     given = args.changes or args.plan or args.mend_roi_scale
     if not given and args.import_names == "sign-included":

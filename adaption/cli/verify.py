@@ -65,13 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B", nargs="?", help="the same; hold A against this")
     parser.add_argument(
         "--data",
-        metavar="FILE",
-        help="inputs: npz with one array per input blob, or npy for a net of one input; an ONNX"
-        " file is tried on random values without it; where it preprocesses images, images as it"
-        " takes them",
+        metavar="DATA",
+        help="inputs: npz with one array per input blob, npy for a net of one input, or whatever"
+        " quantize takes (a folder or list of images, LMDB, LevelDB, HDF5, idx); an ONNX file is"
+        " tried on random values without it; where it preprocesses images, images as it takes them,"
+        " in npz or npy",
     )
     parser.add_argument(
-        "--samples", type=int, metavar="N", help="of the data (default 4 with ONNX, else all)"
+        "--samples",
+        "--limit",
+        dest="samples",
+        type=int,
+        metavar="N",
+        help="use N samples of the data at most (default: all of recorded blobs, else 4)",
     )
     parser.add_argument(
         "--tolerance",
@@ -98,7 +104,6 @@ def run(args: argparse.Namespace) -> int:
     from adaption.compare.recorded import TOLERANCE, verify_recorded
     from adaption.compare.sessions import ModelFile
     from adaption.errors import UsageError
-    from adaption.io.arrays import read_arrays
     from adaption.net import Net
 
     options = value_of(args, RunOptions())
@@ -113,12 +118,10 @@ def run(args: argparse.Namespace) -> int:
     inputs: dict[str, Any] | None = None
     checks: list[ImageCheck] = []
     if args.data is not None:
-        arrays = read_arrays(args.data, only=net.inputs[0] if net.inputs else "")
-        samples = args.samples or (None if is_recording else 4)
-        inputs = {name: arrays[name][:samples] for name in net.inputs if name in arrays}
+        inputs = _read(args, net, args.samples or (None if is_recording else 4))
     elif transform_of(args) is not None:
         raise UsageError("preprocessing flags are for data, which is not given", "give --data")
-    if inputs is not None:
+    if inputs is not None and _holds_arrays(args.data):
         inputs, checks = _prepared(args, net, inputs)
     report: Any
     if is_recording:
@@ -156,7 +159,6 @@ def run(args: argparse.Namespace) -> int:
 def _verify_step(args: argparse.Namespace, register_bits: int) -> int:
     from adaption.compare import verify_step
     from adaption.errors import UsageError
-    from adaption.io.arrays import read_arrays
     from adaption.net import Net
 
     beside = {"B": args.b, "--tolerance": args.tolerance, "--input-format": args.input_format}
@@ -171,11 +173,31 @@ def _verify_step(args: argparse.Namespace, register_bits: int) -> int:
         print(f"warning: {notice}", file=sys.stderr)
     inputs = None
     if args.data is not None:
-        arrays = read_arrays(args.data, only=net.inputs[0] if net.inputs else "")
-        inputs = {name: arrays[name][: args.samples] for name in net.inputs if name in arrays}
+        inputs = _read(args, net, args.samples)
     report = verify_step(net, inputs, register_bits=register_bits)
     print(json.dumps(report.to_dict(), indent=2) if args.json else report)
     return 0 if report.ok else 1
+
+
+def _holds_arrays(data: str) -> bool:
+    return data.endswith((".npz", ".npy"))
+
+
+def _read(args: argparse.Namespace, net: Net, limit: int | None) -> dict[str, Any]:
+    """The first samples of --data, by input blob: as they are in arrays, else preprocessed."""
+    if _holds_arrays(args.data):
+        from adaption.io.arrays import read_arrays
+
+        arrays = read_arrays(args.data, only=net.inputs[0] if net.inputs else "")
+        return {name: arrays[name][:limit] for name in net.inputs if name in arrays}
+    import numpy as np
+
+    from adaption.job.feed import feed_from_data
+
+    options = RunOptions(limit=limit)
+    feed = feed_from_data(net.spec, args.data, transform_of(args), options, root=args.root)
+    batches = [batch.blobs for batch in feed]
+    return {name: np.concatenate([blobs[name] for blobs in batches]) for name in batches[0]}
 
 
 def _prepared(

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.data.ahead import WORKERS
 from adaption.data.base import Array, Job, Source
@@ -27,6 +25,7 @@ from adaption.data.prefetch import Prefetch
 from adaption.data.transform import DRAWS, Transform
 from adaption.errors import AdaptionError, DataError, FieldError
 from adaption.io.kinds import is_there
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Progress, Runtime
 
 __all__ = [

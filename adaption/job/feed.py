@@ -14,9 +14,10 @@ from adaption.data import Batches, Source, Transform
 from adaption.data.feed import FedLayer
 from adaption.data.given import is_path, source_of
 from adaption.errors import DataError, LayerError, WeightsError
-from adaption.graph import LayerSpec, NetSpec, input_shapes, with_inputs
+from adaption.graph import LayerSpec, NetSpec, input_shapes, insert_splits, with_inputs
 from adaption.io.caffemodel import Weights
 from adaption.layers.base import traits_of
+from adaption.layers.shapes import shapes_of
 from adaption.net import Net
 from adaption.options import RunOptions
 
@@ -269,6 +270,8 @@ def fed_by(spec: NetSpec, feed: Feed) -> NetSpec:
 def suitable_batch(spec: NetSpec) -> int:
     """Samples per batch such that all blobs together stay within a few hundred MB."""
     one = {name: (1, *shape[1:]) for name, shape in input_shapes(spec).items()}
-    net = Net(with_inputs(spec, one))
-    values = sum(prod(blob.shape) for blob in net.blobs.values())
+    blobs: dict[str, tuple[int, ...]] = {}
+    for layer in shapes_of(insert_splits(with_inputs(spec, one))):
+        blobs.update(zip(layer.spec.tops, layer.tops, strict=True))
+    values = sum(map(prod, blobs.values()))
     return max(1, min(MOST_SAMPLES, ACTIVATION_BUDGET // (4 * max(1, values))))

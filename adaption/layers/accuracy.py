@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Shape, canonical_axis, layer
 from adaption.layers.losses import check_labels
 

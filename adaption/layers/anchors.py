@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from adaption.errors import ShapeError
+from adaption.later import torch
 from adaption.layers.base import Shape
 
 __all__ = [

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 from adaption.layers.traits import ScaleChange
 

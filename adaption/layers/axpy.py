@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from torch import Tensor
-
 from adaption.errors import ShapeError
+from adaption.later import Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 

@@ -1,28 +1,27 @@
 """What a layer is, how it reads its prototxt fields, and the registry of layer types.
 
-A layer file declares one frozen dataclass. Its fields are the proto message's fields, read by
-name; a field typed `X | None` is None when the prototxt leaves it out and the proto has no
-default. Files in the folders of `PACKAGES` are found by scanning, so adding a layer adds a file.
+A layer file, which scan.py finds, declares one frozen dataclass. Its fields are the message's, read
+by name; a field typed `X | None` is None where the prototxt leaves it out and has no default.
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from google.protobuf.message import Message
-from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError, UnknownLayerError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.prototxt_values import nearest_name
+from adaption.later import Tensor
 from adaption.layers.fields import read_fields
 from adaption.layers.lowering import IntegerLowering, Lowering, Shape
 from adaption.layers.runtime import Progress, Runtime
+from adaption.layers.scan import every_module, modules_of, params_of_files, types_of_files
 from adaption.layers.traits import KINDS, Count, KindName, Traits
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ __all__ = [
     "known_types",
     "layer",
 ]
-
-PACKAGES = ("adaption.layers", "adaption.data.layers")
 
 
 class Layer(Traits):
@@ -249,29 +246,33 @@ def layer(
 
 @cache
 def _registered() -> Mapping[str, Mapping[str, type[Layer]]]:
-    for package in PACKAGES:
-        for module in pkgutil.iter_modules(
-            importlib.import_module(package).__path__, package + "."
-        ):
-            importlib.import_module(module.name)
+    for module in every_module():
+        importlib.import_module(module)
     return _registry
+
+
+def _variants(layer_type: str) -> Mapping[str, type[Layer]]:
+    """The classes of one type, by dialect; files of other types are not imported."""
+    for module in modules_of(layer_type):
+        importlib.import_module(module)
+    return _registry.get(layer_type, {})
 
 
 def known_types() -> tuple[str, ...]:
     """Every layer type that can run, sorted."""
-    return tuple(sorted(_registered()))
+    return tuple(sorted({*(types_of_files() or _registered()), *_registry}))
 
 
 def is_known(layer_type: str) -> bool:
     """True when a layer of this type can run."""
-    return layer_type in _registered()
+    return bool(_variants(layer_type))
 
 
 @cache
 def known_params() -> frozenset[str]:
     """The message of each layer type, by the name of its field in LayerParameter."""
-    known = (cls.param for variants in _registered().values() for cls in variants.values())
-    return frozenset(param for param in known if param)
+    known = (_registry if params_of_files() else _registered()).values()
+    return params_of_files() | {c.param for v in known for c in v.values() if c.param}
 
 
 def traits_of(spec: LayerSpec, net: NetSpec | None = None) -> Layer:
@@ -288,13 +289,12 @@ def traits_of(spec: LayerSpec, net: NetSpec | None = None) -> Layer:
 
 def traits_of_type(layer_type: str) -> type[Layer]:
     """What every layer of a type says of itself; a plain Layer of types that are not known."""
-    return next(iter(_registered().get(layer_type, {}).values()), Layer)
+    return next(iter(_variants(layer_type).values()), Layer)
 
 
 def may_hold_blobs(layer_type: str) -> bool:
     """Whether layers of a type have parameter blobs, most of them at least."""
-    known = _registered().get(layer_type, {})
-    return any(cls.blob_shapes is not Layer.blob_shapes for cls in known.values())
+    return any(c.blob_shapes is not Layer.blob_shapes for c in _variants(layer_type).values())
 
 
 def can_run(spec: LayerSpec) -> bool:
@@ -354,8 +354,8 @@ def choose_class(
     the class is the usual one and nothing points elsewhere.
     Raises: UnknownLayerError.
     """
-    variants = _registered().get(spec.type)
-    if variants is None:
+    variants = _variants(spec.type)
+    if not variants:
         error = unknown_layers([spec])
         assert error is not None
         raise error

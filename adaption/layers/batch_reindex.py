@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 _INT64 = 7  # onnx.TensorProto.INT64

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.errors import FieldError, LayerError, ShapeError
 from adaption.graph import LayerSpec
+from adaption.later import Tensor, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
-from torch import Tensor
-
+from adaption.later import F, Tensor
 from adaption.layers.base import Layer, Lowering, Runtime, layer
 from adaption.layers.gradient import gradient_at_top
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 
 __all__ = [
     "Priors",

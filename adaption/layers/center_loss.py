@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Shape, canonical_axis, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.losses import check_labels, check_one_label_each

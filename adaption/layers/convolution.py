@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
 from adaption.layers.spatial import gather_windows, per_axis, window_text
 from adaption.layers.traits import Array, ScaleChange, scaled_bias
 
-_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_DECONV = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+AXES = (1, 2, 3)  # spatial axes that torch's convolutions take
 
 
 @dataclass(frozen=True)
@@ -129,8 +125,8 @@ class Convolution(Layer):
     def geometry(self, rank: int) -> _Geometry:
         """Kernel, stride, pad and dilation along each spatial axis of a blob of `rank` axes."""
         n = rank - canonical_axis(self.axis, rank) - 1
-        if n and n not in _CONV:
-            raise ShapeError(f"has {n} spatial axes, allowed: 0, {', '.join(map(str, _CONV))}")
+        if n and n not in AXES:
+            raise ShapeError(f"has {n} spatial axes, allowed: 0, {', '.join(map(str, AXES))}")
         # pad_h and stride_h default one by one; kernel_h and kernel_w must both be there.
         pad_hw = (self.pad_h or None, self.pad_w or None)
         pad = per_axis("pad", self.pad, pad_hw, n, 0, 0)
@@ -205,7 +201,7 @@ class Convolution(Layer):
         return y if axis == 1 else y.view(*x.shape[:axis], *y.shape[1:])
 
     def _convolve(self, x: Tensor, w: Tensor, b: Tensor | None, g: _Geometry) -> Tensor:
-        conv = _CONV[len(g.kernel)]
+        conv = (F.conv1d, F.conv2d, F.conv3d)[len(g.kernel) - 1]
         pad = g.pad
         if not g.is_even:
             (top, left), (bottom, right) = g.pad, g.pad_end
@@ -297,7 +293,7 @@ class Deconvolution(Convolution):
         return channels, self.num_output // self.group
 
     def _convolve(self, x: Tensor, w: Tensor, b: Tensor | None, g: _Geometry) -> Tensor:
-        deconv = _DECONV[len(g.kernel)]
+        deconv = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[len(g.kernel) - 1]
         return deconv(x, w, b, g.stride, g.pad, 0, self.group, g.dilation)
 
     def _swept(self, bottom: Shape, top: Shape) -> Shape:

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.gradient import own_gradient
 

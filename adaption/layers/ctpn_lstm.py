@@ -18,11 +18,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.recurrent import lower_lstm_unit, lstm_unit
@@ -98,7 +95,7 @@ class Lstm(Layer):
         for step, mark in zip(inputs.unbind(0), cont.unbind(0), strict=True):
             gates = step + mark * F.linear(h, w_h)
             if self.clipping_threshold > 0:
-                gates = _ClippedGradient.apply(gates, self.clipping_threshold)  # type: ignore[no-untyped-call]
+                gates = _with_clipped_gradient(gates, self.clipping_threshold)
             c, h = lstm_unit(c, gates, mark)
             tops.append(h)
         runtime.state["hidden"] = (h.detach(), c.detach())
@@ -140,15 +137,8 @@ class Lstm(Layer):
         return prod(bottoms[0][:2]) * sum(prod(s) for s in self.blob_shapes(*bottoms)[:2])
 
 
-class _ClippedGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, threshold: float) -> Tensor:
-        ctx.threshold = threshold
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return grads[0].clamp(-ctx.threshold, ctx.threshold), None
+def _with_clipped_gradient(x: Tensor, threshold: float) -> Tensor:
+    return own_gradient(x, lambda grad: (grad.clamp(-threshold, threshold),), x)
 
 
 @dataclass(frozen=True)

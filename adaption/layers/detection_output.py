@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.boxes import (
     best_first,

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError, LayerError
 from adaption.graph import LayerSpec
+from adaption.later import Tensor, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
 from adaption.layers.fields import read_fields
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import F, Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 _INT64 = 7  # onnx.TensorProto.INT64

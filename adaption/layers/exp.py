@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Lowering, layer
 
 

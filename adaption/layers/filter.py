@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from adaption.errors import LayerError, ShapeError
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 _BOOL = 9  # onnx.TensorProto.BOOL

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from torch import Tensor
-
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 

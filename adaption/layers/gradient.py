@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
-import torch
-from torch import Tensor
+from adaption.later import Tensor, torch
 
 __all__ = ["gradient_at_top", "own_gradient"]
 
 Backward = Callable[[Tensor], Sequence[Tensor | None]]
 
 
-class _OwnGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, backward: Backward, *inputs: Tensor) -> Tensor:
-        ctx.backward_of_inputs = backward
-        return value.view_as(value)
+@cache
+def _own_gradient() -> type[torch.autograd.Function]:
+    """A class of torch's, made when it is first needed: layers start without torch."""
 
-    @staticmethod
-    def backward(ctx: Any, *grad: Any) -> Any:
-        return None, None, *ctx.backward_of_inputs(grad[0])
+    class OwnGradient(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, value: Tensor, backward: Backward, *inputs: Tensor) -> Tensor:
+            ctx.backward_of_inputs = backward
+            return value.view_as(value)
+
+        @staticmethod
+        def backward(ctx: Any, *grad: Any) -> Any:
+            return None, None, *ctx.backward_of_inputs(grad[0])
+
+    return OwnGradient
 
 
 def own_gradient(value: Tensor, backward: Backward, *inputs: Tensor) -> Tensor:
@@ -30,7 +36,7 @@ def own_gradient(value: Tensor, backward: Backward, *inputs: Tensor) -> Tensor:
     Args:
         backward: from the gradient of `value` to one gradient (or None) per input.
     """
-    y: Tensor = _OwnGradient.apply(value.detach(), backward, *inputs)  # type: ignore[no-untyped-call]
+    y: Tensor = _own_gradient().apply(value.detach(), backward, *inputs)  # type: ignore[no-untyped-call]
     return y
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from adaption.errors import FieldError, FileFormatError, LayerError, ShapeError
 from adaption.io.atomic import atomic_write
 from adaption.io.hdf5 import open_hdf5
 from adaption.io.kinds import is_plain_file, kind_of
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 
 _NAMES = ("data", "label")  # hdf5_output_layer.hpp

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.losses import check_labels, check_one_label_each
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import torch.nn.functional as F
-from torch import Tensor
 
 from adaption.errors import ShapeError
+from adaption.later import F, Tensor
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 from adaption.layers.spatial import per_axis, window_text
 

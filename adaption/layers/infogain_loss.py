@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
 from adaption.io.blobproto import read_blob
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Runtime, Shape, canonical_axis, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.losses import (

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import F, Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, canonical_axis, layer
 from adaption.layers.traits import Array, ScaleChange, scaled_bias
 

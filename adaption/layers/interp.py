@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import F, Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 

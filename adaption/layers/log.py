@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Lowering, Runtime, layer
 from adaption.layers.gradient import own_gradient
 

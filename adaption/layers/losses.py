@@ -5,10 +5,8 @@ from __future__ import annotations
 from math import log, prod
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2

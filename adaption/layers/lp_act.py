@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, layer
 
 

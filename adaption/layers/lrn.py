@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch.nn.functional as F
-from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import F, Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 

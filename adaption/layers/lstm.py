@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from adaption.later import Tensor, torch
 from adaption.layers.base import Lowering, Shape, layer
 from adaption.layers.recurrent import Recurrent, lower_lstm_unit, lstm_unit
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from adaption.errors import ShapeError
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 from adaption.layers.recurrent import lower_lstm_unit, lstm_unit
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Runtime, Shape, layer
 from adaption.layers.permutohedral import Lattice
 

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import Layer, Runtime, Shape, layer
 from adaption.layers.boxes import Priors, check_predictions, count_priors, read_priors, to_array
 from adaption.layers.gradient import own_gradient

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.losses import LOG_THRESHOLD, check_labels, check_one_label_each

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from adaption.errors import ShapeError
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 from adaption.layers.gradient import own_gradient
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from adaption.errors import ShapeError
+from adaption.later import Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from adaption.errors import FieldError, LayerError, ShapeError
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.spatial import per_axis, window_text
 

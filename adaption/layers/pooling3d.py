@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
-LEAST = torch.finfo(torch.float32).min  # what C3D's maximum begins with
+LEAST = -(2.0**128 - 2.0**104)  # float32's least value, what C3D's maximum begins with
 
 
 @layer("Pooling3D", param="pooling_param", kind="pooling", is_homogeneous=True)

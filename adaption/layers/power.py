@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from adaption.later import Tensor, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
 from adaption.layers.gradient import own_gradient
 

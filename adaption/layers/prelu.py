@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adaption.errors import ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
 from adaption.graph import LayerSpec
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 Box = tuple[float, float, float, float]  # width, height, shift of the centre right and down

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 from adaption.layers.anchors import base_anchors, cells_first, check_bottoms, move, place, sides
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.boxes import best_first, pixel_overlap, suppress, to_array

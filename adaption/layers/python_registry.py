@@ -7,11 +7,14 @@ that of a well-known repository, a class registered here computes the same inste
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 from adaption.errors import FieldError
 from adaption.layers.base import Layer
+from adaption.layers.scan import every_module
 
 __all__ = ["built_in", "parse_param_str", "published", "replaces"]
 
@@ -33,12 +36,20 @@ def replaces(module: str, layer: str) -> Callable[[L], L]:
 
 def built_in(module: str, layer: str) -> type[Layer] | None:
     """The class that computes what `layer` of `module` does, or None."""
-    return _published.get((module, layer))
+    return _all().get((module, layer))
 
 
 def published() -> list[str]:
     """`module.layer` of every built-in one, sorted."""
-    return sorted(f"{module}.{layer}" for module, layer in _published)
+    return sorted(f"{module}.{layer}" for module, layer in _all())
+
+
+@cache
+def _all() -> Mapping[tuple[str, str], type[Layer]]:
+    """Every file is asked: what it replaces stands in no layer type."""
+    for name in every_module():
+        import_module(name)
+    return _published
 
 
 _TOKEN = re.compile(

@@ -16,11 +16,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import FieldError, LayerError, ShapeError
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import Layer, Lowering, Runtime, Shape
 from adaption.layers.state import tensors_from_state, tensors_to_state
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor, from_numpy
 
 from adaption.errors import ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.yolo_boxes import Array, iou, sigmoid
@@ -82,12 +82,12 @@ class Region(Layer):
             images = truth.detach().cpu().numpy().reshape(x.shape[0], -1, 6)
             for head, rows in zip(heads, images, strict=True):
                 head.add_truths(rows)
-        deltas = from_numpy(np.stack([head.deltas for head in heads]).reshape(x.shape)).to(x)
+        deltas = torch.from_numpy(np.stack([head.deltas for head in heads]).reshape(x.shape)).to(x)
         loss = x.new_full((1, 1, 1, 1), sum(head.loss for head in heads))
         if runtime.training:
             is_fixed = runtime.original_semantics
             loss = own_gradient(loss, lambda grad: (deltas * (1 if is_fixed else grad),), x)
-        return loss, from_numpy(boxes).to(x), from_numpy(active).to(x)
+        return loss, torch.from_numpy(boxes).to(x), torch.from_numpy(active).to(x)
 
 
 class _Head:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from torch import Tensor, from_numpy
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.yolo_boxes import Array, check_labels_of, iou, sigmoid, truths
@@ -62,7 +62,7 @@ class RegionLoss(Layer):
         head = _Head(self, x.detach().cpu().numpy())
         for b, rows in enumerate(label.detach().cpu().numpy().reshape(count, -1, 5)):
             head.add_image(b, rows)
-        deltas = from_numpy(head.deltas.reshape(x.shape)).to(x)
+        deltas = torch.from_numpy(head.deltas.reshape(x.shape)).to(x)
         loss = deltas.square().sum() / count
         return own_gradient(loss, lambda grad: (deltas * (grad / count),), x)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch.nn.functional as F
-from torch import Tensor
-
+from adaption.later import F, Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, layer
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, layer
 
 

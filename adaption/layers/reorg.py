@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 Read = tuple[int, int, int]  # channels, height and width of the smaller planes

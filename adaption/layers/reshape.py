@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import F, Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 

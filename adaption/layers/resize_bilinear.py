@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 _FORMATS = {"NHWC": (1, 2), "NCHW": (2, 3)}  # the axes of height and width

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 _BEFORE_ALL = -(2**31)  # a Slice end that no axis reaches

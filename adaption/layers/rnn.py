@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import Lowering, Shape, layer
 from adaption.layers.recurrent import Recurrent
 

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from adaption.errors import FieldError
 from adaption.graph import LayerSpec
+from adaption.later import Tensor, torch
 from adaption.layers.anchors import draw, moves
 from adaption.layers.base import Layer, Runtime, Shape
 from adaption.layers.boxes import check_boxes, pixel_overlap, to_array

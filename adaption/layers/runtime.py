@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
+from adaption.later import torch
 
 __all__ = ["Progress", "Runtime"]
 

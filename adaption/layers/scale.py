@@ -11,10 +11,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.errors import FieldError, LayerError, ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import (
     IntegerLowering,
     Layer,

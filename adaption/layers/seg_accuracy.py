@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Runtime, Shape, layer
 from adaption.layers.state import tensors_from_state, tensors_to_state
 

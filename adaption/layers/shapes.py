@@ -23,6 +23,16 @@ class LayerShapes:
     tops: tuple[Shape, ...]
     blobs: tuple[Shape, ...]
 
+    @property
+    def masters(self) -> tuple[Shape, ...]:
+        """The blobs that formats are for, without rounded copies."""
+        return self.blobs
+
+    @property
+    def read_bottoms(self) -> list[int]:
+        """Bottoms that hold values; labels are no numbers to be rounded."""
+        return [i for i in range(len(self.spec.bottoms)) if i not in self.layer.no_gradient]
+
 
 def shapes_of(spec: NetSpec) -> list[LayerShapes]:
     """The shapes of every layer of a net, in its order; weights are not made.

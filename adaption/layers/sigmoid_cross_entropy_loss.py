@@ -8,11 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from adaption.errors import ShapeError
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.losses import normalizer
 

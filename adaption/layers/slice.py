@@ -7,10 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from torch import Tensor
-
 from adaption.errors import FieldError, LayerError, ShapeError
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.losses import smooth_l1
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from adaption.errors import ShapeError
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.losses import normalizer, smooth_l1

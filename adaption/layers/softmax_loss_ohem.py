@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Runtime, Shape, canonical_axis, layer
 from adaption.layers.losses import check_labels, log_likelihood, normalizer
 

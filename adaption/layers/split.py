@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from adaption.later import Tensor
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 

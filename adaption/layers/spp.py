@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import F, Tensor, torch
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 

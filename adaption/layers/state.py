@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 
 __all__ = ["tensors_from_state", "tensors_to_state"]
 

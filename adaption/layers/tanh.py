@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Lowering, layer
 
 

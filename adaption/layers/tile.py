@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from adaption.errors import FieldError
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import Tensor
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 

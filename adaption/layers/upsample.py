@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.errors import FieldError, LayerError, ShapeError
 from adaption.graph import LayerSpec
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Lowering, Shape, layer
 from adaption.layers.gradient import own_gradient
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from adaption.errors import ShapeError
+from adaption.later import Tensor, torch
 
 __all__ = ["Array", "check_labels_of", "detection_rows", "iou", "sigmoid", "truths"]
 

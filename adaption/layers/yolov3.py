@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from math import exp, isfinite, log
 
 import numpy as np
-from torch import Tensor, from_numpy
 
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.yolo_boxes import Array, check_labels_of, iou, sigmoid, truths
@@ -74,7 +74,7 @@ class Yolov3(Layer):
         for b, rows in enumerate(label.detach().cpu().numpy().reshape(count, -1, 5)):
             head.add_image(b, rows)
         loss = head.loss() / count
-        gradient = from_numpy(head.gradient().reshape(x.shape)).to(x)
+        gradient = torch.from_numpy(head.gradient().reshape(x.shape)).to(x)
         return own_gradient(x.new_tensor(loss), lambda grad: (gradient * (grad / count),), x)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError, ShapeError
+from adaption.later import Tensor, torch
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
@@ -56,11 +54,11 @@ def _gaussian(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
         blob.mul_(torch.rand(blob.shape, generator=g) < keep)
 
 
-def fan_of(blob: Tensor, f: Any) -> float:
+def fan_of(shape: Sequence[int], f: Any) -> float:
     """Caffe's n: fan in, fan out or their mean; num of outputs is the first axis."""
-    count = blob.numel()
-    fan_in = count / blob.shape[0]
-    fan_out = count / blob.shape[1] if blob.dim() > 1 else count
+    count = math.prod(shape)
+    fan_in = count / shape[0]
+    fan_out = count / shape[1] if len(shape) > 1 else count
     norms = type(f).DESCRIPTOR.fields_by_name["variance_norm"].enum_type.values_by_number
     return {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}[
         norms[f.variance_norm].name
@@ -68,12 +66,12 @@ def fan_of(blob: Tensor, f: Any) -> float:
 
 
 def _xavier(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
-    scale = math.sqrt(3.0 / fan_of(blob, f))
+    scale = math.sqrt(3.0 / fan_of(blob.shape, f))
     blob.uniform_(-scale, scale, generator=g)
 
 
 def _msra(blob: Tensor, f: Any, g: torch.Generator | None) -> None:
-    blob.normal_(0.0, math.sqrt(2.0 / fan_of(blob, f)), generator=g)
+    blob.normal_(0.0, math.sqrt(2.0 / fan_of(blob.shape, f)), generator=g)
 
 
 def _tnvs(blob: Tensor, f: Any, g: torch.Generator | None) -> None:

@@ -16,7 +16,7 @@ from adaption.layers.base import Layer, Runtime
 from adaption.net.blob import Blob
 from adaption.net.convolver import Convolver
 from adaption.net.memory import FAILURES
-from adaption.net.plan import LayerFormats, is_low_precision
+from adaption.net.plan import MASTERS, LayerFormats, is_low_precision
 from adaption.net.points import Points, WeightDraw
 from adaption.net.points_check import missing_point
 from adaption.numerics import Format
@@ -24,9 +24,7 @@ from adaption.numerics import Format
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2
 
-__all__ = ["MASTERS", "Node", "Tape"]
-
-MASTERS = ("weight", "bias")  # kinds of point of a layer's first and second blob
+__all__ = ["Node", "Tape"]
 
 
 @dataclass

@@ -24,6 +24,7 @@ __all__ = [
     "FORWARD_KINDS",
     "GRADIENT_OF",
     "KINDS",
+    "MASTERS",
     "LayerFormats",
     "Plan",
     "Point",
@@ -33,6 +34,7 @@ __all__ = [
     "write_formats",
 ]
 
+MASTERS = ("weight", "bias")  # kinds of point of a layer's first and second blob
 KINDS = (
     "weight",
     "bias",

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from adaption.errors import FieldError
 from adaption.numerics import BinaryWeight, FixedPoint, Format, Wrpn
 
 if TYPE_CHECKING:
-    from adaption.net.node import Node
+    from adaption.layers.base import Layer
     from adaption.net.plan import LayerFormats
 
-__all__ = ["check_formats", "missing_point"]
+__all__ = ["HasPoints", "check_formats", "missing_point"]
+
+
+class HasPoints(Protocol):
+    """A layer with its masters: a Node of a net, or what is known of it without one."""
+
+    @property
+    def layer(self) -> Layer: ...
+
+    @property
+    def masters(self) -> Sequence[object]: ...
+
+    @property
+    def read_bottoms(self) -> Sequence[int]: ...
+
 
 OF_WEIGHT = ("weight", "weight_grad", "weight_accumulator")
 OF_BIAS = ("bias", "bias_grad")
 
 
-def check_formats(node: Node, formats: LayerFormats) -> None:
+def check_formats(node: HasPoints, formats: LayerFormats) -> None:
     """Refuse a point that the layer does not have, or a format that the point cannot take.
 
     The layer's blobs have their shapes already. Raises: FieldError naming the point.
@@ -31,7 +46,7 @@ def check_formats(node: Node, formats: LayerFormats) -> None:
             raise FieldError(f"precision_param.{kind}", str(fmt), wrong)
 
 
-def missing_point(node: Node, kind: str) -> tuple[str, str] | None:
+def missing_point(node: HasPoints, kind: str) -> tuple[str, str] | None:
     """Where a kind of point is allowed, and what to do, when the layer lacks it; else None."""
     remove = "remove it from this layer"
     if kind in OF_WEIGHT or kind in OF_BIAS:
@@ -47,7 +62,7 @@ def missing_point(node: Node, kind: str) -> tuple[str, str] | None:
     return None
 
 
-def _unfit(node: Node, kind: str, fmt: Format, formats: LayerFormats) -> str:
+def _unfit(node: HasPoints, kind: str, fmt: Format, formats: LayerFormats) -> str:
     """What the point takes instead of `fmt`; empty when it takes it."""
     if isinstance(fmt, BinaryWeight):
         if kind != "weight":

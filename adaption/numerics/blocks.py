@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from functools import cache
 
-import torch
-from torch import Tensor
-
-from adaption.numerics.rounding import BELOW_HALF
+from adaption.later import Tensor, torch
+from adaption.numerics.rounding import below_half
 
 __all__ = ["can_round", "round_half_away_", "round_half_even_", "round_stochastic_"]
 
@@ -40,7 +38,7 @@ def round_half_away_(
         divisor: of the grid. A code is divided by it: a product with its reciprocal would be off
             by a bit.
     """
-    half = BELOW_HALF[torch.float32] * step
+    half = below_half(torch.float32) * step
     by = _constant(step, x.device)
     if then_relu and divisor == 1:
         x.add_(_constant(half, x.device)).div_(by, rounding_mode="trunc")

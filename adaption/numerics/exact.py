@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 
 __all__ = [
     "FLOAT64_BITS",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-import torch
-from torch import Tensor
+from adaption.later import Tensor, torch
 
 __all__ = ["PackedMask"]
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor
-
 from adaption.errors import ShapeError
+from adaption.later import Tensor, torch
 from adaption.numerics.formats import FixedPoint
 
 __all__ = ["NO_SIGNAL_DB", "saturated_share", "sqnr_db", "stated_db", "zero_share"]

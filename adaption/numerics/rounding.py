@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from types import MappingProxyType
 
-import torch
-from torch import Tensor
+from adaption.later import Tensor, torch
 
 __all__ = ["ROUNDINGS", "round_half_away", "round_stochastic", "steps_half_away"]
 
-# The largest value below one half. trunc(x + copysign(this, x)) is round-half-away for every x;
-# with 0.5 itself, 0.49999997 would become 1.
-BELOW_HALF = {
-    torch.float16: 0.5 - 2.0**-12,
-    torch.bfloat16: 0.5 - 2.0**-9,
-    torch.float32: 0.5 - 2.0**-25,
-    torch.float64: 0.5 - 2.0**-54,
-}
+
+@cache
+def below_half(dtype: torch.dtype) -> float:
+    """The largest value of a type below one half.
+
+    trunc(x + copysign(this, x)) is round-half-away for every x; with 0.5 itself, 0.49999997 would
+    become 1.
+    """
+    bits = {torch.float16: 12, torch.bfloat16: 9, torch.float32: 25, torch.float64: 54}
+    return 0.5 - 2.0 ** -bits[dtype]
 
 
 def round_half_away(x: Tensor) -> Tensor:
     """Nearest integer, ties away from zero: C's `round`, and ADaPTION's DETERMINISTIC."""
-    half = torch.tensor(BELOW_HALF[x.dtype], dtype=x.dtype, device=x.device)
+    half = torch.tensor(below_half(x.dtype), dtype=x.dtype, device=x.device)
     return torch.copysign(half, x).add_(x).trunc_()
 
 
@@ -33,7 +35,7 @@ def steps_half_away(x: Tensor, step: float) -> Tensor:
         step: a power of two, 2^-64..2^64. Scaling by it changes no bit of a sum, so half a step
             can be added before the division, which truncates in the same pass.
     """
-    half = torch.tensor(BELOW_HALF[x.dtype] * step, dtype=x.dtype, device=x.device)
+    half = torch.tensor(below_half(x.dtype) * step, dtype=x.dtype, device=x.device)
     return torch.copysign(half, x).add_(x).div_(step, rounding_mode="trunc")
 
 

@@ -5,7 +5,6 @@ Text is read as the shell gives it, so that a wrong value is the same error ther
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,9 +29,7 @@ class OneOf:
 
     def __call__(self, name: str, value: Any, /) -> str:
         if not isinstance(value, str) or value not in self.names:
-            near = difflib.get_close_matches(str(value), self.names, 1)
-            fix = f"did you mean {near[0]}?" if near else ""
-            raise FieldError(name, value, ", ".join(self.names), fix)
+            raise FieldError(name, value, ", ".join(self.names))
         return value
 
 

@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from adaption.errors import FieldError
 from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.netfile import NetFile
+from adaption.later import torch
 from adaption.net import Point
 from adaption.numerics import DynamicFixed, FixedPoint
 from adaption.options.recipes import make_recipe_options

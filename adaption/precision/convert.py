@@ -6,10 +6,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from adaption.errors import AdaptionError, UsageError, WeightsError
 from adaption.graph import LayerSpec, NetSpec
@@ -19,9 +19,11 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.lp_types import PLAIN, TWINS
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
+from adaption.later import torch
 from adaption.layers.base import may_hold_blobs
 from adaption.net.plan import LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import Format
+from adaption.numerics.arrays import is_plain, quantize_array
 from adaption.numerics.seeds import checked_seed
 
 __all__ = ["Conversion", "convert", "convert_file", "match_layers", "write_sparsity"]
@@ -62,7 +64,7 @@ def convert(
     _refuse_repeated(weights)
     names = match_layers(weights, specs, by_order=by_order)
     by_name = {s.name: s for s in specs}
-    generator = torch.Generator().manual_seed(checked_seed(seed))
+    draws = _Draws(checked_seed(seed))
     for layer in weights.layers:
         spec = by_name.get(names.get(layer.name, ""))
         if spec is None:
@@ -70,9 +72,9 @@ def convert(
         try:
             _refuse_not_finite(layer)
             if baked:
-                yield _baked(layer, spec, generator)
+                yield _baked(layer, spec, draws)
                 continue
-            blobs = _convert(layer, spec, None if original_semantics else generator)
+            blobs = _convert(layer, spec, None if original_semantics else draws)
         except AdaptionError as error:
             raise error.at(file=weights.file, layer=layer.name, layer_type=spec.type) from None
         yield LayerWeights(spec.name, spec.type, blobs)
@@ -248,40 +250,49 @@ def _weighty(spec: LayerSpec) -> bool:
     return _plain(spec.type) in TWINS
 
 
-def _convert(
-    layer: LayerWeights, spec: LayerSpec, generator: torch.Generator | None
-) -> list[WeightBlob]:
-    """Blobs as the layer of the net holds them; without a generator, rounded ones are copies."""
+class _Draws:
+    """Random numbers for stochastic rounding; torch is loaded where there is such a format."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    @cached_property
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def rounded(self, blob: WeightBlob, fmt: Format | None) -> WeightBlob:
+        if fmt is None:
+            return blob
+        if is_plain(fmt):
+            return WeightBlob.of(quantize_array(fmt, blob.copy()))
+        return WeightBlob.of(quantize_array(fmt, blob.copy(), self.generator))
+
+
+def _convert(layer: LayerWeights, spec: LayerSpec, draws: _Draws | None) -> list[WeightBlob]:
+    """Blobs as the layer of the net holds them; without draws, rounded ones are copies."""
     masters = layer.blobs[::2] if layer.is_paired else list(layer.blobs)
     if not layer.blobs or not is_low_precision(spec.type):
         return masters
-    if layer.is_paired and generator is None:
+    if layer.is_paired and draws is None:
         return list(layer.blobs)
     _check_plain(masters)
-    formats = LayerFormats() if generator is None else layer_formats(spec)
+    formats = LayerFormats() if draws is None else layer_formats(spec)
     made = []
     for blob, fmt in zip(masters, (formats.weight, formats.bias), strict=False):
-        made += [blob, _rounded(blob, fmt, generator)]
+        made += [blob, blob if draws is None else draws.rounded(blob, fmt)]
     return made
 
 
-def _baked(layer: LayerWeights, spec: LayerSpec, generator: torch.Generator) -> LayerWeights:
+def _baked(layer: LayerWeights, spec: LayerSpec, draws: _Draws) -> LayerWeights:
     blobs = layer.blobs[::2] if layer.is_paired else list(layer.blobs)
     formats = layer_formats(spec)
     if is_low_precision(spec.type):
         _check_plain(blobs)
     points = (formats.weight, formats.bias)
-    made = [_rounded(b, points[i] if i < 2 else None, generator) for i, b in enumerate(blobs)]
+    made = [draws.rounded(b, points[i] if i < 2 else None) for i, b in enumerate(blobs)]
     return LayerWeights(spec.name, _plain(spec.type), made)
 
 
 def _check_plain(blobs: Sequence[WeightBlob]) -> None:
     if len(blobs) > 2:
         raise WeightsError(f"has {len(blobs)} blobs, allowed: 1 or 2 (weight, bias)")
-
-
-def _rounded(blob: WeightBlob, fmt: Format | None, generator: torch.Generator | None) -> WeightBlob:
-    if fmt is None:
-        return blob
-    values = torch.from_numpy(blob.copy())
-    return WeightBlob.of(fmt.quantize(values, generator).numpy())

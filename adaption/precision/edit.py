@@ -145,7 +145,9 @@ def edit(
 
 def _parse(text: str, excluded: bool) -> _Request:
     found = re.fullmatch(r"(.+):(\w+)=(.+)", text)
-    if found is None or found[2] not in CHANGES:
+    if found is not None and found[2] not in CHANGES:
+        raise FieldError(f"POINT of {text}", found[2], ", ".join(CHANGES))
+    if found is None:
         raise FieldError("change", text, f"LAYER:POINT=VALUE, POINT one of {', '.join(CHANGES)}",
                          EXAMPLE)  # fmt: skip
     pattern, kind, value = found.groups()

@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-import torch
-
 from adaption.errors import AdaptionError
 from adaption.graph import NetSpec
+from adaption.later import torch
 from adaption.layers.shapes import LayerShapes
 from adaption.net.plan import layer_formats
 from adaption.precision.cost_model import FLOAT_BITS

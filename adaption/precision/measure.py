@@ -6,20 +6,21 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Self
 
 from adaption.errors import DataError, FieldError, UsageError, one_line
 from adaption.graph import refuse_repeated
 from adaption.io.entries import Entries
-from adaption.net import Net, Point
+from adaption.later import Tensor, torch
 from adaption.net.display import MOST_LINES, as_frame, as_html, columns, shortened
-from adaption.net.node import Node
+from adaption.net.plan import Point
 from adaption.precision.sample import Sample, together
 from adaption.precision.sidecar import load_rows, save_rows
 from adaption.precision.statistics import TensorStats
+
+if TYPE_CHECKING:
+    from adaption.net import Net
+    from adaption.net.node import Node
 
 __all__ = ["ActivationObserver", "Measurement", "measure_net", "measure_weights"]
 

@@ -214,6 +214,7 @@ def _product_biases(
 
 
 def as_spec(net: NetSpec | NetFile | PathLike) -> NetSpec:
+    """The layers of a net in phase TEST."""
     if isinstance(net, NetSpec):
         return net
     file = net if isinstance(net, NetFile) else read_net(net)

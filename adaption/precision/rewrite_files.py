@@ -57,6 +57,7 @@ class Rewritten:
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
         files = [os.fspath(path) for path in self.files]
         if self.recipe is not None:
             layers = [{"name": name, **said} for name, said in self.layers.items()]

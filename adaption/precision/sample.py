@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-import torch
-from torch import Tensor
-
+from adaption.later import Tensor, torch
 from adaption.precision.sampling import in_memory_order, sample_of
 from adaption.precision.statistics import TensorStats
 

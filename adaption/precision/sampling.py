@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 
-import torch
-from torch import Tensor
+from adaption.later import Tensor, torch
 
 __all__ = ["SAMPLE", "SMALL_SAMPLE", "in_memory_order", "sample_of", "stride_for"]
 

@@ -9,12 +9,11 @@ from functools import cache
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from adaption.errors import FieldError
 from adaption.io.entries import Entries
+from adaption.later import Tensor, torch
 from adaption.precision.sampling import SAMPLE, in_memory_order, sample_of
 
 __all__ = ["PERCENTILES", "STEPS", "TensorStats"]
@@ -28,7 +27,7 @@ _FEW = 64  # values that tell whether a tensor may lie on a grid
 _GRID_BITS = 16  # a step further below the greatest value is no grid that a format could meet
 _MOST = 1 << 62  # of a count: what int64 holds
 _PIECE = 1 << 20  # values that are summed in float32 before float64 goes on
-LEGACY_EDGES = torch.tensor([2.0**m - 1 for m in range(32)])
+LEGACY_EDGES = [2.0**m - 1 for m in range(32)]
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 
 Counts = NDArray[np.int64]
@@ -89,7 +88,7 @@ class TensorStats:
         sample, stride = sample_of(flat, turn)
         made = cls.of_sample(sample, flat.numel(), stride, *torch.aminmax(flat))
         if legacy_rule:
-            edges = LEGACY_EDGES.to(flat.device)
+            edges = torch.tensor(LEGACY_EDGES, device=flat.device)
             places = torch.bucketize(flat, edges)  # edges[i-1] < x <= edges[i]
             counts = torch.bincount(places, minlength=len(edges) + 1).cpu().numpy()
             made.above = counts[::-1].cumsum()[::-1][1:].copy()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from adaption.errors import AdaptionError
+from adaption.later import torch
 from adaption.layers.base import Shape
 from adaption.net.fillers import FILLERS, fan_of, fill
 from adaption.numerics import Format, Wrpn
+from adaption.numerics.arrays import quantize_array
 from adaption.proto import caffe_pb2
 
 __all__ = ["share_of_filler", "share_of_values"]
@@ -22,8 +24,8 @@ NEEDS_SHAPE = ("xavier", "msra", "tnvs", "positive_unitball", "bilinear")
 
 def share_of_values(fmt: Format, values: npt.NDArray[np.float32]) -> float:
     """Share of values that the format rounds to 0."""
-    rounded = fmt.quantize(torch.from_numpy(np.array(values)))
-    return 1.0 - float(torch.count_nonzero(rounded)) / max(1, values.size)
+    rounded = quantize_array(fmt, np.array(values))
+    return 1.0 - float(np.count_nonzero(rounded)) / max(1, values.size)
 
 
 def share_of_filler(
@@ -53,13 +55,12 @@ def share_of_filler(
     assert shape is not None
     if filler.type not in ("xavier", "msra", "tnvs"):
         return _drawn(fmt, filler, shape)
-    blob = torch.empty(shape, device="meta")
     if filler.type == "xavier":
-        scale = math.sqrt(3 / fan_of(blob, filler))
+        scale = math.sqrt(3 / fan_of(shape, filler))
         return _uniform(-scale, scale, half)
     if filler.type == "msra":
-        return _normal(0, math.sqrt(2 / fan_of(blob, filler)), half)
-    deviation = math.sqrt(filler.variance_scale * shape[0] / blob.numel())
+        return _normal(0, math.sqrt(2 / fan_of(shape, filler)), half)
+    deviation = math.sqrt(filler.variance_scale * shape[0] / prod(shape))
     return min(1.0, _normal(0, deviation, half) / math.erf(math.sqrt(1.5)))  # cut at sqrt(3)
 
 

@@ -15,12 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 from adaption.net.plan import Plan, Point
-from adaption.net.points import WeightDraw
 from adaption.recipes.adapt_cost import costs, overhead, size_ratio, size_ratio_weighted, speedup
 from adaption.recipes.adapt_rules import MOST, STRATEGIES, grid, next_lookback, push_down, push_up
 from adaption.recipes.base import Decision, LayerView, NetView, Recipe, recipe
@@ -281,6 +278,8 @@ class Adapt(Recipe[State]):
         if "weight" in layer.stated:
             return None
         master = layer.masters["weight"]
+        from adaption.net.points import WeightDraw  # needs torch, which settings do not
+
         draw = WeightDraw(state.seed, iteration)
         down = push_down(
             master,

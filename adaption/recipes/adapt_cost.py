@@ -6,8 +6,7 @@ meant; all figures are vectors with one value per weight layer.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from adaption.later import Tensor, torch
 
 __all__ = ["costs", "overhead", "size_ratio", "size_ratio_weighted", "speedup"]
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
+from adaption.later import Tensor, torch
 from adaption.numerics import FixedPoint
 
 __all__ = [

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
-from torch import Tensor
-
 from adaption.errors import AdaptionError, FieldError
 from adaption.io.prototxt_values import nearest_name
+from adaption.later import Tensor
 from adaption.layers.base import Layer
 from adaption.layers.fields import read_fields
 from adaption.net.plan import LayerFormats, Plan, Point

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
+from adaption.later import Tensor
 from adaption.net.plan import Plan, Point
 from adaption.numerics import FixedPoint
 from adaption.recipes.base import LayerView, NetView, Recipe, recipe

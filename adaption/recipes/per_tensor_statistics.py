@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
+from adaption.later import Tensor, torch
 
 __all__ = ["KEEP", "WARM_UP", "Inputs", "Moments", "Running", "patch_energy", "power_step"]
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from adaption.graph import LayerSpec, NetSpec
+from adaption.later import Tensor
 from adaption.layers.base import Layer, traits_of
-from adaption.net import Net
-from adaption.net.node import MASTERS, Node
-from adaption.net.plan import KINDS, layer_formats, stated_kinds
+from adaption.net.plan import KINDS, MASTERS, layer_formats, stated_kinds
 from adaption.net.points_check import missing_point
 from adaption.recipes.base import LayerView, NetView
+
+if TYPE_CHECKING:
+    from adaption.net import Net
+    from adaption.net.node import Node
 
 __all__ = ["view_of_net", "view_of_spec"]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
+from adaption.later import torch
 from adaption.numerics import Wrpn as WrpnFormat
 from adaption.recipes.base import LayerView, NetView, Recipe, recipe
 

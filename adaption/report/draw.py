@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from adaption.errors import AdaptionError, FieldError, UsageError
 from adaption.graph import LayerSpec, NetSpec, NetState, build_spec, with_inputs
@@ -18,15 +19,17 @@ from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
 from adaption.io.upgrade import needs_upgrade, upgrade_net
 from adaption.layers.base import build_layer, is_known
-from adaption.net import Net
 from adaption.net.plan import layer_formats
 from adaption.proto import caffe_pb2
 from adaption.report.drawing import RANKDIRS, Arrow, Box, Drawing
 from adaption.report.layer_text import details, kind_of_layer
 
+if TYPE_CHECKING:
+    from adaption.net import Net
+
 __all__ = ["PICTURES", "TEXTS", "draw", "drawing_of", "picture"]
 
-Drawable = str | os.PathLike[str] | NetFile | NetSpec | Net | caffe_pb2.NetParameter
+Drawable: TypeAlias = "str | os.PathLike[str] | NetFile | NetSpec | Net | caffe_pb2.NetParameter"
 Shape = tuple[int, ...]
 
 TEXTS = {"dot": "dot", "gv": "dot", "mmd": "mermaid", "mermaid": "mermaid"}
@@ -141,17 +144,17 @@ def drawing_of(
 
 
 def _spec(net: Drawable, phase: str | None, state: NetState) -> NetSpec:
-    if isinstance(net, Net):
-        return net.spec
     if isinstance(net, NetSpec):
         return net
     lines: Sequence[int | None] = ()
     file = None
     if isinstance(net, caffe_pb2.NetParameter):
         message = _upgraded(net)
-    else:
+    elif isinstance(net, str | os.PathLike | NetFile):
         opened = net if isinstance(net, NetFile) else read_net(net)
         message, lines, file = opened.message, opened.lines, opened.file
+    else:
+        return net.spec
     if phase is not None:
         return build_spec(message, state, file=file, lines=lines)
     unfiltered = (

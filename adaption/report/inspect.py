@@ -25,8 +25,10 @@ from adaption.io.kinds import kind_of
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
-from adaption.layers.shapes import each_shape
+from adaption.layers.shapes import LayerShapes, each_shape
 from adaption.layers.unread import check_fields, unread_notices
+from adaption.net.plan import LayerFormats, layer_formats
+from adaption.net.points_check import check_formats
 from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import count as format_count
 from adaption.report.inspect_other import (
@@ -60,6 +62,7 @@ class LayerView:
     macs: int | None = None  # of one forward pass at the batch size of the net
     is_supported: bool = True
     arranged: Callable[[Sequence[Any]], Sequence[Any]] = field(default=tuple, repr=False)
+    formats: dict[str, str] = field(default_factory=dict)  # Qm.f and the like, by kind of point
     weights: str = ""  # "fit", "missing", or what does not fit; empty without a caffemodel
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ class LayerView:
             "params": self.params,
             "macs": self.macs,
             "supported": self.is_supported,
+            "formats": self.formats,
             "weights": self.weights or None,
         }
 
@@ -129,14 +133,18 @@ class Inspection:
     def table(self) -> str:
         """The layers as a table, with totals and whatever needs attention below it."""
         has_weights = any(view.weights for view in self.layers)
+        has_formats = any(view.formats for view in self.layers)
         rows = []
         for v in self.layers:
             tops = "?" if v.top_shapes is None else " ".join(_by(s) for s in v.top_shapes)
             blobs = "?" if v.blob_shapes is None else " ".join(_by(s) for s in v.blob_shapes)
             kind = v.type + ("" if v.is_supported else " (unknown)")
-            row = [v.name, kind, *([v.weights] if has_weights else []), tops, blobs]
+            formats = ", ".join(f"{kind} {q}" for kind, q in v.formats.items())
+            row = [v.name, kind, *([formats] if has_formats else [])]
+            row += [*([v.weights] if has_weights else []), tops, blobs]
             rows.append(row + ["?" if n is None else format_count(n) for n in (v.params, v.macs)])
-        head = ["layer", "type", *(["weights"] if has_weights else []), "top shape", "blobs"]
+        head = ["layer", "type", *(["formats"] if has_formats else [])]
+        head += [*(["weights"] if has_weights else []), "top shape", "blobs"]
         grid = Grid([*head, "parameters", "MACs"], rows, text_columns=len(head))
         lines = [grid.plain()]
         macs = "unknown" if self.macs is None else format_count(self.macs)
@@ -179,7 +187,8 @@ def inspect(
         memory_limit: the most that one array, image or blob may take, as in "8G".
         choices: fields of RunOptions as keywords (level, stages, dialect, end, ...).
     Raises: UsageError on two files of one kind; FileFormatError or ParseError on bad files;
-        LayerError when the net is wired wrongly. Unknown layers are no error.
+        LayerError when the net is wired wrongly, FieldError when it asks for formats that its
+        layers cannot have. Unknown layers are no error.
     """
     wanted = _Wanted(options, dict(inputs or {}))
     net: NetFile | None = None
@@ -289,13 +298,33 @@ def _inspect_spec(spec: NetSpec, notices: Sequence[str], upgrades: Sequence[str]
     made.upgrades = list(upgrades)
     made.warnings += [said for s in spec.layers if is_known(s.type) for said in _remarks(s, spec)]
     blobs: dict[str, Any] = {}
+    known: list[LayerShapes] = []
     try:
-        _fill_shapes(insert_splits(spec), views, blobs)
+        _fill_shapes(insert_splits(spec), views, blobs, known)
     except AdaptionError as error:
         made.warnings.append(str(error.at(file=spec.file)))
+    for view, item in zip(views, spec.layers, strict=True):
+        one = next((x for x in known if x.spec is item or x.spec.message is item.message), None)
+        try:
+            view.formats = {kind: str(q) for kind, q in _formats(item, one).items()}
+        except AdaptionError as error:
+            raise error.at(
+                file=spec.file, line=item.line, layer=item.name, layer_type=item.type
+            ) from None
     made.inputs = {n: list(blobs[n]) if n in blobs else None for n in spec.inputs}
     made.outputs = {n: list(blobs[n]) if n in blobs else None for n in spec.outputs}
     return made
+
+
+def _formats(item: LayerSpec, shapes: LayerShapes | None) -> LayerFormats:
+    """The formats in force at a layer, which are checked where its shapes are known."""
+    formats = layer_formats(item)
+    if shapes is None:
+        return formats
+    if len(shapes.blobs) < 2 and not item.message.precision_param.HasField("bias"):
+        formats = formats.having({"bias": None})  # round_bias of a layer without one
+    check_formats(shapes, formats)
+    return formats
 
 
 def _remarks(item: LayerSpec, spec: NetSpec) -> Iterator[str]:
@@ -312,7 +341,12 @@ def _remarks(item: LayerSpec, spec: NetSpec) -> Iterator[str]:
         ).partition("\n")[0]
 
 
-def _fill_shapes(spec: NetSpec, views: Sequence[LayerView], blobs: dict[str, Any]) -> None:
+def _fill_shapes(
+    spec: NetSpec,
+    views: Sequence[LayerView],
+    blobs: dict[str, Any],
+    known: list[LayerShapes],
+) -> None:
     """Shapes, parameters and MACs of every layer that no unknown layer hides; takes no memory.
 
     Args:
@@ -332,6 +366,7 @@ def _fill_shapes(spec: NetSpec, views: Sequence[LayerView], blobs: dict[str, Any
         view.params = sum(prod(s) for s in found.blobs)
         view.arranged = found.layer.arranged
         view.macs = found.layer.macs(found.bottoms, found.tops)
+        known.append(found)
 
 
 def _hold_against(made: Inspection, weights: Weights) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from adaption.errors import FieldError
 from adaption.net import Blob, Point
 from adaption.net.blob import SharedBlob
-from adaption.net.node import MASTERS, Node
-from adaption.net.plan import GRADIENT_OF
+from adaption.net.node import Node
+from adaption.net.plan import GRADIENT_OF, MASTERS
 from adaption.numerics import Format
 
 __all__ = ["Param", "learnable"]

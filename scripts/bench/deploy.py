@@ -35,7 +35,7 @@ from adaption.export.onnx import export_onnx
 from adaption.graph import NetSpec, NetState, build_spec, input_shapes, with_inputs
 from adaption.io.netfile import NetFile, read_net
 from adaption.net import Net
-from adaption.precision import INT8
+from adaption.options import INT8
 from adaption.precision.measure import measure_net
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite

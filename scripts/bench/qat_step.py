@@ -33,7 +33,7 @@ from adaption.graph import NetState, build_spec
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document
 from adaption.net import Net
-from adaption.precision import measure_net
+from adaption.precision.measure import measure_net
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
 

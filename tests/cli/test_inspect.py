@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from adaption.cli.main import main
+from adaption.errors import AdaptionError
+from adaption.net import Net
 from adaption.report.inspect import inspect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,3 +189,48 @@ def test_an_onnx_file_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["inputs"] == {"data": ["N", 1, 8, 8]}
     assert main(["convert", model, files[0], "-o", str(tmp_path / "x.caffemodel")]) == 2
     assert "this is an ONNX model, not a caffemodel" in capsys.readouterr().err
+
+
+ROUNDED = """name: "rounded"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } } }
+layer { name: "c" type: "LPConvolution" bottom: "x" top: "c" lpfp_param { bd: 2 ad: 6 }
+  convolution_param { num_output: 5 kernel_size: 3 bias_term: false }
+  precision_param { bottom { kind: FIXED word_length: 8 frac_length: 4 }
+    activation_grad { kind: DYNAMIC_FIXED word_length: 8 } } }
+layer { name: "a" type: "LPAct" bottom: "c" top: "a" lpfp_param { bd: 5 ad: 3 } }
+"""
+
+
+def test_every_format_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = tmp_path / "rounded.prototxt"
+    net.write_text(ROUNDED)
+    assert main(["inspect", str(net), "--json"]) == 0
+    layers = {x["name"]: x["formats"] for x in json.loads(capsys.readouterr().out)["layers"]}
+    said = {point.kind: str(fmt) for point, fmt in Net(net).plan.items() if point.layer == "c"}
+    assert layers["c"] == said and said["bottom"] == "Q4.4" and said["activation_grad"] == "DFP8"
+    assert (layers["x"], layers["a"]) == ({}, {"activation": "Q5.3"})
+    assert main(["inspect", str(net)]) == 0
+    table = capsys.readouterr().out
+    assert "activation Q5.3" in table and ", ".join(f"{k} {q}" for k, q in said.items()) in table
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("bd: 5 ad: 3", "bd: 500 ad: 3", id="bits out of range"),
+        pytest.param(
+            "lpfp_param { bd: 5 ad: 3 }",
+            "precision_param { weight { kind: FIXED word_length: 8 } }",
+            id="a weight where there is none",
+        ),
+    ],
+)
+def test_formats_are_refused_as_a_net_refuses_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str
+) -> None:
+    net = tmp_path / "rounded.prototxt"
+    net.write_text(ROUNDED.replace(old, new))
+    with pytest.raises(AdaptionError) as refused:
+        Net(net)
+    assert main(["inspect", str(net)]) == 2
+    assert str(refused.value) in capsys.readouterr().err

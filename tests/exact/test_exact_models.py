@@ -17,7 +17,9 @@ from adaption.export.onnx import export_onnx
 from adaption.io.netfile import NetFile, read_net
 from adaption.net import Net
 from adaption.numerics import FixedPoint
-from adaption.precision import measure_net, propose, rewrite
+from adaption.precision.measure import measure_net
+from adaption.precision.propose import propose
+from adaption.precision.recipe_rewrite import rewrite
 
 QUICK = ["lenet"]
 NETS = [

@@ -22,7 +22,11 @@ from adaption.io import prototxt
 from adaption.io.netfile import from_document
 from adaption.net import Net
 from adaption.net.node import Node
-from adaption.precision import INT8, fold_batch_norm, measure_net, propose, rewrite
+from adaption.options import INT8
+from adaption.precision.fold import fold_batch_norm
+from adaption.precision.measure import measure_net
+from adaption.precision.propose import propose
+from adaption.precision.recipe_rewrite import rewrite
 from tests.export.nets import input_layer, layer, net_of, run_model
 
 

@@ -18,7 +18,9 @@ from adaption.graph import NetState, build_spec, with_inputs
 from adaption.io.netfile import read_net
 from adaption.net import Net
 from adaption.numerics import FixedPoint
-from adaption.precision import measure_net, propose, rewrite
+from adaption.precision.measure import measure_net
+from adaption.precision.propose import propose
+from adaption.precision.recipe_rewrite import rewrite
 from tests.export.qdq_codes import assert_equal_codes, fused
 
 NETS = ["cifar10_quick_v1format", "cifar10_resnet20", "cmsisnn_cifar10_m7", "hyperlpr_charrec",

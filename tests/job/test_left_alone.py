@@ -12,7 +12,7 @@ import adaption
 from adaption.cli.main import main
 from adaption.errors import UsageError
 from adaption.net import Net, Point
-from adaption.precision import INT8
+from adaption.options import INT8
 from adaption.precision.rewrite_files import rewrite_files
 from tests.net.nets import data, inner_product, layer, net_of
 

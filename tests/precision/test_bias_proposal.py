@@ -18,8 +18,7 @@ from adaption.errors import DataError, FieldError
 from adaption.job import merge_measurements
 from adaption.net import Net, Point
 from adaption.numerics import DynamicFixed, sqnr_db
-from adaption.precision import propose_biases
-from adaption.precision.bias_proposal import SWEEP
+from adaption.precision.bias_proposal import SWEEP, propose_biases
 from adaption.precision.measure import Measurement, _with_own_scale, measure_net
 from adaption.precision.statistics import TensorStats
 from tests.net.nets import data, euclidean, inner_product, layer, net_of, normal

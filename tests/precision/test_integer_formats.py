@@ -14,9 +14,11 @@ from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document
 from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
-from adaption.precision import measure_net, propose, rewrite
+from adaption.precision.measure import measure_net
 from adaption.precision.product_grids import bottom_grids
 from adaption.precision.proposal import Proposal
+from adaption.precision.propose import propose
+from adaption.precision.recipe_rewrite import rewrite
 
 CONV = (
     'type: "Convolution" convolution_param { num_output: 4 kernel_size: 3 pad: 1'

@@ -30,3 +30,14 @@ def test_a_recipe() -> None:
     proto = (ROOT / "protos/caffe.proto").read_text("utf-8")
     message = proto.partition("message SdfpParameter")[2].partition("\n}")[0]
     assert int(found[2]) == len(message.splitlines()) + 1
+
+
+def test_the_table_of_examples() -> None:
+    rows = re.findall(r"`(\S+\.py)`, (\d+) lines", guide("What it takes to add something"))
+    assert len(rows) == 4
+    assert {name: int(count) for name, count in rows} == {
+        name: lines(f"adaption/{name}") for name, _ in rows
+    }
+    found = re.search(r"`caffemodel.py`.*?has\s+(\d+)\s+lines", guide("Add an export target"), re.S)
+    assert found is not None
+    assert int(found[1]) == lines("adaption/export/targets/caffemodel.py")

@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adaption.errors import AdaptionError, FieldError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Runtime, Shape, layer
 from adaption.net.fillers import fill
 from adaption.proto import caffe_pb2

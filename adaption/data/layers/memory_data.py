@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from adaption.data.base import Array
 from adaption.data.feed import whole_number
 from adaption.errors import DataError, FieldError, LayerError
+from adaption.later import Tensor, torch
 from adaption.layers.base import Layer, Progress, Runtime, Shape, layer
 
 

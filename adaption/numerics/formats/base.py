@@ -14,10 +14,8 @@ from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 from adaption.numerics.rounding import ROUNDINGS
 
 __all__ = [

@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError, NonFiniteError
+from adaption.later import Tensor, torch
 from adaption.numerics.formats.base import Format, NumberFields, check_common, format_kind
 from adaption.numerics.formats.fixed import FixedPoint
 from adaption.numerics.rounding import ROUNDINGS

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from adaption.errors import FieldError
+from adaption.later import Tensor, torch
 from adaption.numerics.formats.base import NumberFields, format_kind
 from adaption.numerics.formats.fixed import FixedPoint
 

@@ -1,6 +1,6 @@
 """Accuracy, flipped predictions and sparsity of one net at several word lengths, as a table.
 
-    python scripts/bits_table.py deploy.prototxt net.caffemodel --data test.npz -o out
+    python scripts/tables/bits.py deploy.prototxt net.caffemodel --data test.npz -o out
 
 takes the flags of `adaption quantize` but --bits (several, with commas between) and runs the whole
 main job for each; the results lie in out/16, out/12, ... A word length that is done is not redone.

@@ -1,7 +1,7 @@
 """ADaPTION's headline in small: what rounding costs on MNIST, and what an epoch of fine-tuning with
 dual-copy weights wins back, at several word lengths.
 
-    python scripts/finetune_table.py MNIST -o out
+    python scripts/tables/finetune.py MNIST -o out
 
 MNIST is the folder with the four idx files (gzip or not). A dense net 784-256-256-10 is trained for
 8 epochs; every row then measures (max-abs), proposes, rewrites, tests, and fine-tunes for one epoch

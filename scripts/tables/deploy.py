@@ -1,6 +1,6 @@
 """Accuracy of a low-precision net's simulation and of each of its exports, side by side.
 
-    python scripts/deploy_table.py net_lp.prototxt net_lp.caffemodel --data test.npz --samples 1000
+    python scripts/tables/deploy.py net_lp.prototxt net_lp.caffemodel --data test.npz --samples 1000
 
 The net, exact arithmetic, onnxruntime on each ONNX style and the C program get the same inputs,
 rounded to the format that --input-format says, or else to the shortest one of at most 16 bits that

@@ -1,6 +1,6 @@
 """Top-1 of one net against bits for each rule, and zeros among what its layers read, as tables.
 
-    python scripts/rules_table.py deploy.prototxt net.caffemodel --data test.npz --limit 1000
+    python scripts/tables/rules.py deploy.prototxt net.caffemodel --data test.npz --limit 1000
 
 measures the net once, then, for each rule and word length, proposes, rewrites, and runs the
 low-precision net on the same samples. The second table is of one rule (--sparsity-rule): zeros

@@ -1,6 +1,6 @@
 """A published fixed-point net beside our own: same float net, same images, Top-1 side by side.
 
-    python scripts/published_table.py deploy.prototxt float.caffemodel.h5 quantized.caffemodel \\
+    python scripts/tables/published.py deploy.prototxt float.caffemodel.h5 quantized.caffemodel \\
         --data cifar10_test_jpeg.npz --channel-order RGB --mean-file cifar10_mean.binaryproto
 
 The published file holds weights and biases on their grids and says nothing of activations. Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import shutil
 from collections.abc import Callable
@@ -24,7 +25,9 @@ def test_exports_predict_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str
     definition, weights = tmp_path / "lp.prototxt", tmp_path / "lp.caffemodel"
     write_net(rewrite(file, plan), definition)
     Net(definition, EXAMPLE / "lenet_digits.caffemodel").save(weights)
-    main: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/deploy_table.py"))["main"]
+    main: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/tables/deploy.py"))[
+        "main"
+    ]
     data = str(EXAMPLE / "digits_test_lmdb")
     code = main([str(definition), str(weights), "--data", data, "--scale=0.0625", "--samples=40"])
     assert code == 0
@@ -42,6 +45,27 @@ def test_exports_predict_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_missing_file_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
-    main: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/deploy_table.py"))["main"]
+    main: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/tables/deploy.py"))[
+        "main"
+    ]
     assert main(["none.prototxt", "none.caffemodel", "--data", "none.npz"]) == 2
     assert capsys.readouterr().err.startswith("error: none.prototxt: no such file")
+
+
+@pytest.mark.slow  # six short trainings
+def test_five_systems_on_one_net(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    script = runpy.run_path(str(ROOT / "scripts/tables/five_systems.py"))
+    assert script["main"](["-o", str(tmp_path), "--seeds", "1", "--iterations", "20"]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert list(rows) == list(script["SYSTEMS"])
+    assert rows["float"]["1"]["weight_bits"] == 32 and rows["float"]["1"]["mac_bits"] == 1
+    for name, by_seed in rows.items():
+        row = by_seed["1"]
+        assert 0 < row["accuracy"] <= 1
+        if name != "float":
+            assert row["weight_bits"] < 32 and 0 < row["mac_bits"] < 1
+    table = capsys.readouterr().out
+    assert all(name in table for name in rows)
