@@ -30,7 +30,10 @@ from adaption.options import COMMON
 HELP = "make a fixed-point version of a net, prove it right, and report"
 EXAMPLE = (
     "  adaption quantize deploy.prototxt net.caffemodel --data val.txt --root images \\\n"
-    "      --resize 256x256 --crop 227 --mean-value 104,117,123 --bits 16 -o out"
+    "      --resize 256x256 --crop 227 --mean-value 104,117,123 --bits 16 -o out\n"
+    "  adaption quantize deploy.prototxt net.caffemodel --data val_lmdb --int8 --best \\\n"
+    "      --bits 'conv1=float' --calibration train_lmdb --calibration-limit 500 -o out\n"
+    "  adaption quantize deploy.prototxt net.caffemodel --data val_lmdb --plan plan.json -o out"
 )
 
 KINDS = ("prototxt", "caffemodel", "onnx")
@@ -58,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibration-limit", type=int, metavar="N", help="use N calibration samples at most"
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
+    parser.add_argument(
+        "--plan",
+        metavar="FILE",
+        help="take these formats, as `adaption propose` writes them and an editor changes them, in"
+        " place of chosen ones; they are scored, exported and proved as others are",
+    )
     add_format_flags(parser, COMMON)
     add_refinement_flags(parser)
     parser.add_argument(
@@ -95,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         calibration=args.calibration,
         calibration_root=args.calibration_root,
         calibration_limit=args.calibration_limit,
+        plan=args.plan,
         onnx=args.onnx or ("qdq" if args.int8 else "float"),
         reference=args.reference,
         **data_settings(args),

@@ -50,6 +50,7 @@ from adaption.precision.classifiers import find_classifiers
 from adaption.precision.energy import SOURCE
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
+from adaption.precision.given_plan import given_plan, judged_plan
 from adaption.precision.measure import Measurement
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
@@ -139,6 +140,7 @@ def quantize(
     calibration: Any = None,
     calibration_root: PathLike | None = None,
     calibration_limit: int | None = None,
+    plan: Proposal | PathLike | None = None,
     reference: PathLike | None = None,
     quiet: bool = False,
     memory_limit: Size | None = None,
@@ -164,6 +166,8 @@ def quantize(
         calibration: data of any kind that formats come from, prepared as `data`, so that accuracy
             is stated on samples that took no part; None: `data` serves for both.
         calibration_root, calibration_limit: its `root` (None: that of `data`) and `limit`.
+        plan: the formats, or a file of them as `propose` writes, in place of chosen ones; with it
+            neither `formats` nor `refinement` may ask for anything.
         reference: folder that keeps the float net's passes over the data; where they are there
             already, of the same net, weights and data, it is not run again.
         quiet: show no progress.
@@ -177,12 +181,16 @@ def quantize(
         raise FieldError("onnx", onnx, ", ".join(PROVED))
     folder = Path(out)
     mean = None if transform is None else transform.mean_file
-    read = [data if is_path(data) else None, calibration if is_path(calibration) else None]
+    read = [x if is_path(x) else None for x in (data, calibration)]
+    read.append(None if isinstance(plan, Proposal) else plan)
     keep_inputs(
         [folder, *(folder / name for name in RESULTS)], [net, weights, reference, mean, *read]
     )
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
+    by_hand = None if plan is None else given_plan(plan)
+    if by_hand is not None:
+        _refuse_choices(formats, refinement)
     earlier = _earlier_results(folder)
 
     net_file = read_net(net)
@@ -203,6 +211,8 @@ def quantize(
     measured_on = calibrating.feed(spec, feed, transform, options, trained, root)
 
     def chosen(measurement: Measurement) -> Proposal:
+        if by_hand is not None:
+            return judged_plan(feed.spec, by_hand, measurement)
         return propose(feed.spec, measurement, formats=formats)
 
     def low_spec(proposal: Proposal) -> NetSpec:
@@ -210,7 +220,10 @@ def quantize(
 
     if onnx != "float":
         foreseen = why_not_exact(
-            feed.spec, is_partly_float=formats.is_partial, propose=chosen, low=low_spec
+            feed.spec,
+            is_partly_float=formats.is_partial or by_hand is not None,
+            propose=chosen,
+            low=low_spec,
         )
         if foreseen and not quiet:
             print(
@@ -247,12 +260,17 @@ def quantize(
         folder=None if reference is None else Path(reference),
         origin=origin or {},
     )
-    outcome = refined(full, trained, measured, measured_on, formats, refinement, quiet=quiet)
+    if by_hand is not None:
+        outcome = Outcome(chosen(measured), trained, trained, measured)
+    else:
+        outcome = refined(full, trained, measured, measured_on, formats, refinement, quiet=quiet)
     full.release()  # a large net would be held twice
     proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
     low = Net(fed_by(part.of(low_file), feed), outcome.weights, seed=options.seed)
-    batches = track(feed, f"running it in {formats.lengths} bits", quiet=quiet, unit="batches")
+    batches = track(
+        feed, f"running it in {proposal.head()['lengths']} bits", quiet=quiet, unit="batches"
+    )
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, outcome, before, after)
     summary["calibration"] = calibrating.entry(measured_on, feed, measured.samples)
@@ -291,6 +309,16 @@ def quantize(
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
+
+
+def _refuse_choices(formats: Formats, refinement: Refinement) -> None:
+    """Raises: UsageError on what would choose other formats than those of a plan, or weights."""
+    said = [*formats.changed(), *refinement.changed()]
+    if said:
+        raise UsageError(
+            f"{', '.join(said)} beside a plan, which says the formats",
+            "leave out the plan, or the choices; edit the plan, which is a text file, instead",
+        )
 
 
 def _taken_off(formatted: Sequence[str], net: PathLike, weights: PathLike) -> str:

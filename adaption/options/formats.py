@@ -68,7 +68,8 @@ class Formats(Options):
         16,
         _word_lengths,
         "word length, 2..24 (default {default}): N for all, or for a kind (activation=16), a layer"
-        " or pattern (conv1*=12), or both (conv1*:weight=6); may be given several times, the last"
+        " or pattern (conv1*=12), or both (conv1*:weight=6); float in place of a number leaves"
+        " those in float (conv1=float, conv1:weight=float); may be given several times, the last"
         " that fits counts. A length for biases (bias=N) rounds them to formats of their own",
         metavar="N|WHAT=N",
         is_repeated=True,
@@ -170,7 +171,8 @@ class Formats(Options):
     @property
     def is_partial(self) -> bool:
         """True when layers are to stay in float."""
-        return bool(self.exclude or self.exclude_first or self.exclude_last)
+        own = self.exclude or self.exclude_first or self.exclude_last
+        return bool(own or self.lengths.leaves_float)
 
     @classmethod
     def over(cls, preset: Mapping[str, Any], **values: Any) -> Self:

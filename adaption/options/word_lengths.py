@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -15,6 +15,7 @@ __all__ = ["Bits", "WordLengths"]
 Bits = int | str | Sequence[int | str]
 
 DEFAULT = 16  # ADaPTION's word length
+FLOAT = "float"  # in place of a length: not rounded
 _KINDS = ("weight", "bias", "activation")
 
 
@@ -29,21 +30,25 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Override:
-    """A word length for the points of one kind (None: of all) in the layers that match."""
+    """A word length for the points of one kind (None: of all) in the layers that match.
+
+    bits: None leaves them in float.
+    """
 
     pattern: str
     kind: str | None
-    bits: int
+    bits: int | None
 
     def fits(self, point: Place) -> bool:
         is_kind = self.kind is None or self.kind == point.kind
         return is_kind and fnmatchcase(point.layer, self.pattern)
 
     def __str__(self) -> str:
+        length = FLOAT if self.bits is None else self.bits
         if self.kind is None:
-            return f"{self.pattern}={self.bits}"
+            return f"{self.pattern}={length}"
         where = "" if self.pattern == "*" else f"{self.pattern}:"
-        return f"{where}{self.kind}={self.bits}"
+        return f"{where}{self.kind}={length}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class WordLengths:
 
         Args:
             given: 8, or several of "8" (all points), "activation=16" (a kind), "conv1*=12" (all
-                points of the layers whose name matches) and "conv1*:weight=6".
+                points of the layers whose name matches) and "conv1*:weight=6"; "float" in place
+                of a length leaves points in float.
         Raises: FieldError.
         """
         if isinstance(given, str) or not isinstance(given, Iterable):
@@ -68,6 +74,8 @@ class WordLengths:
         for item in given:
             name, sign, length = str(item).rpartition("=")
             if not sign:
+                if item == FLOAT:
+                    raise _wrong(item)
                 bits = _checked(_number(item, item))
                 continue
             pattern, _, kind = name.rpartition(":")
@@ -77,11 +85,12 @@ class WordLengths:
                 pattern, kind = name, ""
             if not pattern:
                 raise _wrong(item)
-            overrides.append(Override(pattern, kind or None, _checked(_number(length, item))))
+            own = None if length == FLOAT else _checked(_number(length, item))
+            overrides.append(Override(pattern, kind or None, own))
         return cls(bits, tuple(overrides))
 
-    def of(self, point: Place) -> int:
-        """Word length of a point."""
+    def of(self, point: Place) -> int | None:
+        """Word length of a point; None where it stays float."""
         for override in reversed(self.overrides):
             if override.fits(point):
                 return override.bits
@@ -95,13 +104,31 @@ class WordLengths:
     @property
     def rounds_biases(self) -> bool:
         """True when biases are given a word length of their own."""
-        return any(o.kind == "bias" for o in self.overrides)
+        return any(o.kind == "bias" and o.bits is not None for o in self.overrides)
 
-    def check_used(self, points: Iterable[Place]) -> None:
-        """Raise FieldError when an override fits none of the points: a misspelt layer."""
+    @property
+    def leaves_float(self) -> bool:
+        """True when points are to stay in float."""
+        return any(o.bits is None for o in self.overrides)
+
+    def check_used(self, points: Iterable[Place], why_float: Mapping[str, str] = {}) -> None:
+        """Raise FieldError when an override fits none of the points: a misspelt layer.
+
+        Args:
+            points: those that are rounded, and those that are left in float on request.
+            why_float: by layer, why its result is left in float all the same.
+        """
         known = list(points)
         for override in self.overrides:
             if not any(override.fits(p) for p in known):
+                layer = next((n for n in why_float if fnmatchcase(n, override.pattern)), None)
+                if layer is not None:
+                    raise FieldError(
+                        "bits",
+                        str(override),
+                        f'points that are rounded: of layer "{layer}" {why_float[layer]}',
+                        "leave it out",
+                    )
                 names = list(dict.fromkeys(p.layer for p in known))
                 near = difflib.get_close_matches(override.pattern, names, 1)
                 raise FieldError(
@@ -139,5 +166,6 @@ def _wrong(item: object) -> FieldError:
         "bits",
         item,
         "a word length, KIND=LENGTH, PATTERN=LENGTH or PATTERN:KIND=LENGTH",
-        "write 8, activation=16, conv1*=12 or conv1*:weight=6 (kinds: weight, bias, activation)",
+        "write 8, activation=16, conv1*=12, conv1*:weight=6 or conv1=float (kinds: weight, bias,"
+        " activation)",
     )

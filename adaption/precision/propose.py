@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -56,30 +56,39 @@ def propose(
     chosen = _chooser(spec, measurement, formats)
     sites = quantization_sites(spec, formats.lpact)
     excluded = excluded_layers(sites, formats.exclude, formats.exclude_first, formats.exclude_last)
+    excluded |= _in_float(sites, formats)
     for name in (s.weight.name for s in sites if s.weight.name in excluded):
         made.left_float[name] = "left in float, weights and result, as was asked"
-    sites = [site for site in sites if site.weight.name not in excluded]
+    all_sites, sites = sites, [site for site in sites if site.weight.name not in excluded]
     for site in sites:
         name = site.weight.name
         weight, bias = Point(name, "weight"), Point(name, "bias")
         has_bias = bias in measurement.points
+        if formats.lengths.of(weight) is None:
+            made.left_float[name] = "weights left in float, as was asked"
+            continue
         as_the_original = formats.original_semantics and has_bias
         made.choices[weight] = chosen(weight, bias if as_the_original else weight)
         if has_bias:
             with _named(spec, bias):
                 require_finite(measurement[bias])
         if formats.lengths.rounds_biases and has_bias:
-            made.choices[bias] = chosen(bias, bias)
-        elif formats.round_bias and has_bias:
+            if formats.lengths.of(bias) is not None:
+                made.choices[bias] = chosen(bias, bias)
+        elif formats.round_bias and has_bias and formats.lengths.of(bias) is not None:
             made.choices[bias] = Choice(
                 made.choices[weight].format, "the weights' format, as ADaPTION rounds biases"
             )
     if formats.every_bottom:
         sites += bottom_sites(spec, formats.lpact, excluded)
     seen: dict[str, Point] = {}  # by the name of a result's point: where it was measured
+    # Layers behind one that is left in float may still ask for short codes.
+    sites = [s if s.weight.name in excluded else _result_in_float(s, formats) for s in sites]
     for site in sites:
         if site.result is None:
-            made.left_float[site.weight.name] = site.why
+            name = site.weight.name
+            held = made.left_float.get(name)
+            made.left_float[name] = f"{held}; {site.why}" if held else site.why
             continue
         measured = _last_in_place(spec, site) if formats.original_semantics else site.result.name
         result = Point(site.point, "activation")
@@ -99,8 +108,30 @@ def propose(
     keys = [s.name if s.bottoms else s.tops[0] for s in spec.layers if s.tops]
     order = sorted(made.choices, key=lambda p: (keys.index(p.layer), KINDS.index(p.kind)))
     made.choices = {point: made.choices[point] for point in order}
-    formats.lengths.check_used(made.choices)
+    asked = [Point(s.point, kind) for s in (*sites, *all_sites) for kind in KINDS]
+    in_float = [point for point in asked if formats.lengths.of(point) is None]
+    formats.lengths.check_used([*made.choices, *in_float], made.left_float)
     return made
+
+
+def _in_float(sites: Sequence[Site], formats: Formats) -> frozenset[str]:
+    """Weight layers whose weights and results are both to stay in float: none of the rest of them
+    needs a format."""
+    lengths = formats.lengths
+    return frozenset(
+        site.weight.name
+        for site in sites
+        if all(
+            lengths.of(Point(site.weight.name, kind)) is None for kind in ("weight", "activation")
+        )
+    )
+
+
+def _result_in_float(site: Site, formats: Formats) -> Site:
+    """The site, its result left in float where that is asked for."""
+    if site.result is None or formats.lengths.of(Point(site.point, "activation")) is not None:
+        return site
+    return replace(site, result=None, why="result left in float, as was asked")
 
 
 def _rounding(formats: Formats, point: Point) -> str:
@@ -181,7 +212,9 @@ def _chooser(
     """What the rule chooses for a point, by what was measured at another."""
 
     def chosen(point: Point, seen: Point) -> Choice:
-        settings = Settings(formats.lengths.of(point), _rounding(formats, point), formats)
+        # Of a result that stays float, a grid may be wanted for the biases of what reads it.
+        bits = formats.lengths.of(point) or formats.lengths.bits
+        settings = Settings(bits, _rounding(formats, point), formats)
         with _named(spec, seen):
             return choose(formats.rule, measured[seen], settings)
 
@@ -197,7 +230,12 @@ def _product_biases(
     values counts.
     """
     choices = made.choices
-    names = [p.layer for p in choices if p.kind == "weight"]
+    assert made.formats is not None
+    names = [
+        p.layer
+        for p in choices
+        if p.kind == "weight" and made.formats.lengths.of(Point(p.layer, "bias")) is not None
+    ]
     results = {made.places[p.layer]: c.format for p, c in choices.items() if p.kind == "activation"}
     found: dict[Point, Choice] = {}
     for name, grid in bottom_grids(spec, results, names).items():

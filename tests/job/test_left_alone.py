@@ -46,6 +46,8 @@ def types(path: str) -> dict[str, str]:
         (["--exclude", "middle"], ["middle"]),
         (["--exclude", "*i*st*"], ["first"]),
         (["--exclude-first"], ["first"]),
+        (["--bits", "first=float"], ["first"]),
+        (["--bits", "8", "--bits", "*i*=float", "--bits", "middle=6"], ["first"]),
         (["--exclude-last"], ["last"]),
         (["--exclude-first", "--exclude-last", "--exclude", "mid*"], ["first", "middle", "last"]),
     ],
@@ -112,6 +114,53 @@ def test_names_of_companions_count() -> None:
     assert types("lt.prototxt")["aux"] == "InnerProduct"
     with pytest.raises(UsageError, match="first are to stay as they are, but float takes all"):
         rewrite_files("l.prototxt", "f.prototxt", to_float=True, exclude_first=True)
+
+
+@pytest.mark.parametrize("best", [[], ["--int8", "--best", "--onnx", "float"]])
+def test_one_kind_of_one_layer_in_float(best: list[str]) -> None:
+    flags = ["--bits", "8", "--bits", "first:weight=float", "--bits", "middle:activation=float"]
+    summary = quantized("n.prototxt", "n.caffemodel", "o", *flags, *best)
+    layers = {entry["name"]: entry for entry in summary["layers"]}  # type: ignore[attr-defined]
+    assert layers["first"]["weight"]["q"] is None and layers["first"]["activation"]["q"]
+    assert layers["middle"]["weight"]["q"] and layers["middle"]["activation"] is None
+    left = json.loads(Path("o/plan.json").read_text())["left_float"]
+    assert left["first"] == "weights left in float, as was asked"
+    assert left["middle"] == "result left in float, as was asked"
+    made = types("o/net_lp.prototxt")
+    assert made["first"] == "InnerProduct" and "first_lpact" in made
+    assert made["middle"] == "LPInnerProduct" and "middle_lpact" not in made
+
+
+def test_a_plan_by_hand() -> None:
+    """It could be rewritten and converted, but neither scored nor proved by one verb."""
+    quantized("n.prototxt", "n.caffemodel", "a", "--bits", "8", "--rule", "sqnr")
+    plan = Path("a/plan.json").read_text().splitlines(keepends=True)
+    number, row = next((i, r) for i, r in enumerate(plan) if '"middle"' in r and '"weight"' in r)
+    fields = json.loads(row.rstrip().rstrip(","))
+    plan[number] = row.replace(f'"q": "{fields["q"]}"', '"q": "Q2.1"')
+    plan.pop(next(i for i, r in enumerate(plan) if '"first"' in r and '"weight"' in r))
+    Path("hand.json").write_text("".join(plan))
+    summary = quantized("n.prototxt", "n.caffemodel", "b", "--plan", "hand.json", "--onnx", "qdq")
+    layers = {entry["name"]: entry for entry in summary["layers"]}  # type: ignore[attr-defined]
+    assert layers["middle"]["weight"]["q"] == "Q2.1"
+    assert layers["middle"]["weight"]["sqnr_db"] is not None
+    assert layers["first"]["weight"]["q"] is None
+    assert all(check["ok"] for check in summary["verification"])  # type: ignore[attr-defined]
+    assert types("b/net_lp.prototxt")["first"] == "InnerProduct"
+    again = Path("b/plan.json").read_text()
+    assert '"Q2.1"' in again
+
+
+def test_plans_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    quantized("n.prototxt", "n.caffemodel", "a", "--bits", "8")
+    arguments = ["quantize", "n.prototxt", "n.caffemodel", "--data", "x.npz", "-o", "b", "--quiet"]
+    assert main([*arguments, "--plan", "a/plan.json", "--bits", "4", "--refine"]) == 2
+    assert "bits, refine beside a plan, which says the formats" in capsys.readouterr().err
+    other = Path("a/plan.json").read_text().replace('"middle"', '"centre"')
+    Path("other.json").write_text(other)
+    assert main([*arguments, "--plan", "other.json"]) == 2
+    assert 'the plan names layer "centre", which the net lacks' in capsys.readouterr().err
+    assert not Path("b").exists()
 
 
 def quantized(net: str, weights: str, out: str, *flags: str) -> dict[str, object]:

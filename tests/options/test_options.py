@@ -57,7 +57,8 @@ def test_what_says_the_same_is_equal(made: Options, want: Options) -> None:
 
 LENGTHS = (
     "a word length, KIND=LENGTH, PATTERN=LENGTH or PATTERN:KIND=LENGTH\n"
-    "  fix: write 8, activation=16, conv1*=12 or conv1*:weight=6 (kinds: weight, bias, activation)"
+    "  fix: write 8, activation=16, conv1*=12, conv1*:weight=6 or conv1=float (kinds: weight, bias,"
+    " activation)"
 )
 
 
