@@ -45,7 +45,7 @@ MAY_NAME = {
     "adaption/report/assigned.py": "BN is the paper's name of binarized nets",
     "adaption/export/onnx/grids.py": ONNX,
     "adaption/export/onnx/images.py": ONNX,
-    "adaption/export/integer_*.py": ONNX,
+    "adaption/export/onnx/integer_*.py": ONNX,
     "adaption/export/onnx/older.py": ONNX,
     "adaption/export/onnx/qdq_pass.py": ONNX,
     "adaption/export/onnx/styles.py": ONNX,
@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "adaption/exact/reference.py": "sums in another order for this one class",
     "adaption/export/onnx/integer_floats.py": PROGRAM,
     "adaption/export/onnx/integer_windows.py": PROGRAM,
-    "adaption/export/exact/*.py": PROGRAM,
+    "adaption/exact/*.py": PROGRAM,
     "adaption/export/package/*.py": PROGRAM,
 }
 """File, and why it may import the class of a layer type."""

@@ -129,4 +129,5 @@ def _integral(x: Values, fmt: FixedPoint, limit: float) -> Values:
 def _decibel(signal: float, noise: float) -> float:
     if noise <= 0:
         return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+    ratio = signal / noise  # 0 where it is too small for a float, too
+    return 10 * math.log10(ratio) if ratio > 0 else -math.inf

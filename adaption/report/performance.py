@@ -7,17 +7,15 @@ from typing import Any
 
 from adaption.report.chart import Panel, Series
 from adaption.report.format import ABSENT, significant
-from adaption.report.training_log import TrainingLog
+from adaption.report.training_log import GAIN_NAMES, TrainingLog
 
 __all__ = ["performance_panels", "performance_rows"]
 
-GAINS = {
-    "speedup": "training speedup",
-    "speedup_inference": "inference speedup",
-    "size_ratio": "model size",
-    "size_ratio_weighted": "model size by entries",
-    "memory": "memory while training",
-}
+LABELS = (
+    *("training speedup", "inference speedup", "model size", "model size by entries"),
+    "memory while training",
+)
+GAINS = dict(zip(GAIN_NAMES, LABELS, strict=True))
 
 
 def performance_panels(logs: Sequence[TrainingLog]) -> list[Panel]:

@@ -39,6 +39,10 @@ _TEST = re.compile(rf"Test net output #\d+: (\S+) = {_NUMBER}( \(\*)?")
 _SCORE = re.compile(rf"Test score (#\d+): {_NUMBER}")  # before Test net output, in 2013
 
 
+# Figures of a recipe's model of cost, in the events "performance".
+GAIN_NAMES = ("speedup", "speedup_inference", "size_ratio", "size_ratio_weighted", "memory")
+
+
 @dataclass
 class LogRow:
     """What a log says about one iteration of training, or about one test.
@@ -296,11 +300,18 @@ def _is_performance(event: dict[str, Any]) -> bool:
     """Whether an event has what the curves need."""
     rows = event.get("layers")
     return (
-        isinstance(event.get("iter"), int)
-        and isinstance(event.get("speedup"), int | float)
+        _is_count(event.get("iter"))
+        and event.get("iter") is not None
+        and event.get("speedup") is not None
+        and all(_is_number(event.get(name)) for name in GAIN_NAMES)
         and isinstance(rows, list)
         and all(
-            isinstance(row, dict) and {"layer", "word_length", "nonzero"} <= set(row)
+            isinstance(row, dict)
+            and isinstance(row.get("layer"), str)
+            and all(
+                row.get(name) is not None and _is_number(row[name])
+                for name in ("word_length", "nonzero")
+            )
             for row in rows
         )
     )

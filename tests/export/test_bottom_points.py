@@ -131,10 +131,8 @@ def test_float_ends_run_in_float_in_every_form(here: Path) -> None:
         assert np.abs(got - want).max() < 0.05
     assert verify_between(net, "exact", "integer.onnx", X).ok
     assert verify_between(net, "exact-half-even", "qdq.onnx", X).ok
-    with pytest.raises(
-        LayerError, match='layer "r1": runs in float32 before its bottom is rounded'
-    ):
-        adaption.export_integer(net, "c", form="c")
+    if shutil.which("cc"):
+        assert verify_between(net, "exact", "c", X).ok
     adaption.export_integer(net, "codes.npz")
     with np.load("codes.npz") as made:
         assert {made[f"{name}/weight"].dtype for name in floats} == {np.dtype(np.float32)}

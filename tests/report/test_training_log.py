@@ -229,3 +229,26 @@ def test_errors(text: str | None, message: str, tmp_path: Path) -> None:
     with pytest.raises(FileFormatError) as caught:
         read_log(path)
     assert str(caught.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"speedup_inference": "snapshot"},
+        {"memory": [1.0]},
+        {"size_ratio": 10**400},
+        {"iter": 10**400},
+        {"layers": [{"layer": "ip", "word_length": "8", "nonzero": 1.0}]},
+        {"layers": [{"layer": ["ip"], "word_length": 8, "nonzero": 1.0}]},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_events_with_values_of_another_type_are_left_out(
+    wrong: dict[str, object], tmp_path: Path
+) -> None:
+    layers = [{"layer": "ip", "word_length": 8, "nonzero": 1.0}]
+    train = {"event": "train", "iter": 3, "lr": 0.1, "loss": 1.0, "seconds": 1.0}
+    event = {"event": "performance", "iter": 3, "speedup": 1.5, "layers": layers}
+    log = tmp_path / "log.jsonl"
+    log.write_text("\n".join(json.dumps(e) for e in (train, event, {**event, **wrong})) + "\n")
+    assert read_log(log).performance == [event]
