@@ -230,10 +230,10 @@ def _spelled(char: str) -> str:
     return ascii(char)[1:-1]
 
 
-# C0 but tab and newline, DEL and C1; separators and marks that direct text; surrogates,
-# and what stands for bytes that are no text (io/text.py).
 _NAME = re.compile(r"[a-z_][\w.-]*")  # of a choice, in any case
 
+# C0 but tab and newline, DEL and C1; separators and marks that direct text; surrogates,
+# and what stands for bytes that are no text (io/text.py).
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U0010f780-\U0010f7ff]"
 )

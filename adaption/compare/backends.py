@@ -3,7 +3,7 @@
 float             the full precision weights, nothing rounded
 lp                the low-precision net as it is simulated and trained, in float32
 lp64              the same in float64, whose sums of codes do not round
-exact             integer codes, see export.exact
+exact             integer codes, see adaption.exact
 exact-half-even   the same with biases at the products' scale and ties to even, as QDQ has them
 opencv            OpenCV 4's dnn module, on weights baked onto their grid (results not rounded)
 baked             our own net of those weights
@@ -17,8 +17,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,7 +28,7 @@ from adaption.compare.sessions import ModelFile, SessionError, damage_told
 from adaption.errors import UsageError
 from adaption.exact import ExactNet, ExactOptions
 from adaption.exact.reference import run_layers
-from adaption.exact.selection import Member, Selection, select
+from adaption.exact.selection import Member, Selection
 from adaption.exact.ties import tie_points
 from adaption.io.arrays import read_arrays
 from adaption.net import Net
@@ -39,7 +37,19 @@ from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 from adaption.numerics import FixedPoint, Format, Wrpn
 
-__all__ = ["BACKENDS", "Arithmetic", "Backend", "Key", "Trace", "backend_of"]
+__all__ = [
+    "Arithmetic",
+    "Backend",
+    "Exact",
+    "Formats",
+    "Key",
+    "Onnxruntime",
+    "Recorded",
+    "Simulation",
+    "Trace",
+    "baked",
+    "in_float",
+]
 
 Key = tuple[str, str]  # layer, blob
 Array = npt.NDArray[Any]
@@ -243,14 +253,14 @@ class Recorded:
         )
 
 
-def _in_float(formats: LayerFormats) -> LayerFormats:
+def in_float(formats: LayerFormats) -> LayerFormats:
     """Nothing rounded; where the clip of a WRPN format is the activation function, it stays."""
     return LayerFormats(
         activation=_unrounded(formats.activation), bottom=_unrounded(formats.bottom)
     )
 
 
-def _baked(formats: LayerFormats) -> LayerFormats:
+def baked(formats: LayerFormats) -> LayerFormats:
     """Results not rounded."""
     return replace(formats, activation=_unrounded(formats.activation))
 
@@ -270,53 +280,3 @@ def _stripped(node: Node, strip: Callable[[LayerFormats], LayerFormats]) -> Node
 
 def _float64(x: Tensor) -> Array:
     return np.asarray(x.detach().double().numpy())
-
-
-def _opencv(net: Net, formats: Formats) -> Backend:
-    from adaption.compare.opencv import OpenCv
-
-    return OpenCv(net)
-
-
-def _c_program(net: Net, formats: Formats) -> Backend:
-    from adaption.compare.c_backend import CProgram
-
-    return CProgram(net, formats)
-
-
-Factory = Callable[[Net, Formats], Backend]
-
-BACKENDS: MappingProxyType[str, Factory] = MappingProxyType(
-    {
-        "float": lambda net, _: Simulation("float", select(net), _in_float),
-        "lp": lambda net, _: Simulation("lp", select(net)),
-        "lp64": lambda net, _: Simulation("lp64", select(net), in_double=True),
-        "baked": lambda net, _: Simulation("baked", select(net), _baked),
-        "exact": lambda net, formats: Exact("exact", net, ExactOptions(formats)),
-        "exact-half-even": lambda net, formats: Exact(
-            "exact-half-even", net, ExactOptions(formats, "product", "half_even")
-        ),
-        "c": _c_program,
-        "opencv": _opencv,
-    }
-)
-"""Backends by name."""
-
-
-def backend_of(given: str | os.PathLike[str] | Backend, net: Net, formats: Formats) -> Backend:
-    """The backend that a name, a file or an object stands for.
-
-    Raises: UsageError on an unknown name.
-    """
-    if not isinstance(given, str | os.PathLike):
-        return given
-    text = os.fspath(given)
-    if text in BACKENDS:
-        return BACKENDS[text](net, formats)
-    if Path(text).suffix == ".onnx":
-        return Onnxruntime(text)
-    if Path(text).suffix in (".npz", ".npy"):
-        return Recorded(text, select(net))
-    raise UsageError(
-        f"{text!r} is nothing to compare with, allowed: {', '.join(BACKENDS)}, FILE.onnx, FILE.npz"
-    )

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adaption.compare.backends import Arithmetic, Backend, Exact, Onnxruntime, backend_of
+from adaption.compare.backends import Arithmetic, Backend, Exact, Onnxruntime
+from adaption.compare.named_backends import backend_of
+from adaption.compare.table import table_lines
 from adaption.errors import UsageError, one_line
 from adaption.exact import ExactReport
 from adaption.exact.selection import Member, Selection, refuse_nan, select
@@ -160,15 +162,6 @@ class BetweenReport:
             )
             for t in self.tops
         ]
-        shown = [[one_line(cell) for cell in row] for row in rows]
-        widths = [max(len(row[i]) for row in shown) for i in range(len(rows[0]))]
-        table = [
-            "  ".join(
-                cell.ljust(w) if i < 3 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in shown
-        ]
         inputs = [f"  input {name!r} rounded to {fmt}" for name, fmt in self.input_formats.items()]
         verdict = "agree" if self.ok else "do NOT agree"
         said = [*self.problems] or [self.detail]
@@ -177,7 +170,7 @@ class BetweenReport:
             said.append(f"sums may need more than 32 bits in: {', '.join(wide)}")
         return "\n".join(
             [
-                *table,
+                *table_lines(rows),
                 "",
                 f"{self.a} and {self.b} {verdict}",
                 *(f"  {one_line(p)}" for p in said),
@@ -214,7 +207,7 @@ def verify_between(
 
     Args:
         net: the net in phase TEST; it is not changed.
-        a, b: names of backends, files, or objects; see export.backends.
+        a, b: names of backends, files, or objects; see compare.named_backends.
         inputs: values by input blob, first axis the samples; without it random ones.
         input_formats: inputs are rounded to these first, for both; an ONNX file brings its own.
         tolerance: greatest allowed difference at quantization points, in LSBs.

@@ -19,6 +19,7 @@ from adaption.compare.backends import Arithmetic, Key, Trace
 from adaption.errors import UsageError
 from adaption.exact import ExactNet, ExactOptions
 from adaption.export.package import export_integer
+from adaption.export.package.c_program import EXACT_FLOATS, FLOATS
 from adaption.export.package.names import printed as printed_name
 from adaption.net import Net
 from adaption.numerics import FixedPoint
@@ -27,7 +28,6 @@ __all__ = ["CProgram"]
 
 Array = npt.NDArray[Any]
 COMPILERS = ("cc", "gcc", "clang")
-EXACT_FLOATS = "-ffp-contract=off"  # of programs with layers in float32; see floats.h there
 
 
 class CProgram:
@@ -105,7 +105,7 @@ class CProgram:
 
     def _compiled(self, name: str, *flags: str) -> Path:
         sources = sorted(path.name for path in self._folder.glob("*.c"))
-        exact = [EXACT_FLOATS] if (self._folder / "floats.h").exists() else []
+        exact = [EXACT_FLOATS] if (self._folder / FLOATS).exists() else []
         command = [self._compiler, "-std=c99", "-O2", *exact, *flags, "-o", name, *sources]
         _run(command, self._folder)
         return self._folder / name

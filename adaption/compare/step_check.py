@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from adaption.compare.step_products import LayerStep, ProductCheck
+from adaption.compare.table import table_lines
 from adaption.errors import FieldError, UsageError
 from adaption.net import Net
 from adaption.net.node import Node
@@ -73,19 +74,13 @@ class StepReport:
             )
             for c in self.checks
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        lines = [
-            "  ".join(
-                cell.ljust(w) if i < 3 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
         verdict = "equal to the simulation" if self.ok else "NOT as the simulation"
         said = (
             f"{len(self.checks)} products in integers, sums of {self.register_bits} bits: {verdict}"
         )
-        return "\n".join([*lines, "", said, *(f"  {x}" for x in (*self.problems, *self.notes))])
+        return "\n".join(
+            [*table_lines(rows), "", said, *(f"  {x}" for x in (*self.problems, *self.notes))]
+        )
 
 
 def verify_step(

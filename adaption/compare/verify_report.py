@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adaption.compare.table import table_lines
 from adaption.errors import one_line
 from adaption.numerics import FixedPoint, Format
 
@@ -176,20 +177,11 @@ class VerifyReport:
             )
             for b in self.blobs
         ]
-        shown = [[one_line(cell) for cell in row] for row in rows]
-        widths = [max(len(row[i]) for row in shown) for i in range(len(rows[0]))]
-        table = [
-            "  ".join(
-                cell.ljust(w) if i < 3 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in shown
-        ]
         verdict = "computes the same" if self.ok else "does NOT compute the same"
         said = self.problems or (self.detail,)
         return "\n".join(
             [
-                *table,
+                *table_lines(rows),
                 "",
                 f"{self.path}: {verdict}",
                 *(f"  {one_line(p)}" for p in (*said, *self.notes)),

@@ -15,10 +15,10 @@ MOVED = {
     **dict.fromkeys(("ExactNet", "ExactOptions"), "adaption.exact"),
     **dict.fromkeys(("ExportReport", "export_onnx"), "adaption.export.onnx"),
     **dict.fromkeys(
-        ("BetweenReport", "StepReport", "VerifyReport", "counterpart"), "adaption.compare"
-    ),
-    **dict.fromkeys(
-        ("ImageCheck", "verify", "verify_between", "verify_images", "verify_step"),
+        (
+            *("BetweenReport", "ImageCheck", "StepReport", "VerifyReport", "counterpart"),
+            *("verify", "verify_between", "verify_images", "verify_step"),
+        ),
         "adaption.compare",
     ),
 }

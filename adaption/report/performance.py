@@ -7,15 +7,9 @@ from typing import Any
 
 from adaption.report.chart import Panel, Series
 from adaption.report.format import ABSENT, significant
-from adaption.report.training_log import GAIN_NAMES, TrainingLog
+from adaption.report.training_log import GAINS, TrainingLog
 
 __all__ = ["performance_panels", "performance_rows"]
-
-LABELS = (
-    *("training speedup", "inference speedup", "model size", "model size by entries"),
-    "memory while training",
-)
-GAINS = dict(zip(GAIN_NAMES, LABELS, strict=True))
 
 
 def performance_panels(logs: Sequence[TrainingLog]) -> list[Panel]:

@@ -39,8 +39,14 @@ _TEST = re.compile(rf"Test net output #\d+: (\S+) = {_NUMBER}( \(\*)?")
 _SCORE = re.compile(rf"Test score (#\d+): {_NUMBER}")  # before Test net output, in 2013
 
 
-# Figures of a recipe's model of cost, in the events "performance".
-GAIN_NAMES = ("speedup", "speedup_inference", "size_ratio", "size_ratio_weighted", "memory")
+# Figures of a recipe's model of cost, in the events "performance", and what they are called.
+GAINS = {
+    "speedup": "training speedup",
+    "speedup_inference": "inference speedup",
+    "size_ratio": "model size",
+    "size_ratio_weighted": "model size by entries",
+    "memory": "memory while training",
+}
 
 
 @dataclass
@@ -300,10 +306,10 @@ def _is_performance(event: dict[str, Any]) -> bool:
     """Whether an event has what the curves need."""
     rows = event.get("layers")
     return (
-        _is_count(event.get("iter"))
-        and event.get("iter") is not None
+        event.get("iter") is not None
+        and _is_count(event["iter"])
         and event.get("speedup") is not None
-        and all(_is_number(event.get(name)) for name in GAIN_NAMES)
+        and all(_is_number(event.get(name)) for name in GAINS)
         and isinstance(rows, list)
         and all(
             isinstance(row, dict)

@@ -23,8 +23,8 @@ import onnxruntime
 import torch
 
 from adaption.cli.options import add_preprocessing_flags, input_format_of, transform_of
-from adaption.compare.backends import backend_of
 from adaption.compare.c_backend import CProgram
+from adaption.compare.named_backends import backend_of
 from adaption.errors import AdaptionError
 from adaption.exact import ExactNet, ExactOptions
 from adaption.exact.inputs import format_of_data

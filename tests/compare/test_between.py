@@ -13,7 +13,8 @@ from onnx import numpy_helper
 
 from adaption.cli.main import main
 from adaption.compare import verify, verify_between
-from adaption.compare.backends import BACKENDS, Arithmetic, Array, Key, Trace
+from adaption.compare.backends import Arithmetic, Array, Key, Trace
+from adaption.compare.named_backends import BACKENDS
 from adaption.errors import UsageError
 from adaption.exact.inputs import format_of_data
 from adaption.export.onnx import export_onnx

@@ -29,6 +29,7 @@ from adaption.job import freeze
 from adaption.net import Net, Point
 from adaption.numerics import DynamicFixed, FixedPoint
 from tests.export.nets import run_model
+from tests.export.test_c_program import tool
 from tests.net.nets import data, inner_product, net_of
 from tests.net.nets import layer as net_layer
 from tests.recipes.test_sdfp import DATA, END, NETS, conv, dense, layer, net_file, solver_of
@@ -131,11 +132,15 @@ def test_float_ends_run_in_float_in_every_form(here: Path) -> None:
         assert np.abs(got - want).max() < 0.05
     assert verify_between(net, "exact", "integer.onnx", X).ok
     assert verify_between(net, "exact-half-even", "qdq.onnx", X).ok
-    if shutil.which("cc"):
-        assert verify_between(net, "exact", "c", X).ok
     adaption.export_integer(net, "codes.npz")
     with np.load("codes.npz") as made:
         assert {made[f"{name}/weight"].dtype for name in floats} == {np.dtype(np.float32)}
+
+
+def test_float_ends_run_in_float_in_the_c_program(here: Path) -> None:
+    tool("cc", "gcc", "clang")
+    net = frozen(INNER["batch norm and in place"], "float")
+    assert verify_between(net, "exact", "c", X).ok
 
 
 @pytest.mark.parametrize("name", INNER)

@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from adaption.compare import verify, verify_between
-from adaption.compare.backends import backend_of
+from adaption.compare.named_backends import backend_of
 from adaption.errors import LayerError
 from adaption.exact import ExactNet
 from adaption.exact.program import Product

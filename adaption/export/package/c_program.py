@@ -26,11 +26,11 @@ from adaption.io.files import read_json
 from adaption.io.outputs import staged_folder
 from adaption.layers.base import Shape
 
-__all__ = ["write_c_program"]
+__all__ = ["EXACT_FLOATS", "FLOATS", "write_c_program"]
 
 RUNTIME = ("ops.h", "scalars.h", "quantize.h", "products.h", "windows.h", "Makefile")
 FLOATS = "floats.h"  # of programs with layers in float32
-FLAGS = " -ffp-contract=off"  # with it, see there
+EXACT_FLOATS = "-ffp-contract=off"  # what compiles them, see there
 MANIFEST = "manifest.json"
 # What every program and its make write, beside the net's own two files. Programs had an ops.c once.
 OWN = (*RUNTIME, FLOATS, "ops.c", "main.c", MANIFEST, "weights", "hex", "net", "net_trace")
@@ -63,7 +63,7 @@ def write_c_program(
     has_floats = unit.graph.has_floats
     for file in (*RUNTIME, *([FLOATS] if has_floats else [])):
         made = _runtime(file).replace("@name@", text.name)
-        written[file] = [made.replace("@flags@", FLAGS if has_floats else "")]
+        written[file] = [made.replace("@flags@", f" {EXACT_FLOATS}" if has_floats else "")]
     for stem, packed in unit.constants.items():
         written[f"weights/{stem}.h"] = _constant_header(packed, stem)
         written[f"hex/{stem}.hex"] = _hex(packed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adaption.exact.float_ops import (
     FloatAffine,
@@ -22,10 +22,8 @@ from adaption.exact.float_ops import (
 )
 from adaption.exact.program import Dequantize, Op
 from adaption.export.package.c.graph import check_same_shape
+from adaption.export.package.c.scalar_writer import Scalars
 from adaption.export.package.c.types import FLOAT, float_literal
-
-if TYPE_CHECKING:
-    from adaption.export.package.c.scalars import Scalars
 
 __all__ = ["FLOAT_SCALARS", "mean"]
 

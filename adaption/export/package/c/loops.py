@@ -15,7 +15,8 @@ from adaption.exact.program import MaxPool, Op, Product, Quantize, SquareSum, Wi
 from adaption.export.package.c.float_scalars import mean
 from adaption.export.package.c.graph import Graph, refusal
 from adaption.export.package.c.lines import Lines
-from adaption.export.package.c.scalars import Index, Scalars
+from adaption.export.package.c.scalar_writer import Index, Scalars
+from adaption.export.package.c.scalars import write_scalars
 from adaption.export.package.c.scratch import sums_of
 from adaption.export.package.c.steps import Stage, Step
 from adaption.export.package.c.types import CType
@@ -188,7 +189,7 @@ class StepWriter:
                 core = mean(s, stage.core, core)
             s.let(top, core, self.graph.kind(top))
             ops = ops[1:]
-        s.write(ops)
+        write_scalars(s, ops)
         made = s.known(stage.top)
         is_last = k == len(self.step.stages) - 1
         kind = self._kind if is_last else self.graph.stored_kind(stage.top)

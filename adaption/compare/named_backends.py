@@ -1,0 +1,64 @@
+"""The backends that a comparison can name, or that a file or an object stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+
+from adaption.compare.backends import (
+    Backend,
+    Exact,
+    Formats,
+    Onnxruntime,
+    Recorded,
+    Simulation,
+    baked,
+    in_float,
+)
+from adaption.compare.c_backend import CProgram
+from adaption.compare.opencv import OpenCv
+from adaption.errors import UsageError
+from adaption.exact import ExactOptions
+from adaption.exact.selection import select
+from adaption.net import Net
+
+__all__ = ["BACKENDS", "backend_of"]
+
+Factory = Callable[[Net, Formats], Backend]
+
+BACKENDS: MappingProxyType[str, Factory] = MappingProxyType(
+    {
+        "float": lambda net, _: Simulation("float", select(net), in_float),
+        "lp": lambda net, _: Simulation("lp", select(net)),
+        "lp64": lambda net, _: Simulation("lp64", select(net), in_double=True),
+        "baked": lambda net, _: Simulation("baked", select(net), baked),
+        "exact": lambda net, formats: Exact("exact", net, ExactOptions(formats)),
+        "exact-half-even": lambda net, formats: Exact(
+            "exact-half-even", net, ExactOptions(formats, "product", "half_even")
+        ),
+        "c": CProgram,
+        "opencv": lambda net, _: OpenCv(net),
+    }
+)
+"""Backends by name."""
+
+
+def backend_of(given: str | os.PathLike[str] | Backend, net: Net, formats: Formats) -> Backend:
+    """The backend that a name, a file or an object stands for.
+
+    Raises: UsageError on an unknown name.
+    """
+    if not isinstance(given, str | os.PathLike):
+        return given
+    text = os.fspath(given)
+    if text in BACKENDS:
+        return BACKENDS[text](net, formats)
+    if Path(text).suffix == ".onnx":
+        return Onnxruntime(text)
+    if Path(text).suffix in (".npz", ".npy"):
+        return Recorded(text, select(net))
+    raise UsageError(
+        f"{text!r} is nothing to compare with, allowed: {', '.join(BACKENDS)}, FILE.onnx, FILE.npz"
+    )
