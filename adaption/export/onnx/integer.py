@@ -25,7 +25,8 @@ from adaption.exact.program import (
     Value,
 )
 from adaption.exact.selection import Selection
-from adaption.export.onnx.integer_ops import EMITTERS, Codes
+from adaption.export.onnx.integer_codes import Codes
+from adaption.export.onnx.integer_ops import EMITTERS
 from adaption.export.onnx.lowered import LayerValues, Lowered, Scale
 from adaption.export.onnx.styles import Style
 from adaption.numerics import FixedPoint
