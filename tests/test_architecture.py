@@ -27,7 +27,7 @@ ROOMS = (
     *("pycaffe", "cli"),
 )
 TORCHLESS = ("errors", "glog", "table", "options", "proto", "io", "graph")
-ANYWHERE = ("_version", "later")
+ANYWHERE = ("_version", "later", "moved")
 FRONT_DOOR = ("__init__", "__main__")  # may name every room
 GENERATED = ("adaption/proto/caffe_pb2.py", "adaption/proto/caffe_pb2.pyi")
 HEAVY = ("torch", "onnx", "onnxruntime", "h5py", "lmdb", "matplotlib", "jinja2", "PIL", "sklearn")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from adaption.errors import UsageError, one_line
-from adaption.net.blob import Blob
-from adaption.net.node import Node
 from adaption.table import columns
+
+if TYPE_CHECKING:  # torch behind them takes a second that tables of text need not wait for
+    from adaption.net.blob import Blob
+    from adaption.net.node import Node
 
 __all__ = ["MOST_LINES", "as_frame", "as_html", "net_text", "shortened"]
 
