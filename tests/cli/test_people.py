@@ -122,9 +122,7 @@ layer { name: "act1" type: "LPAct" bottom: "conv1" top: "act1" lpfp_param { bd: 
     ("words", "want"),
     [
         pytest.param("export lp w -o e.onnx --to onxx", "did you mean onnx?", id="export target"),
-        pytest.param(
-            "export lp w -o e.onnx --to onnx --style qqd", "did you mean qdq?", id="s"
-        ),
+        pytest.param("export lp w -o e.onnx --to onnx --style qqd", "did you mean qdq?", id="s"),
         pytest.param(
             "export lp w -o e.onnx --to onnx --processor vnn", "did you mean vnni?", id="processor"
         ),
