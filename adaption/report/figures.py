@@ -26,6 +26,7 @@ WIDTH = 400
 LEFT, RIGHT = 54, 8  # margins
 ZERO_SLOT = 26  # width kept for the bar of exact zeros
 HEADER, PANEL, FOOTER = 38, 74, 34  # heights: above a panel, the panel, below the last one
+GAP = 14  # height between panels: the label "0" of the upper one stands there
 
 PLURAL = {"weight": "weights", "bias": "biases", "activation": "activations"}
 
@@ -71,7 +72,7 @@ def layer_figure(key: str, layer: Mapping[str, Any], rounding: str = "half_away"
     parts: list[Markup] = []
     bottom = 0
     for panel in panels:
-        top = bottom + HEADER
+        top = bottom + HEADER + (GAP if bottom else 0)
         bottom = top + PANEL
         parts.extend([*_zones(panel, axis, top), *_heading(panel, top)])
         parts.extend([*_bars(panel, axis, top), *_markers(panel, axis, top)])
@@ -93,14 +94,14 @@ def _axis_of(panels: Sequence[Panel]) -> Axis:
 def _heading(panel: Panel, top: float) -> list[Markup]:
     tensor = panel.tensor
     name = f"{PLURAL[panel.point]} {typeset(str(tensor.get('q') or 'float'))}"
-    shares = (
-        f"saturated {percent(tensor.get('saturated_share'))}, "
-        f"flushed {percent(tensor.get('flushed_share'))}"
-    )
-    return [
-        svg.text(LEFT, top - 21, name, f"t {panel.point}"),
-        svg.text(WIDTH - RIGHT, top - 21, typeset(shares), "l", "end"),
-    ]
+    parts = [svg.text(LEFT, top - 21, name, f"t {panel.point}")]
+    if panel.limits is not None:
+        shares = (
+            f"saturated {percent(tensor.get('saturated_share'))}, "
+            f"flushed {percent(tensor.get('flushed_share'))}"
+        )
+        parts.append(svg.text(WIDTH - RIGHT, top - 21, typeset(shares), "l", "end"))
+    return parts
 
 
 def _zones(panel: Panel, axis: Axis, top: float) -> list[Markup]:
@@ -121,7 +122,7 @@ def _markers(panel: Panel, axis: Axis, top: float) -> list[Markup]:
         return []
     lsb, limit = axis.x(panel.limits.lsb), axis.x(panel.limits.top)
     limit_label = f"max {power_of_two(panel.limits.top)}"
-    room = WIDTH - 6.5 * len(limit_label)
+    room = WIDTH - 7.5 * len(limit_label)
     return [
         svg.line(lsb, top - 4, lsb, top + PANEL, "mark lsb"),
         svg.text(lsb + 3, top - 7, f"LSB {power_of_two(panel.limits.lsb)}", "m", "end"),

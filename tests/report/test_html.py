@@ -16,7 +16,7 @@ from tests.report.conftest import layer, point
 
 Summary = dict[str, Any]
 
-VOID = {"meta", "br", "hr", "input", "img", "link", "col", "circle", "rect", "line", "path"}
+VOID = {"meta", "br", "hr", "input", "img", "link", "col", "circle", "rect", "line", "path", "wbr"}
 
 
 class Page(HTMLParser):
@@ -115,6 +115,55 @@ def test_a_failed_check_stands_out(summary: Summary) -> None:
 def test_unusual_summaries(summary: Summary, changes: Summary) -> None:
     page = Page(render_report(summary | changes))
     assert not re.search(r"\b(nan|inf|None)\b", page.words)
+
+
+def row_of(text: str, name: str, kind: str) -> str:
+    """The table row of one point."""
+    body = text[text.index(f'data-name="{name}"') :]
+    start = body.index(f'<span class="dot {kind}">')
+    return body[start : body.index("</tr>", start)]
+
+
+def test_marks_what_does_harm(summary: Summary) -> None:
+    clipped = point(4, 3, saturated_share=0.02, sqnr_db=18.0)  # as a rule wanted it
+    lost = point(4, -4, flushed_share=0.95, zero_share_before=0.05, sqnr_db=0.0)
+    cut = point(4, 3, saturated_share=0.3, flushed_share=0.0, sqnr_db=2.0)
+    summary["layers"] = [
+        layer("a", weight=clipped, bias=lost, activation=cut),
+        layer("b", weight=point(4, 3, sqnr_db=None), activation=None),
+    ]
+    text = render_report(summary)
+    mark = '<td class="alarm">'
+    assert mark not in row_of(text, "a", "weight")
+    bias = row_of(text, "a", "bias")
+    assert f"{mark}95.00 %" in bias and f"{mark}0.0 dB" in bias and bias.count(mark) == 2
+    activation = row_of(text, "a", "activation")
+    assert f"{mark}30.00 %" in activation and activation.count(mark) == 2
+    assert mark not in row_of(text, "b", "weight")
+
+
+def test_names_break_at_their_seams(summary: Summary) -> None:
+    summary["layers"] = [layer("block_1/conv<b>1x1", "InnerProduct")]
+    text = render_report(summary)
+    shown = "block_<wbr>1/<wbr>conv&lt;b&gt;1x1</a><small>Inner<wbr>Product</small>"
+    assert f'<a href="#layer-0">{shown}' in text
+    assert "overflow-wrap: anywhere" not in text  # which narrows columns to one letter
+
+
+def test_heads_are_words_in_print(summary: Summary) -> None:
+    """Browsers leave form controls out of the heads that they repeat on each printed page."""
+    text = render_report(summary)
+    for head in re.findall(r"<thead>.*?</thead>", text, re.DOTALL):
+        assert not re.search("<(button|input|select)", head)
+    assert "@media print" in text
+    keys = set(re.findall(r'<span data-key="(\w+)">', text))
+    assert keys == {"name", "index", "saturated", "flushed", "sqnr", "macs"}
+    (body, *_) = re.findall("<tbody data-[^>]*>", text)
+    assert all(f"data-{key}=" in body for key in keys)
+
+
+def test_explanations_are_not_cut_with_wide_tables(summary: Summary) -> None:
+    assert "<caption" not in render_report(summary)
 
 
 def test_large_nets_stay_small(summary: Summary) -> None:
