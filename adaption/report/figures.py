@@ -24,7 +24,7 @@ __all__ = ["PLURAL", "layer_figure"]
 
 WIDTH = 400
 LEFT, RIGHT = 54, 8  # margins
-ZERO_SLOT = 26  # width kept for the bar of exact zeros
+ZERO_SLOT, ZERO_BAR = 34, 16  # widths: kept for the bar of exact zeros, of the bar
 HEADER, PANEL, FOOTER = 38, 74, 34  # heights: above a panel, the panel, below the last one
 GAP = 14  # height between panels: the label "0" of the upper one stands there
 
@@ -151,8 +151,8 @@ def _bars(panel: Panel, axis: Axis, top: float) -> list[Markup]:
         parts.append(svg.rect(x, bottom - height, width, height, style, tip))
 
     if panel.zeros:
-        bar(LEFT + 3, ZERO_SLOT - 10, panel.zeros, "zero", "0")
-        parts.append(svg.text(LEFT - 2 + ZERO_SLOT / 2, bottom + 14, "0", anchor="middle"))
+        bar(LEFT + 3, ZERO_BAR, panel.zeros, "zero", "0")
+        parts.append(svg.text(LEFT + 3 + ZERO_BAR / 2, bottom + 14, "0", anchor="middle"))
     for b in panel.bins:
         kind = panel.limits.fate(b.exponent) if panel.limits is not None else "kept"
         left, right = axis.x(b.exponent), axis.x(b.exponent + 1)

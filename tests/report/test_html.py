@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +11,9 @@ import pytest
 
 from adaption.errors import FieldError
 from adaption.report.html import render_report, write_report
-from tests.report.conftest import layer, point
+from tests.report.conftest import Page, layer, point
 
 Summary = dict[str, Any]
-
-VOID = {"meta", "br", "hr", "input", "img", "link", "col", "circle", "rect", "line", "path", "wbr"}
-
-
-class Page(HTMLParser):
-    """Tags in order, their nesting checked, and every address the page points to."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.words = ""
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("script", "style"):
-            self.words += data
 
 
 def test_page_is_whole_and_asks_for_nothing_outside(summary: Summary) -> None:
