@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from adaption.job.freeze import freeze as freeze
     from adaption.job.measure import measure as measure
     from adaption.job.quantize import quantize as quantize
+    from adaption.job.score import score as score
     from adaption.job.sensitivity import sensitivity as sensitivity
     from adaption.job.sparsity import sparsity as sparsity
     from adaption.net import Net as Net
@@ -108,6 +109,7 @@ _MODULE_OF = {
     "rescale": "adaption.precision.rescale",
     "rewrite": "adaption.precision.recipe_rewrite",
     "rewrite_files": "adaption.precision.rewrite_files",
+    "score": "adaption.job.score",
     "sensitivity": "adaption.job.sensitivity",
     "sparsity": "adaption.job.sparsity",
     "test": "adaption.report.scores",

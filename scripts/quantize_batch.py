@@ -31,7 +31,6 @@ import adaption
 from adaption.cli.options import add_preprocessing_flags, transform_of
 from adaption.errors import AdaptionError, UsageError
 from adaption.io.atomic import atomic_write
-from adaption.job.score import score
 from adaption.precision.proposal import Proposal
 from adaption.report.comparison import comparison_grid, write_comparison
 
@@ -241,16 +240,19 @@ def finetune(args: argparse.Namespace, variant: Variant) -> None:
         )
         if ends.stopped:
             raise KeyboardInterrupt
-    scores = score(
-        *(folder / "net_lp.prototxt", tuned, args.data),
-        transform=transform_of(args),
-        root=args.root,
-        limit=args.limit,
-        seed=args.seed,
-    )
+    accuracy = None
+    if json.loads((folder / "summary.json").read_text("utf-8"))["accuracy"]:  # else no labels
+        found = adaption.score(
+            *(folder / "net_lp.prototxt", tuned, args.data),
+            transform=transform_of(args),
+            root=args.root,
+            limit=args.limit,
+            seed=args.seed,
+        )
+        accuracy = dict(found.accuracy)
     adaption.export_onnx(adaption.Net(folder / "net_lp.prototxt", tuned), folder / "finetuned.onnx")
     with atomic_write(result, "w") as out:
-        json.dump({"iterations": args.finetune, "accuracy": scores}, out, indent=2)
+        json.dump({"iterations": args.finetune, "accuracy": accuracy}, out, indent=2)
 
 
 def tuning_solver(args: argparse.Namespace, variant: Variant, prefix: Path) -> Path:

@@ -6,9 +6,7 @@ What compares them with the net is in adaption.compare, exact arithmetic in adap
 
 from __future__ import annotations
 
-import importlib
-import warnings
-from typing import Any
+from adaption.moved import names_at
 
 # Where names are that this package had in version 0.1.0.
 MOVED = {
@@ -23,12 +21,4 @@ MOVED = {
     ),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in MOVED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = MOVED[name]
-    warnings.warn(
-        f"adaption.export.{name} is {module}.{name} now", DeprecationWarning, stacklevel=2
-    )
-    return getattr(importlib.import_module(module), name)
+__getattr__ = names_at(__name__, MOVED)

@@ -6,14 +6,14 @@ far from the float net's, labels that are no classes, and nets nothing was measu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from adaption.precision.classifiers import Classifiers
 from adaption.report.format import decibel, percent
 from adaption.report.summary import flushed_of_nonzero
 
-__all__ = ["quality_warnings"]
+__all__ = ["label_warnings", "quality_warnings"]
 
 POINT_DB = 3.0  # noise of half the signal's power: little more than its sign is left
 OUTPUT_DB = 6.0  # noise of a quarter of the power
@@ -32,7 +32,7 @@ def quality_warnings(summary: Mapping[str, Any], scores: Classifiers) -> list[st
     """
     points = list(_points(summary))
     return [
-        *_labels(summary, scores),
+        *label_warnings(summary["scores"]),
         *_outputs(summary, points),
         *_points_lost(points),
         *_detections(summary),
@@ -89,8 +89,14 @@ def _outputs(
             )
 
 
-def _labels(summary: Mapping[str, Any], scores: Classifiers) -> Iterator[str]:
-    for entry in summary["scores"]:
+def label_warnings(scores: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Sentences about labels that are no classes.
+
+    Args:
+        scores: one entry per classifier: `blob`, `samples`, `classes`, `labels_outside`,
+            `labels_range`.
+    """
+    for entry in scores:
         outside = entry["labels_outside"]
         if not outside:
             continue

@@ -5,17 +5,35 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from adaption.errors import UsageError, one_line
 
-if TYPE_CHECKING:
-    from adaption.net.net import Net
+if TYPE_CHECKING:  # torch behind them takes a second that tables of text need not wait for
+    from adaption.net.blob import Blob
+    from adaption.net.node import Node
 
 __all__ = ["MOST_LINES", "as_frame", "as_html", "columns", "net_text", "shortened"]
 
 MOST_LINES = 15  # of a repr: it shall not push away what stood before it
 MOST_ROWS = 60  # of a table in a notebook
+
+
+class ShownNet(Protocol):
+    """What `net_text` reads of a net."""
+
+    name: str
+    phase: str
+    nodes: list[Node]
+    blobs: dict[str, Blob]
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """Blobs that the user fills."""
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Blobs that no layer reads."""
 
 
 def shortened(rows: Sequence[Any], most: int, more: Any) -> list[Any]:
@@ -40,7 +58,7 @@ def columns(rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-def net_text(net: Net) -> str:
+def net_text(net: ShownNet) -> str:
     """Layers, parameters and shapes of a net, in MOST_LINES lines at most."""
     nodes = [node for node in net.nodes if not node.spec.is_split]
     blobs = {id(blob): blob for node in nodes for blob in node.masters}

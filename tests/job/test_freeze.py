@@ -178,8 +178,8 @@ def test_files_formats_and_accuracies(capsys: pytest.CaptureFixture[str]) -> Non
     assert sum(values["exponents"]["c2:bottom"].values()) == 5  # 45 samples, batches of ten
     assert values["samples"] == 45 and not values["also"]
     for name, files in (("dynamic", ("low.prototxt", "w.caffemodel")), ("frozen", (net, weights))):
-        want = score(*files, quiet=True, batch_size=10)
-        assert want is not None and values["accuracy"][name] == want["top1"]
+        want = score(*files, quiet=True, batch_size=10).accuracy
+        assert values["accuracy"][name] == want["top1"]
     low = Net("low.prototxt", "w.caffemodel")
     for name in ("c1", "c2", "mid", "last"):
         for label, one in (("dynamic", low), ("frozen", frozen)):
@@ -351,8 +351,8 @@ def test_the_formats_of_a_state(policy: str, capsys: pytest.CaptureFixture[str])
     drawn.draw_weights(stated.draw)
     for name, net in (("dynamic", drawn), ("frozen", None)):
         if net is None:
-            want = score("out/frozen.prototxt", "out/frozen.caffemodel", quiet=True)
-            assert want is not None and values["accuracy"][name] == want["top1"]
+            want = score("out/frozen.prototxt", "out/frozen.caffemodel", quiet=True).accuracy
+            assert values["accuracy"][name] == want["top1"]
             continue
         rows, labels = (np.asarray(h5py.File("rows.h5")[k]) for k in ("data", "label"))
         right = 0
