@@ -80,6 +80,8 @@ def measured(args: argparse.Namespace) -> Run:
     torch.set_num_threads(args.threads)
     # What starts as a process of its own takes as many threads.
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    # Commands shall start as they do when installed: from compiled files.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     figures: list[Figure] = []
     for module in dict.fromkeys(ROWS[row] for row in ROWS if row in args.only):
         rows = tuple(row for row in args.only if ROWS[row] == module)

@@ -3,7 +3,8 @@
 "ours" is our net with the weights of a caffemodel; onnxruntime runs the ONNX file exported from it,
 OpenCV reads prototxt and caffemodel, "eager torch" calls torch's operators layer by layer on
 contiguous tensors. "low" has 8-bit weights and activations by ADaPTION's rule, ties away from zero,
-nothing folded. "int8" is the qdq file with the formats of --int8. Each has a process of its own.
+nothing folded. "int8" is the qdq file with the formats of --int8, batch norm folded, whose codes
+are first checked against exact arithmetic. Each has a process of its own.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from turns import Form, Settings, Spread, ratios, round_robin, spread_of
 
 from adaption.compare import verify_between
 from adaption.export.onnx import export_onnx
+from adaption.io.caffemodel import write_weights
 from adaption.io.netfile import read_net, write_net
 from adaption.net import Net
 from adaption.options import INT8
+from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import measure_net
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
@@ -54,7 +57,7 @@ def of_net(
     made = prepared(given, rows, folder)
     forms = {name: Form(make, *what) for name, (make, *what) in made.items()}
     try:
-        taken = round_robin(forms, settings.rounds_or(10, 3), 3 if settings.quick else 5)
+        taken = round_robin(forms, settings.rounds_or(8, 3), calls=3)
     finally:
         for file in folder.iterdir():
             file.unlink()
@@ -114,24 +117,34 @@ def prepared(given: Given, rows: tuple[str, ...], folder: Path) -> dict[str, tup
         forms[EAGER] = (eager_torch, given.path, weights, feeds)
         if reads_caffe():
             forms[OPENCV] = (opencv, given.path, weights, feeds)
-    if {"low", "int8"} & set(rows):
-        measured = measure_net(net, [batch])
-        if "low" in rows:
-            path = folder / "low.prototxt"
-            write_net(rewrite(file, propose(net.spec, measured, bits=8)), path)
-            forms[LOW] = (our_net, path, weights, feeds)
-        if "int8" in rows:
-            low = open_net(rewrite(file, propose(net.spec, measured, **INT8)), weights)
-            qdq = folder / "qdq.onnx"
-            vnni = any(flag in machine() for flag in ("avx512_vnni", "avx_vnni"))
-            export_onnx(low, qdq, style="qdq", processor="vnni" if vnni else "any")
-            report = verify_between(low, "exact-half-even", qdq, feeds)
-            if not report.ok:
-                raise RuntimeError(f"{given.name}: the qdq file differs: {report.detail}")
-            low.release()
-            forms[QDQ] = (onnx_file, qdq, feeds)
+    if "low" in rows:
+        path = folder / "low.prototxt"
+        write_net(rewrite(file, propose(net.spec, measure_net(net, [batch]), bits=8)), path)
+        forms[LOW] = (our_net, path, weights, feeds)
     net.release()
+    if "int8" in rows:
+        qdq = write_qdq(given, weights, batch, folder)
+        forms[QDQ] = (onnx_file, qdq, feeds)
     return forms
+
+
+def write_qdq(given: Given, weights: Path, batch: OneBatch, folder: Path) -> Path:
+    """The int8 file, batch norm folded. Raises: RuntimeError where one of its codes differs."""
+    folded = fold_batch_norm(given.path, weights)
+    write_weights(folder / "folded.caffemodel", folded.weights)
+    net = open_net(folded.net, folder / "folded.caffemodel")
+    plan = propose(net.spec, measure_net(net, [batch]), **INT8)
+    net.release()
+    low = open_net(rewrite(folded.net, plan), folder / "folded.caffemodel")
+    qdq = folder / "qdq.onnx"
+    vnni = any(flag in machine() for flag in ("avx512_vnni", "avx_vnni"))
+    export_onnx(low, qdq, style="qdq", processor="vnni" if vnni else "any")
+    feeds = {name: x.numpy() for name, x in batch.blobs.items()}
+    report = verify_between(low, "exact-half-even", qdq, feeds)
+    if not report.ok:
+        raise RuntimeError(f"{given.name}: the qdq file differs: {report.detail}")
+    low.release()
+    return qdq
 
 
 def our_net(path: Path, weights: Path, feeds: Feeds) -> Call:
