@@ -10,7 +10,16 @@ from adaption.errors import AdaptionError, LayerError, UsageError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.lp_types import PLAIN, TWINS
 from adaption.io.netfile import NetFile, read_net
-from adaption.precision.descriptor import DEFAULTS, Conv, Dropout, Fc, Pool, Size, Token, Word
+from adaption.precision.original.descriptor import (
+    DEFAULTS,
+    Conv,
+    Dropout,
+    Fc,
+    Pool,
+    Size,
+    Token,
+    Word,
+)
 from adaption.precision.rewrite import file_specs
 from adaption.precision.sites import quantization_sites
 from adaption.proto import caffe_pb2
