@@ -20,7 +20,7 @@ from figures import NOT_INSTALLED, Figure, machine
 from nets import Given, OneBatch, left_out, nets, open_given, open_net
 from turns import Form, Settings, Spread, ratios, round_robin, spread_of
 
-from adaption.compare import verify_between
+from adaption import verify
 from adaption.export.onnx import export_onnx
 from adaption.io.caffemodel import write_weights
 from adaption.io.netfile import read_net, write_net
@@ -140,7 +140,7 @@ def write_qdq(given: Given, weights: Path, batch: OneBatch, folder: Path) -> Pat
     vnni = any(flag in machine() for flag in ("avx512_vnni", "avx_vnni"))
     export_onnx(low, qdq, style="qdq", processor="vnni" if vnni else "any")
     feeds = {name: x.numpy() for name, x in batch.blobs.items()}
-    report = verify_between(low, "exact-half-even", qdq, feeds)
+    report = verify(low, "exact-half-even", qdq, feeds)
     if not report.ok:
         raise RuntimeError(f"{given.name}: the qdq file differs: {report.detail}")
     low.release()

@@ -12,8 +12,9 @@ from turns import Settings
 from adaption.graph import NetSpec, NetState, build_spec, input_shapes, with_inputs
 from adaption.io.netfile import NetFile, read_net
 from adaption.net import Net
+from adaption.proto import caffe_pb2
 
-__all__ = ["ROOT", "Given", "OneBatch", "fill", "nets", "open_net"]
+__all__ = ["ROOT", "Given", "OneBatch", "fill", "nets", "open_net", "train_net"]
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = {
@@ -74,6 +75,22 @@ def open_net(file: NetFile, weights: Path | None, batch: int = 1) -> Net:
 
 def open_given(given: Given, batch: int = 1) -> Net:
     return open_net(read_net(given.path), given.weights, batch)
+
+
+def train_net(path: Path, batch: int, side: int) -> caffe_pb2.NetParameter:
+    """A train net whose data layers are random images of 3 x side x side that stay the same."""
+    net = caffe_pb2.NetParameter()
+    net.CopyFrom(read_net(path).message)
+    keep = [layer for layer in net.layer if layer.type not in ("Data", "ImageData", "HDF5Data")]
+    del net.layer[:]
+    data = net.layer.add(name="data", type="DummyData", top=["data", "label"])
+    param = data.dummy_data_param
+    param.shape.add(dim=[batch, 3, side, side])
+    param.shape.add(dim=[batch])
+    param.data_filler.add(type="gaussian", std=60.0)
+    param.data_filler.add(type="constant", value=3.0)
+    net.layer.extend(keep)
+    return net
 
 
 def fill(net: Net) -> None:

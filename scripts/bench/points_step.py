@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import torch
 from figures import Figure
-from nets import ROOT
+from nets import ROOT, train_net
 from turns import Settings, in_turn, ratios, spread_of
 
-from adaption.io.netfile import read_net
 from adaption.net import Point
 from adaption.net.plan import KINDS, Plan
 from adaption.net.points_check import missing_point
@@ -27,22 +25,6 @@ from adaption.solver import Solver
 
 ROWS = ("points",)
 NET = ROOT / "models" / "cifar10_full" / "train_val.prototxt"
-
-
-def definition(path: Path, batch: int) -> caffe_pb2.NetParameter:
-    """The train net with data layers replaced by random numbers that stay the same."""
-    net = caffe_pb2.NetParameter()
-    net.CopyFrom(read_net(path).message)
-    keep = [layer for layer in net.layer if layer.type not in ("Data", "ImageData", "HDF5Data")]
-    del net.layer[:]
-    data = net.layer.add(name="data", type="DummyData", top=["data", "label"])
-    param = data.dummy_data_param
-    param.shape.add(dim=[batch, 3, 32, 32])
-    param.shape.add(dim=[batch])
-    param.data_filler.add(type="gaussian", std=60.0)
-    param.data_filler.add(type="constant", value=3.0)
-    net.layer.extend(keep)
-    return net
 
 
 def solver(net: caffe_pb2.NetParameter) -> Solver:
@@ -87,7 +69,7 @@ VARIANTS = {"fixed": every_point, "dynamic": shared_exponents}
 def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     """One row per variant."""
     size = 16 if settings.quick else 32
-    net = definition(NET, size)
+    net = train_net(NET, size, side=32)
     solvers = {"float": solver(net)}
     for name, plan in VARIANTS.items():
         solvers[name] = solver(net)

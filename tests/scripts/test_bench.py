@@ -130,3 +130,18 @@ def test_runs_of_two_machines_are_not_joined(
     (tmp_path / "a.json").write_text("{}")
     assert bench.main(["--show", str(tmp_path / "a.json")]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}/a.json: not a file that --json")
+
+
+def test_large_runs_are_measured_by_their_files_and_their_logs(
+    bench: ModuleType, tmp_path: Path
+) -> None:
+    scale = importlib.import_module("scale")
+    plain, low = (scale.files_row("cifar10_full", suffix, tmp_path) for suffix in ("", "_lp"))
+    # 32 x 3 x 25 + 32, 32 x 32 x 25 + 32, 64 x 32 x 25 + 64, 10 x 1024 + 10
+    assert cells(plain)[:2] == ["cifar10_full", "89,578"] and cells(low)[1] == "89,578"
+    # The low-precision file has each blob twice; gradients are exchanged once.
+    assert (cells(plain)[2], cells(low)[2]) == ("0.4 MB", "0.7 MB")
+    assert cells(plain)[5] == cells(low)[5] == "0.4 MB"
+    assert cells(plain)[6] == "0.4, 0.5, 0.7 MB"
+    line = "I1129 09:30:19.5 1 solver.cpp:230] Iteration 4, loss = 2.3022\n"
+    assert scale.SHOWN.findall(line) == [("09", "30", "19.5", "4")]
