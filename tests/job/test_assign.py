@@ -286,7 +286,7 @@ def test_the_page_shows_bits_plot_costs_and_command(here: Path, made: AssignResu
     assert "<svg" in page and "http-equiv" in page and "src=" not in page
     for layer in made.report["layers"]:
         cells = "".join(f"<td>{layer[kind]['bits']}</td>\n" for kind in KINDS)
-        assert f'<th class="t" scope="row">{layer["name"]}</th>\n{cells}' in page
+        assert f'<th class="t name" scope="row">{layer["name"]}</th>\n{cells}' in page
     for note in made.report["notes"]:
         assert note in page
 
