@@ -228,9 +228,7 @@ def quantize(
         )
         if foreseen and formats.is_partial:
             all_rounded = partial(chosen, formats=formats.rounding_all)
-            why = why_not_exact(
-                feed.spec, is_partly_float=False, propose=all_rounded, low=low_spec
-            )
+            why = why_not_exact(feed.spec, is_partly_float=False, propose=all_rounded, low=low_spec)
             refuse_float_layers(onnx, foreseen, why)
         if foreseen and not quiet:
             print(
