@@ -11,6 +11,7 @@ from typing import Any
 
 from adaption.precision.classifiers import Classifiers
 from adaption.report.format import decibel, percent
+from adaption.report.summary import flushed_of_nonzero
 
 __all__ = ["label_warnings", "quality_warnings"]
 
@@ -48,15 +49,9 @@ def _points(summary: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
                 yield f'layer "{layer["name"]}", {kind} ({point["q"]})', point
 
 
-def _flushed_of_all(point: Mapping[str, Any]) -> float:
-    """The share of the non-zero values that became zero."""
-    left = 1 - float(point["zero_share_before"])
-    return float(point["flushed_share"]) / left if left > 0 else 0.0
-
-
 def _what_is_lost(point: Mapping[str, Any]) -> str:
     sqnr = point["sqnr_db"]
-    flushed, saturated = _flushed_of_all(point), float(point["saturated_share"])
+    flushed, saturated = flushed_of_nonzero(point), float(point["saturated_share"])
     if flushed >= NEARLY_ALL:
         return f"{percent(flushed)} of its values become 0"
     if sqnr is not None and sqnr < POINT_DB:

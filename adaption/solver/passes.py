@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import torch
 
 from adaption.net import Net
 from adaption.solver.listener import Output
 
-__all__ = ["Passes"]
+__all__ = ["Passes", "outputs_of"]
 
 
 class Passes:
@@ -31,6 +31,18 @@ class Passes:
         self.backward(net)
         return loss
 
-    def outputs(self, outputs: Iterable[Output]) -> list[Output]:
-        """What a display shows, from the values of the net's output blobs."""
-        return list(outputs)
+    def outputs(self, net: Net) -> list[Output]:
+        """What a display shows of the latest pass."""
+        return list(outputs_of(net))
+
+
+def outputs_of(net: Net) -> Iterator[Output]:
+    """Every value of every output blob, in Caffe's order."""
+    weights = {
+        top: weight
+        for node in net.nodes
+        for top, weight in zip(node.spec.tops, node.loss_weights, strict=True)
+    }
+    for name in net.outputs:
+        for value in net.blobs[name].tensor.detach().flatten().tolist():
+            yield Output(name, value, weights.get(name, 0.0))

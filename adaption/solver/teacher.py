@@ -9,7 +9,6 @@ the samples. The factor T^2 keeps the gradient's size when T changes. Source: Hi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -126,11 +125,12 @@ class TeachingPasses(Passes):
         assert blob.grad is not None
         blob.set_grad((1 - w) * blob.grad + (w * self.loss_weight) * self.pull)
 
-    def outputs(self, outputs: Iterable[Output]) -> list[Output]:
+    def outputs(self, net: Net) -> list[Output]:
         """The loss with the share that it has left, and the teacher's as an output of its own."""
         top, w = self.loss_node.spec.tops[0], self.teacher.weight
         shown = [
-            replace(o, loss_weight=(1 - w) * o.loss_weight) if o.name == top else o for o in outputs
+            replace(o, loss_weight=(1 - w) * o.loss_weight) if o.name == top else o
+            for o in super().outputs(net)
         ]
         return [*shown, Output("teacher", self.divergence, w * self.loss_weight)]
 
