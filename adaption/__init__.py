@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from adaption.precision.bias_proposal import propose_biases as propose_biases
     from adaption.precision.convert import convert as convert
     from adaption.precision.convert import convert_file as convert_file
-    from adaption.precision.descriptor_create import create as create
-    from adaption.precision.descriptor_extract import extract as extract
     from adaption.precision.edit import edit as edit
     from adaption.precision.edit import edit_file as edit_file
     from adaption.precision.fold import fold_batch_norm as fold_batch_norm
+    from adaption.precision.original.create import create as create
+    from adaption.precision.original.extract import extract as extract
     from adaption.precision.propose import propose as propose
     from adaption.precision.recipe_rewrite import rewrite as rewrite
     from adaption.precision.rescale import rescale as rescale
@@ -81,7 +81,7 @@ _MODULE_OF = {
     "convert": "adaption.precision.convert",
     "convert_file": "adaption.precision.convert",
     "cost": "adaption.report.cost",
-    "create": "adaption.precision.descriptor_create",
+    "create": "adaption.precision.original.create",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
     "edit": "adaption.precision.edit",
@@ -89,7 +89,7 @@ _MODULE_OF = {
     "export_integer": "adaption.export.package",
     "export_net": "adaption.export.targets",
     "export_onnx": "adaption.export.onnx",
-    "extract": "adaption.precision.descriptor_extract",
+    "extract": "adaption.precision.original.extract",
     "fold_batch_norm": "adaption.precision.fold",
     "freeze": "adaption.job.freeze",
     "inspect": "adaption.report.inspect",

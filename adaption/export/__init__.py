@@ -1,7 +1,8 @@
 """Models for other runtimes and devices.
 
-`onnx` writes ONNX models, `package` integers and C programs, `targets` says what `--to` can name.
-What compares them with the net is in adaption.compare, exact arithmetic in adaption.exact.
+`onnx` writes ONNX models, `package` integers and C programs, `nullhop` the files of that
+accelerator; `targets` says what `--to` can name. What compares them with the net is in
+adaption.compare, exact arithmetic in adaption.exact.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration, calibration_note
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.float_pass import float_pass
-from adaption.job.foresee import why_not_exact
+from adaption.job.foresee import refuse_float_layers, why_not_exact
 from adaption.job.load import load_all
 from adaption.job.nearest import rounded_to_nearest
 from adaption.job.notes import notes_of
@@ -204,7 +205,7 @@ def quantize(
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
     measured_on = calibrating.feed(spec, feed, transform, options, trained, root)
 
-    def chosen(measurement: Measurement) -> Proposal:
+    def chosen(measurement: Measurement, formats: Formats = formats) -> Proposal:
         if by_hand is not None:
             return judged_plan(feed.spec, by_hand, measurement)
         return propose(feed.spec, measurement, formats=formats)
@@ -219,6 +220,10 @@ def quantize(
             propose=chosen,
             low=low_spec,
         )
+        if foreseen and formats.is_partial:
+            all_rounded = partial(chosen, formats=formats.rounding_all)
+            why = why_not_exact(feed.spec, is_partly_float=False, propose=all_rounded, low=low_spec)
+            refuse_float_layers(onnx, foreseen, why)
         if foreseen and not quiet:
             print(
                 f"warning: no net_lp.onnx of style {onnx} will be written: {foreseen}; --onnx float"

@@ -15,7 +15,7 @@ import torch
 
 import adaption
 from adaption.cli.main import main
-from adaption.compare import verify_between
+from adaption.compare.between import check_between
 from adaption.errors import AdaptionError, FieldError, FileFormatError, UsageError
 from adaption.export.onnx import export_onnx
 from adaption.io.caffemodel import read_weights
@@ -377,7 +377,7 @@ def test_a_net_that_adapt_trained_is_equal_in_every_form() -> None:
     forms = ["exact-half-even", "integer.onnx", "qdq.onnx"]
     forms += ["c"] if shutil.which("cc") or shutil.which("gcc") else []
     for form in forms:
-        report = verify_between(net, "exact", form, x)
+        report = check_between(net, "exact", form, x)
         assert report.ok and report.tops, (form, report.problems)
         assert all(top.max_error == 0 for top in report.tops), (form, str(report))
 
