@@ -155,8 +155,8 @@ def _figures(rows: Sequence[Row]) -> Iterator[Markup]:
     for i, (title, key, scale, float_key) in enumerate(PANELS):
         series = []
         for rule in rules:
-            own = [r for r in rows if r["rule"] == rule and r.get(key) is not None]
-            places = sorted((float(r["bits"]), scale * r[key]) for r in own)
+            measured = [r for r in rows if r["rule"] == rule and r.get(key) is not None]
+            places = sorted((float(r["bits"]), scale * r[key]) for r in measured)
             if places:
                 series.append(Series(rule, places))
         if not series:

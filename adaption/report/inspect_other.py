@@ -115,12 +115,12 @@ def inspect_solver(path: PathLike, look: Callable[[NetPlan], Shown]) -> SolverIn
     Raises: FieldError or ParseError on a bad solver. A net that cannot be read is a warning.
     """
     solver = read_solver(path)
-    made = SolverInspection(os.fspath(path), _settings(solver.message))
-    made.warnings = [*solver.notices, *([solver.prefix] if solver.prefix else [])]
+    inspection = SolverInspection(os.fspath(path), _settings(solver.message))
+    inspection.warnings = [*solver.notices, *([solver.prefix] if solver.prefix else [])]
     try:
         plans = [("train net", plan_train_net(solver))]
     except AdaptionError as error:
-        made.warnings.append(str(error))
+        inspection.warnings.append(str(error))
         plans = []
     try:
         tests = plan_test_nets(solver)
@@ -128,21 +128,21 @@ def inspect_solver(path: PathLike, look: Callable[[NetPlan], Shown]) -> SolverIn
             (f"test net {i}" if len(tests) > 1 else "test net", t) for i, t in enumerate(tests)
         ]
     except AdaptionError as error:
-        made.warnings.append(str(error))
+        inspection.warnings.append(str(error))
     for role, plan in plans:
         net = look(plan)
-        made.nets.append((f"{role} ({plan.source})", net))
-        made.warnings += [w for w in net.warnings if w not in made.warnings]
-    return made
+        inspection.nets.append((f"{role} ({plan.source})", net))
+        inspection.warnings += [w for w in net.warnings if w not in inspection.warnings]
+    return inspection
 
 
 def _settings(message: Any) -> str:
     """The fields that are set, without nets that stand in the solver itself."""
-    own = type(message)()
-    own.CopyFrom(message)
+    settings = type(message)()
+    settings.CopyFrom(message)
     for name in ("net_param", "train_net_param", "test_net_param"):
-        own.ClearField(name)
-    return prototxt.debug_string(own)
+        settings.ClearField(name)
+    return prototxt.debug_string(settings)
 
 
 def is_onnx(path: PathLike) -> bool:
@@ -174,8 +174,8 @@ def inspect_onnx(path: PathLike) -> OnnxInspection:
 
 
 def _shapes(infos: Any) -> dict[str, list[int | str]]:
-    found: dict[str, list[int | str]] = {}
+    shapes: dict[str, list[int | str]] = {}
     for info in infos:
         dims: Mapping[str, Any] = info.type.tensor_type.shape
-        found[info.name] = [d.dim_param or int(d.dim_value) for d in dims.dim]  # type: ignore[attr-defined]
-    return found
+        shapes[info.name] = [d.dim_param or int(d.dim_value) for d in dims.dim]  # type: ignore[attr-defined]
+    return shapes
