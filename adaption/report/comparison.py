@@ -72,7 +72,7 @@ def write_comparison(rows: Sequence[Row], path: str | os.PathLike[str], net: str
     grid = comparison_grid(rows)
     lines = [("", False, grid.rows[0])] if rows else []
     for row, cells in zip(rows, grid.rows[1:], strict=True):
-        # A recipe's formats are part of its net: it has no report of a plan, and no proof.
+        # A recipe's formats are part of its net: it has no report, and no proof.
         name = "net_lp.prototxt" if row["verified"] is None else "report.html"
         lines.append((f"{row['folder']}/{name}", row["verified"] is False, cells))
     page = (
