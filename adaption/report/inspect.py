@@ -41,7 +41,7 @@ from adaption.report.inspect_other import (
     is_solver,
 )
 from adaption.report.tables import Grid
-from adaption.solver.settings import NetPlan
+from adaption.solver.settings import NetRole
 
 __all__ = ["Inspection", "LayerView", "inspect"]
 
@@ -245,14 +245,14 @@ def _inspect_other(
     if kind == "binary protobuf" and is_onnx(path):
         return inspect_onnx(path)
     if kind == "text" and is_solver(path):
-        return inspect_solver(path, lambda plan: _inspect_plan(plan, wanted))
+        return inspect_solver(path, lambda role: _inspect_role(role, wanted))
     return None
 
 
-def _inspect_plan(plan: NetPlan, wanted: _Wanted) -> Inspection:
+def _inspect_role(role: NetRole, wanted: _Wanted) -> Inspection:
     """A net that a solver asks for."""
-    spec = replace(wanted.of(plan.spec), dialect=wanted.options.dialect)
-    return _inspect_spec(spec.allowing(wanted.options.python_modules), plan.notices, ())
+    spec = replace(wanted.of(role.spec), dialect=wanted.options.dialect)
+    return _inspect_spec(spec.allowing(wanted.options.python_modules), role.notices, ())
 
 
 def _inspect_file(net: NetFile, phase: str | None, wanted: _Wanted) -> Inspection:

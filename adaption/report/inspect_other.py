@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 from adaption.errors import AdaptionError
 from adaption.io import prototxt, wire
 from adaption.io.file_bytes import FileBytes
-from adaption.solver.settings import NetPlan, plan_test_nets, plan_train_net, read_solver
+from adaption.solver.settings import NetRole, read_solver, test_roles, train_role
 
 __all__ = [
     "OnnxInspection",
@@ -107,7 +107,7 @@ def is_solver(path: PathLike) -> bool:
     return any(root.first(name) for name in names)
 
 
-def inspect_solver(path: PathLike, look: Callable[[NetPlan], Shown]) -> SolverInspection:
+def inspect_solver(path: PathLike, look: Callable[[NetRole], Shown]) -> SolverInspection:
     """The settings of a solver and its nets.
 
     Args:
@@ -118,20 +118,20 @@ def inspect_solver(path: PathLike, look: Callable[[NetPlan], Shown]) -> SolverIn
     inspection = SolverInspection(os.fspath(path), _settings(solver.message))
     inspection.warnings = [*solver.notices, *([solver.prefix] if solver.prefix else [])]
     try:
-        plans = [("train net", plan_train_net(solver))]
+        roles = [("train net", train_role(solver))]
     except AdaptionError as error:
         inspection.warnings.append(str(error))
-        plans = []
+        roles = []
     try:
-        tests = plan_test_nets(solver)
-        plans += [
+        tests = test_roles(solver)
+        roles += [
             (f"test net {i}" if len(tests) > 1 else "test net", t) for i, t in enumerate(tests)
         ]
     except AdaptionError as error:
         inspection.warnings.append(str(error))
-    for role, plan in plans:
-        net = look(plan)
-        inspection.nets.append((f"{role} ({plan.source})", net))
+    for name, role in roles:
+        net = look(role)
+        inspection.nets.append((f"{name} ({role.source})", net))
         inspection.warnings += [w for w in net.warnings if w not in inspection.warnings]
     return inspection
 
