@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 from adaption.errors import AdaptionError
 from adaption.io import prototxt, wire
 from adaption.io.file_bytes import FileBytes
-from adaption.solver.settings import NetRole, read_solver, test_roles, train_role
+from adaption.solver.settings import NetRole, read_solver, role_of_train_net, roles_of_test_nets
 
 __all__ = [
     "OnnxInspection",
@@ -118,12 +118,12 @@ def inspect_solver(path: PathLike, look: Callable[[NetRole], Shown]) -> SolverIn
     inspection = SolverInspection(os.fspath(path), _settings(solver.message))
     inspection.warnings = [*solver.notices, *([solver.prefix] if solver.prefix else [])]
     try:
-        roles = [("train net", train_role(solver))]
+        roles = [("train net", role_of_train_net(solver))]
     except AdaptionError as error:
         inspection.warnings.append(str(error))
         roles = []
     try:
-        tests = test_roles(solver)
+        tests = roles_of_test_nets(solver)
         roles += [
             (f"test net {i}" if len(tests) > 1 else "test net", t) for i, t in enumerate(tests)
         ]

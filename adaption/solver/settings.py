@@ -21,7 +21,7 @@ from adaption.io.upgrade import needs_upgrade, upgrade_net, upgrade_solver
 from adaption.proto import caffe_pb2
 from adaption.solver.rates import check_policy
 
-__all__ = ["NetRole", "SolverFile", "read_solver", "test_roles", "train_role"]
+__all__ = ["NetRole", "SolverFile", "read_solver", "role_of_train_net", "roles_of_test_nets"]
 
 MOST_AVERAGED = 1_000_000  # iterations whose losses are kept
 
@@ -130,7 +130,7 @@ def _check(p: caffe_pb2.SolverParameter) -> None:
         raise FieldError("snapshot_prefix", "", 'a path, as in snapshot_prefix: "run/lenet"')
 
 
-def train_role(
+def role_of_train_net(
     solver: SolverFile, *, stages: Sequence[str] = (), level: int | None = None
 ) -> NetRole:
     """The one net to train. `stages` and `level` are added to the solver's `train_state`.
@@ -157,7 +157,7 @@ def train_role(
     return _role(solver, *given[0], PHASES.index("TRAIN"), state)
 
 
-def test_roles(solver: SolverFile) -> list[NetRole]:
+def roles_of_test_nets(solver: SolverFile) -> list[NetRole]:
     """The nets to test, in Caffe's order: test_net_param, test_net, then the solver's own net.
 
     Raises: FieldError when test_iter, test_state and the nets do not fit each other.

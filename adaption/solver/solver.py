@@ -27,8 +27,8 @@ from adaption.solver.settings import (
     NetRole,
     SolverFile,
     read_solver,
-    test_roles,
-    train_role,
+    role_of_train_net,
+    roles_of_test_nets,
 )
 from adaption.solver.smoothing import SmoothedLoss
 from adaption.solver.snapshot import restore, save
@@ -118,11 +118,11 @@ class Solver:
             listener.reading(self.definition)
             for text in self.definition.notices:
                 listener.notice(text)
-        role = train_role(self.definition, stages=stages, level=level)
+        role = role_of_train_net(self.definition, stages=stages, level=level)
         self.net = self._build(role, None, seed, options)
         self.test_nets = [
             self._build(role, i, None if seed is None else seed + 1 + i, options)
-            for i, role in enumerate(test_roles(self.definition))
+            for i, role in enumerate(roles_of_test_nets(self.definition))
             if ranks.is_first
         ]
         self.net.followers = self.test_nets

@@ -12,7 +12,7 @@ from adaption.errors import AdaptionError
 from adaption.graph import insert_splits
 from adaption.proto import caffe_pb2
 from adaption.solver import Solver, train
-from adaption.solver.settings import NetRole, read_solver, test_roles, train_role
+from adaption.solver.settings import NetRole, read_solver, role_of_train_net, roles_of_test_nets
 from tests.golden_cases import SHARED
 from tests.solver.conftest import Copy
 from tests.solver.runs import write_run
@@ -50,8 +50,8 @@ def test_golden_solver_states(suite: Copy) -> None:
     def names(role: NetRole) -> list[str]:
         return [layer.name for layer in insert_splits(role.spec).layers]
 
-    assert names(train_role(solver)) == want["train"]
-    assert [names(role) for role in test_roles(solver)] == want["tests"]
+    assert names(role_of_train_net(solver)) == want["train"]
+    assert [names(role) for role in roles_of_test_nets(solver)] == want["tests"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
@@ -100,8 +100,8 @@ def test_zoo_solvers_are_read() -> None:
 )
 def test_nets(here: Path, lines: str, train: str, tests: list[str]) -> None:
     solver = read_solver(solver_of(BASE + lines))
-    assert train_role(solver).source == train
-    assert [role.source for role in test_roles(solver)] == tests
+    assert role_of_train_net(solver).source == train
+    assert [role.source for role in roles_of_test_nets(solver)] == tests
 
 
 def test_states(here: Path) -> None:
@@ -110,9 +110,9 @@ def test_states(here: Path) -> None:
         ' test_state { stage: "deep" }'
     )
     solver = read_solver(solver_of(BASE + lines))
-    spec = train_role(solver, stages=["y"]).spec
+    spec = role_of_train_net(solver, stages=["y"]).spec
     assert (spec.phase, spec.level, spec.stages) == ("TRAIN", 2, ("x", "y"))
-    (test,) = test_roles(solver)
+    (test,) = roles_of_test_nets(solver)
     assert (test.spec.phase, test.spec.stages) == ("TEST", ("deep",))
     assert test.message.state == caffe_pb2.NetState(phase="TEST", stage=["deep"])
 
