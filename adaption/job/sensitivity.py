@@ -29,7 +29,7 @@ from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track
 
-__all__ = ["Sensitivity", "sensitivity"]
+__all__ = ["Sensitivity", "one_by_one", "sensitivity"]
 
 PathLike = str | os.PathLike[str]
 FORMAT = "adaption.sensitivity/1"
@@ -128,7 +128,7 @@ def sensitivity(
     full.release()  # a large net would be held twice
     proposal = propose(feed.spec, measured, formats=formats)
     low = Net(fed_by(part.of(rewrite(net_file, proposal)), feed), trained, seed=options.seed)
-    points, together = _one_by_one(low, proposal, feed, scores, before, quiet=quiet)
+    points, together = one_by_one(low, proposal, feed, scores, before, quiet=quiet)
     return Sensitivity(
         net=full.spec.name or Path(full.spec.file or "net").stem,
         lengths=str(formats.lengths),
@@ -141,10 +141,15 @@ def sensitivity(
     )
 
 
-def _one_by_one(
+def one_by_one(
     low: Net, proposal: Proposal, feed: Feed, scores: Classifiers, before: Run, *, quiet: bool
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What each point does alone, the worst first, and what all of them do."""
+    """What each point does alone, the worst first, and what all of them do.
+
+    Args:
+        low: the low-precision net, with float weights; its plan is put aside.
+        before: the float net's run over the data.
+    """
     stated = low.plan
     together = _effect(before, run_net(low, feed, scores=scores))
     low.set_plan(dict.fromkeys(stated))

@@ -10,7 +10,7 @@ from typing import Any
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from adaption._version import __version__
-from adaption.errors import AdaptionError, UsageError
+from adaption.errors import AdaptionError, UsageError, near_miss
 from adaption.exact.selection import Selection, refuse_moving
 from adaption.export.onnx.file import same_bits
 from adaption.export.onnx.free_size import check_free_size, enlarged, free_dims
@@ -129,7 +129,8 @@ def build_model(
     if unknown:
         raise UsageError(
             f"input formats are given for {', '.join(map(repr, unknown))}",
-            f"the model's inputs are {', '.join(map(repr, selection.inputs))}",
+            near_miss(unknown[0], selection.inputs)
+            or f"the model's inputs are {', '.join(map(repr, selection.inputs))}",
         )
     own = {name: net.blobs[name].shape for name in selection.inputs}
     size = next((shape[0] for shape in own.values() if shape), 1)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from adaption.errors import UsageError
+from adaption.errors import UsageError, bad_choice
 from adaption.exact.selection import Selection
 from adaption.export.onnx.integer import IntegerLowered, IntegerStyle
 from adaption.export.onnx.layer_lowering import LayerLowered
@@ -33,9 +33,9 @@ def new_style(name: str, processor: str = "any") -> Style:
     Raises: UsageError on an unknown name or processor, and when the style has no such choice.
     """
     if name not in STYLES:
-        raise UsageError(f"style is {name!r}, allowed: {', '.join(STYLES)}")
+        raise bad_choice("style", name, STYLES)
     if processor not in PROCESSORS:
-        raise UsageError(f"processor is {processor!r}, allowed: {', '.join(PROCESSORS)}")
+        raise bad_choice("processor", processor, PROCESSORS)
     if name == QdqStyle.name:
         return QdqStyle(processor)
     if processor != "any":
