@@ -14,7 +14,7 @@ protobuf; one that is missing is named as not installed, a row that lacks its da
 Published models and data are looked for in $ADAPTION_SHARED or ../shared (`--material`). The nets
 of "float", "low", "int8" and "measure" are those of models/ with random weights, or those of --net.
 A row that fails is named with its error, and the exit code is 1; the others are measured all the
-same. `--quick` takes below three minutes: it goes without VGG16, and has few rounds.
+same. `--quick` takes below three minutes: it goes without VGG16 and ResNet-50, and has few rounds.
 """
 
 from __future__ import annotations
