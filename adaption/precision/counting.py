@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from adaption.later import Tensor, torch
 
 __all__ = ["RoundingCounts", "count_rounding", "count_zeros"]
 
