@@ -27,7 +27,7 @@ from adaption.precision.refining.activations import (
     ranges,
 )
 from adaption.precision.refining.columns import picked_columns
-from adaption.precision.refining.layer_fit import FitSettings, fit_layer
+from adaption.precision.refining.layer_fit import FitSettings, Fitted, LayerFit
 from adaption.precision.refining.steps import Step, bytes_held, steps_to
 from adaption.precision.refining.sums import Sum
 from adaption.precision.statistics import TensorStats
@@ -223,25 +223,34 @@ class Walk:
 
     def _fit(self, step: Step) -> None:
         """Find the weights, the bias and the weights' format of the rounded net's layer."""
-        task, node = self.task, step.node
-        name, layer = node.spec.name, node.layer
-        point = Point(name, "weight")
-        like = task.formats[point]
-        blobs = [blob.tensor.detach() for blob in node.masters]
-        if name in task.shared:
-            self._take(node, [like.quantize(blobs[0]), *blobs[1:]], like)
+        name = step.node.spec.name
+        if name in self.task.shared:
+            like, blobs = self.task.formats[Point(name, "weight")], _values(step.node)
+            self._take(step.node, [like.quantize(blobs[0]), *blobs[1:]], like)
             del self.found.blobs[name]
             self.found.notes[name] = "shares its parameters: each is rounded to the nearest"
             return
+        self.found.samples[name] = sum(piece.samples for piece in self._fitting)
+        made = self._layer_fit(step).rounded()
+        if made.blocks > 1:
+            self.found.notes[name] = (
+                f"its {made.rounded.shape[2]} inputs are treated in {made.blocks} blocks"
+            )
+        self._use(step, made)
+
+    def _layer_fit(self, step: Step) -> LayerFit:
+        """The fit of a layer to what both nets have made so far."""
+        task, node = self.task, step.node
+        name, layer = node.spec.name, node.layer
+        like = task.formats[Point(name, "weight")]
         low, full = (
             [of[b] for of in pieces for b in node.spec.bottoms]
             for pieces in ([p.low for p in self._fitting], [p.full for p in self._fitting])
         )
-        rows = torch.from_numpy(layer.by_output(blobs[0].numpy()))
+        rows = torch.from_numpy(layer.by_output(_values(node)[0].numpy()))
         groups = layer.columns(low[0], torch.tensor([0])).shape[0]
         weight = rows.reshape(groups, -1, rows.shape[1])
-        of_sum = self.sums[name]
-        slope = torch.from_numpy(of_sum.slope(len(rows))).reshape(groups, -1)
+        slope = torch.from_numpy(self.sums[name].slope(len(rows))).reshape(groups, -1)
         seed = self.steps.index(step)
 
         def columns(inputs: slice) -> Iterator[tuple[Tensor, Tensor]]:
@@ -254,18 +263,16 @@ class Walk:
             format=None if task.by_error else like,
             like=like,
         )
-        made = fit_layer(weight, columns, settings, slope.square())
-        values = made.rounded.reshape(rows.shape).numpy()
-        shape = tuple(blobs[0].shape)
-        weights = torch.from_numpy(layer.from_output(values, shape)).float()
-        self.found.samples[name] = sum(piece.samples for piece in self._fitting)
-        if made.blocks > 1:
-            self.found.notes[name] = (
-                f"its {weight.shape[2]} inputs are treated in {made.blocks} blocks"
-            )
+        return LayerFit(weight, columns, settings, slope.square())
+
+    def _use(self, step: Step, made: Fitted) -> None:
+        """Use what was fitted in the rounded net."""
+        node, blobs = step.node, _values(step.node)
+        values = made.rounded.reshape(-1, made.rounded.shape[2]).numpy()
+        weights = torch.from_numpy(node.layer.from_output(values, tuple(blobs[0].shape))).float()
         self._take(node, [weights, *blobs[1:]], made.format)
-        if task.corrects_bias:
-            self._shift(of_sum, made.shift.reshape(-1))
+        if self.task.corrects_bias:
+            self._shift(self.sums[node.spec.name], made.shift.reshape(-1))
 
     def _take(self, node: Node, blobs: list[Tensor], form: FixedPoint) -> None:
         """Use these blobs in the rounded net, weights that lie on the grid of `form`."""
@@ -309,7 +316,7 @@ class Walk:
             self.found.notes[name] = f'the mean is not made up for: "{node.spec.name}" is shared'
             return
         blobs = list(self.found.blobs.get(node.spec.name, ()))
-        blobs = blobs or [blob.tensor.detach() for blob in node.masters]
+        blobs = blobs or _values(node)
         for i, values in changed.items():
             blobs[i] = torch.from_numpy(values).float()
         self._own(node, blobs)
@@ -341,6 +348,11 @@ class Walk:
         top = step.node.spec.tops[0]
         form = self.found.formats[Point(step.point, "activation")]
         piece.low[top] = form.quantize(piece.low[top], self.net.generator)
+
+
+def _values(node: Node) -> list[Tensor]:
+    """A layer's blobs in full precision."""
+    return [blob.tensor.detach() for blob in node.masters]
 
 
 def _peak(x: Tensor) -> float:
