@@ -8,6 +8,7 @@ from adaption.job.calibration import calibration_note
 from adaption.job.freeze import FreezeResult, freeze
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
+from adaption.job.search import SearchResult, search
 from adaption.job.sensitivity import Sensitivity, sensitivity
 from adaption.job.sparsity import Sparsity, sparsity
 
@@ -15,6 +16,7 @@ __all__ = [
     "AssignResult",
     "FreezeResult",
     "QuantizeResult",
+    "SearchResult",
     "Sensitivity",
     "Sparsity",
     "assign",
@@ -23,6 +25,7 @@ __all__ = [
     "measure",
     "merge_measurements",
     "quantize",
+    "search",
     "sensitivity",
     "sparsity",
 ]

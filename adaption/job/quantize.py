@@ -22,18 +22,21 @@ from adaption.io.caffemodel import read_weights, write_weights
 from adaption.io.entries import Entries
 from adaption.io.files import read_json
 from adaption.io.limits import Size, within_limit
-from adaption.io.netfile import NetFile, read_net, write_net
+from adaption.io.netfile import read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration, calibration_note
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.float_pass import float_pass
 from adaption.job.foresee import why_not_exact
 from adaption.job.load import load_all
+from adaption.job.notes import notes_of
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
 from adaption.job.quality import quality_warnings
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
+from adaption.job.search import kept_search, shares_of
+from adaption.job.searching import Ground, Searched, search_lengths
 from adaption.job.summary import (
     FORMAT,
     cost_entry,
@@ -45,18 +48,26 @@ from adaption.job.summary import (
 from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
-from adaption.options import COMMON, NET, Formats, Refinement, RunOptions, takes_options
+from adaption.options import (
+    COMMON,
+    NET,
+    Budget,
+    Formats,
+    Options,
+    Refinement,
+    RunOptions,
+    takes_options,
+)
 from adaption.precision.classifiers import find_classifiers
-from adaption.precision.energy import SOURCE
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.given_plan import given_plan, judged_plan
 from adaption.precision.measure import Measurement
-from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.refining.refine import Outcome
 from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track, write_report
+from adaption.report.searched import verdict
 from adaption.report.summary import points_of
 from adaption.report.tables import results_grid
 
@@ -65,11 +76,6 @@ __all__ = ["QuantizeResult", "quantize"]
 PathLike = str | os.PathLike[str]
 
 SUMMARY = "summary.json"
-COST_NOTE = (
-    "Packed weights have their own word length each, biases included; activations at peak are what"
-    " layers, one after another, need at once; MAC bits are MACs * (weight bits + activation bits)."
-    " Energy is an estimate by"
-)
 RESULTS = (
     *("net_lp.prototxt", "net_lp.caffemodel", "net_lp.onnx"),
     *("plan.json", "report.html", SUMMARY),
@@ -90,6 +96,11 @@ class QuantizeResult:
     def is_verified(self) -> bool:
         """True when every check of the proof holds."""
         return all(check["ok"] for check in self.summary["verification"])
+
+    @property
+    def is_met(self) -> bool:
+        """False when word lengths were searched and the budget cannot be kept."""
+        return bool(self.summary.get("search", {}).get("is_met", True))
 
     def __repr__(self) -> str:
         grid = results_grid(self.summary)
@@ -140,6 +151,8 @@ def quantize(
     calibration: Any = None,
     calibration_root: PathLike | None = None,
     calibration_limit: int | None = None,
+    budget: Budget = Budget(),
+    search_state: PathLike | None = None,
     plan: Proposal | PathLike | None = None,
     reference: PathLike | None = None,
     quiet: bool = False,
@@ -166,14 +179,16 @@ def quantize(
         calibration: data of any kind that formats come from, prepared as `data`, so that accuracy
             is stated on samples that took no part; None: `data` serves for both.
         calibration_root, calibration_limit: its `root` (None: that of `data`) and `limit`.
+        budget: first find the word length of each layer's weights that it allows; see Budget, and
+            `search`, whose `state` is `search_state` here, kept only where it is given.
         plan: the formats, or a file of them as `propose` writes, in place of chosen ones; with it
-            neither `formats` nor `refinement` may ask for anything.
+            neither `formats` nor `refinement` nor `budget` may ask for anything.
         reference: folder that keeps the float net's passes over the data; where they are there
             already, of the same net, weights and data, it is not run again.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
-        choices: fields of Formats, Refinement and RunOptions as keywords: quantize(..., bits=8,
-            limit=100).
+        choices: fields of Budget, Formats, Refinement and RunOptions as keywords: quantize(...,
+            bits=8, limit=100).
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
@@ -190,7 +205,7 @@ def quantize(
     calibrating.check()
     by_hand = None if plan is None else given_plan(plan)
     if by_hand is not None:
-        _refuse_choices(formats, refinement)
+        _refuse_choices(formats, refinement, budget)
     earlier = _earlier_results(folder)
 
     net_file = read_net(net)
@@ -208,7 +223,8 @@ def quantize(
         feed = feed_from_layers(spec, transform, options)
     else:
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
-    measured_on = calibrating.feed(spec, feed, transform, options, trained, root)
+    calibrated = calibrating.feed(spec, feed, transform, options, trained, root)
+    measured_on, judges = shares_of(calibrated, calibrating, budget)
 
     def chosen(measurement: Measurement) -> Proposal:
         if by_hand is not None:
@@ -247,7 +263,8 @@ def quantize(
             fold=fold,
             batch_size=feed.batches.batch_size,
             **{"end": None, **options.changed("layers", "score")},
-            **calibrating.origin(measured_on),
+            **calibrating.origin(calibrated),
+            **({} if judges is None else {"calibration_share": judges.count}),
         )
     measured, before = float_pass(
         full,
@@ -260,6 +277,26 @@ def quantize(
         folder=None if reference is None else Path(reference),
         origin=origin or {},
     )
+    found: Searched | None = None
+    if budget.is_set:
+        kept = None
+        if search_state is not None:
+            kept = kept_search(
+                search_state,
+                (net, weights, data, feed),
+                (budget, formats, refinement, options),
+                calibrating.origin(calibrated),
+                part=part,
+                fold=fold,
+                judges=judges,
+                called="--search-state",
+            )
+        ground = Ground(
+            full, trained, measured, measured_on, judges, scores, low_spec, options.seed
+        )
+        found = search_lengths(ground, formats, refinement, budget, kept, quiet=quiet)
+        formats, refinement = found.formats, found.refinement
+        full.load(trained)
     if by_hand is not None:
         outcome = Outcome(chosen(measured), trained, trained, measured)
     else:
@@ -268,12 +305,13 @@ def quantize(
     proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
     low = Net(fed_by(part.of(low_file), feed), outcome.weights, seed=options.seed)
-    batches = track(
-        feed, f"running it in {proposal.head()['lengths']} bits", quiet=quiet, unit="batches"
-    )
+    lengths = str(proposal.head()["lengths"]) if found is None else found.lengths
+    batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, outcome, before, after)
-    summary["calibration"] = calibrating.entry(measured_on, feed, measured.samples)
+    if found is not None:
+        summary |= {"lengths": lengths, "search": found.said}
+    summary["calibration"] = calibrating.entry(calibrated, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
     if formatted:
         notices.append(_taken_off(formatted, net, weights))
@@ -286,10 +324,13 @@ def quantize(
         summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
         summary["files"] = _files(net, weights, folder, stage)
         summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
-        summary["notes"] += _notes(net_file, feed, proposal, measured)
+        summary["notes"] += verdict(found.said) if found is not None else []
+        summary["notes"] += notes_of(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []
         summary["notes"] += [_taken_off(formatted, net, weights)] if formatted else []
         summary["warnings"] = quality_warnings(summary, scores)
+        if found is not None and not found.is_met:
+            summary["warnings"].append(verdict(found.said)[0])
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
@@ -311,9 +352,9 @@ def quantize(
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
 
 
-def _refuse_choices(formats: Formats, refinement: Refinement) -> None:
+def _refuse_choices(*choices: Options) -> None:
     """Raises: UsageError on what would choose other formats than those of a plan, or weights."""
-    said = [*formats.changed(), *refinement.changed()]
+    said = [name for values in choices for name in values.changed()]
     if said:
         raise UsageError(
             f"{', '.join(said)} beside a plan, which says the formats",
@@ -400,29 +441,3 @@ def _earlier_results(folder: Path) -> list[str]:
     except AdaptionError:
         made = "without a summary"
     return [f"{os.fspath(folder)} held results {made}: they are replaced"]
-
-
-def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurement) -> list[str]:
-    """Every approximation and everything left out, one sentence each."""
-    notes = [
-        "Accumulation inside a layer is float32; see `verification` for what is bit-equal.",
-        "Zero-skippable MACs are a layer's MACs times the share of zeros among its inputs.",
-        f"{COST_NOTE} {SOURCE}; for one sample, each weight read once from DRAM, each result"
-        " written and read once in SRAM.",
-    ]
-    notes += [f'Layer "{name}": {why}.' for name, why in proposal.left_float.items()]
-    wide = [str(p) for p, fmt in proposal.plan.items() if fmt.frac_length < 0]
-    if wide:
-        notes.append(
-            "Values beyond the word length need a negative frac_length, written as precision_param"
-            f" because lpfp_param cannot say it: {', '.join(wide)}."
-        )
-    if not any(p.kind == "bias" for p in proposal.choices):
-        notes.append("Biases stay in float, as ADaPTION's round_bias: false.")
-    notes += [f"{note}." if not note.endswith(".") else note for note in net_file.upgrades]
-    notes += preprocessing_notes(measured.preprocessing, net_file)
-    notes += feed.batches.notes + feed.batches.source.notes
-    skipped = feed.batches.source.skipped
-    if skipped:
-        notes.append(f"{len(skipped)} samples could not be read and were skipped.")
-    return notes

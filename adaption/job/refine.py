@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from adaption.io.caffemodel import Weights
-from adaption.job.feed import Feed
 from adaption.net import Net
 from adaption.options import Formats, Refinement
 from adaption.precision.evaluate import run_net
@@ -16,14 +15,14 @@ from adaption.precision.propose import propose
 from adaption.precision.refining.refine import Outcome, Refining, needs_refining
 from adaption.report import Progress
 
-__all__ = ["refined"]
+__all__ = ["refined", "refining"]
 
 
 def refined(
     full: Net,
     weights: Weights,
     measured: Measurement,
-    calibration: Feed,
+    calibration: Iterable[Any],
     formats: Formats,
     steps: Refinement,
     *,
@@ -36,9 +35,33 @@ def refined(
         measured: its statistics on the calibration data.
         quiet: show no progress.
     """
-    spec = full.spec
     if not needs_refining(formats, steps):
-        return Outcome(propose(spec, measured, formats=formats), weights, weights, measured)
+        return Outcome(propose(full.spec, measured, formats=formats), weights, weights, measured)
+
+    started, used = time.monotonic(), time.process_time()
+    with Progress(None, "refining", quiet=quiet, unit="layers") as progress:
+        made = refining(
+            full, weights, measured, calibration, formats, steps, progress.advance
+        ).run()
+    made.said["seconds"] = time.monotonic() - started
+    made.said["cpu_seconds"] = time.process_time() - used
+    return made
+
+
+def refining(
+    full: Net,
+    weights: Weights,
+    measured: Measurement,
+    calibration: Iterable[Any],
+    formats: Formats,
+    steps: Refinement,
+    progress: Callable[[], None] = lambda: None,
+) -> Refining:
+    """The work on a net that calibration batches feed; arguments as of `refined`.
+
+    Args:
+        progress: called after each step.
+    """
 
     def batches() -> Iterator[Mapping[str, Any]]:
         for batch in calibration:
@@ -50,11 +73,4 @@ def refined(
         made.samples = run_net(net, calibration, observers=[ActivationObserver(made)]).samples
         return made
 
-    started, used = time.monotonic(), time.process_time()
-    with Progress(None, "refining", quiet=quiet, unit="layers") as progress:
-        made = Refining(
-            full, spec, weights, measured, formats, steps, batches, measure, progress.advance
-        ).run()
-    made.said["seconds"] = time.monotonic() - started
-    made.said["cpu_seconds"] = time.process_time() - used
-    return made
+    return Refining(full, full.spec, weights, measured, formats, steps, batches, measure, progress)

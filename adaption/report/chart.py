@@ -37,11 +37,15 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """One curve; points with a value that is not finite interrupt it."""
+    """One curve; points with a value that is not finite interrupt it.
+
+    has_marks: each point is marked, where few were measured.
+    """
 
     label: str
     points: Sequence[Point]
     is_dashed: bool = False
+    has_marks: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,8 @@ def _draw_panel(canvas: _SvgCanvas | _PngCanvas, panel: Panel, x: _Axis, top: fl
         canvas.text(left + 28, base, series.label, "", "start")
         for stretch in _stretches(series.points, x, y):
             canvas.curve(stretch, colour, series.is_dashed)
+            for place in stretch if series.has_marks else ():
+                canvas.curve([place], colour, False)
 
 
 def _axis(

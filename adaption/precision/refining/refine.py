@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import sqrt
@@ -23,6 +23,7 @@ from adaption.precision.measure import Measurement
 from adaption.precision.product_grids import bottom_grids
 from adaption.precision.proposal import Proposal
 from adaption.precision.propose import propose, refitted, stats_of
+from adaption.precision.refining.alone import Alone, Effects, scored_tops
 from adaption.precision.refining.equalize import Equalized, equalize
 from adaption.precision.refining.sums import Sum, sums_of
 from adaption.precision.refining.walk import Refined, Task, Walk
@@ -120,6 +121,40 @@ class Refining:
         found = self._walked(start, keeps_zeros) if self._is_fitted else Refined()
         return self._outcome(start, keeps_zeros, found, trials)
 
+    def alone(
+        self,
+        lengths: Mapping[int, Formats],
+        scores: Sequence[str],
+        known: Collection[str],
+        done: Callable[[str, dict[int, Effects]], None],
+    ) -> None:
+        """Round the weights of one layer at a time, in several word lengths, and compare scores.
+
+        Args:
+            lengths: by word length, formats that give it to weights.
+            scores: blobs of class scores, or outputs.
+            known: layers to leave out. Those that share their parameters are left out, too.
+            done: called with each layer's name and its effects by word length.
+        Raises: AdaptionError.
+        """
+        start = self._start(self.weights, self.measured, None)
+        plans = {
+            bits: propose(self.spec, self.measured, formats=formats).plan
+            for bits, formats in lengths.items()
+        }
+        self.net.load(start.weights)
+        keeps_zeros = self.steps.keep_zeros and not self.steps.on_trial
+        Alone(
+            self.net,
+            self._task(start, keeps_zeros),
+            self._sums(),
+            self._pieces(),
+            plans,
+            scored_tops(self.net.nodes, scores),
+            {*known, *self.shared},
+            done,
+        ).measure()
+
     @property
     def _is_fitted(self) -> bool:
         return self.steps.walks or self.formats.rule == "error"
@@ -183,6 +218,11 @@ class Refining:
     # -- walks ---------------------------------------------------------------------------------
 
     def _walked(self, start: _Start, keeps_zeros: bool, held_out: int = 0) -> Refined:
+        task = self._task(start, keeps_zeros)
+        walk = Walk(self.net, task, self._sums(), self._pieces(), self.progress, held_out)
+        return walk.run()
+
+    def _task(self, start: _Start, keeps_zeros: bool) -> Task:
         proposal, steps = start.proposal, self.steps
         plan = proposal.plan
         formats, as_weights = dict(plan), set()
@@ -192,7 +232,7 @@ class Refining:
             del formats[point]
             if self.formats.round_bias:
                 as_weights.add(point)
-        task = Task(
+        return Task(
             formats=formats,
             places=proposal.places,
             groups=self.groups,
@@ -206,8 +246,6 @@ class Refining:
             as_weights=frozenset(as_weights),
             grid_below=self._grid_below if self.formats.product_bias else None,
         )
-        walk = Walk(self.net, task, self._sums(), self._pieces(), self.progress, held_out)
-        return walk.run()
 
     def _grid_below(self, results: Mapping[str, FixedPoint], layer: str) -> int | str:
         return bottom_grids(self.spec, results, [layer])[layer]

@@ -1,0 +1,142 @@
+"""What the weights of one layer do to the scores of a net, at several word lengths.
+
+A walk over the float net: at each weight layer its weights are rounded in each word length, fitted
+as refining fits them, and the rest of the net is run with them on samples that took no part in the
+fit. Everything else stays float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adaption.net import Net, Point
+from adaption.net.node import Node
+from adaption.numerics import FixedPoint
+from adaption.precision.refining.steps import Step, steps_to
+from adaption.precision.refining.sums import Sum
+from adaption.precision.refining.walk import Inputs, Task, Walk
+
+__all__ = ["HELD_OUT", "Alone", "Effects", "scored_tops"]
+
+HELD_OUT = 4  # every so many-th piece judges, the others are fitted on
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What one word length of a layer's weights does.
+
+    error: squared error of the scores over their squares. flipped: share of the rows whose
+    greatest score is another one.
+    """
+
+    error: float
+    flipped: float
+
+
+class Alone(Walk):
+    """The walk; see the module.
+
+    Args:
+        net, task, sums, pieces: as of Walk.
+        formats: by word length, formats of the weight points, read as `task.formats` is.
+        scored: by layer, the top that is compared; see `scored_tops`.
+        known: layers that are done already.
+        done: called with each layer's name and its effects by word length.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        task: Task,
+        sums: Mapping[str, Sum],
+        pieces: Iterable[Inputs],
+        formats: Mapping[int, Mapping[Point, FixedPoint]],
+        scored: Mapping[str, str],
+        known: Iterable[str],
+        done: Callable[[str, dict[int, Effects]], None],
+    ) -> None:
+        super().__init__(net, task, sums, pieces, held_out=HELD_OUT)
+        self.steps = steps_to(net.nodes, task.weight_layers | scored.keys(), {})
+        self.of_length, self.scored = formats, scored
+        self.known, self.report = frozenset(known), done
+        self.references: list[list[Tensor]] = []  # scores of the pieces carried, in the float net
+
+    def measure(self) -> None:
+        """Do it. Raises: AdaptionError naming the layer that fails."""
+        with torch.no_grad():
+            for i, step in enumerate(self.steps):
+                self._let_join(i)
+                for piece in self.carried[len(self.references) :]:
+                    self.references.append(self._scores(piece.full, i))
+                name = step.node.spec.name
+                if name in self.task.weight_layers and name not in self.known:
+                    self.report(name, self._effects(i, step))
+                for piece in self.carried:
+                    self._advance(piece, step)
+
+    def _effects(self, index: int, step: Step) -> dict[int, Effects]:
+        name = step.node.spec.name
+        fit, found = self._layer_fit(step), {}
+        for bits, formats in self.of_length.items():
+            self._use(step, fit.rounded(formats[Point(name, "weight")]))
+            found[bits] = self._compared(index)
+            self.own.clear()
+            self.found.blobs.clear()
+        return found
+
+    def _compared(self, index: int) -> Effects:
+        noise = signal = 0.0
+        flipped = rows = 0
+        pairs = list(zip(self.carried, self.references, strict=True))
+        judges = [pair for pair in pairs if pair[0].is_held_out] or pairs
+        for piece, references in judges:
+            for full, low in zip(references, self._scores(piece.full, index), strict=True):
+                noise += float((low.double() - full.double()).square().sum())
+                signal += float(full.double().square().sum())
+                if full.dim() > 1:
+                    changed = low.argmax(1) != full.argmax(1)
+                    flipped += int(changed.sum())
+                    rows += changed.numel()
+        return Effects(noise / signal if signal else 0.0, flipped / max(1, rows))
+
+    def _scores(self, blobs: Mapping[str, Tensor], index: int) -> list[Tensor]:
+        """Run the rest of the net, with the weights that are in use, from a step on."""
+        values, made = dict(blobs), []
+        for step in self.steps[index:]:
+            spec = step.node.spec
+            if not spec.is_input:
+                node = self.own.get(spec.name, step.node)
+                tops = self._run(node, [values[name] for name in spec.bottoms])
+                values.update(zip(spec.tops, tops, strict=True))
+            kept = step.held.union(spec.tops)
+            values = {name: x for name, x in values.items() if name in kept}
+            if spec.name in self.scored:
+                made.append(values[self.scored[spec.name]].clone())
+        return made
+
+
+def scored_tops(nodes: Sequence[Node], blobs: Sequence[str]) -> dict[str, str]:
+    """By layer, the top that is to be compared: the blobs themselves, or what their Softmax reads.
+
+    Args:
+        nodes: of the net, in order.
+        blobs: class scores, or outputs.
+    """
+    found = {}
+    for name in blobs:
+        last = _writer(nodes, name)
+        if last is not None and nodes[last].layer.gives_scores:
+            name = nodes[last].spec.bottoms[0]
+            last = _writer(nodes[:last], name)
+        if last is not None:
+            found[nodes[last].spec.name] = name
+    return found
+
+
+def _writer(nodes: Sequence[Node], blob: str) -> int | None:
+    """The last layer that writes a blob."""
+    return next((i for i in reversed(range(len(nodes))) if blob in nodes[i].spec.tops), None)
