@@ -83,28 +83,24 @@ class Path:
 def path_of(
     errors: Mapping[str, Mapping[int, float]],
     cost_per_bit: Mapping[str, int],
-    floors: Mapping[str, int] | None = None,
 ) -> Path:
     """The path through the word lengths of layers.
 
     Args:
         errors: by layer and word length, the error that it makes alone.
         cost_per_bit: by layer, what one bit costs: its weights, or its MACs.
-        floors: by layer, the least length it may take, where that is not the least of its errors.
     """
     widest = {layer: max(known) for layer, known in errors.items()}
     cuts = []
     for layer, known in errors.items():
-        least = (floors or {}).get(layer, min(known))
-        allowed = {bits: error for bits, error in known.items() if bits >= least}
-        cuts += _cuts_of(layer, allowed, cost_per_bit[layer])
+        cuts += _cuts_of(layer, known, cost_per_bit[layer])
     start = sum(errors[layer][bits] for layer, bits in widest.items())
     return Path(widest, tuple(sorted(cuts, key=lambda cut: cut.price)), start)
 
 
 def _cuts_of(layer: str, errors: Mapping[int, float], cost_per_bit: int) -> list[Cut]:
     """From the widest length along the lower convex hull; prices rise."""
-    if not cost_per_bit or not errors:
+    if not cost_per_bit:
         return []
     found: list[Cut] = []
     bits = max(errors)
