@@ -88,7 +88,9 @@ def test_the_state_serves_other_budgets_and_no_other_choices(
     found: SearchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = shutil.copytree(found.folder / "state", tmp_path / "state")
-    with pytest.raises(UsageError, match="--state with another bits .* '5' instead of '6'"):
+    with pytest.raises(
+        UsageError, match="another bits than when the job was stopped: '5' instead of '6'"
+    ):
         searched(tmp_path / "out", max_drop=2.0, bits=5, state=state)
     monkeypatch.setattr("adaption.precision.refining.refine.Refining.alone", None)
     other = searched(tmp_path / "out", max_drop=50.0, state=state)
