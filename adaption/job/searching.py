@@ -27,13 +27,11 @@ from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.inference_cost import inference_cost
 from adaption.precision.measure import Measurement
 from adaption.precision.propose import Proposal, propose
-from adaption.precision.refining.alone import Effects
+from adaption.precision.refining.alone import Effects, LayerEffects
 from adaption.precision.refining.refine import Outcome, needs_refining
 from adaption.report import Progress
 
 __all__ = ["Ground", "Searched", "search_lengths"]
-
-Errors = dict[str, dict[int, tuple[float, float]]]  # by layer and length: error, flipped share
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ class _Search:
         self.at_widest = inference_cost(low)
 
     def run(self, curve: int) -> Searched:
-        path = self._path(self._errors())
+        path = self._path()
         self._settle_trials()
         position, why = self._position(path)
         if curve:
@@ -175,37 +173,36 @@ class _Search:
         point = Point(name, "weight")
         return any(o.pattern != "*" and o.fits(point) for o in self.formats.lengths.overrides)
 
-    def _errors(self) -> Errors:
+    def _effects(self) -> dict[str, LayerEffects]:
         """What each layer does alone at each length."""
-        found: dict[str, dict[str, tuple[float, float]]] = dict(self._load("errors", {}))
+        found: dict[str, Any] = dict(self._load("effects", {}))
         lengths = range(self.budget.least_bits, max(self.widest.values()) + 1)
         uniform = {n: self._with(dict.fromkeys(self.widest, n)) for n in lengths}
-        scores = self.ground.scores.main
         work = refining(self.ground.full, self.ground.weights, self.ground.measured,
                         self.ground.fit, self.formats, self.refinement)  # fmt: skip
         left = [name for name in self.widest if name not in found]
         with Progress(len(left), "each layer alone", quiet=self.quiet, unit="layers") as progress:
 
-            def done(name: str, effects: dict[int, Effects]) -> None:
-                found[name] = {str(n): (e.error, e.flipped) for n, e in effects.items()}
-                self._save("errors", found)
+            def done(name: str, effects: LayerEffects) -> None:
+                alone = {str(n): (e.error, e.flipped) for n, e in effects.alone.items()}
+                found[name] = {"alone": alone, "remaining": effects.remaining}
+                self._save("effects", found)
                 progress.advance()
 
             if left:
-                outputs = self.ground.full.outputs
+                scores, outputs = self.ground.scores.main, self.ground.full.outputs
                 known = {*found, *self.apart}
                 work.alone(uniform, outputs if scores is None else [scores], known, done)
-        return {
-            name: {int(n): (e, f) for n, (e, f) in found[name].items() if int(n) <= widest}
-            for name, widest in self.widest.items()
-        }
+        return {name: _effects_of(found[name]) for name in self.widest}
 
-    def _path(self, errors: Errors) -> Path:
-        self.errors = errors
-        return path_of(
-            {name: {n: e for n, (e, _) in known.items()} for name, known in errors.items()},
-            {name: self._per_bit(name) for name in errors},
-        )
+    def _path(self) -> Path:
+        """Cuts by what is left of each layer's error once the layers behind it are fitted."""
+        self.effects = self._effects()
+        errors = {
+            name: {n: known.remaining * e.error for n, e in known.alone.items()}
+            for name, known in self.effects.items()
+        }
+        return path_of(errors, {name: self._per_bit(name) for name in errors})
 
     def _per_bit(self, name: str) -> int:
         cost = self.cost_of[name]
@@ -335,9 +332,10 @@ class _Search:
             "weights": cost.own_weights,
             "macs": cost.macs,
             "reason": "; ".join(self._reasons(path, position, name)),
+            "remaining": self.effects[name].remaining,
             "alone": {
-                str(bits): {"error": error, "flipped": flipped}
-                for bits, (error, flipped) in self.errors[name].items()
+                str(bits): {"error": known.error, "flipped": known.flipped}
+                for bits, known in self.effects[name].alone.items()
             },
         }
 
@@ -374,6 +372,11 @@ class _Search:
         if self.kept is not None:
             self.kept.save(name, value)
         self.memory[name] = value
+
+
+def _effects_of(kept: Mapping[str, Any]) -> LayerEffects:
+    alone = {int(n): Effects(*values) for n, values in kept["alone"].items()}
+    return LayerEffects(alone, float(kept["remaining"]))
 
 
 def _override(layer: str, bits: int) -> str:

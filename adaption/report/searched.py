@@ -106,7 +106,7 @@ def searched_svg(report: Report) -> str:
     taken = (report["average_bits"], 100 * report["error"])
     panels = [
         Panel(
-            "Error of the scores in percent, layers alone added up",
+            "Error of the scores in percent, sum over layers",
             [Series("the path", path), Series("taken", [taken])],
             "bits per weight on average",
             is_log=True,
@@ -156,9 +156,10 @@ def _lengths(report: Report) -> list[str]:
 
 
 def _alone(layer: Mapping[str, Any], lengths: Sequence[str]) -> list[str]:
-    """The layer's name, and the error of the scores at each length."""
+    """The layer's name, the error of the scores at each length, and the share that remains."""
     found = layer["alone"]
     return [
         str(layer["name"]),
         *(percent(found[n]["error"], 3) if n in found else ABSENT for n in lengths),
+        percent(layer["remaining"], 0),
     ]

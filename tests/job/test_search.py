@@ -76,7 +76,7 @@ def test_a_rerun_says_the_same(found: SearchResult, tmp_path: Path) -> None:
     searched(tmp_path / "anew", max_drop=2.0, curve=3)
     assert (tmp_path / "anew/search.json").read_text() == text
     shutil.copytree(found.folder / "state", tmp_path / "state")
-    for name in ("errors", "scores"):  # as after an interruption
+    for name in ("effects", "scores"):  # as after an interruption
         path = tmp_path / f"state/{name}.json"
         kept = json.loads(path.read_text())
         path.write_text(json.dumps(dict(list(kept.items())[:2])))

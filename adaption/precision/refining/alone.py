@@ -3,6 +3,10 @@
 A walk over the float net: at each weight layer its weights are rounded in each word length, fitted
 as refining fits them, and the rest of the net is run with them on samples that took no part in the
 fit. Everything else stays float.
+
+Refining fits each layer to what the rounded layers before it have made, which takes back a part of
+their errors: much of the first layers', none of the last one's. What is left of a layer's error
+once all layers behind it are fitted, not rounded, is measured at one word length.
 """
 
 from __future__ import annotations
@@ -18,9 +22,9 @@ from adaption.net.node import Node
 from adaption.numerics import FixedPoint
 from adaption.precision.refining.steps import Step, steps_to
 from adaption.precision.refining.sums import Sum
-from adaption.precision.refining.walk import Inputs, Task, Walk
+from adaption.precision.refining.walk import Inputs, Piece, Task, Walk, values_of
 
-__all__ = ["HELD_OUT", "Alone", "Effects", "scored_tops"]
+__all__ = ["HELD_OUT", "Alone", "Effects", "LayerEffects", "scored_tops"]
 
 HELD_OUT = 4  # every so many-th piece judges, the others are fitted on
 
@@ -37,6 +41,18 @@ class Effects:
     flipped: float
 
 
+@dataclass(frozen=True)
+class LayerEffects:
+    """What the word lengths of a layer's weights do.
+
+    alone: by word length. remaining: share of the error that is left when the layers behind are
+    fitted.
+    """
+
+    alone: dict[int, Effects]
+    remaining: float
+
+
 class Alone(Walk):
     """The walk; see the module.
 
@@ -45,7 +61,7 @@ class Alone(Walk):
         formats: by word length, formats of the weight points, read as `task.formats` is.
         scored: by layer, the top that is compared; see `scored_tops`.
         known: layers that are done already.
-        done: called with each layer's name and its effects by word length.
+        done: called with each layer's name and its effects.
     """
 
     def __init__(
@@ -57,7 +73,7 @@ class Alone(Walk):
         formats: Mapping[int, Mapping[Point, FixedPoint]],
         scored: Mapping[str, str],
         known: Iterable[str],
-        done: Callable[[str, dict[int, Effects]], None],
+        done: Callable[[str, LayerEffects], None],
     ) -> None:
         super().__init__(net, task, sums, pieces, held_out=HELD_OUT)
         self.steps = steps_to(net.nodes, task.weight_layers | scored.keys(), {})
@@ -78,23 +94,32 @@ class Alone(Walk):
                 for piece in self.carried:
                     self._advance(piece, step)
 
-    def _effects(self, index: int, step: Step) -> dict[int, Effects]:
+    def _effects(self, index: int, step: Step) -> LayerEffects:
         name = step.node.spec.name
-        fit, found = self._layer_fit(step), {}
+        fit, found, remaining = self._layer_fit(step), dict[int, Effects](), 1.0
+        lengths = list(self.of_length)
         for bits, formats in self.of_length.items():
             self._use(step, fit.rounded(formats[Point(name, "weight")]))
             found[bits] = self._compared(index)
+            if self.task.compensates and bits == lengths[min(1, len(lengths) - 1)]:
+                left = self._error_behind(index)
+                remaining = min(1.0, left / found[bits].error) if found[bits].error else 1.0
             self.own.clear()
             self.found.blobs.clear()
-        return found
+        return LayerEffects(found, remaining)
+
+    @property
+    def _judges(self) -> list[int]:
+        """Which pieces judge."""
+        every = range(len(self.carried))
+        return [i for i in every if self.carried[i].is_held_out] or list(every)
 
     def _compared(self, index: int) -> Effects:
         noise = signal = 0.0
         flipped = rows = 0
-        pairs = list(zip(self.carried, self.references, strict=True))
-        judges = [pair for pair in pairs if pair[0].is_held_out] or pairs
-        for piece, references in judges:
-            for full, low in zip(references, self._scores(piece.full, index), strict=True):
+        for i in self._judges:
+            made = self._scores(self.carried[i].full, index)
+            for full, low in zip(self.references[i], made, strict=True):
                 noise += float((low.double() - full.double()).square().sum())
                 signal += float(full.double().square().sum())
                 if full.dim() > 1:
@@ -102,6 +127,30 @@ class Alone(Walk):
                     flipped += int(changed.sum())
                     rows += changed.numel()
         return Effects(noise / signal if signal else 0.0, flipped / max(1, rows))
+
+    def _error_behind(self, index: int) -> float:
+        """Error of the scores when each layer behind is fitted to what it then reads."""
+        before = self.carried
+        self.carried = [Piece(dict(p.full), dict(p.full), p.samples, p.is_held_out) for p in before]
+        for i, step in enumerate(self.steps[index:], index):
+            name = step.node.spec.name
+            if i > index and name in self.task.weight_layers - self.task.shared:
+                weights, shift = self._layer_fit(step).fitted()
+                self._own(step.node, [self._as_blob(step, weights), *values_of(step.node)[1:]])
+                if self.task.corrects_bias:
+                    self._shift(self.sums[name], shift.reshape(-1))
+            for piece in self.carried:
+                self._advance(piece, step)
+        noise = signal = 0.0
+        for i in self._judges:
+            for name in self.scored.values():
+                full, low = (
+                    of[name].double() for of in (self.carried[i].full, self.carried[i].low)
+                )
+                noise += float((full - low).square().sum())
+                signal += float(full.square().sum())
+        self.carried = before
+        return noise / signal if signal else 0.0
 
     def _scores(self, blobs: Mapping[str, Tensor], index: int) -> list[Tensor]:
         """Run the rest of the net, with the weights that are in use, from a step on."""

@@ -115,6 +115,16 @@ class LayerFit:
             shift += block.moments.shift(block.weight, rounded[:, :, block.inputs].double())
         return Fitted(rounded, form, shift, losses, len(self.slices))
 
+    def fitted(self) -> tuple[Tensor, Tensor]:
+        """The float weights (G, R, d) that give the float net's result best, before any rounding,
+        and the shift (G, R) that the bias then has to make up for."""
+        made = torch.empty_like(self.weight)
+        shift = torch.zeros(self.weight.shape[:2], dtype=torch.float64)
+        for block in self._blocks():
+            made[:, :, block.inputs] = block.target
+            shift += block.moments.shift(block.weight, block.target)
+        return made, shift
+
 
 def fit_layer(
     weight: Tensor, columns: Columns, settings: FitSettings, importance: Tensor | None = None

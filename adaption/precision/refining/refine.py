@@ -23,7 +23,7 @@ from adaption.precision.measure import Measurement
 from adaption.precision.product_grids import bottom_grids
 from adaption.precision.proposal import Proposal
 from adaption.precision.propose import propose, refitted, stats_of
-from adaption.precision.refining.alone import Alone, Effects, scored_tops
+from adaption.precision.refining.alone import Alone, LayerEffects, scored_tops
 from adaption.precision.refining.equalize import Equalized, equalize
 from adaption.precision.refining.sums import Sum, sums_of
 from adaption.precision.refining.walk import Refined, Task, Walk
@@ -126,7 +126,7 @@ class Refining:
         lengths: Mapping[int, Formats],
         scores: Sequence[str],
         known: Collection[str],
-        done: Callable[[str, dict[int, Effects]], None],
+        done: Callable[[str, LayerEffects], None],
     ) -> None:
         """Round the weights of one layer at a time, in several word lengths, and compare scores.
 
@@ -134,7 +134,7 @@ class Refining:
             lengths: by word length, formats that give it to weights.
             scores: blobs of class scores, or outputs.
             known: layers to leave out. Those that share their parameters are left out, too.
-            done: called with each layer's name and its effects by word length.
+            done: called with each layer's name and its effects.
         Raises: AdaptionError.
         """
         start = self._start(self.weights, self.measured, None)

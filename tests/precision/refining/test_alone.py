@@ -13,7 +13,7 @@ from adaption.io.weights import Weights
 from adaption.net import Net, Point
 from adaption.options import Formats, Refinement
 from adaption.precision.propose import propose
-from adaption.precision.refining.alone import HELD_OUT, Effects, scored_tops
+from adaption.precision.refining.alone import HELD_OUT, LayerEffects, scored_tops
 from adaption.precision.refining.refine import Refining
 from tests.precision.refining.nets import GRAPH, file_of, samples, trained
 from tests.precision.refining.test_refine import FORMATS, Batch, measure
@@ -40,20 +40,20 @@ def work(formats: Formats, steps: Refinement, text: str = GRAPH) -> Refining:
 
 def effects(
     formats: Formats, steps: Refinement, lengths: Sequence[int], known: Sequence[str] = ()
-) -> dict[str, dict[int, Effects]]:
-    found: dict[str, dict[int, Effects]] = {}
+) -> dict[str, LayerEffects]:
+    found: dict[str, LayerEffects] = {}
     plans = {n: replace(formats, bits=[8, f"weight={n}"]) for n in lengths}
     work(formats, steps).alone(plans, ["prob"], known, found.__setitem__)
     return found
 
 
 @pytest.fixture(scope="module")
-def refined() -> dict[str, dict[int, Effects]]:
+def refined() -> dict[str, LayerEffects]:
     return effects(FORMATS, Refinement(refine=True), LENGTHS)
 
 
 @pytest.fixture(scope="module")
-def plain() -> dict[str, dict[int, Effects]]:
+def plain() -> dict[str, LayerEffects]:
     return effects(PLAIN, Refinement(), [4])
 
 
@@ -63,7 +63,7 @@ def scores(net: Net, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("layer", ["c1", "dw", "g", "b", "up", "ip"])
-def test_plain_rounding_of_one_layer(layer: str, plain: dict[str, dict[int, Effects]]) -> None:
+def test_plain_rounding_of_one_layer(layer: str, plain: dict[str, LayerEffects]) -> None:
     one = work(PLAIN, Refinement())
     formats = replace(PLAIN, bits=[8, "weight=4"])
     form = propose(one.spec, one.measured, formats=formats).plan[Point(layer, "weight")]
@@ -75,27 +75,37 @@ def test_plain_rounding_of_one_layer(layer: str, plain: dict[str, dict[int, Effe
     judges = [x for i, x in enumerate(samples(COUNT, 0).split(size)) if i % HELD_OUT == 3]
     x = torch.cat(judges)
     full, rounded = scores(trained(), x), scores(low, x)
-    found = plain[layer][4]
+    found = plain[layer].alone[4]
     want = (full - rounded).square().sum() / full.square().sum()
     assert found.error == pytest.approx(float(want), rel=1e-4)
     flipped = (full.argmax(1) != rounded.argmax(1)).double().mean()
     assert found.flipped == pytest.approx(float(flipped))
 
 
-def test_more_bits_do_less(refined: dict[str, dict[int, Effects]]) -> None:
+def test_more_bits_do_less(refined: dict[str, LayerEffects]) -> None:
     assert list(refined) == ["c1", "dw", "g", "a", "b", "up", "ip"]
     for found in refined.values():
-        assert list(found) == LENGTHS
-        assert found[8].error < found[5].error < found[2].error
+        assert list(found.alone) == LENGTHS
+        assert found.alone[8].error < found.alone[5].error < found.alone[2].error
 
 
-def test_weights_are_fitted(refined: dict[str, dict[int, Effects]]) -> None:
+def test_weights_are_fitted(refined: dict[str, LayerEffects]) -> None:
     each = effects(FORMATS, Refinement(), [2])
-    better = [name for name in each if refined[name][2].error < each[name][2].error]
+    better = [name for name in each if refined[name].alone[2].error < each[name].alone[2].error]
     assert len(better) >= 5
 
 
-def test_known_layers_are_left_out(refined: dict[str, dict[int, Effects]]) -> None:
+def test_layers_behind_take_errors_back(refined: dict[str, LayerEffects]) -> None:
+    assert refined["ip"].remaining == 1  # nothing is behind it
+    assert all(0 < found.remaining <= 1 for found in refined.values())
+    assert refined["c1"].remaining < 0.9
+
+
+def test_plain_rounding_takes_nothing_back(plain: dict[str, LayerEffects]) -> None:
+    assert {found.remaining for found in plain.values()} == {1.0}
+
+
+def test_known_layers_are_left_out(refined: dict[str, LayerEffects]) -> None:
     rest = effects(FORMATS, Refinement(refine=True), LENGTHS, known=("c1", "b"))
     assert rest == {name: x for name, x in refined.items() if name not in ("c1", "b")}
 
