@@ -22,7 +22,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,9 @@ import adaption
 from adaption.cli.options import add_preprocessing_flags, transform_of
 from adaption.errors import AdaptionError, UsageError
 from adaption.io.atomic import atomic_write
-from adaption.job.score import score
 from adaption.precision.proposal import Proposal
-from adaption.report.chart import Panel, Series, chart_svg
+from adaption.report.comparison import comparison_grid, write_comparison
 
-HEAD = (
-    *("rule", "bits", "Top-1", "change", "Top-5", "flipped", "output SQNR", "zero weights"),
-    *("zero inputs", "verified", "fine-tuned Top-1", "Top-5"),
-)
 SOLVER = """net: "{net}"
 type: "Adam" base_lr: {rate} momentum: 0.9 momentum2: 0.999 lr_policy: "fixed"
 max_iter: {iterations} display: {display} snapshot: {snapshot}
@@ -246,16 +240,19 @@ def finetune(args: argparse.Namespace, variant: Variant) -> None:
         )
         if ends.stopped:
             raise KeyboardInterrupt
-    scores = score(
-        *(folder / "net_lp.prototxt", tuned, args.data),
-        transform=transform_of(args),
-        root=args.root,
-        limit=args.limit,
-        seed=args.seed,
-    )
+    accuracy = None
+    if json.loads((folder / "summary.json").read_text("utf-8"))["accuracy"]:  # else no labels
+        found = adaption.score(
+            *(folder / "net_lp.prototxt", tuned, args.data),
+            transform=transform_of(args),
+            root=args.root,
+            limit=args.limit,
+            seed=args.seed,
+        )
+        accuracy = dict(found.accuracy)
     adaption.export_onnx(adaption.Net(folder / "net_lp.prototxt", tuned), folder / "finetuned.onnx")
     with atomic_write(result, "w") as out:
-        json.dump({"iterations": args.finetune, "accuracy": scores}, out, indent=2)
+        json.dump({"iterations": args.finetune, "accuracy": accuracy}, out, indent=2)
 
 
 def tuning_solver(args: argparse.Namespace, variant: Variant, prefix: Path) -> Path:
@@ -282,13 +279,12 @@ def compare(out: Path, variants: Sequence[Variant]) -> None:
     rows = [facts(v) for v in variants]
     with atomic_write(out / "comparison.json", "w") as file:
         json.dump(rows, file, indent=2)
-    cells = [[cell(row, name) for name in HEAD] for row in rows]
-    lines = [HEAD, ["---"] * len(HEAD), *cells]
+    grid = comparison_grid(rows)
+    lines = [grid.columns, ["---"] * len(grid.columns), *grid.rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     with atomic_write(out / "comparison.md", "w") as file:
         file.write(table + "\n")
-    with atomic_write(out / "comparison.html", "w") as file:
-        file.write(page(rows, cells))
+    write_comparison(rows, out / "comparison.html", rows[0]["net"] if rows else "net")
     print(table)
     print(f"report: {out / 'comparison.html'}")
 
@@ -304,6 +300,7 @@ def facts(variant: Variant) -> dict[str, Any]:
     if (variant.folder / "finetuned.json").exists():
         tuned = json.loads((variant.folder / "finetuned.json").read_text("utf-8"))["accuracy"] or {}
     return {
+        "net": summary["net"],
         "rule": variant.rule,
         "bits": variant.bits,
         "Top-1": low.get("top1"),
@@ -316,58 +313,13 @@ def facts(variant: Variant) -> dict[str, Any]:
         "verified": all(check["ok"] for check in summary["verification"]),
         "fine-tuned Top-1": tuned.get("top1"),
         "fine-tuned Top-5": tuned.get("top5"),
+        "float Top-1": full.get("top1"),
+        "float Top-5": full.get("top5"),
+        "float zero weights": summary["sparsity"]["weights_before"],
+        "float zero inputs": summary["sparsity"]["activations_before"],
         "folder": variant.folder.name,
         "seconds": summary["seconds"],
     }
-
-
-def cell(row: dict[str, Any], name: str) -> str:
-    """A value as the table shows it."""
-    is_second = name == HEAD[-1]
-    value = row["fine-tuned Top-5" if is_second else name]
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "NO"
-    if name == "output SQNR":
-        return f"{value:.1f} dB"
-    if name == "change":
-        return f"{100 * value:+.2f}"
-    return f"{100 * value:.2f} %" if isinstance(value, float) else str(value)
-
-
-def page(rows: Sequence[dict[str, Any]], cells: Sequence[Sequence[str]]) -> str:
-    """One HTML file: curves over the word length, and the table with links to each report."""
-    panels = [
-        Panel(title, [s for s in curves(rows, key, scale) if s.points], x_label="bits")
-        for title, key, scale in (
-            ("Top-1, %", "Top-1", 100),
-            ("Top-1 after fine-tuning, %", "fine-tuned Top-1", 100),
-            ("SQNR of the output, dB", "output SQNR", 1),
-            ("zero inputs, %", "zero inputs", 100),
-        )
-    ]
-    figure = chart_svg("Variants", [p for p in panels if p.series])
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td>{escape(c)}</td>" for c in line)
-        + f'<td><a href="{escape(row["folder"])}/report.html">report</a></td></tr>'
-        for row, line in zip(rows, cells, strict=True)
-    )
-    head = "".join(f"<th>{escape(name)}</th>" for name in (*HEAD, ""))
-    return (
-        '<!doctype html><meta charset="utf-8"><title>Quantized variants</title>'
-        "<style>body{font:15px system-ui;margin:2em;color-scheme:light dark}"
-        "td,th{padding:.25em .7em;text-align:right}</style>"
-        f"<h1>Quantized variants</h1>{figure}<table><tr>{head}</tr>{body}</table>\n"
-    )
-
-
-def curves(rows: Sequence[dict[str, Any]], key: str, scale: float) -> Iterator[Series]:
-    """One curve per rule."""
-    for rule in dict.fromkeys(row["rule"] for row in rows):
-        own = [(float(r["bits"]), scale * r[key]) for r in rows if r["rule"] == rule and r[key]]
-        yield Series(rule, sorted(own))
 
 
 if __name__ == "__main__":

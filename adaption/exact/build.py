@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
+from adaption.errors import AdaptionError, FieldError, LayerError, UsageError, near_miss
 from adaption.exact.constants import weight_codes
 from adaption.exact.entries import Entry, FloatValue, Function, Pending
 from adaption.exact.floats import FloatBuilder
@@ -80,7 +80,8 @@ class _Walk:
         if unknown:
             raise UsageError(
                 f"an input format is given for {', '.join(map(repr, unknown))}",
-                f"the net's inputs: {', '.join(map(repr, selection.inputs))}",
+                near_miss(unknown[0], selection.inputs)
+                or f"the net's inputs: {', '.join(map(repr, selection.inputs))}",
             )
 
     def add_input(self, name: str, shape: Shape) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaption.compare import counterpart, verify, verify_between
+from adaption.compare import counterpart, verify
 from adaption.compare.onnx_session import in_this_process
 from adaption.errors import AdaptionError
 from adaption.export.onnx import export_onnx
@@ -29,7 +29,7 @@ PROOF_SAMPLES = 4
 def prove(
     low: Net, feed: Feed, stage: Path, part: Part, seed: int, *, style: str
 ) -> list[dict[str, Any]]:
-    """Read the written files back and hold them, and net_lp.onnx, against the net that ran.
+    """Read the written files back and compare them, and net_lp.onnx, with the net that ran.
 
     Args:
         low: the net that ran; it is released.
@@ -67,9 +67,9 @@ def _prove_onnx(low: Net, path: Path, inputs: dict[str, Any], style: str) -> lis
     try:
         made = export_onnx(low, path, style=style)
         if style == "float":
-            return [verify(low, path, inputs).to_dict()]
+            return [verify(low, path, inputs=inputs).to_dict()]
         for other in (counterpart(style), "lp"):
-            found = verify_between(low, other, path, inputs).to_dict()
+            found = verify(low, other, path, inputs).to_dict()
             proof.append({**found, "file": os.fspath(path)})
         proof[-1]["notes"] = list(made.notes)
     except AdaptionError as error:

@@ -368,7 +368,7 @@ def _taken_off(formatted: Sequence[str], net: PathLike, weights: PathLike) -> st
     return (
         f"The net has formats already, of {len(formatted)} layers ({names}): they are taken off,"
         ' and "float" is the net with its full precision weights. How it does as it is:'
-        f" adaption test {files} (a train_val), or adaption verify {files} float lp."
+        f" adaption test {files} --data DATA, or adaption verify {files} float lp."
     )
 
 

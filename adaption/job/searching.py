@@ -152,6 +152,7 @@ class _Search:
             "judged_by": self._judged_by,
             "formats_from": self.ground.measured.samples,
             "bits": [_override(name, bits) for name, bits in lengths.items()],
+            "is_refined": self.refinement.refine,
             "refinement": self.refinement.changed(),
             "position": position,
             **self._costs(path, position),

@@ -23,7 +23,7 @@ from adaption.numerics import FixedPoint
 from adaption.options.recipes import RecipeOptions
 from adaption.precision.convert import convert
 from adaption.precision.fold import Folding, fold_batch_norm
-from adaption.precision.original_style import original_style
+from adaption.precision.original.style import original_style
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal
 from adaption.precision.recipe_rewrite import chosen_recipe, rewrite_by_recipe

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from adaption.errors import AdaptionError, FieldError, UsageError
+from adaption.errors import AdaptionError, FieldError, UsageError, near_miss
 from adaption.graph import LayerSpec, NetSpec, NetState, build_spec, with_inputs
 from adaption.io.atomic import atomic_write
 from adaption.io.netfile import NetFile, read_net
@@ -62,8 +62,11 @@ def draw(
     """
     kind = Path(out).suffix.removeprefix(".").lower()
     if kind not in TEXTS and kind not in PICTURES:
-        shown = ", ".join(f".{name}" for name in (*PICTURES, *TEXTS))
-        raise UsageError(f"the file to draw is {os.fspath(out)!r}, allowed suffixes: {shown}")
+        suffixes = [f".{name}" for name in (*PICTURES, *TEXTS)]
+        raise UsageError(
+            f"the file to draw is {os.fspath(out)!r}, allowed suffixes: {', '.join(suffixes)}",
+            near_miss(Path(out).suffix, suffixes),
+        )
     if isinstance(net, str | os.PathLike):
         keep_inputs([out], [net])
     made = drawing_of(net, phase=phase, level=level, stages=stages, inputs=inputs, rankdir=rankdir)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import math
 import os
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,10 @@ from adaption.report.format import (
 )
 from adaption.report.overview import sqnr_figure, zeros_figure
 from adaption.report.summary import (
+    WEAK_DB,
     checked,
     first_differing,
-    is_saturating,
+    marks_of,
     points_of,
     result_rows,
     sqnr_text,
@@ -39,11 +41,13 @@ from adaption.report.summary import (
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
-__all__ = ["environment", "render_report", "write_report"]
+__all__ = ["breakable", "environment", "render_report", "write_report"]
 
 Summary = Mapping[str, Any]
 
+_SEAMS = re.compile(r"(?<=[/_.:\-])(?=[^/_.:\-])|(?<=[a-z])(?=[A-Z])")
 OPEN_FIGURES = 12  # nets with more layers than this start with their figures folded
 NOTABLE_LOSS = 0.01  # of top-1, as a fraction: from here on the tile is marked
 
@@ -93,6 +97,7 @@ def render_report(summary: Summary) -> str:
         ],
         notes=summary.get("notes") or [],
         warnings=summary.get("warnings") or [],
+        weak_db=f"{WEAK_DB:g}",
     )
 
 
@@ -110,7 +115,15 @@ def environment() -> Environment:
     )
     made.filters["typeset"] = typeset
     made.filters["one_line"] = one_line
+    made.filters["breakable"] = breakable
     return made
+
+
+def breakable(name: object) -> Markup:
+    """A name in one line that may be broken behind its separators and at its capitals only."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in _SEAMS.split(one_line(name)))
 
 
 def _facts(summary: Summary) -> list[str]:
@@ -225,7 +238,7 @@ def _point(point: str, tensor: Summary) -> dict[str, Any]:
         "max": significant(tensor.get("max")),
         "count": count(tensor.get("count")),
         "saturated": percent(tensor.get("saturated_share")),
-        "is_saturating": is_saturating(tensor),
+        "marks": marks_of(tensor),
         "flushed": percent(tensor.get("flushed_share")),
         "zeros_before": percent(tensor.get("zero_share_before")),
         "zeros_after": percent(tensor.get("zero_share_after")),

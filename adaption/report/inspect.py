@@ -25,6 +25,7 @@ from adaption.io.kinds import kind_of
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
+from adaption.layers.dialects import check_dialect
 from adaption.layers.shapes import LayerShapes, each_shape
 from adaption.layers.unread import check_fields, unread_notices
 from adaption.net.plan import LayerFormats, layer_formats
@@ -256,6 +257,7 @@ def _inspect_plan(plan: NetPlan, wanted: _Wanted) -> Inspection:
 
 def _inspect_file(net: NetFile, phase: str | None, wanted: _Wanted) -> Inspection:
     options = wanted.options
+    check_dialect(options.dialect)
 
     def spec_of(phase: str) -> NetSpec:
         spec = build_spec(

@@ -80,11 +80,9 @@ def write_measurement_report(
         environment()
         .get_template("measurement.html.j2")
         .render(
-            net=net or "net",
+            title=f"{net or 'net'}: measured ranges",
             facts=list(facts),
-            note=_NOTE,
-            columns=grid.columns,
-            rows=grid.rows,
+            grid=grid,
             figures=figures,
             figures_open=len(figures) <= OPEN_FIGURES,
         )

@@ -13,7 +13,7 @@ from typing import Any
 from adaption.errors import FieldError, UsageError
 from adaption.io.atomic import atomic_write, together
 from adaption.io.outputs import keep_inputs
-from adaption.report.chart import Panel, Point, Series, chart_png, chart_svg
+from adaption.report.chart import Panel, Point, Series, chart_png, chart_svg, panel_figure
 from adaption.report.format import ABSENT, duration, significant
 from adaption.report.performance import performance_panels, performance_rows
 from adaption.report.tables import Grid
@@ -41,6 +41,10 @@ class LogPlot:
         }
 
     def table(self) -> str:
+        """What each log's training loss and test outputs came to, as text."""
+        return self.grid().plain()
+
+    def grid(self) -> Grid:
         """What each log's training loss and test outputs came to."""
         rows = [row for log in self.logs for row in _summary(log)]
         columns = ("log", "curve", "points", "last iteration", "first", "last", "best", "at")
@@ -51,7 +55,7 @@ class LogPlot:
             if log.restarts
         ]
         notes += [note for log in self.logs for note in _not_finite(log)]
-        return Grid(columns, rows, note="\n".join(notes), text_columns=2).plain()
+        return Grid(columns, rows, note="\n".join(notes), text_columns=2)
 
 
 def plot_log(
@@ -182,25 +186,20 @@ def _write_chart(logs: Sequence[TrainingLog], out: Path, by: str, log_scale: boo
         case ".svg":
             data = chart_svg(title, panels).encode()
         case _:
-            data = _page(title, chart_svg(title, panels), logs).encode()
+            data = _page(title, panels, logs).encode()
     with atomic_write(out, "wb") as file:
         file.write(data)
 
 
-def _page(title: str, figure: str, logs: Sequence[TrainingLog]) -> str:
-    """A self-contained HTML page: the figure, and the table as text."""
-    from markupsafe import escape
+def _page(title: str, panels: Sequence[Panel], logs: Sequence[TrainingLog]) -> str:
+    """A self-contained HTML page: a figure per panel, and the table."""
+    from adaption.report.html import environment
 
-    table = escape(LogPlot(tuple(logs), ()).table())
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n"
-        "<style>body{max-width:60rem;margin:1rem auto;padding:0 1rem;font-family:system-ui}"
-        "pre{overflow-x:auto}</style>\n"
-        f"<h1>{escape(title)}</h1>\n{figure}<pre>{table}</pre>\n</html>\n"
-    )
+    grid = LogPlot(tuple(logs), ()).grid()
+    figures = [panel_figure(f"chart-{i}", panel) for i, panel in enumerate(panels)]
+    template = environment().get_template("plot_log.html.j2")
+    notes = grid.note.splitlines()
+    return template.render(title=title, facts=[], figures=figures, grid=grid, notes=notes)
 
 
 # -- tables --------------------------------------------------------------------------------------

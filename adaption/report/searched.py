@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adaption.io.atomic import atomic_write
-from adaption.report.chart import Panel, Series, chart_svg
+from adaption.report.chart import Level, Panel, Series, panel_figure
 from adaption.report.format import ABSENT, compact, count, percent, points, size
 from adaption.report.html import environment
 from adaption.report.tables import Grid
 
-__all__ = ["curve_grid", "searched_grid", "searched_svg", "verdict", "write_searched"]
+__all__ = ["curve_grid", "searched_grid", "searched_panels", "verdict", "write_searched"]
 
 Report = Mapping[str, Any]
 
@@ -92,51 +92,51 @@ def verdict(report: Report) -> list[str]:
     return lines
 
 
-def searched_svg(report: Report) -> str:
-    """The curve as a whole SVG file: drop by average bits where points were scored, and the sum
-    of the errors of all layers along the whole path."""
+def searched_panels(report: Report) -> list[Panel]:
+    """By average bits: the loss where points were scored, and the sum of the errors of all layers
+    along the whole path."""
     weights = max(1, sum(layer["weights"] for layer in report["layers"]))
-    bits, error = report["widest"]["average_bits"], report["widest"]["error"]
     by_weights = {layer["name"]: layer["weights"] for layer in report["layers"]}
+    bits, error = report["widest"]["average_bits"], report["widest"]["error"]
     path = [(bits, 100 * error)]
     for cut in report["path"]:
         bits -= (cut["from"] - cut["to"]) * by_weights[cut["layer"]] / weights
         error += cut["adds_error"]
         path.append((bits, 100 * error))
     taken = (report["average_bits"], 100 * report["error"])
-    panels = [
-        Panel(
-            "Error of the scores in percent, sum over layers",
-            [Series("the path", path), Series("taken", [taken])],
-            "bits per weight on average",
-            is_log=True,
-        )
-    ]
+    series = [Series("the path", path), Series("taken", [taken])]
+    title, axis = "error of the scores in %, sum over layers", "bits per weight on average"
+    panels = [Panel(title, series, axis, is_log=True)]
     if report["curve"]:
         scored = [(x["average_bits"], x["drop"]) for x in report["curve"]]
-        own = [
-            (x["average_bits"], x["drop"])
-            for x in report["curve"]
-            if x["position"] == report["position"]
-        ]
-        series = [Series(report["judged_by"], scored, has_marks=True), Series("taken", own)]
+        own = [scored[i] for i, x in enumerate(report["curve"])
+               if x["position"] == report["position"]]  # fmt: skip
+        most = report["budget"].get("max_drop")
         panels.insert(
-            0, Panel("Loss in points, refined nets", series, "bits per weight on average")
-        )
-    return chart_svg(f"Word lengths of {report['net']}", panels)
+            0,
+            Panel(
+                f"{report['judged_by']}, points",
+                [Series("refined nets" if report["is_refined"] else "nets", scored),
+                 Series("taken", own)],
+                axis,
+                levels=[] if most is None else [Level("budget", most)],
+                has_markers=True,
+            ),
+        )  # fmt: skip
+    return panels
 
 
 def write_searched(report: Report, path: str | os.PathLike[str]) -> None:
     """Write the page as one self-contained HTML file. Raises: UsageError."""
-    from markupsafe import Markup
-
     page = (
         environment()
         .get_template("searched.html.j2")
         .render(
-            name=report["net"] or "net",
+            title=f"{report['net'] or 'net'}: word lengths under a budget",
             facts=verdict(report),
-            plot=Markup(searched_svg(report)),
+            plots=[
+                panel_figure(f"curve-{i}", panel) for i, panel in enumerate(searched_panels(report))
+            ],
             layers=_layer_rows(report),
             lengths=_lengths(report),
             alone=[_alone(layer, _lengths(report)) for layer in report["layers"]],

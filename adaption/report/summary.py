@@ -31,7 +31,8 @@ __all__ = [
     "ResultRow",
     "checked",
     "first_differing",
-    "is_saturating",
+    "flushed_of_nonzero",
+    "marks_of",
     "points_of",
     "result_rows",
     "sqnr_text",
@@ -42,6 +43,8 @@ Summary = Mapping[str, Any]
 
 FORMAT = "adaption.summary/1"
 POINTS = ("weight", "bias", "activation")
+WEAK_DB = 10.0  # SQNR: noise of a tenth of the signal's power
+CAUSES = {"flushed": 0.5, "saturated": 0.01}  # shares that explain why a point is weak
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,24 @@ def sqnr_text(tensor: Summary | None, unit: str = " dB") -> str:
     return ABSENT if value is None else decibel(value, unit)
 
 
-def is_saturating(tensor: Summary) -> bool:
-    """True when some value of the point lies outside its format's range."""
-    return (tensor.get("saturated_share") or 0.0) > 0.0
+def flushed_of_nonzero(tensor: Summary) -> float:
+    """The share of the non-zero values of a point that became zero."""
+    left = 1 - float(tensor.get("zero_share_before") or 0.0)
+    return float(tensor.get("flushed_share") or 0.0) / left if left > 0 else 0.0
+
+
+def marks_of(tensor: Summary) -> frozenset[str]:
+    """What a reader must not miss of a rounded point: among sqnr, flushed and saturated.
+
+    A point is marked where rounding leaves it weak, below WEAK_DB, together with the share that
+    explains it. Saturated values alone are no fault: rules that weigh errors want some.
+    """
+    value = sqnr_value(tensor)
+    if value is None or not value < WEAK_DB:
+        return frozenset()
+    shares = {"flushed": flushed_of_nonzero(tensor), "saturated": tensor.get("saturated_share")}
+    causes = {name for name, least in CAUSES.items() if (shares[name] or 0.0) >= least}
+    return frozenset({"sqnr", *causes})
 
 
 def first_differing(blobs: list[Summary]) -> int | None:

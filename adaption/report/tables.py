@@ -16,6 +16,7 @@ from adaption.report.format import (
     significant,
 )
 from adaption.report.summary import checked, points_of, result_rows, sqnr_text
+from adaption.table import columns
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,15 +83,8 @@ class Grid:
 
     def plain(self) -> str:
         """Columns of ASCII text two spaces apart; nothing is cut, wrapped or coloured."""
-        rows = [[one_line(cell) for cell in row] for row in (self.columns, *self.rows)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
         lines = [one_line(self.title)] if self.title else []
-        for row in rows:
-            cells = [
-                cell.ljust(width) if index < self.text_columns else cell.rjust(width)
-                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(cells).rstrip())
+        lines += columns((self.columns, *self.rows), self.text_columns)
         return "\n".join([*lines, self.note] if self.note else lines)
 
     def print(self, stream: TextIO) -> None:

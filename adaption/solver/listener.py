@@ -69,6 +69,10 @@ class Listener:
     def trained(self, iteration: int, loss: float, outputs: Sequence[Output]) -> None:
         """A displayed iteration's passes are done; `loss` is smoothed over average_loss."""
 
+    def rounding(self, iteration: int, points: Sequence[Mapping[str, Any]]) -> None:
+        """What rounding took in a displayed iteration, the worst point first; entries as of
+        solver.rounding.RoundingShares."""
+
     def rate(self, iteration: int, rate: float) -> None:
         """The learning rate of a displayed iteration."""
 

@@ -18,7 +18,10 @@ from adaption.net.building_log import show_building, show_definition
 from adaption.solver.listener import Listener, Output
 from adaption.solver.settings import NetPlan, SolverFile
 
-__all__ = ["CaffeLog", "JsonLog", "loss_text", "performance_lines"]
+__all__ = ["CaffeLog", "JsonLog", "loss_text", "performance_lines", "rounding_lines"]
+
+FEW_BITS = 7  # from here on down, a display names points
+WORST, NOTABLE = 5, 0.01  # how many, and the share from which on it does
 
 
 def loss_text(output: Output) -> str:
@@ -40,6 +43,20 @@ def performance_lines(event: Mapping[str, Any]) -> list[str]:
         f" {event['memory']:.2f}",
         "Word lengths: "
         + ", ".join(f"{row['layer']} {row['word_length']}" for row in event["layers"]),
+    ]
+
+
+def rounding_lines(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What rounding took, in words: the worst points of few bits, where it took at least 1 %.
+
+    Where words are longer, the log stays as Caffe writes it.
+    """
+    short = [p for p in points if p["bits"] <= FEW_BITS]
+    worst = [p for p in short[:WORST] if max(p["saturated"], p["flushed"]) >= NOTABLE]
+    return [
+        f"Rounding of {p['layer']}:{p['kind']} to {p['q']}: {p['saturated']:.1%} saturated,"
+        f" {p['flushed']:.1%} flushed to 0, {p['zero']:.1%} zeros"
+        for p in worst
     ]
 
 
@@ -130,6 +147,10 @@ class CaffeLog(Listener):
             left = f"{far}, {mean:.3g} s per iteration on average. {left}"
         self.log("solver.cpp:235", left)
 
+    def rounding(self, iteration: int, points: Sequence[Mapping[str, Any]]) -> None:
+        for line in rounding_lines(points):
+            self.log("solver.cpp:284", f"     {line}")
+
     def rate(self, iteration: int, rate: float) -> None:
         self.log("sgd_solver.cpp:106", f"Iteration {iteration}, lr = {rate:g}")
 
@@ -190,10 +211,11 @@ def _duration(seconds: float) -> str:
 class JsonLog(Listener):
     """One JSON object per line: {"event": "train", "iter": 100, "loss": 2.3, ...}.
 
-    Events: start, train, test, snapshot, notice, stop, done, and a recipe's own. Every line has
-    `time` (ISO 8601) and `seconds` since the start. A train line has `lr`, `outputs`, `epoch` (of
-    the data, where the net's own layers count it) and `iterations_per_second`; train and test lines
-    have `loss_weights` of the outputs that are losses. What is not finite is null.
+    Events: start, train, test, rounding, snapshot, notice, stop, done, and a recipe's own. Every
+    line has `time` (ISO 8601) and `seconds` since the start. A train line has `lr`, `outputs`,
+    `epoch` (of the data, where the net's own layers count it) and `iterations_per_second`; train
+    and test lines have `loss_weights` of the outputs that are losses; a rounding line has `points`,
+    as solver.rounding gives them. What is not finite is null.
     """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -249,6 +271,9 @@ class JsonLog(Listener):
             done, seconds = iteration - self._shown[0], now - self._shown[1]
             self._train["iterations_per_second"] = round(done / seconds, 3) if seconds else None
         self._shown = (iteration, now)
+
+    def rounding(self, iteration: int, points: Sequence[Mapping[str, Any]]) -> None:
+        self._write("rounding", iter=iteration, points=[dict(p) for p in points])
 
     def rate(self, iteration: int, rate: float) -> None:
         self._write("train", **self._train, lr=rate)

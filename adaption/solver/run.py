@@ -26,6 +26,7 @@ from adaption.solver.interrupt import Requests
 from adaption.solver.listener import Listener, Output
 from adaption.solver.log import CaffeLog, JsonLog
 from adaption.solver.ranks import Ranks
+from adaption.solver.rounding import RoundingShares
 from adaption.solver.settings import SolverFile, read_solver
 from adaption.solver.solver import Solver
 
@@ -209,12 +210,16 @@ def _solve(
         for listener in listeners:
             listener.notice(f"alarm: {text}")
 
+    def tell_rounding(iteration: int, points: Sequence[dict[str, Any]]) -> None:
+        for listener in listeners:
+            listener.rounding(iteration, points)
+
     alarms = Alarms(tell, stop_on_nan=settings.pop("stop_on_nan"))
     requests = Requests(settings.pop("sigint_effect"), settings.pop("sighup_effect"))
     settings["net_options"] = {**settings["net_options"], "device": device}
     run = Solver(
         **settings,
-        listeners=[*listeners, alarms],
+        listeners=[*listeners, alarms, RoundingShares(tell_rounding)],
         action=lambda: alarms.take() or requests.take(),
         ranks=ranks,
     )

@@ -30,7 +30,8 @@ from adaption.solver.settings import (
     read_solver,
 )
 from adaption.solver.smoothing import SmoothedLoss
-from adaption.solver.snapshot import Files, restore, save
+from adaption.solver.snapshot import restore, save
+from adaption.solver.snapshot_files import Files
 from adaption.solver.statistics import BatchStatistics
 from adaption.solver.update_step import UpdateStep
 from adaption.solver.updates import make_update
@@ -106,7 +107,7 @@ class Solver:
         options = {"original_semantics": original_semantics, **(net_options or {})}
         if not options.get("ignore_unknown"):
             self.definition.refuse_unknown()
-        with self._at_file():
+        with self.at_file():
             self.update = make_update(self.param)
             recipe = chosen_recipe(policy, self.param)
         for listener in self.listeners:
@@ -140,17 +141,17 @@ class Solver:
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self._load_everywhere(one)
         self.draw_weights()
-        self._start_recipe()
+        self.start_recipe()
 
-    def _start_recipe(self) -> None:
+    def start_recipe(self) -> None:
         """Let the recipe choose its first formats, from the weights as they are."""
         if self.driver is not None:
-            with self._at_file():
+            with self.at_file():
                 notices = self.driver.start()
                 if notices and self.strict:
                     raise UsageError(notices[0])
             for text in notices:
-                self._notice(text)
+                self.notice(text)
 
     def draw_weights(self) -> None:
         """Let all nets round stochastic weights alike, until the next update."""
@@ -164,22 +165,24 @@ class Solver:
         for listener in self.listeners:
             listener.building(plan, number)
         for text in plan.notices:
-            self._notice(text)
+            self.notice(text)
         net = Net(plan.spec, phase=plan.spec.phase, seed=seed, **options)
         for text in net.notices:
-            self._notice(text)
+            self.notice(text)
         for listener in self.listeners:
             listener.built(plan, net)
         return net
 
     @contextmanager
-    def _at_file(self) -> Iterator[None]:
+    def at_file(self) -> Iterator[None]:
+        """Errors inside name the solver's file."""
         try:
             yield
         except AdaptionError as error:
             raise error.at(file=self.definition.file) from None
 
-    def _notice(self, text: str) -> None:
+    def notice(self, text: str) -> None:
+        """Tell the listeners."""
         for listener in self.listeners:
             listener.notice(text)
 
@@ -192,7 +195,7 @@ class Solver:
         """
         self._load_everywhere(weights)
         if self.iter == 0:
-            self._start_recipe()
+            self.start_recipe()
 
     def _load_everywhere(self, weights: PathLike | Weights) -> None:
         if self.ranks.is_first:
@@ -210,7 +213,7 @@ class Solver:
         for listener in self.listeners:
             listener.loaded(name)
         if report.missing:
-            self._notice(f"{name} has no weights for: {', '.join(report.missing)}")
+            self.notice(f"{name} has no weights for: {', '.join(report.missing)}")
 
     def snapshot(self) -> Files:
         """Write weights, what Caffe's files cannot carry, and last the solver state.
@@ -219,7 +222,7 @@ class Solver:
         Returns: the files' paths.
         Raises: FieldError without a snapshot_prefix.
         """
-        with self._at_file():
+        with self.at_file():
             if not self.param.snapshot_prefix:
                 raise FieldError("snapshot_prefix", "", 'a path, as in snapshot_prefix: "run/net"')
         with self.ranks.writing():
@@ -250,7 +253,7 @@ class Solver:
     def solve(self, resume: PathLike | None = None) -> None:
         """Train up to max_iter, with tests and snapshots on the way. Caffe: Solver::Solve."""
         p = self.param
-        with self._at_file():
+        with self.at_file():
             if not p.HasField("max_iter"):
                 raise FieldError("max_iter", "not set", "the iterations to train for")
         for listener in self.listeners:
@@ -259,7 +262,7 @@ class Solver:
             self.restore(resume)
         held = BatchStatistics(self.net, self.iter * p.iter_size)
         self.step(p.max_iter - self.iter)
-        if not self._stops and held.finish(self.iter * p.iter_size, self.reestimate, self._notice):
+        if not self._stops and held.finish(self.iter * p.iter_size, self.reestimate, self.notice):
             self.saved, self._failed = None, True  # a snapshot written before has the old ones
         # An interrupt asks for a snapshot even where snapshot_after_train is off.
         is_missing = not p.snapshot or bool(self.iter % p.snapshot) or self._failed
@@ -287,7 +290,7 @@ class Solver:
             self.snapshot()
         except ResourceError as error:
             problem = f"no snapshot of iteration {self.iter}, training goes on: {error}"
-            self._notice(problem)
+            self.notice(problem)
         self._failed = bool(self.ranks.from_first(problem))  # for all to end alike
         if self._failed:
             self.saved = None
@@ -296,7 +299,7 @@ class Solver:
         if self.param.snapshot_prefix:
             self.snapshot()
         else:
-            self._notice("no snapshot_prefix in the solver: nothing is written at the end")
+            self.notice("no snapshot_prefix in the solver: nothing is written at the end")
 
     def step(self, count: int) -> None:
         """Train for `count` iterations. Caffe: Solver::Step."""

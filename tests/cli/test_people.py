@@ -11,6 +11,7 @@ import pytest
 
 from adaption.cli.main import VERBS, main, verb_parsers
 from adaption.cli.parser import meant
+from adaption.net import Net
 
 ROOT = Path(__file__).resolve().parents[2]
 NET = str(ROOT / "models/lenet_digits/deploy.prototxt")
@@ -107,6 +108,72 @@ def test_adaption_alone_lists_every_verb_once(capsys: pytest.CaptureFixture[str]
 def test_near_misses(words: list[str], want: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert capsys.readouterr().err.startswith(want)
+
+
+LP = """
+input: "data" input_shape { dim: 1 dim: 1 dim: 6 dim: 6 }
+layer { name: "conv1" type: "LPConvolution" bottom: "data" top: "conv1"
+        convolution_param { num_output: 2 kernel_size: 3 } lpfp_param { bd: 2 ad: 6 } }
+layer { name: "act1" type: "LPAct" bottom: "conv1" top: "act1" lpfp_param { bd: 5 ad: 3 } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "want"),
+    [
+        pytest.param("export lp w -o e.onnx --to onxx", "did you mean onnx?", id="export target"),
+        pytest.param("export lp w -o e.onnx --to onnx --style qqd", "did you mean qdq?", id="s"),
+        pytest.param(
+            "export lp w -o e.onnx --to onnx --processor vnn", "did you mean vnni?", id="processor"
+        ),
+        pytest.param("export lp w -o e.onnx --to onnx --end act", "did you mean 'act1'?", id="end"),
+        pytest.param(
+            "export lp w -o e.onnx --to onnx --input-format dta=Q2.3",
+            "did you mean data?",
+            id="input of a file",
+        ),
+        pytest.param("verify lp w exat lp", "did you mean exact?", id="backend"),
+        pytest.param("verify lp w in32", "did you mean int32?", id="training step"),
+        pytest.param(
+            "verify lp w lp64 exact --input-format dat=Q3.3", "did you mean data?", id="input"
+        ),
+        pytest.param("edit lp -o x conv1:wieght=Q2.14", "did you mean weight?", id="point"),
+        pytest.param("edit lp -o x cnv1:weight=Q2.14", 'did you mean "conv1"?', id="layer"),
+        pytest.param("draw lp -o x.svgg", "did you mean .svg?", id="suffix"),
+        pytest.param("inspect lp --dialect ssdd", "did you mean ssd?", id="dialect"),
+        pytest.param("time lp --phase TRIAN", "did you mean TRAIN?", id="phase"),
+        pytest.param("rewrite lp -o x --recipe wprn", "did you mean wrpn?", id="recipe"),
+        pytest.param("extract lp --mode deplyo", "did you mean deploy?", id="mode"),
+    ],
+)
+def test_near_misses_of_names(
+    words: str,
+    want: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = Net(write(tmp_path / "lp.prototxt", LP))
+    net.save(tmp_path / "w.caffemodel")
+    places = {"lp": "lp.prototxt", "w": "w.caffemodel"}
+    assert main([places.get(word, word) for word in words.split()]) == 2
+    assert want in capsys.readouterr().err
+
+
+def test_words_behind_a_flag_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "lp.prototxt", LP)
+    words = ["edit", "lp.prototxt", "conv1:weight=Q3.5", "-o", "x.prototxt", "act1:activation=Q6.2"]
+    assert main(words) == 0
+    said = (tmp_path / "x.prototxt").read_text()
+    assert "bd: 3 ad: 5" in said and "bd: 6 ad: 2" in said
+
+
+def test_words_that_nothing_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", NET, "--json", "--", "--x"]) == 2
+    assert main(["rescale", "a", "b", "c", "--factor", "2", "-o", "d", "--weights-out", "e"]) == 2
+    assert "adaption rescale: not understood: c\n" in capsys.readouterr().err
 
 
 def test_meant() -> None:

@@ -171,7 +171,7 @@ def test_page_and_table(found: SearchResult, capsys: pytest.CaptureFixture[str])
     page = (found.folder / "search.html").read_text()
     for layer in found.report["layers"]:
         assert layer["name"] in page and layer["reason"].split(";")[0] in page
-    assert page.count("<polyline") >= 2 and "Loss in points" in page
+    assert page.count("<polyline") >= 2 and "the drop of top-1, points" in page
     words = ["search", *map(str, FILES), *FLAGS, "--max-drop", "2", "--curve", "3"]
     words.remove("--quiet")
     assert main([*words, "-o", str(found.folder)]) == 0

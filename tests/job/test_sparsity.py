@@ -12,13 +12,13 @@ import torch
 import adaption
 from adaption.cli.main import main
 from adaption.data import Transform
+from adaption.export.nullhop.sparsity_map import encode
 from adaption.io.caffemodel import read_weights
 from adaption.io.netfile import read_net
 from adaption.job import measure, sparsity
 from adaption.net import Net, Point
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
-from adaption.precision.sparsity_map import encode
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "models/lenet_digits"
 FILES = (EXAMPLE / "deploy.prototxt", EXAMPLE / "lenet_digits.caffemodel")

@@ -45,7 +45,9 @@ def test_batch(main: Main, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         folder = tmp_path / row["folder"]
         assert (folder / "finetuned.onnx").exists()
         assert (folder / "finetuned_iter_3.caffemodel").exists()
-    assert '<a href="max_5/report.html">' in (tmp_path / "comparison.html").read_text()
+    page = (tmp_path / "comparison.html").read_text()
+    assert '<a href="max_5/report.html">' in page and "float net" in page
+    assert all(0.8 < row["float Top-1"] <= 1 for row in rows)
     capsys.readouterr()
 
     made = (tmp_path / "max_8" / "summary.json").stat().st_mtime_ns

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adaption.errors import FieldError, FileFormatError, ShapeError
-from adaption.precision.sparsity_map import (
+from adaption.export.nullhop.sparsity_map import (
     compressed_words,
     decode,
     decode_stream,

@@ -1,4 +1,4 @@
-"""VerifyReport: what a comparison of a net with its ONNX file found."""
+"""FloatReport: what the comparison of a net with its ONNX file of style float found."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adaption.compare.table import table_lines
-from adaption.errors import one_line
+from adaption.compare.image_check import OutputCheck
+from adaption.compare.result import VerifyReport
 from adaption.numerics import FixedPoint, Format
 
-__all__ = ["BlobCheck", "OutputCheck", "VerifyReport"]
+__all__ = ["BlobCheck", "FloatReport"]
 
 
 @dataclass(frozen=True)
@@ -58,42 +58,20 @@ class BlobCheck:
         }
 
 
-@dataclass(frozen=True)
-class OutputCheck:
-    """One output of the unchanged file. `agreeing` counts samples whose greatest class score is
-    at the same class, None where the output holds no class scores."""
-
-    blob: str
-    max_error: float
-    agreeing: int | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The check as plain values, for JSON."""
-        return {"blob": self.blob, "max_error": self.max_error, "agreeing": self.agreeing}
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """Whether an ONNX file computes what a net computes; see `verify`.
+@dataclass(frozen=True, kw_only=True)
+class FloatReport(VerifyReport):
+    """Whether an ONNX file of style float computes what a net computes; see `check_float`.
 
     `problems` says, layer by layer, what is not explained by the order of float32 sums.
     `edge_values` is the number of values that each activation point was tried on.
     """
 
     path: Path
-    samples: int
     blobs: tuple[BlobCheck, ...]
     outputs: tuple[OutputCheck, ...]
     edge_values: int
-    problems: tuple[str, ...]
-    notes: tuple[str, ...] = ()
     is_low_precision: bool = False  # the net rounds some blob or top
     refusal: str = ""  # why onnxruntime does not run the file as it is
-
-    @property
-    def ok(self) -> bool:
-        """True when every difference is explained by the order of float32 sums."""
-        return not self.problems
 
     @property
     def first_difference(self) -> BlobCheck | None:
@@ -139,51 +117,44 @@ class VerifyReport:
         ]
         return "; ".join(said)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain values; one entry of `verification` in summary.json."""
-        first = self.first_difference
+    @property
+    def what(self) -> str:
         kind = "low-precision" if self.is_low_precision else "float"
+        return f"onnxruntime against the {kind} net"
+
+    @property
+    def verdict(self) -> str:
+        said = "computes the same" if not self.problems else "does NOT compute the same"
+        return f"{self.path}: {said}"
+
+    def facts(self) -> dict[str, Any]:
+        first = self.first_difference
         return {
-            "what": f"onnxruntime against the {kind} net",
-            "ok": self.ok,
-            "detail": self.detail,
             "file": os.fspath(self.path),
-            "samples": self.samples,
             "first_difference": None
             if first is None
             else {"layer": first.layer, "blob": first.blob, "max_error": first.max_error},
             "flips": self.flips,
             "edge_values": self.edge_values,
-            "problems": list(self.problems),
-            "notes": list(self.notes),
             "outputs": [o.to_dict() for o in self.outputs],
             "blobs": [b.to_dict() for b in self.blobs],
         }
 
-    def __str__(self) -> str:
-        rows = [
-            ("layer", "blob", "format", "max error", "mean error", "max LSB", "differ", "flips")
+    def rows(self) -> list[tuple[str, ...]]:
+        head = ("layer", "blob", "format", "max error", "mean error", "max LSB", "differ", "flips")
+        return [
+            head,
+            *(
+                (
+                    b.layer,
+                    b.blob,
+                    "float" if b.format is None else str(b.format),
+                    f"{b.max_error:.3g}",
+                    f"{b.mean_error:.3g}",
+                    "-" if b.max_error_lsb is None else f"{b.max_error_lsb:.3g}",
+                    f"{b.differing_share:.4%}" if b.differing_share else "0",
+                    "-" if b.format is None else str(b.flips),
+                )
+                for b in self.blobs
+            ),
         ]
-        rows += [
-            (
-                b.layer,
-                b.blob,
-                "float" if b.format is None else str(b.format),
-                f"{b.max_error:.3g}",
-                f"{b.mean_error:.3g}",
-                "-" if b.max_error_lsb is None else f"{b.max_error_lsb:.3g}",
-                f"{b.differing_share:.4%}" if b.differing_share else "0",
-                "-" if b.format is None else str(b.flips),
-            )
-            for b in self.blobs
-        ]
-        verdict = "computes the same" if self.ok else "does NOT compute the same"
-        said = self.problems or (self.detail,)
-        return "\n".join(
-            [
-                *table_lines(rows),
-                "",
-                f"{self.path}: {verdict}",
-                *(f"  {one_line(p)}" for p in (*said, *self.notes)),
-            ]
-        )

@@ -6,11 +6,20 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from adaption.errors import AdaptionError, LayerError, UsageError
+from adaption.errors import AdaptionError, LayerError, bad_choice
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.lp_types import PLAIN, TWINS
 from adaption.io.netfile import NetFile, read_net
-from adaption.precision.descriptor import DEFAULTS, Conv, Dropout, Fc, Pool, Size, Token, Word
+from adaption.precision.original.descriptor import (
+    DEFAULTS,
+    Conv,
+    Dropout,
+    Fc,
+    Pool,
+    Size,
+    Token,
+    Word,
+)
 from adaption.precision.rewrite import file_specs
 from adaption.precision.sites import quantization_sites
 from adaption.proto import caffe_pb2
@@ -44,7 +53,7 @@ def extract(
     Raises: LayerError for a layer that the grammar cannot say, or that is not in a chain.
     """
     if mode not in MODES:
-        raise UsageError(f"mode is {mode!r}, allowed: {', '.join(MODES)}")
+        raise bad_choice("mode", mode, MODES)
     if not isinstance(net, NetFile):
         net = read_net(net)
     if original_semantics:

@@ -12,8 +12,8 @@ from adaption.errors import FieldError
 from adaption.graph import NetState, build_spec
 from adaption.io.netfile import read_net
 from adaption.net import Net, Point
-from adaption.precision.legacy import activation_bits, weight_bits
 from adaption.precision.measure import measure_net
+from adaption.precision.original.bits import activation_bits, weight_bits
 from adaption.precision.propose import propose
 
 

@@ -13,13 +13,13 @@ from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document
 from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
-from adaption.precision.descriptor import Conv, Dropout, Fc, Pool, Word, parse_token
-from adaption.precision.descriptor_create import create
-from adaption.precision.descriptor_extract import extract
-from adaption.precision.original_style import original_style
+from adaption.precision.original.create import create
+from adaption.precision.original.descriptor import Conv, Dropout, Fc, Pool, Word, parse_token
+from adaption.precision.original.extract import extract
+from adaption.precision.original.style import original_style
 from adaption.precision.rewrite import uniform_plan
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared/golden/quantization"
+GOLDEN = Path(__file__).resolve().parents[4] / "shared/golden/quantization"
 CREATED = sorted(path.stem for path in GOLDEN.glob("create_*.json")) or ["none"]
 EXTRACTED = sorted(path.name for path in GOLDEN.glob("*_descriptor.json")) or ["none"]
 Q = FixedPoint.q("2.14")

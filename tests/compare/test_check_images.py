@@ -1,4 +1,4 @@
-"""verify_images: the preprocessing in a file is the net's own, or the check says what is not."""
+"""check_images: the preprocessing in a file is the net's own, or the check says what is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from adaption.cli.main import main
-from adaption.compare import verify_images
+from adaption.compare.check_images import check_images
 from adaption.data import Transform
 from adaption.errors import ShapeError, UsageError
 from adaption.export.onnx import export_onnx
@@ -44,7 +44,7 @@ def test_right_files_are_bit_equal(
     path, x = tmp_path / "net.onnx", pictures(layout)
     export_onnx(net, path, images=ImageInput(MEAN, layout, dtype, order), batch=batch)
     for transform in (None, MEAN):
-        check, made = verify_images(net, path, x, transform)
+        check, made = check_images(net, path, x, transform)
         assert check.ok and (check.samples, check.differing) == (5, 0)
         assert made.shape == (5, 3, 10, 12)
     plain = x.transpose(0, 3, 1, 2) if layout == "NHWC" else x
@@ -78,7 +78,7 @@ def test_another_transform_differs_and_is_named(
     net: Net, given: Transform, said: str, tmp_path: Path
 ) -> None:
     export_onnx(net, tmp_path / "net.onnx", images=ImageInput(MEAN))
-    check, _ = verify_images(net, tmp_path / "net.onnx", pictures(), given)
+    check, _ = check_images(net, tmp_path / "net.onnx", pictures(), given)
     assert not check.ok
     assert said in check.detail and "differs from the net's own preprocessing in" in check.detail
 
@@ -92,7 +92,7 @@ def test_a_file_that_does_not_do_what_it_states(net: Net, tmp_path: Path) -> Non
         onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(mean)[::-1].copy(), mean.name)
     )
     onnx.save(model, path)
-    check, _ = verify_images(net, path, pictures())
+    check, _ = check_images(net, path, pictures())
     assert not check.ok
     assert check.max_error == pytest.approx((122.68 - 104.01) * 0.0171, rel=1e-4)
 
@@ -103,10 +103,10 @@ def test_resizing_and_cropping_stay_outside(net: Net, tmp_path: Path) -> None:
     transform = Transform(resize=(16, 18), crop_size=(10, 12), mean_file=tmp_path / "mean.npy")
     export_onnx(net, tmp_path / "net.onnx", images=ImageInput(transform, "NHWC"))
     x = pictures("NHWC", (20, 30))
-    check, made = verify_images(net, tmp_path / "net.onnx", x, transform)
+    check, made = check_images(net, tmp_path / "net.onnx", x, transform)
     assert check.ok and made.shape == (5, 3, 10, 12)
     with pytest.raises(UsageError, match="subtracts a mean image, which it does not state"):
-        verify_images(net, tmp_path / "net.onnx", x)
+        check_images(net, tmp_path / "net.onnx", x)
 
 
 def test_images_that_do_not_fit(net: Net, tmp_path: Path) -> None:
@@ -117,14 +117,14 @@ def test_images_that_do_not_fit(net: Net, tmp_path: Path) -> None:
         (pictures()[0], r"images have shape \(3, 10, 12\), allowed: NCHW"),
     ):
         with pytest.raises(ShapeError, match=message):
-            verify_images(net, path, x)
+            check_images(net, path, x)
     with pytest.raises(UsageError, match="takes images of type uint8, which does not hold"):
-        verify_images(net, path, pictures() / 2)
+        check_images(net, path, pictures() / 2)
     with pytest.raises(UsageError, match="mirroring and random crops cannot be verified"):
-        verify_images(net, path, pictures(), Transform(mirror=True))
+        check_images(net, path, pictures(), Transform(mirror=True))
     export_onnx(net, path)
     with pytest.raises(UsageError, match="takes no images"):
-        verify_images(net, path, pictures())
+        check_images(net, path, pictures())
 
 
 FOLDER = Path(__file__).parents[2] / "models" / "lenet_digits"
@@ -193,7 +193,7 @@ def test_preprocessed_floats_are_the_nets_input(
     assert main(["verify", *files, *data]) == 0
     captured = capsys.readouterr()
     assert "preprocessing of" not in captured.out
-    assert "its preprocessing is not checked" in captured.err
+    assert "its preprocessing is not checked" in captured.out
 
 
 def test_flags_prepare_the_data_of_other_comparisons(
@@ -212,4 +212,4 @@ def test_flags_prepare_the_data_of_other_comparisons(
 
 def test_flags_without_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", *FILES, "lp64", "lp", *SCALE]) == 2
-    assert "preprocessing flags are for data, which is not given" in capsys.readouterr().err
+    assert "preprocessing is for data, which is not given" in capsys.readouterr().err

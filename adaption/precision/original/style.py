@@ -9,8 +9,8 @@ from adaption.graph import INPUT
 from adaption.io.netfile import NetFile
 from adaption.net import Point
 from adaption.numerics import FixedPoint
-from adaption.precision.descriptor_create import Created, create
-from adaption.precision.descriptor_extract import extract
+from adaption.precision.original.create import Created, create
+from adaption.precision.original.extract import extract
 from adaption.precision.propose import Proposal
 from adaption.precision.rewrite import file_sites, fresh_document, rewrite
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from adaption.errors import FieldError, FileFormatError, UsageError
 from adaption.numerics import FixedPoint
-from adaption.precision.descriptor import (
+from adaption.precision.format_text import SCHEMES, fits_lpfp
+from adaption.precision.original.descriptor import (
     DEFAULTS,
     Conv,
     Dropout,
@@ -25,8 +26,7 @@ from adaption.precision.descriptor import (
     Word,
     parse_token,
 )
-from adaption.precision.descriptor_header import header_name, header_text
-from adaption.precision.format_text import SCHEMES, fits_lpfp
+from adaption.precision.original.header import header_name, header_text
 
 __all__ = ["Created", "create"]
 
