@@ -44,7 +44,7 @@ from adaption.precision.propose import Proposal
 from adaption.precision.refining.refine import MOST_SAMPLES
 from adaption.precision.rewrite import rewrite
 from adaption.report import track
-from adaption.report.searched import write_searched
+from adaption.report.searched_page import write_searched
 
 __all__ = ["SearchResult", "kept_search", "search", "shares_of"]
 

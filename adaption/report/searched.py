@@ -1,18 +1,15 @@
-"""What a search for word lengths found: tables, the curve of cost against accuracy, the page."""
+"""What a search for word lengths found: tables, figures, and what pages show."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adaption.io.atomic import atomic_write
 from adaption.report.chart import Level, Panel, Series, panel_figure
 from adaption.report.format import ABSENT, compact, count, percent, points, size
-from adaption.report.html import environment
 from adaption.report.tables import Grid
 
-__all__ = ["curve_grid", "searched_grid", "searched_panels", "verdict", "write_searched"]
+__all__ = ["curve_grid", "searched_grid", "searched_panels", "searched_sections", "verdict"]
 
 Report = Mapping[str, Any]
 
@@ -126,28 +123,20 @@ def searched_panels(report: Report) -> list[Panel]:
     return panels
 
 
-def write_searched(report: Report, path: str | os.PathLike[str]) -> None:
-    """Write the page as one self-contained HTML file. Raises: UsageError."""
-    page = (
-        environment()
-        .get_template("searched.html.j2")
-        .render(
-            title=f"{report['net'] or 'net'}: word lengths under a budget",
-            facts=verdict(report),
-            plots=[
-                panel_figure(f"curve-{i}", panel) for i, panel in enumerate(searched_panels(report))
-            ],
-            layers=_layer_rows(report),
-            lengths=_lengths(report),
-            alone=[_alone(layer, _lengths(report)) for layer in report["layers"]],
-            curve_head=_CURVE,
-            curve=_curve_rows(report),
-            judges=_judges(report),
-            notes=report["notes"],
-        )
-    )
-    with atomic_write(path, "w") as out:
-        out.write(page)
+def searched_sections(report: Report) -> dict[str, Any]:
+    """What the template searched_sections.html.j2 shows."""
+    lengths = _lengths(report)
+    return {
+        "plots": [
+            panel_figure(f"curve-{i}", panel) for i, panel in enumerate(searched_panels(report))
+        ],
+        "layers": _layer_rows(report),
+        "lengths": lengths,
+        "alone": [_alone(layer, lengths) for layer in report["layers"]],
+        "curve_head": _CURVE,
+        "curve": _curve_rows(report),
+        "judges": _judges(report),
+    }
 
 
 def _lengths(report: Report) -> list[str]:

@@ -153,6 +153,8 @@ def test_quantize_makes_the_net_that_was_found(
     average = found.report["average_bits"]
     assert summary["lengths"] == f"6, weights {average:.2f} on average"
     assert summary["cost"]["quantized"]["parameter_bits"] == found.report["parameter_bits"]
+    report = (tmp_path / "a/report.html").read_text()
+    assert all(x["reason"].split(";")[0] in report for x in found.report["layers"])
     config = ["--config", str(found.folder / "quantize.toml"), "-o", str(tmp_path / "b")]
     data = [x for x in FLAGS if x not in ("--int8", "--bits", "6")]
     assert main(["quantize", *words, *data, *config]) == 0
