@@ -35,7 +35,7 @@ from adaption.job.proof import PROVED, prove
 from adaption.job.quality import quality_warnings
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
-from adaption.job.search import kept_search, shares_of
+from adaption.job.search import check_budget, kept_search, shares_of
 from adaption.job.searching import Ground, Searched, search_lengths
 from adaption.job.summary import (
     FORMAT,
@@ -203,6 +203,7 @@ def quantize(
     )
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
+    check_budget(budget, search_state)
     by_hand = None if plan is None else given_plan(plan)
     if by_hand is not None:
         _refuse_choices(formats, refinement, budget)

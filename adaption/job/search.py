@@ -46,13 +46,14 @@ from adaption.precision.rewrite import rewrite
 from adaption.report import track
 from adaption.report.searched_page import write_searched
 
-__all__ = ["SearchResult", "kept_search", "search", "shares_of"]
+__all__ = ["SearchResult", "check_budget", "kept_search", "search", "shares_of"]
 
 PathLike = str | os.PathLike[str]
 FORMAT = "adaption.search/1"
 JSON, HTML, PLAN, CONFIG, STATE = (
     *("search.json", "search.html", "plan.json", "quantize.toml", "state"),
 )
+LIMITS = "give --max-drop 1, --max-size 100k or --max-macbits 3e8"
 RESULTS = (JSON, HTML, PLAN, CONFIG)
 
 
@@ -124,9 +125,7 @@ def search(
     read = [x if is_path(x) else None for x in (data, calibration)]
     keep_inputs([folder, *(folder / name for name in RESULTS)], [net, weights, mean, *read])
     if not budget.is_set:
-        raise UsageError(
-            "a search needs a budget", "give --max-drop 1, --max-size 100k or --max-macbits 3e8"
-        )
+        raise UsageError("a search needs a budget", LIMITS)
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
     opened = open_float(net, weights, data, options, fold=fold, transform=transform, root=root)
@@ -184,6 +183,13 @@ def search(
             json.dump(report, file, indent=1, allow_nan=False)
             file.write("\n")
     return SearchResult(folder, report, outcome.proposal)
+
+
+def check_budget(budget: Budget, state: PathLike | None) -> None:
+    """Raises: UsageError on settings of a search without a budget."""
+    said = [*budget.changed(), *(["search_state"] if state is not None else [])]
+    if said and not budget.is_set:
+        raise UsageError(f"{', '.join(said)} without a budget: nothing is searched", LIMITS)
 
 
 def shares_of(

@@ -199,6 +199,28 @@ def test_bad_budgets(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--least-bits", "3"], "least_bits without a budget: nothing is searched"),
+        (["--search-state", "kept"], "search_state without a budget: nothing is searched"),
+        (["--max-size", "4k", "--plan", "PLAN"], "max_size beside a plan, which says the formats"),
+    ],
+)
+def test_what_goes_with_no_search(
+    words: list[str],
+    message: str,
+    found: SearchResult,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = str(found.folder / "plan.json")
+    words = [plan if word == "PLAN" else word for word in words]
+    files = [*map(str, FILES), "--data", str(DATA), "-o", str(tmp_path / "out")]
+    assert main(["quantize", *files, *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_samples_that_judge_give_no_formats(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", data=np.arange(23 * 64, dtype=np.float32).reshape(23, 1, 8, 8))
     spec = as_spec(FILES[0])

@@ -135,10 +135,7 @@ class Alone(Walk):
         for i, step in enumerate(self.steps[index:], index):
             name = step.node.spec.name
             if i > index and name in self.task.weight_layers - self.task.shared:
-                weights, shift = self._layer_fit(step).fitted()
-                self._own(step.node, [self._as_blob(step, weights), *values_of(step.node)[1:]])
-                if self.task.corrects_bias:
-                    self._shift(self.sums[name], shift.reshape(-1))
+                self._use_fitted(step)
             for piece in self.carried:
                 self._advance(piece, step)
         noise = signal = 0.0
@@ -151,6 +148,17 @@ class Alone(Walk):
                 signal += float(full.square().sum())
         self.carried = before
         return noise / signal if signal else 0.0
+
+    def _use_fitted(self, step: Step) -> None:
+        """Give a layer behind the weights that refining would round. One that is fitted in blocks
+        keeps its own: that takes minutes each time, and less is taken back there."""
+        fit = self._layer_fit(step)
+        if fit.single is None:
+            return
+        weights, shift = fit.fitted()
+        self._own(step.node, [self._as_blob(step, weights), *values_of(step.node)[1:]])
+        if self.task.corrects_bias:
+            self._shift(self.sums[step.node.spec.name], shift.reshape(-1))
 
     def _scores(self, blobs: Mapping[str, Tensor], index: int) -> list[Tensor]:
         """Run the rest of the net, with the weights that are in use, from a step on."""
