@@ -59,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--plan",
         metavar="FILE",
         help="take these formats, as `adaption propose` writes them and an editor changes them, in"
-        " place of chosen ones; they are scored, exported and proved as others are",
+        " place of chosen ones; they are scored, exported and proved as others are. --refine or"
+        " --correct-bias beside it fits weights to these formats",
     )
     add_format_flags(parser, COMMON)
     budget = parser.add_argument_group(

@@ -182,7 +182,8 @@ def quantize(
         budget: first find the word length of each layer's weights that it allows; see Budget, and
             `search`, whose `state` is `search_state` here, kept only where it is given.
         plan: the formats, or a file of them as `propose` writes, in place of chosen ones; with it
-            neither `formats` nor `refinement` nor `budget` may ask for anything.
+            neither `formats` nor `budget` may ask for anything, and of `refinement` only what fits
+            weights to formats: refine, correct_bias, keep_zeros.
         reference: folder that keeps the float net's passes over the data; where they are there
             already, of the same net, weights and data, it is not run again.
         quiet: show no progress.
@@ -298,10 +299,10 @@ def quantize(
         found = search_lengths(ground, formats, refinement, budget, kept, quiet=quiet)
         formats, refinement = found.formats, found.refinement
         full.load(trained)
-    if by_hand is not None:
-        outcome = Outcome(chosen(measured), trained, trained, measured)
-    else:
-        outcome = refined(full, trained, measured, measured_on, formats, refinement, quiet=quiet)
+    outcome = refined(
+        full, trained, measured, measured_on, formats, refinement,
+        quiet=quiet, given=None if by_hand is None else chosen(measured),
+    )  # fmt: skip
     full.release()  # a large net would be held twice
     proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
@@ -354,8 +355,9 @@ def quantize(
 
 
 def _refuse_choices(*choices: Options) -> None:
-    """Raises: UsageError on what would choose other formats than those of a plan, or weights."""
-    said = [name for values in choices for name in values.changed()]
+    """Raises: UsageError on what would choose other formats than those of a plan."""
+    kept = ("refine", "correct_bias", "keep_zeros")  # they fit weights to formats
+    said = [name for values in choices for name in values.changed() if name not in kept]
     if said:
         raise UsageError(
             f"{', '.join(said)} beside a plan, which says the formats",

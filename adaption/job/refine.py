@@ -11,7 +11,7 @@ from adaption.net import Net
 from adaption.options import Formats, Refinement
 from adaption.precision.evaluate import run_net
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
-from adaption.precision.propose import propose
+from adaption.precision.propose import Proposal, propose
 from adaption.precision.refining.refine import Outcome, Refining, needs_refining
 from adaption.report import Progress
 
@@ -27,6 +27,7 @@ def refined(
     steps: Refinement,
     *,
     quiet: bool,
+    given: Proposal | None = None,
 ) -> Outcome:
     """The formats and weights of the low-precision net.
 
@@ -34,14 +35,17 @@ def refined(
         full: the float net with its weights; it may hold others afterwards.
         measured: its statistics on the calibration data.
         quiet: show no progress.
+        given: formats to keep, which `formats` then says nothing of; None: they are chosen.
     """
+    if given is not None and not steps.walks:
+        return Outcome(given, weights, weights, measured)
     if not needs_refining(formats, steps):
         return Outcome(propose(full.spec, measured, formats=formats), weights, weights, measured)
 
     started, used = time.monotonic(), time.process_time()
     with Progress(None, "refining", quiet=quiet, unit="layers") as progress:
         made = refining(
-            full, weights, measured, calibration, formats, steps, progress.advance
+            full, weights, measured, calibration, formats, steps, progress.advance, given
         ).run()
     made.said["seconds"] = time.monotonic() - started
     made.said["cpu_seconds"] = time.process_time() - used
@@ -56,11 +60,13 @@ def refining(
     formats: Formats,
     steps: Refinement,
     progress: Callable[[], None] = lambda: None,
+    given: Proposal | None = None,
 ) -> Refining:
     """The work on a net that calibration batches feed; arguments as of `refined`.
 
     Args:
         progress: called after each step.
+        given: formats to keep; None: they are chosen.
     """
 
     def batches() -> Iterator[Mapping[str, Any]]:
@@ -73,4 +79,6 @@ def refining(
         made.samples = run_net(net, calibration, observers=[ActivationObserver(made)]).samples
         return made
 
-    return Refining(full, full.spec, weights, measured, formats, steps, batches, measure, progress)
+    return Refining(
+        full, full.spec, weights, measured, formats, steps, batches, measure, progress, given
+    )

@@ -169,6 +169,19 @@ def test_quantize_makes_the_net_that_was_found(
     capsys.readouterr()
 
 
+def test_weights_are_fitted_to_a_plan(found: SearchResult, tmp_path: Path) -> None:
+    files = [*map(str, FILES), *FLAGS[:8], "--plan", str(found.folder / "plan.json")]
+    assert main(["quantize", *files, "--quiet", "-o", str(tmp_path / "plain")]) == 0
+    assert main(["quantize", *files, "--quiet", "--refine", "-o", str(tmp_path / "fitted")]) == 0
+    plain, fitted = (
+        json.loads((tmp_path / f"{name}/summary.json").read_text()) for name in ("plain", "fitted")
+    )
+    plan = Proposal.load(tmp_path / "fitted/plan.json").plan
+    assert plan == found.proposal.plan
+    assert fitted["refinement"]["refined"] and "refinement" not in plain
+    assert fitted["output_sqnr_db"]["prob"] > plain["output_sqnr_db"]["prob"] + 3
+
+
 def test_page_and_table(found: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
     page = (found.folder / "search.html").read_text()
     for layer in found.report["layers"]:
@@ -204,6 +217,7 @@ def test_bad_budgets(
     [
         (["--least-bits", "3"], "least_bits without a budget: nothing is searched"),
         (["--search-state", "kept"], "search_state without a budget: nothing is searched"),
+        (["--equalize", "--plan", "PLAN"], "equalize beside a plan, which says the formats"),
         (["--max-size", "4k", "--plan", "PLAN"], "max_size beside a plan, which says the formats"),
     ],
 )

@@ -18,6 +18,7 @@ from adaption.io.weights import LayerWeights, WeightBlob, Weights
 from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
 from adaption.options import Formats, Refinement
+from adaption.precision.given_plan import fitted_plan
 from adaption.precision.joined import joined_results
 from adaption.precision.measure import Measurement
 from adaption.precision.product_grids import bottom_grids
@@ -86,6 +87,7 @@ class Refining:
         batches: gives the calibration data anew each time, as input blobs by name.
         measure: measures the net on the calibration data.
         progress: a step is done; called `total` times at most.
+        given: formats to keep; None: they are chosen.
     """
 
     net: Net
@@ -97,6 +99,7 @@ class Refining:
     batches: Callable[[], Iterable[Mapping[str, Any]]]
     measure: Measure
     progress: Callable[[], None] = lambda: None
+    given: Proposal | None = None
 
     def __post_init__(self) -> None:
         self.shared = _sharing(self.net)
@@ -164,7 +167,7 @@ class Refining:
     def _start(
         self, weights: Weights, measured: Measurement, equalized: Equalized | None
     ) -> _Start:
-        proposal = propose(self.spec, measured, formats=self.formats)
+        proposal = self.given or propose(self.spec, measured, formats=self.formats)
         rounded = {point.layer for point in proposal.plan if point.kind == "activation"}
         self.groups = [group & rounded for group in self.groups]  # layers may be left in float
         return _Start(weights, measured, proposal, equalized)
@@ -227,7 +230,7 @@ class Refining:
         plan = proposal.plan
         formats, as_weights = dict(plan), set()
         for point in plan:
-            if point.kind != "bias" or self.formats.lengths.rounds_biases:
+            if point.kind != "bias" or self.given or self.formats.lengths.rounds_biases:
                 continue
             del formats[point]
             if self.formats.round_bias:
@@ -279,7 +282,9 @@ class Refining:
             if self.steps.walks and Point(name, "bias") in measured.points and len(blobs) > 1:
                 measured.points[Point(name, "bias")] = TensorStats.of(blobs[1])
         proposal = start.proposal
-        if self._is_fitted:
+        if self.given is not None:
+            proposal = fitted_plan(proposal, measured)
+        elif self._is_fitted:
             proposal = refitted(self.spec, proposal, measured, found.formats, self._reasons())
         said: dict[str, Any] = {
             "refined": self.steps.refine,
