@@ -26,6 +26,7 @@ from adaption.precision.refining.walk import Inputs, Piece, Task, Walk, values_o
 
 __all__ = ["HELD_OUT", "Alone", "Effects", "LayerEffects", "scored_tops"]
 
+COLUMNS = 32  # per input, that layers behind are fitted on: nothing of theirs is kept
 HELD_OUT = 4  # every so many-th piece judges, the others are fitted on
 
 
@@ -152,7 +153,7 @@ class Alone(Walk):
     def _use_fitted(self, step: Step) -> None:
         """Give a layer behind the weights that refining would round. One that is fitted in blocks
         keeps its own: that takes minutes each time, and less is taken back there."""
-        fit = self._layer_fit(step)
+        fit = self._layer_fit(step, COLUMNS)
         if fit.single is None:
             return
         weights, shift = fit.fitted()

@@ -26,7 +26,7 @@ from adaption.precision.refining.activations import (
     of_range,
     ranges,
 )
-from adaption.precision.refining.columns import picked_columns
+from adaption.precision.refining.columns import MOST_COLUMNS, picked_columns
 from adaption.precision.refining.layer_fit import FitSettings, Fitted, LayerFit
 from adaption.precision.refining.steps import Step, bytes_held, steps_to
 from adaption.precision.refining.sums import Sum
@@ -238,8 +238,12 @@ class Walk:
             )
         self._use(step, made)
 
-    def _layer_fit(self, step: Step) -> LayerFit:
-        """The fit of a layer to what both nets have made so far."""
+    def _layer_fit(self, step: Step, columns_per_input: int | None = None) -> LayerFit:
+        """The fit of a layer to what both nets have made so far.
+
+        Args:
+            columns_per_input: look at so many columns only for each input of a sum.
+        """
         task, node = self.task, step.node
         name, layer = node.spec.name, node.layer
         like = task.formats[Point(name, "weight")]
@@ -251,10 +255,12 @@ class Walk:
         groups = layer.columns(low[0], torch.tensor([0])).shape[0]
         weight = rows.reshape(groups, -1, rows.shape[1])
         slope = torch.from_numpy(self.sums[name].slope(len(rows))).reshape(groups, -1)
-        seed = self.steps.index(step)
+        seed, most = self.steps.index(step), MOST_COLUMNS
+        if columns_per_input is not None:
+            most = min(most, columns_per_input * weight.shape[2])
 
         def columns(inputs: slice) -> Iterator[tuple[Tensor, Tensor]]:
-            return picked_columns(layer, low, full, seed=seed, inputs=inputs)
+            return picked_columns(layer, low, full, most=most, seed=seed, inputs=inputs)
 
         settings = FitSettings(
             compensates=task.compensates,
