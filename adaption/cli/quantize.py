@@ -37,8 +37,6 @@ EXAMPLE = (
     "  adaption quantize deploy.prototxt net.caffemodel --data val_lmdb --plan plan.json -o out"
 )
 
-KINDS = ("prototxt", "caffemodel", "onnx")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", help="prototxt of the float net (deploy or train_val)")
@@ -89,6 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="keep the float net's pass over the data here; several calls share it",
     )
+    parser.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="also measure what rounding each point alone does to the output, as adaption"
+        " sensitivity does: a table in report and summary; one pass over the data per point",
+    )
     add_data_flags(parser, "score")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
@@ -108,6 +112,7 @@ def add_calibration_flags(parser: argparse.ArgumentParser, help: str) -> None:
 def run(args: argparse.Namespace) -> int:
     from adaption.job import calibration_note, quantize
     from adaption.report import print_summary
+    from adaption.report.advice import verify_command
 
     result = quantize(
         args.net,
@@ -125,6 +130,8 @@ def run(args: argparse.Namespace) -> int:
         plan=args.plan,
         onnx=args.onnx or ("qdq" if args.int8 else "float"),
         reference=args.reference,
+        sensitivity=args.sensitivity,
+        command=["adaption", *args.words],
         **data_settings(args),
     )
     for notice in result.notices:
@@ -136,13 +143,7 @@ def run(args: argparse.Namespace) -> int:
         print(calibration_note(result.summary["calibration"]))
         if not args.quiet:
             print(f"report: {result.folder / 'report.html'}")
-            made = [result.folder / f"net_lp.{kind}" for kind in KINDS]
-            next_files = [str(path) for path in made if path.exists()]
-            if len(next_files) < len(made):  # two forms of the net itself
-                next_files += ["lp", "lp64"]
-            for blob, shape in result.inputs.items():
-                next_files += ["--input", f"{blob}={'x'.join(map(str, shape))}"]
-            print(f"next: adaption verify {shlex.join(next_files)}")
+            print(f"next: {shlex.join(verify_command(result.summary))}")
     for check in result.summary["verification"]:
         if not check["ok"]:
             print(f"verification failed: {check['what']}: {check['detail']}", file=sys.stderr)

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from adaption._version import __version__
 from adaption.data import Transform
 from adaption.data.given import is_path
-from adaption.errors import AdaptionError, FieldError, UsageError, one_line, system_error
+from adaption.errors import FieldError, UsageError, one_line
 from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
-from adaption.io.entries import Entries
-from adaption.io.files import read_json
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration, calibration_note
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.float_pass import float_pass
-from adaption.job.foresee import why_not_exact
+from adaption.job.foresee import refuse_float_layers, why_not_exact
 from adaption.job.load import load_all
+from adaption.job.nearest import rounded_to_nearest
 from adaption.job.notes import notes_of
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
 from adaption.job.quality import quality_warnings
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
+from adaption.job.results import RESULTS, SUMMARY, earlier_results, files_entry, taken_off_note
 from adaption.job.search import check_budget, kept_search, shares_of
 from adaption.job.searching import Ground, Searched, search_lengths
 from adaption.job.summary import (
@@ -67,6 +67,7 @@ from adaption.precision.propose import Proposal, propose
 from adaption.precision.refining.refine import Outcome
 from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track, write_report
+from adaption.report.advice import next_steps
 from adaption.report.searched import verdict
 from adaption.report.summary import points_of
 from adaption.report.tables import results_grid
@@ -74,12 +75,6 @@ from adaption.report.tables import results_grid
 __all__ = ["QuantizeResult", "quantize"]
 
 PathLike = str | os.PathLike[str]
-
-SUMMARY = "summary.json"
-RESULTS = (
-    *("net_lp.prototxt", "net_lp.caffemodel", "net_lp.onnx"),
-    *("plan.json", "report.html", SUMMARY),
-)
 
 
 @dataclass(repr=False)
@@ -155,6 +150,8 @@ def quantize(
     search_state: PathLike | None = None,
     plan: Proposal | PathLike | None = None,
     reference: PathLike | None = None,
+    sensitivity: bool = False,
+    command: Sequence[str] = (),
     quiet: bool = False,
     memory_limit: Size | None = None,
     **choices: Any,
@@ -186,6 +183,10 @@ def quantize(
             weights to formats: refine, correct_bias, keep_zeros.
         reference: folder that keeps the float net's passes over the data; where they are there
             already, of the same net, weights and data, it is not run again.
+        sensitivity: also measure what rounding each point alone does, as `sensitivity` does, with
+            these formats: one pass over the data per point.
+        command: words of the shell command that asks for this; commands that the report
+            recommends are made from them.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
         choices: fields of Budget, Formats, Refinement and RunOptions as keywords: quantize(...,
@@ -208,7 +209,7 @@ def quantize(
     by_hand = None if plan is None else given_plan(plan)
     if by_hand is not None:
         _refuse_choices(formats, refinement, budget)
-    earlier = _earlier_results(folder)
+    earlier = earlier_results(folder)
 
     net_file = read_net(net)
     trained = read_weights(weights)
@@ -228,7 +229,7 @@ def quantize(
     calibrated = calibrating.feed(spec, feed, transform, options, trained, root)
     measured_on, judges = shares_of(calibrated, calibrating, budget)
 
-    def chosen(measurement: Measurement) -> Proposal:
+    def chosen(measurement: Measurement, formats: Formats = formats) -> Proposal:
         if by_hand is not None:
             return judged_plan(feed.spec, by_hand, measurement)
         return propose(feed.spec, measurement, formats=formats)
@@ -243,6 +244,10 @@ def quantize(
             propose=chosen,
             low=low_spec,
         )
+        if foreseen and formats.is_partial:
+            all_rounded = partial(chosen, formats=formats.rounding_all)
+            why = why_not_exact(feed.spec, is_partly_float=False, propose=all_rounded, low=low_spec)
+            refuse_float_layers(onnx, foreseen, why)
         if foreseen and not quiet:
             print(
                 f"warning: no net_lp.onnx of style {onnx} will be written: {foreseen}; --onnx float"
@@ -306,17 +311,21 @@ def quantize(
     full.release()  # a large net would be held twice
     proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
-    low = Net(fed_by(part.of(low_file), feed), outcome.weights, seed=options.seed)
+    fed = fed_by(part.of(low_file), feed)
+    nearest = rounded_to_nearest(
+        fed, feed, outcome, before, scores, seed=options.seed, quiet=quiet, by_point=sensitivity
+    )
+    low = Net(fed, outcome.weights, seed=options.seed)
     lengths = str(proposal.head()["lengths"]) if found is None else found.lengths
     batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
-    summary = _summary(full.spec, low, feed, outcome, before, after)
+    summary = _summary(full.spec, low, feed, outcome, before, after) | nearest
     if found is not None:
         summary |= {"lengths": lengths, "search": found.said}
     summary["calibration"] = calibrating.entry(calibrated, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
     if formatted:
-        notices.append(_taken_off(formatted, net, weights))
+        notices.append(taken_off_note(formatted, net, weights))
 
     with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
@@ -324,12 +333,12 @@ def quantize(
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
         summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
-        summary["files"] = _files(net, weights, folder, stage)
+        summary["files"] = files_entry(net, weights, folder, stage)
         summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
         summary["notes"] += verdict(found.said) if found is not None else []
         summary["notes"] += notes_of(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []
-        summary["notes"] += [_taken_off(formatted, net, weights)] if formatted else []
+        summary["notes"] += [taken_off_note(formatted, net, weights)] if formatted else []
         summary["warnings"] = quality_warnings(summary, scores)
         if found is not None and not found.is_met:
             summary["warnings"].append(verdict(found.said)[0])
@@ -344,6 +353,9 @@ def quantize(
             summary["notes"].append(
                 f'Layers behind "{options.end}" were not run; they are in the files as they were.'
             )
+        summary["command"] = list(command)
+        summary["inputs"] = {name: list(x) for name, x in feed.replaced(spec).items()}
+        summary["next"] = [step.to_dict() for step in next_steps(summary)]
         summary["seconds"] = time.monotonic() - started
         summary = finite_only(summary)
         write_report(summary, stage / "report.html")
@@ -363,16 +375,6 @@ def _refuse_choices(*choices: Options) -> None:
             f"{', '.join(said)} beside a plan, which says the formats",
             "leave out the plan, or the choices; edit the plan, which is a text file, instead",
         )
-
-
-def _taken_off(formatted: Sequence[str], net: PathLike, weights: PathLike) -> str:
-    names = ", ".join(formatted[:6]) + (", ..." if len(formatted) > 6 else "")
-    files = shlex.join([os.fspath(net), os.fspath(weights)])
-    return (
-        f"The net has formats already, of {len(formatted)} layers ({names}): they are taken off,"
-        ' and "float" is the net with its full precision weights. How it does as it is:'
-        f" adaption test {files} --data DATA, or adaption verify {files} float lp."
-    )
 
 
 def _summary(
@@ -408,39 +410,3 @@ def _summary(
         "sparsity": sparsity_entry(layers, before, after),
         **({"refinement": outcome.said} if outcome.said else {}),
     }
-
-
-def _files(net: PathLike, weights: PathLike, folder: Path, stage: Path) -> dict[str, Any]:
-    def entry(path: Path, size_of: Path) -> dict[str, Any]:
-        size = size_of.stat().st_size if size_of.exists() else None
-        return {"path": os.fspath(path), "size_bytes": size}
-
-    made = {
-        "net_lp": "net_lp.prototxt",
-        "weights_lp": "net_lp.caffemodel",
-        "onnx": "net_lp.onnx",
-        "plan": "plan.json",
-        "report": "report.html",
-    }
-    files = {"net": entry(Path(net), Path(net)), "weights": entry(Path(weights), Path(weights))}
-    for key, name in made.items():
-        if key == "report" or (stage / name).exists():
-            files[key] = entry(folder / name, stage / name)
-    return files
-
-
-def _earlier_results(folder: Path) -> list[str]:
-    """What is said of results that this run replaces. Raises: UsageError."""
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"output {os.fspath(folder)!r} is a file", "name a folder")
-        if not any((folder / name).exists() for name in RESULTS):
-            return []
-    except OSError as error:
-        raise system_error(error, "cannot be written", file=folder) from None
-    try:
-        values = Entries(read_json(folder / SUMMARY, "a summary"))
-        made = f"of net {values.text('net', '?')!r} in {values.text('lengths', '?')} bits"
-    except AdaptionError:
-        made = "without a summary"
-    return [f"{os.fspath(folder)} held results {made}: they are replaced"]

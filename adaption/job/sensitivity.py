@@ -24,7 +24,7 @@ from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
 from adaption.report import track
 
-__all__ = ["Sensitivity", "sensitivity"]
+__all__ = ["Sensitivity", "one_by_one", "sensitivity"]
 
 PathLike = str | os.PathLike[str]
 FORMAT = "adaption.sensitivity/1"
@@ -109,7 +109,7 @@ def sensitivity(
     proposal = propose(feed.spec, measured, formats=formats)
     low_spec = fed_by(part.of(rewrite(opened.file, proposal)), feed)
     low = Net(low_spec, opened.weights, seed=options.seed)
-    points, together = _one_by_one(low, proposal, feed, scores, before, quiet=quiet)
+    points, together = one_by_one(low, proposal, feed, scores, before, quiet=quiet)
     return Sensitivity(
         net=full.spec.name or Path(full.spec.file or "net").stem,
         lengths=str(formats.lengths),
@@ -122,10 +122,15 @@ def sensitivity(
     )
 
 
-def _one_by_one(
+def one_by_one(
     low: Net, proposal: Proposal, feed: Feed, scores: Classifiers, before: Run, *, quiet: bool
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What each point does alone, the worst first, and what all of them do."""
+    """What each point does alone, the worst first, and what all of them do.
+
+    Args:
+        low: the low-precision net, with float weights; its plan is put aside.
+        before: the float net's run over the data.
+    """
     stated = low.plan
     together = _effect(before, run_net(low, feed, scores=scores))
     low.set_plan(dict.fromkeys(stated))

@@ -19,6 +19,7 @@ from adaption.net.node import Node
 from adaption.numerics import FixedPoint
 from adaption.numerics.measures import stated_db
 from adaption.precision.classifiers import Classifier, Classifiers
+from adaption.precision.counting import count_rounding, count_zeros
 from adaption.precision.detections import compare_detections
 
 __all__ = [
@@ -47,15 +48,14 @@ class PointError:
 
     def update(self, x: Tensor, y: Tensor, fmt: FixedPoint) -> None:
         """Take in `x` and its rounded values `y`."""
+        seen = count_rounding(x, y, fmt.min_value, fmt.max_value)
         self.count += x.numel()
-        self.saturated += int(((x > fmt.max_value) | (x < fmt.min_value)).sum())
-        before = x.numel() - int(torch.count_nonzero(x))
-        after = y.numel() - int(torch.count_nonzero(y))
-        self.zeros_before += before
-        self.zeros_after += after
-        self.flushed += after - before
-        self.signal += float(torch.linalg.vector_norm(x, dtype=torch.float64)) ** 2
-        self.noise += float(torch.linalg.vector_norm(x - y, dtype=torch.float64)) ** 2
+        self.saturated += seen.saturated
+        self.zeros_before += seen.zeros_before
+        self.zeros_after += seen.zeros_after
+        self.flushed += seen.zeros_after - seen.zeros_before
+        self.signal += seen.signal
+        self.noise += seen.noise
 
     @property
     def sqnr_db(self) -> float:
@@ -207,7 +207,7 @@ def run_observer(run: Run, node: Node, bottoms: Sequence[Tensor], tops: Sequence
     if node.layer.is_weight_layer():
         seen = run.input_zeros.setdefault(name, [0, 0])
         for x in bottoms:
-            seen[0] += x.numel() - int(torch.count_nonzero(x))
+            seen[0] += count_zeros(x)
             seen[1] += x.numel()
     fmt = node.formats.activation
     if node.layer.kind == "rounding" and isinstance(fmt, FixedPoint):

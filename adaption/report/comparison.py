@@ -62,7 +62,8 @@ def write_comparison(rows: Sequence[Row], path: str | os.PathLike[str], net: str
     """Write curves over the word length and the table, with links to each variant's report.
 
     Args:
-        rows: as for `comparison_grid`; the report of a variant is FOLDER/report.html beside `path`.
+        rows: as for `comparison_grid`; the report of a variant is FOLDER/report.html beside `path`,
+            where `verified` is None its net, FOLDER/net_lp.prototxt.
         net: its name.
     Raises: UsageError when `path` cannot be written.
     """
@@ -71,7 +72,9 @@ def write_comparison(rows: Sequence[Row], path: str | os.PathLike[str], net: str
     grid = comparison_grid(rows)
     lines = [("", False, grid.rows[0])] if rows else []
     for row, cells in zip(rows, grid.rows[1:], strict=True):
-        lines.append((f"{row['folder']}/report.html", not row["verified"], cells))
+        # A recipe's formats are part of its net: it has no report of a plan, and no proof.
+        name = "net_lp.prototxt" if row["verified"] is None else "report.html"
+        lines.append((f"{row['folder']}/{name}", row["verified"] is False, cells))
     page = (
         environment()
         .get_template("comparison.html.j2")
@@ -134,11 +137,11 @@ def _tiles(rows: Sequence[Row]) -> Iterator[dict[str, str]]:
         yield _tile(
             "Best Top-1", percent(best["Top-1"]), f"rule {best['rule']}, {best['bits']} bits"
         )
-    if not rows:
+    proved = [row["verified"] for row in rows if row["verified"] is not None]
+    if not proved:
         return
-    passed = sum(bool(row["verified"]) for row in rows)
-    good = passed == len(rows)
-    note = f"{passed} of {len(rows)} variants: files and simulation agree"
+    good = all(proved)
+    note = f"{sum(proved)} of {len(proved)} variants: files and simulation agree"
     yield _tile("Verification", "ok" if good else "FAILED", note, "good" if good else "bad")
 
 

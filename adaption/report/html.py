@@ -12,6 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from adaption.io.atomic import atomic_write
+from adaption.report.advice import NOTABLE_LOSS, Weak, next_steps, weakest
 from adaption.report.figures import layer_figure
 from adaption.report.format import (
     ABSENT,
@@ -29,6 +30,7 @@ from adaption.report.format import (
 )
 from adaption.report.overview import sqnr_figure, zeros_figure
 from adaption.report.searched import searched_sections
+from adaption.report.sensitivity import sensitivity_grid
 from adaption.report.summary import (
     WEAK_DB,
     checked,
@@ -50,7 +52,6 @@ Summary = Mapping[str, Any]
 
 _SEAMS = re.compile(r"(?<=[/_.:\-])(?=[^/_.:\-])|(?<=[a-z])(?=[A-Z])")
 OPEN_FIGURES = 12  # nets with more layers than this start with their figures folded
-NOTABLE_LOSS = 0.01  # of top-1, as a fraction: from here on the tile is marked
 
 
 def write_report(summary: Summary, path: str | os.PathLike[str]) -> None:
@@ -74,6 +75,7 @@ def render_report(summary: Summary) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     rounding = str(summary.get("rounding") or "half_away")
     layers = summary["layers"]
+    measured = summary.get("sensitivity")
     return templates.get_template("report.html.j2").render(
         summary=summary,
         script=script,
@@ -81,6 +83,11 @@ def render_report(summary: Summary) -> str:
         convention=typeset(Q_CONVENTION),
         facts=_facts(summary),
         tiles=_tiles(summary),
+        steps=next_steps(summary),
+        has_commands=bool(summary.get("command")),
+        weak=[_weak(point) for point in weakest(summary)],
+        is_refined=bool(summary.get("before_refining")),
+        sensitivity=sensitivity_grid(measured) if measured else None,
         results=result_rows(summary),
         layers=[_layer(i, layer, rounding) for i, layer in enumerate(layers)],
         figures_open=len(layers) <= OPEN_FIGURES,
@@ -229,6 +236,21 @@ def _layer(index: int, layer: Summary, rounding: str) -> dict[str, Any]:
         },
         "points": [_point(point, tensor) for point, tensor in tensors],
         "figure": layer_figure(f"figure-{index}", layer, rounding),
+    }
+
+
+def _weak(point: Weak) -> dict[str, str]:
+    """A row of the table of the worst points."""
+    alone = point.alone or {}
+    flipped = (alone.get("flipped_predictions") or {}).get("share")
+    return {
+        "layer": point.layer,
+        "kind": point.kind,
+        "q": str(point.tensor.get("q")),
+        "sqnr": sqnr_text(point.tensor),
+        "lost": point.lost,
+        "output": decibel(alone["sqnr_db"]) if alone else "",
+        "flipped": percent(flipped) if alone else "",
     }
 
 

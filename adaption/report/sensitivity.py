@@ -33,7 +33,7 @@ WIDTH, NAMES, RIGHT, ROW, HEAD = 720, 230, 110, 18, 44
 _STYLE = """<style>
 svg{background:#fff;font:12px system-ui,sans-serif}
 text{fill:#333}.t{font-weight:600}.grid{stroke:#ddd}
-.weight{fill:#4269d0}.bias{fill:#9498a0}.activation{fill:#efb118}
+.weight{fill:#2f6fd6}.bias{fill:#7a5cc4}.activation{fill:#0e8f7b}
 @media(prefers-color-scheme:dark){svg{background:#1b1b1b}text{fill:#ddd}.grid{stroke:#444}}
 </style>"""
 

@@ -99,16 +99,23 @@ class Grid:
 
 def results_grid(summary: Summary) -> Grid:
     """What quantization did to the whole net, float beside quantized."""
-    rows = [(r.measure, r.before, r.after, r.change) for r in result_rows(checked(summary))]
+    is_refined = bool(checked(summary).get("before_refining"))
+    rows = [
+        (r.measure, r.before, *([r.unrefined] if is_refined else []), r.after, r.change)
+        for r in result_rows(summary)
+    ]
     verification = summary.get("verification") or []
     passed = sum(bool(entry.get("ok")) for entry in verification)
     if verification:
         word = "ok" if passed == len(verification) else "FAILED"
-        rows.append(("verification", ABSENT, f"{passed} of {len(verification)}", word))
+        of = f"{passed} of {len(verification)}"
+        rows.append(("verification", *[ABSENT] * (1 + is_refined), of, word))
     title = (
         f"{summary.get('net', 'net')}: {summary.get('bits', '?')} bits, rule {summary.get('rule')}"
     )
-    return Grid(("measure", "float", "quantized", "change"), rows, title=one_line(title))
+    between = ["before refining"] if is_refined else []
+    columns = ("measure", "float", *between, "quantized", "change")
+    return Grid(columns, rows, title=one_line(title))
 
 
 def layers_grid(summary: Summary, wide: bool = True) -> Grid:
