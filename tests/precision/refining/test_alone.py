@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from adaption.options import Formats, Refinement
 from adaption.precision.propose import propose
 from adaption.precision.refining.alone import HELD_OUT, LayerEffects, scored_tops
 from adaption.precision.refining.refine import Refining
+from adaption.precision.rewrite import rewrite
 from tests.precision.refining.nets import GRAPH, file_of, samples, trained
 from tests.precision.refining.test_refine import FORMATS, Batch, measure
 
@@ -99,6 +101,22 @@ def test_layers_behind_take_errors_back(refined: dict[str, LayerEffects]) -> Non
     assert refined["ip"].remaining == 1  # nothing is behind it
     assert all(0 < found.remaining <= 1 for found in refined.values())
     assert refined["c1"].remaining < 0.9
+
+
+@pytest.mark.slow  # seven nets are refined
+def test_what_remains_is_what_refined_nets_show(refined: dict[str, LayerEffects]) -> None:
+    """One layer in 2 bits, the others refined behind it."""
+    x = samples(256, 5)
+    full = scores(trained(), x)
+    alone, remaining = [], []
+    for layer, found in refined.items():
+        formats = replace(FORMATS, bits=[16, f"{layer}:weight=2"])
+        made = work(formats, Refinement(refine=True)).run()
+        low = Net(rewrite(file_of(GRAPH), made.proposal), made.weights)
+        error = float((scores(low, x) - full).square().sum() / full.square().sum())
+        alone.append(abs(math.log(error / found.alone[2].error)))
+        remaining.append(abs(math.log(error / (found.alone[2].error * found.remaining))))
+    assert sum(remaining) < 0.8 * sum(alone)
 
 
 def test_plain_rounding_takes_nothing_back(plain: dict[str, LayerEffects]) -> None:
