@@ -29,6 +29,7 @@ from adaption.report.format import (
     typeset,
 )
 from adaption.report.overview import sqnr_figure, zeros_figure
+from adaption.report.searched import searched_sections
 from adaption.report.sensitivity import sensitivity_grid
 from adaption.report.summary import (
     WEAK_DB,
@@ -105,6 +106,7 @@ def render_report(summary: Summary) -> str:
         notes=summary.get("notes") or [],
         warnings=summary.get("warnings") or [],
         weak_db=f"{WEAK_DB:g}",
+        search=searched_sections(summary["search"]) if "search" in summary else None,
     )
 
 
