@@ -286,7 +286,9 @@ def quantize(
         held = part.weights(low, outcome.weights, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
-        summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
+        summary["verification"] = prove(
+            low, feed, stage, part, options.seed, style=onnx, quiet=quiet
+        )
         summary["files"] = files_entry(net, weights, folder, stage)
         summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
         summary["notes"] += notes_of(net_file, feed, proposal, measured)
