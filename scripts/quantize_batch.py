@@ -37,6 +37,7 @@ from adaption.io.atomic import atomic_write
 from adaption.options.recipes import known_recipe_options
 from adaption.precision.proposal import Proposal
 from adaption.report.comparison import comparison_grid, write_comparison
+from adaption.report.format import duration
 
 SOLVER = """net: "{net}"
 type: "Adam" base_lr: {rate} momentum: 0.9 momentum2: 0.999 lr_policy: "fixed"
@@ -150,8 +151,12 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         rewrite_all(args, rest, missing)
     done = [v for v in variants if v.is_done]
     if args.finetune:
-        for variant in done:
+        rest_of_them = [v for v in done if not (v.folder / "finetuned.json").exists()]
+        progress = Progress(len(rest_of_them))
+        for variant in rest_of_them:
+            began = time.monotonic()
             finetune(args, variant)
+            progress.end(variant.folder.name, "fine-tuned", time.monotonic() - began)
     compare(args.out, done)
     failed = [v.folder.name for v in variants if not v.is_done]
     for name in failed:
@@ -206,14 +211,23 @@ class Progress:
     """Lines about how far the batch is."""
 
     def __init__(self, count: int) -> None:
-        self.left = count
+        self.count = self.left = count
         self.started: dict[Path, float] = {}
-        self.spoke = time.monotonic()
+        self.began = self.spoke = time.monotonic()
 
     def say(self, text: str) -> None:
         """Print a line."""
         print(text, flush=True)
         self.spoke = time.monotonic()
+
+    def end(self, name: str, how: str, seconds: float) -> None:
+        """Say how a variant ended, how fast they come, and when the last one will."""
+        self.left -= 1
+        each = (time.monotonic() - self.began) / (self.count - self.left)
+        rest = f"{self.left} left"
+        if self.left:
+            rest += f", {3600 / each:.3g} variants/h, about {duration(each * self.left)} more"
+        self.say(f"{name}: {how}, {duration(seconds)}, {rest}")
 
     def pulse(self, running: Sequence[Variant]) -> None:
         """Once in a while: the last line of each log."""
@@ -246,11 +260,9 @@ def wait(running: Running, progress: Progress) -> Running:
         if code is None:
             left.append((variant, process))
             continue
-        progress.left -= 1
         words = {0: "done", 1: "done, but a check of the proof failed"}
         how = words.get(code, f"failed with exit code {code}")
-        seconds = time.monotonic() - began
-        progress.say(f"{variant.folder.name}: {how}, {seconds:.0f} s, {progress.left} left")
+        progress.end(variant.folder.name, how, time.monotonic() - began)
     progress.pulse([variant for variant, _ in left])
     return left
 
@@ -268,9 +280,10 @@ def start(args: argparse.Namespace, rest: list[str], variant: Variant) -> subpro
 def rewrite_all(args: argparse.Namespace, rest: list[str], missing: list[Variant]) -> None:
     """Write the formats of each recipe, and score the net with them and in float."""
     data = {"transform": transform_of(args), "root": args.root, "limit": args.limit}
-    data |= {"seed": args.seed, "quiet": True}
+    data["seed"] = args.seed
     print("the float net: testing", flush=True)
     full = adaption.score(args.net, args.weights, args.data, **data)
+    progress = Progress(len(missing))
     for number, variant in enumerate(missing):
         name = variant.folder.name
         print(f"{name}: rewriting and testing ({number + 1} of {len(missing)})", flush=True)
@@ -281,7 +294,7 @@ def rewrite_all(args: argparse.Namespace, rest: list[str], missing: list[Variant
             command = [*recipe_command(args, variant, low), *rest]
             code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
         if code:
-            print(f"{name}: failed with exit code {code}", flush=True)
+            progress.end(name, f"failed with exit code {code}", time.monotonic() - began)
             continue
         found = adaption.score(low, args.weights, args.data, **data)
         summary = {
@@ -291,6 +304,7 @@ def rewrite_all(args: argparse.Namespace, rest: list[str], missing: list[Variant
         }
         with atomic_write(variant.folder / "summary.json", "w") as out:
             json.dump(summary, out, indent=2)
+        progress.end(name, "done", time.monotonic() - began)
 
 
 def recipe_command(args: argparse.Namespace, variant: Variant, low: Path) -> list[str]:
@@ -335,8 +349,6 @@ def finetune(args: argparse.Namespace, variant: Variant) -> None:
     """Train a variant on from its rounded weights, test and export it; resumes by itself."""
     folder = variant.folder
     result = folder / "finetuned.json"
-    if result.exists():
-        return
     prefix = folder / "finetuned"
     tuned = Path(f"{prefix}_iter_{args.finetune}.caffemodel")
     if not tuned.exists():

@@ -286,7 +286,9 @@ def quantize(
         held = part.weights(low, outcome.weights, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
-        summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
+        summary["verification"] = prove(
+            low, feed, stage, part, options.seed, style=onnx, quiet=quiet
+        )
         summary["files"] = files_entry(net, weights, folder, stage)
         summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
         summary["notes"] += notes_of(net_file, feed, proposal, measured)
@@ -318,12 +320,12 @@ def quantize(
 
 
 def _refuse_choices(formats: Formats, refinement: Refinement) -> None:
-    """Raises: UsageError on what would choose other formats than those of a plan, or weights."""
+    """Raises: UsageError on what would choose formats or weights beside a given proposal."""
     said = [*formats.changed(), *refinement.changed()]
     if said:
         raise UsageError(
-            f"{', '.join(said)} beside a plan, which says the formats",
-            "leave out the plan, or the choices; edit the plan, which is a text file, instead",
+            f"{', '.join(said)} beside --plan, which says the formats",
+            "leave out --plan, or the choices; or edit the file of --plan, which is text",
         )
 
 

@@ -113,17 +113,17 @@ def environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     folder = resources.files("adaption.report")
-    made = Environment(
+    templates = Environment(
         loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["typeset"] = typeset
-    made.filters["one_line"] = one_line
-    made.filters["breakable"] = breakable
-    return made
+    templates.filters["typeset"] = typeset
+    templates.filters["one_line"] = one_line
+    templates.filters["breakable"] = breakable
+    return templates
 
 
 def breakable(name: object) -> Markup:

@@ -23,21 +23,21 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     """A row for each net whose weights are at hand."""
     lenet = settings.material / "models/lenet"
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
-        yield Figure.skipped(*rows, "LeNet, 8 bits", "no C compiler")
+        yield Figure.skipped(rows[0], "LeNet, 8 bits", "no C compiler")
         return
     if lenet.is_dir():
         data = settings.folder / "lenet.npz"
         np.savez(data, data=np.load(lenet / "input.npy"))
         files = (lenet / "deploy.prototxt", lenet / "deploy.caffemodel", data)
-        yield of_net(*rows, "LeNet, 8 bits", settings.folder / "lenet", *files)
+        yield of_net(rows[0], "LeNet, 8 bits", settings.folder / "lenet", *files)
         if settings.quick:
             return
     else:
-        yield Figure.skipped(*rows, "LeNet, 8 bits", f"no {lenet}")
+        yield Figure.skipped(rows[0], "LeNet, 8 bits", f"no {lenet}")
     lmdb = DIGITS / "digits_test_lmdb"
     files = (DIGITS / "deploy.prototxt", DIGITS / "lenet_digits.caffemodel", lmdb)
     name = "lenet_digits, 8 bits"
-    yield of_net(*rows, name, settings.folder / "digits", *files, "--scale", "0.0625")
+    yield of_net(rows[0], name, settings.folder / "digits", *files, "--scale", "0.0625")
 
 
 def of_net(

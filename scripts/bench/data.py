@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,7 +125,8 @@ def row(name: str, layer: str, rounds: int, batches: int, size: int) -> None:
         nets = [net(text, workers) for workers in (0, None)]
         inline, ahead = timed(nets, rounds, batches)
         cells.append(f"{size / inline:12.0f} {size / ahead:9.0f} {ahead / inline:6.2f}")
-    workers = nets[1].nodes[0].layer.workers()
+    source: Any = nets[1].nodes[0].layer
+    workers = source.workers()
     print(f"{name + f' ({workers} ahead)':20s} {'   '.join(cells)}", flush=True)
 
 

@@ -46,7 +46,7 @@ class Figure:
         """Whether the median is within the target; None where there is nothing to compare."""
         if self.value is None or self.target is None:
             return None
-        return self.value.median <= self.target
+        return bool(self.value.median <= self.target)
 
     @classmethod
     def skipped(cls, row: str, what: str, reason: str) -> Self:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -101,7 +102,7 @@ def milliseconds(seconds: list[float]) -> str:
 # -- what is computed ------------------------------------------------------------------------------
 
 
-def prepared(given: Given, rows: tuple[str, ...], folder: Path) -> dict[str, tuple[object, ...]]:
+def prepared(given: Given, rows: tuple[str, ...], folder: Path) -> dict[str, tuple[Any, ...]]:
     """What each form is made of; writes the files that the forms read."""
     file = read_net(given.path)
     net = open_given(given)

@@ -35,7 +35,7 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     images = settings.material / "data/imagenet_sample"
     absent = [str(folder) for folder in (model, images) if not folder.is_dir()]
     if absent:
-        yield Figure.skipped(*rows, what, f"no {', '.join(absent)}")
+        yield Figure.skipped(rows[0], what, f"no {', '.join(absent)}")
         return
     net, weights = model / "deploy.prototxt", model / "deploy.caffemodel"
     folder = settings.folder
@@ -57,7 +57,7 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     peer = json.loads(said)
     summary = json.loads((folder / "out/summary.json").read_text())
     yield Figure(
-        *rows,
+        rows[0],
         what,
         f"{spread_of(seconds[0]).median:.1f} s",
         f"onnxruntime {spread_of(seconds[1]).median:.1f} s",

@@ -29,9 +29,9 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     """One row per net."""
     for given in nets(settings):
         if left_out(given, settings):
-            yield Figure.skipped(*rows, given.name, "left out by --quick")
+            yield Figure.skipped(rows[0], given.name, "left out by --quick")
         else:
-            yield of_net(*rows, given, settings)
+            yield of_net(rows[0], given, settings)
 
 
 @torch.no_grad()

@@ -116,7 +116,7 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     for key, (what, unit, scale) in COLUMNS.items():
         ours, theirs = ([run[key] for run in runs[who]] for who in MEASURES)
         yield Figure(
-            *rows,
+            rows[0],
             f"{size}: {what}",
             f"{spread_of(ours).median * scale:.2f} {unit}",
             f"protobuf {spread_of(theirs).median * scale:.0f} {unit}",

@@ -21,7 +21,7 @@ from PIL import Image
 BATCH = 10
 
 
-class Reader(quantization.CalibrationDataReader):
+class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped
     """The images in batches, once."""
 
     def __init__(self, name: str, images: np.ndarray) -> None:

@@ -79,7 +79,7 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     seconds = in_turn(calls, settings.rounds_or(15, 5))
     for name in VARIANTS:
         yield Figure(
-            *rows,
+            rows[0],
             f"cifar10_full, batch {size}, {name}",
             f"{spread_of(seconds[name]).median * 1e3:.1f} ms",
             f"our float {spread_of(seconds['float']).median * 1e3:.1f} ms",

@@ -177,6 +177,7 @@ class TorchNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q = self.quantize
         for i, conv in enumerate(self.convs):
+            assert isinstance(conv, nn.Conv2d)
             x = q(F.conv2d(x, q(conv.weight), conv.bias, padding=1)).relu_()
             if i % 2:
                 x = F.max_pool2d(x, 2)
@@ -219,7 +220,7 @@ def torch_variant(name: str, net: nn.Module, batch: Batch) -> Variant:
     return Variant(
         name,
         forward,
-        lambda: state["loss"].backward(),
+        lambda: torch.autograd.backward(state["loss"]),
         torch.optim.SGD(parameters, lr=1e-3, momentum=0.9),
         lambda: saved_tensors([state["loss"]]),
         [p.detach() for p in parameters],

@@ -51,7 +51,9 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     start = f"Python's start {spread_of(seconds['python']).median:.2f} s"
     for verb in VERBS:
         taken = spread_of(seconds[verb])
-        yield Figure(*rows, f"adaption {verb}", f"{taken.median:.2f} s", start, taken, "s", TARGET)
+        yield Figure(
+            rows[0], f"adaption {verb}", f"{taken.median:.2f} s", start, taken, "s", TARGET
+        )
 
 
 def run(folder: Path, *words: str) -> None:

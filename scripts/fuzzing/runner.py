@@ -116,7 +116,7 @@ def _chunk(result: Result, name: str, seed: int, number: int, stop: int) -> int:
     code = -os.waitstatus_to_exitcode(status)
     what = signal.Signals(code).name if code > 0 else f"exit code {-code}"
     result.add(f"the process ended: {what}" if code != signal.SIGKILL else "hangs, or ended", at)
-    return at + 1
+    return int(at) + 1
 
 
 def _wait(child: int, shared: mmap.mmap) -> int:

@@ -47,7 +47,7 @@ def test_figures_are_those_of_the_blobs(plan: Proposal) -> None:
         with torch.no_grad():
             net.forward(
                 {"data": images(12)},
-                observer=lambda node, _, found, key=key: tops.update(
+                observer=lambda node, _, found, key=key: tops.update(  # type: ignore[misc]
                     {(key, node.spec.name): found[0].clone()}
                 ),
             )

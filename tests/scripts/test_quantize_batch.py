@@ -146,3 +146,17 @@ def test_what_runs_long_says_how_far_it_is(
     progress.spoke -= 31
     progress.pulse(variants)
     assert capsys.readouterr().out == "error_8: refining conv2\nerror_4: starting\n"
+
+
+def test_what_ends_says_when_the_last_one_will(capsys: pytest.CaptureFixture[str]) -> None:
+    script = runpy.run_path(str(ROOT / "scripts/quantize_batch.py"))
+    progress = script["Progress"](3)
+    progress.began -= 120
+    progress.end("error_8", "done", 120.0)
+    progress.end("error_6", "failed with exit code 2", 0.2)
+    progress.end("error_4", "done", 60.0)
+    assert capsys.readouterr().out == (
+        "error_8: done, 2 min 00 s, 2 left, 30 variants/h, about 4 min 00 s more\n"
+        "error_6: failed with exit code 2, 0.20 s, 1 left, 60 variants/h, about 1 min 00 s more\n"
+        "error_4: done, 1 min 00 s, 0 left\n"
+    )

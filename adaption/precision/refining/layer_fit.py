@@ -112,7 +112,7 @@ class _Block:
         for u, v in columns(inputs):
             moments.add(u, v, own)
         damping = max(DAMPING, SHRINKING * own.shape[2] / max(1, moments.count))
-        hessian = Hessian.of(moments.hessian(centred=settings.centred), damping)
+        hessian = Hessian.of(moments.taken_hessian(centred=settings.centred), damping)
         wide = own.double()
         target = wide + hessian.solve(moments.drift(centred=settings.centred))
         if settings.keeps_zeros:
