@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from adaption.job.freeze import freeze as freeze
     from adaption.job.measure import measure as measure
     from adaption.job.quantize import quantize as quantize
+    from adaption.job.score import score as score
+    from adaption.job.search import search as search
     from adaption.job.sensitivity import sensitivity as sensitivity
     from adaption.job.sparsity import sparsity as sparsity
     from adaption.net import Net as Net
@@ -38,17 +40,18 @@ if TYPE_CHECKING:
     from adaption.numerics import FixedPoint as FixedPoint
     from adaption.numerics import number_format as number_format
     from adaption.numerics import parse_format as parse_format
+    from adaption.options import Budget as Budget
     from adaption.options import Formats as Formats
     from adaption.options import Refinement as Refinement
     from adaption.options import RunOptions as RunOptions
     from adaption.precision.bias_proposal import propose_biases as propose_biases
     from adaption.precision.convert import convert as convert
     from adaption.precision.convert import convert_file as convert_file
-    from adaption.precision.descriptor_create import create as create
-    from adaption.precision.descriptor_extract import extract as extract
     from adaption.precision.edit import edit as edit
     from adaption.precision.edit import edit_file as edit_file
     from adaption.precision.fold import fold_batch_norm as fold_batch_norm
+    from adaption.precision.original.create import create as create
+    from adaption.precision.original.extract import extract as extract
     from adaption.precision.propose import propose as propose
     from adaption.precision.recipe_rewrite import rewrite as rewrite
     from adaption.precision.rescale import rescale as rescale
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "AdaptionError": "adaption.errors",
+    "Budget": "adaption.options",
     "FixedPoint": "adaption.numerics",
     "Formats": "adaption.options",
     "Net": "adaption.net",
@@ -80,7 +84,7 @@ _MODULE_OF = {
     "convert": "adaption.precision.convert",
     "convert_file": "adaption.precision.convert",
     "cost": "adaption.report.cost",
-    "create": "adaption.precision.descriptor_create",
+    "create": "adaption.precision.original.create",
     "device_query": "adaption.report.devices",
     "draw": "adaption.report.draw",
     "edit": "adaption.precision.edit",
@@ -88,7 +92,7 @@ _MODULE_OF = {
     "export_integer": "adaption.export.package",
     "export_net": "adaption.export.targets",
     "export_onnx": "adaption.export.onnx",
-    "extract": "adaption.precision.descriptor_extract",
+    "extract": "adaption.precision.original.extract",
     "fold_batch_norm": "adaption.precision.fold",
     "freeze": "adaption.job.freeze",
     "inspect": "adaption.report.inspect",
@@ -108,6 +112,8 @@ _MODULE_OF = {
     "rescale": "adaption.precision.rescale",
     "rewrite": "adaption.precision.recipe_rewrite",
     "rewrite_files": "adaption.precision.rewrite_files",
+    "score": "adaption.job.score",
+    "search": "adaption.job.search",
     "sensitivity": "adaption.job.sensitivity",
     "sparsity": "adaption.job.sparsity",
     "test": "adaption.report.scores",

@@ -10,7 +10,7 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -131,11 +131,23 @@ class FieldError(AdaptionError):
 
 def _near(found: object, allowed: str) -> str:
     """`did you mean ...?` where names are allowed, and one is near."""
-    names = {name.casefold(): name for name in allowed.split(", ")}
-    if not isinstance(found, str) or not all(_NAME.fullmatch(name) for name in names):
-        return ""
-    near = difflib.get_close_matches(found.casefold(), names, 1, 0.7)
-    return f"did you mean {names[near[0]]}?" if near else ""
+    names = allowed.split(", ")
+    are_names = all(_NAME.fullmatch(name.casefold()) for name in names)
+    return near_miss(found, names) if isinstance(found, str) and are_names else ""
+
+
+def near_miss(found: object, names: Iterable[str]) -> str:
+    """`did you mean ...?` for a name that is none of `names`; "" where none of them is near."""
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(str(found).casefold(), folded, 1, 0.65)
+    return f"did you mean {one_line(folded[near[0]])}?" if near else ""
+
+
+def bad_choice(what: str, found: object, names: Iterable[str], more: str = "") -> UsageError:
+    """The error for a value that is none of the names that are allowed; `more` is also allowed."""
+    allowed = tuple(names)
+    fact = f"{what} is {_shown(found)}, allowed: {', '.join(allowed)}{more}"
+    return UsageError(fact, near_miss(found, allowed))
 
 
 class UsageError(AdaptionError):

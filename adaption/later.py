@@ -1,8 +1,9 @@
-"""torch at first use, so that what only reads and writes files starts without it.
+"""torch and numpy at first use, so that what only reads and writes files starts without them.
 
 `from adaption.later import F, Tensor, torch` stands in place of torch's own import in every module
-that verbs of text and files pass through, such as layers, whose shapes need no torch. Type checkers
-see torch itself.
+that verbs of text and files pass through, such as layers, whose shapes need no torch; `np` and
+`npt` stand there for numpy and numpy.typing. Type checkers see the modules themselves. An alias of
+an array's type is written as text: `Array: TypeAlias = "npt.NDArray[np.float32]"`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["F", "Tensor", "names_of", "torch"]
+__all__ = ["F", "Tensor", "names_of", "np", "npt", "torch"]
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     import torch.nn.functional as F
     from torch import Tensor
@@ -39,6 +42,8 @@ else:
     class Tensor(metaclass=_Instances):
         """torch.Tensor, in annotations and for isinstance."""
 
+    np = _Later("numpy")
+    npt = _Later("numpy.typing")
     torch = _Later("torch")
     F = _Later("torch.nn.functional")
 

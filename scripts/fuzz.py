@@ -9,7 +9,7 @@ Inputs are made of whole files (the project's own, and those of ../shared where 
 damage that knows their structure, always the same for a seed. Each is read in a child process with
 limits of time and memory, as the verbs do it. It has to be accepted, or refused with an
 AdaptionError of one fact and one fix without control characters; anything else is a fault: another
-exception, a process that ends, an input that takes 10 seconds or 2 GiB.
+exception, a process that ends, an input that takes 10 s of a core or 2 GiB.
 
 --long takes days: it goes round the formats, some thousand inputs at a time, prints where each is,
 and can be stopped with Ctrl-C; --start goes on.

@@ -3,12 +3,15 @@
     python scripts/quantize_batch.py deploy.prototxt net.caffemodel --data val_lmdb -o out \\
         --bits 16,8,6 --rules adaption,sqnr --mean-value 104,117,123
 
-takes the flags of `adaption quantize`. Each variant is one folder, out/RULE_BITS, with everything
-that verb makes; the float net runs over the data once (out/float). What is done is not done again,
-so a batch that was stopped goes on when it is called again. Variants run side by side as far as
-memory goes (--jobs). With --train-net each is fine-tuned on the training data of that net for
---finetune iterations, tested and exported again. --random-weights needs no caffemodel: anyone can
-try it. At the end: out/comparison.json, comparison.md and comparison.html.
+takes the flags of `adaption quantize`, --best, --refine, --calibration and --max-drop among them.
+Each variant is one folder, out/RULE_BITS, with everything that verb makes, and a log beside it; the
+float net runs over the data once (out/float). What is done is not done again, so a batch that was
+stopped goes on when it is called again. Variants run side by side as far as memory goes (--jobs).
+With --train-net each is fine-tuned on the training data of that net for --finetune iterations,
+tested and exported again. With --recipe sdfp,wrpn a variant is a recipe at a word length, written
+by `adaption rewrite` with the flags that are left; its weights are those of the float net until it
+is fine-tuned. --random-weights needs no caffemodel: anyone can try it. At the end:
+out/comparison.json, comparison.md and comparison.html.
 """
 
 from __future__ import annotations
@@ -22,7 +25,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,11 @@ import adaption
 from adaption.cli.options import add_preprocessing_flags, transform_of
 from adaption.errors import AdaptionError, UsageError
 from adaption.io.atomic import atomic_write
-from adaption.job.score import score
+from adaption.options.recipes import known_recipe_options
 from adaption.precision.proposal import Proposal
-from adaption.report.chart import Panel, Series, chart_svg
+from adaption.report.comparison import comparison_grid, write_comparison
+from adaption.report.format import duration
 
-HEAD = (
-    *("rule", "bits", "Top-1", "change", "Top-5", "flipped", "output SQNR", "zero weights"),
-    *("zero inputs", "verified", "fine-tuned Top-1", "Top-5"),
-)
 SOLVER = """net: "{net}"
 type: "Adam" base_lr: {rate} momentum: 0.9 momentum2: 0.999 lr_policy: "fixed"
 max_iter: {iterations} display: {display} snapshot: {snapshot}
@@ -47,13 +46,17 @@ snapshot_prefix: "{prefix}" random_seed: 1
 """
 
 
+PULSE_S = 30.0  # after so long without a word, say how far the variants are
+
+
 @dataclass(frozen=True)
 class Variant:
-    """One rule at one word length."""
+    """One rule, or recipe, at one word length."""
 
     rule: str
     bits: int
     folder: Path
+    is_recipe: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -105,6 +108,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--calibration-limit", type=int, metavar="N")
     made.add_argument("--best", action="store_true")
     made.add_argument("--refine", action="store_true")
+    made.add_argument("--max-drop", metavar="POINTS")
+    made.add_argument(
+        "--recipe", metavar="NAMES", help="recipes with commas, in place of --rules: sdfp,wrpn"
+    )
     tune = made.add_argument_group("fine-tuning")
     tune.add_argument("--train-net", type=Path, help="train_val prototxt, with its data layers")
     tune.add_argument("--finetune", type=int, default=0, metavar="N", help="iterations")
@@ -121,6 +128,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         )
     if args.finetune and not args.train_net:
         raise UsageError("--finetune is given without --train-net", "give the train_val prototxt")
+    refuse_beside_recipe(args)
     args.rules = args.rules or ("error" if args.best else "adaption,sqnr")
     transform_of(args)  # refuses bad values before anything runs
     args.out.mkdir(parents=True, exist_ok=True)
@@ -128,21 +136,40 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         args.weights = args.out / "random.caffemodel"
         if not args.weights.exists():
             draw_weights(args.net, args.weights, args.seed)
+    drop = "" if args.max_drop is None else f"_drop_{args.max_drop}"
     variants = [
-        Variant(rule, int(bits), args.out / f"{rule}_{bits}")
-        for rule in args.rules.split(",")
+        Variant(name, int(bits), args.out / f"{name}_{bits}{drop}", args.recipe is not None)
+        for name in (args.recipe or args.rules).split(",")
         for bits in args.bits.split(",")
     ]
-    make_all(args, rest, [v for v in variants if not v.is_done])
+    missing = [v for v in variants if not v.is_done]
+    if len(missing) < len(variants):
+        print(f"{len(variants) - len(missing)} of {len(variants)} variants are there already")
+    if args.recipe is None:
+        make_all(args, rest, missing)
+    elif missing:
+        rewrite_all(args, rest, missing)
     done = [v for v in variants if v.is_done]
     if args.finetune:
-        for variant in done:
+        rest_of_them = [v for v in done if not (v.folder / "finetuned.json").exists()]
+        progress = Progress(len(rest_of_them))
+        for variant in rest_of_them:
+            began = time.monotonic()
             finetune(args, variant)
+            progress.end(variant.folder.name, "fine-tuned", time.monotonic() - began)
     compare(args.out, done)
     failed = [v.folder.name for v in variants if not v.is_done]
     for name in failed:
         print(f"failed: {name}, see {args.out / f'{name}.log'}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def refuse_beside_recipe(args: argparse.Namespace) -> None:
+    """Raises: UsageError on flags that choose formats of quantize, where a recipe has its own."""
+    names = ("rules", "best", "refine", "calibration", "max_drop")
+    said = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name)]
+    if args.recipe is not None and said:
+        raise UsageError(f"{', '.join(said)} beside --recipe", "leave out one of them")
 
 
 def draw_weights(net: Path, out: Path, seed: int) -> None:
@@ -162,18 +189,17 @@ def draw_weights(net: Path, out: Path, seed: int) -> None:
 def make_all(args: argparse.Namespace, rest: list[str], missing: list[Variant]) -> None:
     """Quantize: the first variant alone, since it makes the reference, the others side by side."""
     alone = not (args.out / "float" / "run.npz").exists()
+    progress = Progress(len(missing))
     running: list[tuple[Variant, subprocess.Popen[bytes]]] = []
     try:
         for number, variant in enumerate(missing):
             jobs = 1 if alone and number < 2 else args.jobs or jobs_by_memory(args.weights)
             while len(running) >= jobs:
-                running = [(v, p) for v, p in running if not ended(v, p)]
-                time.sleep(0.2)
-            print(f"{variant.folder.name}: quantizing", flush=True)
+                running = wait(running, progress)
+            progress.say(f"{variant.folder.name}: quantizing ({number + 1} of {len(missing)})")
             running.append((variant, start(args, rest, variant)))
-        for variant, process in running:
-            process.wait()
-            ended(variant, process)
+        while running:
+            running = wait(running, progress)
     finally:
         for _, process in running:
             process.terminate()
@@ -181,14 +207,118 @@ def make_all(args: argparse.Namespace, rest: list[str], missing: list[Variant]) 
             process.wait()
 
 
+class Progress:
+    """Lines about how far the batch is."""
+
+    def __init__(self, count: int) -> None:
+        self.count = self.left = count
+        self.started: dict[Path, float] = {}
+        self.began = self.spoke = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        print(text, flush=True)
+        self.spoke = time.monotonic()
+
+    def end(self, name: str, how: str, seconds: float) -> None:
+        """Say how a variant ended, how fast they come, and when the last one will."""
+        self.left -= 1
+        each = (time.monotonic() - self.began) / (self.count - self.left)
+        rest = f"{self.left} left"
+        if self.left:
+            rest += f", {3600 / each:.3g} variants/h, about {duration(each * self.left)} more"
+        self.say(f"{name}: {how}, {duration(seconds)}, {rest}")
+
+    def pulse(self, running: Sequence[Variant]) -> None:
+        """Once in a while: the last line of each log."""
+        if time.monotonic() - self.spoke >= PULSE_S:
+            for variant in running:
+                self.say(f"{variant.folder.name}: {last_line(log_of(variant)) or 'starting'}")
+
+
+def log_of(variant: Variant) -> Path:
+    """The output of its process."""
+    return variant.folder.with_name(f"{variant.folder.name}.log")
+
+
+def last_line(path: Path) -> str:
+    """Of a log that is being written; "" while it is empty."""
+    lines = path.read_text("utf-8", "replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+Running = list[tuple[Variant, "subprocess.Popen[bytes]"]]
+
+
+def wait(running: Running, progress: Progress) -> Running:
+    """A moment of waiting; returns what still runs, and says what has ended."""
+    time.sleep(0.2)
+    left = []
+    for variant, process in running:
+        began = progress.started.setdefault(variant.folder, time.monotonic())
+        code = process.poll()
+        if code is None:
+            left.append((variant, process))
+            continue
+        words = {0: "done", 1: "done, but a check of the proof failed"}
+        how = words.get(code, f"failed with exit code {code}")
+        progress.end(variant.folder.name, how, time.monotonic() - began)
+    progress.pulse([variant for variant, _ in left])
+    return left
+
+
 def start(args: argparse.Namespace, rest: list[str], variant: Variant) -> subprocess.Popen[bytes]:
     """`adaption quantize` for one variant, its output in a log beside the folder."""
     command = [sys.executable, "-m", "adaption", "quantize", str(args.net), str(args.weights)]
     command += [f"--bits={variant.bits}", f"--rule={variant.rule}", f"--seed={args.seed}"]
-    command += [f"--reference={args.out / 'float'}", f"--out={variant.folder}", "--quiet"]
+    command += [f"--reference={args.out / 'float'}", f"--out={variant.folder}"]
     command += [*given(args), *rest]
-    with (args.out / f"{variant.folder.name}.log").open("wb") as log:
+    with log_of(variant).open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+
+def rewrite_all(args: argparse.Namespace, rest: list[str], missing: list[Variant]) -> None:
+    """Write the formats of each recipe, and score the net with them and in float."""
+    data = {"transform": transform_of(args), "root": args.root, "limit": args.limit}
+    data["seed"] = args.seed
+    print("the float net: testing", flush=True)
+    full = adaption.score(args.net, args.weights, args.data, **data)
+    progress = Progress(len(missing))
+    for number, variant in enumerate(missing):
+        name = variant.folder.name
+        print(f"{name}: rewriting and testing ({number + 1} of {len(missing)})", flush=True)
+        began = time.monotonic()
+        variant.folder.mkdir(parents=True, exist_ok=True)
+        low = variant.folder / "net_lp.prototxt"
+        with log_of(variant).open("wb") as log:
+            command = [*recipe_command(args, variant, low), *rest]
+            code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
+        if code:
+            progress.end(name, f"failed with exit code {code}", time.monotonic() - began)
+            continue
+        found = adaption.score(low, args.weights, args.data, **data)
+        summary = {
+            "net": found.net,
+            "accuracy": {"float": full.accuracy, "quantized": found.accuracy},
+            "seconds": time.monotonic() - began,
+        }
+        with atomic_write(variant.folder / "summary.json", "w") as out:
+            json.dump(summary, out, indent=2)
+        progress.end(name, "done", time.monotonic() - began)
+
+
+def recipe_command(args: argparse.Namespace, variant: Variant, low: Path) -> list[str]:
+    """`adaption rewrite --recipe` for one variant, and for its train net."""
+    command = [sys.executable, "-m", "adaption", "rewrite", str(args.net), "-o", str(low)]
+    command += ["--recipe", variant.rule]
+    table = known_recipe_options()
+    fields = table[variant.rule].declared() if variant.rule in table else {}
+    for field in fields:  # of one word length, or one for weights and one for results
+        if field == "bits" or field.endswith("_bits"):
+            command.append(f"--{field.replace('_', '-')}={variant.bits}")
+    if args.train_net:
+        command += ["--also", str(args.train_net), str(variant.folder / "train_lp.prototxt")]
+    return command
 
 
 def given(args: argparse.Namespace) -> Iterator[str]:
@@ -196,22 +326,13 @@ def given(args: argparse.Namespace) -> Iterator[str]:
     for name in ("data", "limit", "resize", "channel_order", "crop", "mean_value", "mean_file"):
         if getattr(args, name) is not None:
             yield f"--{name.replace('_', '-')}={getattr(args, name)}"
-    for name in ("scale", "root", "calibration", "calibration_root", "calibration_limit"):
+    names = ("scale", "root", "calibration", "calibration_root", "calibration_limit", "max_drop")
+    for name in names:
         if getattr(args, name) is not None:
             yield f"--{name.replace('_', '-')}={getattr(args, name)}"
     for name in ("mirror", "random_crop", "best", "refine"):
         if getattr(args, name):
             yield f"--{name.replace('_', '-')}"
-
-
-def ended(variant: Variant, process: subprocess.Popen[bytes]) -> bool:
-    """Whether a variant's process is over; says so."""
-    code = process.poll()
-    if code is None:
-        return False
-    words = {0: "done", 1: "done, but a check of the proof failed"}
-    print(f"{variant.folder.name}: {words.get(code, f'failed with exit code {code}')}", flush=True)
-    return True
 
 
 def jobs_by_memory(weights: Path) -> int:
@@ -228,8 +349,6 @@ def finetune(args: argparse.Namespace, variant: Variant) -> None:
     """Train a variant on from its rounded weights, test and export it; resumes by itself."""
     folder = variant.folder
     result = folder / "finetuned.json"
-    if result.exists():
-        return
     prefix = folder / "finetuned"
     tuned = Path(f"{prefix}_iter_{args.finetune}.caffemodel")
     if not tuned.exists():
@@ -240,29 +359,40 @@ def finetune(args: argparse.Namespace, variant: Variant) -> None:
         )
         ends = adaption.train(
             solver,
-            weights=None if states else folder / "net_lp.caffemodel",
+            weights=None if states else start_weights(args, variant),
             snapshot=states[-1] if states else None,
             log_json=folder / "finetuned.jsonl",
         )
         if ends.stopped:
             raise KeyboardInterrupt
-    scores = score(
-        *(folder / "net_lp.prototxt", tuned, args.data),
-        transform=transform_of(args),
-        root=args.root,
-        limit=args.limit,
-        seed=args.seed,
-    )
-    adaption.export_onnx(adaption.Net(folder / "net_lp.prototxt", tuned), folder / "finetuned.onnx")
+    accuracy = None
+    if json.loads((folder / "summary.json").read_text("utf-8"))["accuracy"]:  # else no labels
+        found = adaption.score(
+            *(folder / "net_lp.prototxt", tuned, args.data),
+            transform=transform_of(args),
+            root=args.root,
+            limit=args.limit,
+            seed=args.seed,
+        )
+        accuracy = dict(found.accuracy)
+    if not variant.is_recipe:  # formats that move have no ONNX form; adaption freeze has
+        low = adaption.Net(folder / "net_lp.prototxt", tuned)
+        adaption.export_onnx(low, folder / "finetuned.onnx")
     with atomic_write(result, "w") as out:
-        json.dump({"iterations": args.finetune, "accuracy": scores}, out, indent=2)
+        json.dump({"iterations": args.finetune, "accuracy": accuracy}, out, indent=2)
+
+
+def start_weights(args: argparse.Namespace, variant: Variant) -> Path:
+    """What fine-tuning starts from; a recipe writes no weights of its own."""
+    return args.weights if variant.is_recipe else variant.folder / "net_lp.caffemodel"
 
 
 def tuning_solver(args: argparse.Namespace, variant: Variant, prefix: Path) -> Path:
     """Writes the low-precision train net and its solver; returns the solver's path."""
-    proposal = Proposal.load(variant.folder / "plan.json")
     net = variant.folder / "train_lp.prototxt"
-    adaption.write_net(adaption.rewrite(args.train_net, proposal, partly=True), net)
+    if not variant.is_recipe:  # which has written it with the other
+        proposal = Proposal.load(variant.folder / "plan.json")
+        adaption.write_net(adaption.rewrite(args.train_net, proposal, partly=True), net)
     solver = variant.folder / "finetune.prototxt"
     text = SOLVER.format(
         net=net,
@@ -282,13 +412,12 @@ def compare(out: Path, variants: Sequence[Variant]) -> None:
     rows = [facts(v) for v in variants]
     with atomic_write(out / "comparison.json", "w") as file:
         json.dump(rows, file, indent=2)
-    cells = [[cell(row, name) for name in HEAD] for row in rows]
-    lines = [HEAD, ["---"] * len(HEAD), *cells]
+    grid = comparison_grid(rows)
+    lines = [grid.columns, ["---"] * len(grid.columns), *grid.rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     with atomic_write(out / "comparison.md", "w") as file:
         file.write(table + "\n")
-    with atomic_write(out / "comparison.html", "w") as file:
-        file.write(page(rows, cells))
+    write_comparison(rows, out / "comparison.html", rows[0]["net"] if rows else "net")
     print(table)
     print(f"report: {out / 'comparison.html'}")
 
@@ -298,12 +427,14 @@ def facts(variant: Variant) -> dict[str, Any]:
     summary = json.loads((variant.folder / "summary.json").read_text("utf-8"))
     accuracy = summary["accuracy"] or {"float": {}, "quantized": {}}
     low, full = accuracy["quantized"], accuracy["float"]
-    flips = summary["flipped_predictions"]
-    sqnr = [v for v in summary["output_sqnr_db"].values() if v is not None]
+    flips, sparsity = summary.get("flipped_predictions"), summary.get("sparsity", {})
+    sqnr = [v for v in summary.get("output_sqnr_db", {}).values() if v is not None]
+    checks = summary.get("verification")
     tuned: dict[str, Any] = {}
     if (variant.folder / "finetuned.json").exists():
         tuned = json.loads((variant.folder / "finetuned.json").read_text("utf-8"))["accuracy"] or {}
     return {
+        "net": summary["net"],
         "rule": variant.rule,
         "bits": variant.bits,
         "Top-1": low.get("top1"),
@@ -311,63 +442,18 @@ def facts(variant: Variant) -> dict[str, Any]:
         "Top-5": low.get("top5"),
         "flipped": flips["share"] if flips else None,
         "output SQNR": min(sqnr, default=None),
-        "zero weights": summary["sparsity"]["weights_after"],
-        "zero inputs": summary["sparsity"]["activations_after"],
-        "verified": all(check["ok"] for check in summary["verification"]),
+        "zero weights": sparsity.get("weights_after"),
+        "zero inputs": sparsity.get("activations_after"),
+        "verified": None if checks is None else all(check["ok"] for check in checks),
         "fine-tuned Top-1": tuned.get("top1"),
         "fine-tuned Top-5": tuned.get("top5"),
+        "float Top-1": full.get("top1"),
+        "float Top-5": full.get("top5"),
+        "float zero weights": sparsity.get("weights_before"),
+        "float zero inputs": sparsity.get("activations_before"),
         "folder": variant.folder.name,
         "seconds": summary["seconds"],
     }
-
-
-def cell(row: dict[str, Any], name: str) -> str:
-    """A value as the table shows it."""
-    is_second = name == HEAD[-1]
-    value = row["fine-tuned Top-5" if is_second else name]
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "NO"
-    if name == "output SQNR":
-        return f"{value:.1f} dB"
-    if name == "change":
-        return f"{100 * value:+.2f}"
-    return f"{100 * value:.2f} %" if isinstance(value, float) else str(value)
-
-
-def page(rows: Sequence[dict[str, Any]], cells: Sequence[Sequence[str]]) -> str:
-    """One HTML file: curves over the word length, and the table with links to each report."""
-    panels = [
-        Panel(title, [s for s in curves(rows, key, scale) if s.points], x_label="bits")
-        for title, key, scale in (
-            ("Top-1, %", "Top-1", 100),
-            ("Top-1 after fine-tuning, %", "fine-tuned Top-1", 100),
-            ("SQNR of the output, dB", "output SQNR", 1),
-            ("zero inputs, %", "zero inputs", 100),
-        )
-    ]
-    figure = chart_svg("Variants", [p for p in panels if p.series])
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td>{escape(c)}</td>" for c in line)
-        + f'<td><a href="{escape(row["folder"])}/report.html">report</a></td></tr>'
-        for row, line in zip(rows, cells, strict=True)
-    )
-    head = "".join(f"<th>{escape(name)}</th>" for name in (*HEAD, ""))
-    return (
-        '<!doctype html><meta charset="utf-8"><title>Quantized variants</title>'
-        "<style>body{font:15px system-ui;margin:2em;color-scheme:light dark}"
-        "td,th{padding:.25em .7em;text-align:right}</style>"
-        f"<h1>Quantized variants</h1>{figure}<table><tr>{head}</tr>{body}</table>\n"
-    )
-
-
-def curves(rows: Sequence[dict[str, Any]], key: str, scale: float) -> Iterator[Series]:
-    """One curve per rule."""
-    for rule in dict.fromkeys(row["rule"] for row in rows):
-        own = [(float(r["bits"]), scale * r[key]) for r in rows if r["rule"] == rule and r[key]]
-        yield Series(rule, sorted(own))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 #   scripts/quantize_vgg16.sh OUT --random-weights                        to try it
 # VAL: a list of `file label` lines (with --root), a folder, or an LMDB of the ILSVRC-12 validation
 # images. FLAGS go to scripts/quantize_batch.py: --bits 16,8,6 --rules adaption,sqnr --limit 1000,
-# --best, --refine, --calibration TRAIN_SAMPLE, --train-net models/vgg16/train_val.prototxt
-# --finetune 1000, --jobs 1, ...
+# --best, --refine, --calibration TRAIN_SAMPLE, --max-drop 1.0, --recipe sdfp, --jobs 1,
+# --train-net models/vgg16/train_val.prototxt --finetune 1000, ...
 # Called again, it goes on where it was stopped.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

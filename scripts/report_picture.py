@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "models/lenet_digits"
 PICTURE = ROOT / "docs/pictures/report.svg"
 LAYER = "conv2"
-WIDTH, HEIGHT = 900, 650
+WIDTH = 900
+TOP, ROW, GAP = 78, 21, 36  # where the columns begin; heights: a row, and room for a heading
 
 
 def main() -> None:
@@ -51,18 +52,27 @@ def picture(summary: Mapping[str, Any]) -> str:
     """The SVG of a summary."""
     layers = summary["layers"]
     (layer,) = [x for x in layers if x["name"] == LAYER]
+    left = [
+        (sqnr_figure("sqnr", layers), "SQNR per layer"),
+        (zeros_figure("zeros", layers), "Zeros before and after"),
+    ]
+    right = [
+        (layer_figure("layer", layer), f"{LAYER}: histograms and formats"),
+        (layer_figure("first", layers[0]), layers[0]["name"]),
+    ]
+    drawn, below = stacked(left, 30, TOP + ROW * (len(result_rows(summary)) + 1) + GAP)
+    beside, beside_below = stacked(right, 470, TOP)
+    height = max(below, beside_below)
     parts = [
-        Markup('<rect class="page" width="{}" height="{}"/>').format(WIDTH, HEIGHT),
+        Markup('<rect class="page" width="{}" height="{}"/>').format(WIDTH, height),
         text(30, 44, "LeNetDigits: 8 bits, rule adaption", "title"),
-        *table(summary, 30, 78),
-        *placed(sqnr_figure("sqnr", layers), 30, 345, "SQNR per layer"),
-        *placed(zeros_figure("zeros", layers), 30, 485, "Zeros before and after"),
-        *placed(layer_figure("layer", layer), 470, 78, f"{LAYER}: histograms and formats"),
-        *placed(layer_figure("first", layers[0]), 470, 378, layers[0]["name"]),
+        *table(summary, 30, TOP),
+        *drawn,
+        *beside,
     ]
     body = Markup("\n").join(parts)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"'
         f' font-family="system-ui, DejaVu Sans, sans-serif">\n'
         f"<title>Part of the report of a net in 8 bits</title>\n<style>\n{style()}</style>\n"
         f"{body}\n</svg>\n"
@@ -73,7 +83,7 @@ def table(summary: Mapping[str, Any], x: float, y: float) -> list[Markup]:
     """The results, a row each."""
     parts = [text(x + at, y, head, "head", anchor) for at, head, anchor in columns("", *HEADS)]
     for number, row in enumerate(result_rows(summary)):
-        level = y + 21 * (number + 1)
+        level = y + ROW * (number + 1)
         cells = columns(row.measure, row.before, row.after, row.change)
         parts += [text(x + at, level, cell, "cell", anchor) for at, cell, anchor in cells]
     return parts
@@ -93,14 +103,15 @@ def text(x: float, y: float, content: str, kind: str, anchor: str = "start") -> 
     )
 
 
-def placed(figure: Markup, x: float, y: float, heading: str) -> list[Markup]:
-    """A figure of the report at a place, with a heading above it."""
-    width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', figure)[0])
-    place = f'<svg x="{x}" y="{y}" width="{width:g}" height="{height:g}" '
-    return [
-        text(x, y - 8, heading, "head"),
-        Markup(str(figure).replace("<svg ", place, 1)),
-    ]
+def stacked(figures: list[tuple[Markup, str]], x: float, y: float) -> tuple[list[Markup], int]:
+    """Figures of the report one below the other, a heading above each; and where they end."""
+    parts = []
+    for figure, heading in figures:
+        width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', figure)[0])
+        place = f'<svg x="{x}" y="{y:g}" width="{width:g}" height="{height:g}" '
+        parts += [text(x, y - 8, heading, "head"), Markup(str(figure).replace("<svg ", place, 1))]
+        y += height + GAP
+    return parts, round(y)
 
 
 def style() -> str:

@@ -161,7 +161,7 @@ class _Generator(torch.Generator):
         super().__init__()
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # type: ignore[override]
         return self._device
 
 

@@ -30,9 +30,10 @@ MAY_NAME = {
     "adaption/graph/widening/*.py": "what a type does to channels beyond keeping them; the room has"
     " no torch and so no layers, and gets the rest by `keeps_channels`",
     "adaption/graph/roi_scale.py": "a fault of ADaPTION's own Faster R-CNN files",
-    "adaption/precision/descriptor.py": GRAMMAR,
-    "adaption/precision/descriptor_create.py": GRAMMAR,
-    "adaption/precision/descriptor_extract.py": GRAMMAR,
+    "adaption/precision/original/descriptor.py": GRAMMAR,
+    "adaption/precision/original/create.py": GRAMMAR,
+    "adaption/precision/original/extract.py": GRAMMAR,
+    "adaption/precision/__init__.py": "Proposal is a class of this package",
     "adaption/precision/format_text.py": (
         "LPAct's lpfp_param is the format of its result; a Clip is a WRPN format without rounding"
     ),

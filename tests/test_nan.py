@@ -128,7 +128,7 @@ def test_exact_arithmetic_and_python(folder: Path) -> None:
     with pytest.raises(WeightsError, match='layer "a"'):
         ExactNet(net)
     with pytest.raises(WeightsError, match='layer "a"'):
-        adaption.verify_between(net, "exact", "lp64", input_formats={"data": FixedPoint.q("Q4.4")})
+        adaption.verify(net, "exact", "lp64", input_formats={"data": FixedPoint.q("Q4.4")})
     with pytest.raises(WeightsError, match='layer "a"'):
         refuse_not_finite(net)
 
@@ -145,7 +145,7 @@ def test_a_layer_that_makes_it_is_named(folder: Path, capsys: pytest.CaptureFixt
     with pytest.raises(DataError, match=r'layer "log" \(Log\): is the first layer'):
         adaption.verify(net, "n.onnx")
     with pytest.raises(DataError, match=r'layer "log" \(Log\): is the first layer'):
-        adaption.verify_between(net, "float", "n.onnx")
+        adaption.verify(net, "float", "n.onnx")
 
 
 def test_scoring_says_so_and_counts_nothing_as_right(
@@ -264,4 +264,4 @@ def test_no_nan_no_word(folder: Path) -> None:
     net = net_of(TEXT, seed=1)
     net.save("n.caffemodel")
     refuse_not_finite(net)
-    assert not isinstance(adaption.verify_between(net, "lp", "lp64"), AdaptionError)
+    assert not isinstance(adaption.verify(net, "lp", "lp64"), AdaptionError)

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from adaption.io.atomic import atomic_write
     from adaption.io.kinds import is_folder
     from adaption.io.outputs import keep_inputs
-    from adaption.precision.descriptor_create import create
+    from adaption.precision.original.create import create
 
     rounding = rounding_named(args.rounding)
     weights = _formats(args.weight, of_weights(rounding))

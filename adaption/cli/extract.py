@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from adaption.io.atomic import atomic_write
     from adaption.io.outputs import keep_inputs
-    from adaption.precision.descriptor_extract import extract
+    from adaption.precision.original.extract import extract
 
     made = extract(args.net, args.mode, original_semantics=args.original_semantics)
     keep_inputs([args.out], [args.net])

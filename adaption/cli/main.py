@@ -40,6 +40,7 @@ VERBS = (
     "quantize",
     "rescale",
     "rewrite",
+    "search",
     "sensitivity",
     "sparsity",
     "test",
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if verb:
             _use_config(verb_parsers(parser)[verb], verb, words[1:])
         args = parser.parse_args(words)
+        args.words = words
         with memory_limit(args.memory_limit):
             code: int = args.run(args)
         return code

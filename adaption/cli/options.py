@@ -30,8 +30,12 @@ __all__ = [
     "input_format_of",
     "input_shapes_of",
     "log_of",
+    "preprocessing_given",
     "transform_of",
 ]
+
+
+PREPROCESSING = ("resize", "channel_order", "crop", "mean_value", "mean_file", "scale")
 
 
 def add_file(parser: argparse.ArgumentParser, name: str, help: str) -> None:
@@ -149,6 +153,15 @@ def add_preprocessing_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def preprocessing_given(args: argparse.Namespace) -> list[str]:
+    """Names of the flags of `add_preprocessing_flags` that were given."""
+    values = (*PREPROCESSING, "root")
+    switches = ("random_crop", "mirror")
+    return [n for n in values if getattr(args, n) is not None] + [
+        n for n in switches if getattr(args, n)
+    ]
+
+
 def transform_of(args: argparse.Namespace) -> Transform | None:
     """The Transform that the preprocessing flags describe; None when none is given.
 
@@ -157,15 +170,7 @@ def transform_of(args: argparse.Namespace) -> Transform | None:
     from adaption.data import Transform
     from adaption.data.transform import parse_size
 
-    given = (
-        args.resize,
-        args.channel_order,
-        args.crop,
-        args.mean_value,
-        args.mean_file,
-        args.scale,
-    )
-    if all(v is None for v in given) and not (args.random_crop or args.mirror):
+    if not set(preprocessing_given(args)) - {"root"}:
         return None
     return Transform(
         resize=None if args.resize is None else parse_size(args.resize),

@@ -34,7 +34,15 @@ class Parser(argparse.ArgumentParser):
         """As argparse has it; an unknown flag is named before anything that is missing."""
         if args is not None:
             self._refuse_unknown(args)
-        return super().parse_known_args(args, namespace)
+        found, left = super().parse_known_args(args, namespace)
+        if left and not any(isinstance(a, argparse._SubParsersAction) for a in self._actions):
+            more = [a for a in self._actions if not a.option_strings and a.nargs in ("*", "+")]
+            if not more or any(word.startswith("-") for word in left):
+                self.error(f"not understood: {' '.join(left)}")
+            # argparse gives a place all its words at once: those behind a flag are left.
+            setattr(found, more[0].dest, [*(getattr(found, more[0].dest) or []), *left])
+            left = []
+        return found, left
 
     def flags(self) -> list[str]:
         """All flags, each in the form that help shows last."""
@@ -52,7 +60,6 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"missing: {missing}", self._example())
         if found := _AMBIGUOUS.fullmatch(message):
             raise UsageError(f"{found[1]} may be {found[2]}", "write the flag in full")
-        message = message.replace("unrecognized arguments: ", "not understood: ")
         raise UsageError(message, f"{self.prog} --help explains each flag")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

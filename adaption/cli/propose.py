@@ -46,8 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from adaption.io.outputs import keep_inputs
+    from adaption.precision.flushing import flushing
     from adaption.precision.propose import propose
-    from adaption.report.plan import plan_grid
+    from adaption.report.plan import flushing_lines, plan_grid
 
     if args.recipe is not None:
         return _biases(args)
@@ -58,11 +59,14 @@ def run(args: argparse.Namespace) -> int:
     made = propose(args.net, args.measurement, formats=formats_of(args))
     keep_inputs([args.out], [args.net, args.measurement])
     made.save(args.out)
-    head = made.head()
+    head, lost = made.head(), flushing(args.net, args.measurement, made)
     if args.json:
-        print(json.dumps({**head, "points": made.rows()}, indent=2))
+        said = None if lost is None else lost.to_dict()
+        print(json.dumps({**head, "flushed_weights": said, "points": made.rows()}, indent=2))
         return 0
     plan_grid(made.net, head["rule"], head["lengths"], made.rows()).print(sys.stdout)
+    for line in [] if lost is None else flushing_lines(lost.to_dict()):
+        print(line)
     if not args.quiet:
         for layer, why in made.left_float.items():
             print(f'layer "{one_line(layer)}": {one_line(why)}')

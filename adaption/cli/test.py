@@ -1,4 +1,7 @@
-"""Score a net on its own data layers, as `caffe test` does: the mean of every output over batches.
+"""Score a net. With --data: its top-1 and top-5 accuracy on labelled data of any kind; the net may
+be a deploy or a train_val prototxt, float or with formats, which are in force then. Without --data:
+run it on its own data layers, as `caffe test` does, and average every output over --iterations
+batches.
 Caffe's lines go to standard error, a table to standard output. Flags may have one dash or two.
 """
 
@@ -10,39 +13,80 @@ import shlex
 import sys
 from dataclasses import replace
 
-from adaption.cli.flags import add_flags, value_of
+from adaption.cli.flags import add_flags, flags_for, given, value_of
 from adaption.cli.options import (
     add_caffe_flag,
     add_file,
     add_output_flags,
+    add_preprocessing_flags,
+    data_settings,
     device_of,
     file_of,
     log_of,
+    preprocessing_given,
 )
-from adaption.errors import one_line
-from adaption.options import NET, RunOptions
+from adaption.errors import UsageError, one_line
+from adaption.options import COMMON, NET, RunOptions
 
-HELP = "score a net on its own data (caffe test)"
-EXAMPLE = "  adaption test --model=train_val.prototxt --weights=net.caffemodel --iterations=100"
+HELP = "score a net: accuracy on any data, or its outputs on its own data (caffe test)"
+EXAMPLE = (
+    "  adaption test --model=train_val.prototxt --weights=net.caffemodel --iterations=100\n"
+    "  adaption test out/net_lp.prototxt out/net_lp.caffemodel --data val.txt --root images \\\n"
+    "      --resize 256x256 --crop 227 --mean-value 104,117,123"
+)
+BATCHES = 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_file(parser, "model", "net prototxt with data layers for phase TEST")
+    add_file(parser, "model", "net prototxt; without --data one with data layers for phase TEST")
     add_file(parser, "weights", "caffemodel, binary or HDF5")
-    add_caffe_flag(parser, "iterations", type=int, default=50, help="batches (default 50)")
-    add_caffe_flag(parser, "gpu", default="", metavar="ID", help="compute on this GPU")
-    add_flags(parser, RunOptions(), *NET, "original_semantics")
+    parser.add_argument("--data", metavar="DATA", help="as for `adaption quantize`, with labels")
+    add_caffe_flag(parser, "iterations", type=int, help=f"batches (default {BATCHES})")
+    add_caffe_flag(parser, "gpu", metavar="ID", help="compute on this GPU")
+    add_flags(parser, RunOptions(), COMMON, *NET, "score", "original_semantics")
+    add_preprocessing_flags(parser)
     add_output_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    return _on_own_data(args) if args.data is None else _on_data(args)
+
+
+def _on_data(args: argparse.Namespace) -> int:
+    from adaption.job.score import score
+
+    own = [name for name in ("iterations", "gpu") if getattr(args, name) is not None]
+    _refuse(args, own, "original_semantics", beside="with --data", fix="leave it out")
+    model, weights = file_of(args, "model"), file_of(args, "weights")
+    found = score(model, weights, args.data, **data_settings(args))
+    for word, texts in (("note", found.notes), ("warning", found.warnings)):
+        for text in texts:
+            print(f"{word}: {one_line(text)}", file=sys.stderr)
+    if args.json:
+        print(json.dumps(found.to_dict(), indent=2))
+        return 0
+    found.grid().print(sys.stdout)
+    if not (args.quiet or found.formats):
+        command = ["adaption", "quantize", model, weights, "--data", args.data, "-o", "out"]
+        print(f"next: {shlex.join(command)}")
+    return 0
+
+
+def _on_own_data(args: argparse.Namespace) -> int:
     from adaption.report.scores import test
 
+    _refuse(
+        *(args, preprocessing_given(args), COMMON, "score"),
+        beside="without --data",
+        fix="name the data with --data; otherwise the net's data layers say what they read",
+    )
+    args.gpu = args.gpu or ""
+    options = RunOptions(**value_of(args, RunOptions()).values(*NET, "original_semantics"))
     log, model, weights = log_of(args), file_of(args, "model"), file_of(args, "weights")
     scores = test(
         *(model, weights),
-        iterations=args.iterations,
-        options=replace(value_of(args, RunOptions()), device=device_of(args, log)),
+        iterations=BATCHES if args.iterations is None else args.iterations,
+        options=replace(options, device=device_of(args, log)),
         log=log,
     )
     for notice in scores.notices:
@@ -51,3 +95,20 @@ def run(args: argparse.Namespace) -> int:
     if not (args.json or args.quiet):
         print(f"next: {shlex.join(['adaption', 'quantize', model, weights, '-o', 'out'])}")
     return 0
+
+
+def _refuse(args: argparse.Namespace, flags: list[str], *uses: str, beside: str, fix: str) -> None:
+    """Raises: UsageError on flags of the other form: `flags`, or RunOptions of the topics `uses`.
+
+    A flag that is given and not used would look as if it had counted. A file of --config speaks to
+    all verbs; what it says beside the matter is only named.
+    """
+    options = {n: v for n, v in given(args, RunOptions).items() if n in RunOptions.declared(*uses)}
+    said = [f"--{name.replace('_', '-')}" for name in flags]
+    said += [flags_for(RunOptions, {name: value}).split()[0] for name, value in options.items()]
+    if not said:
+        return
+    fact = f"{', '.join(said)} would count for nothing {beside}"
+    if not args.config:
+        raise UsageError(fact, fix)
+    print(f"warning: {fact}", file=sys.stderr)

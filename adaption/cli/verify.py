@@ -3,8 +3,8 @@
 A and B are an ONNX file (run by onnxruntime), an npz of recorded blobs (keyed by blob name, as
 Caffe, OpenCV or a device gave them), or one of: lp (the low-precision net in float32), lp64 (in
 float64), exact (integer codes), exact-half-even, c (the exported C program), float, baked, opencv.
-With A alone it is held against what it should equal: a recording and an ONNX file of style float
-against lp, of style integer against exact, of style qdq against exact-half-even. Exit code 1 when a
+With A alone it is compared with what it should equal: a recording and an ONNX file of style float
+with lp, of style integer with exact, of style qdq with exact-half-even. Exit code 1 when a
 difference is not explained by the order of float32 sums, where equality is promised and does not
 hold (two exact ones that round alike; files of styles integer and qdq are exact up to the layers
 that their export named), or beyond the tolerance.
@@ -40,9 +40,10 @@ from adaption.errors import one_line
 from adaption.options import NET, RunOptions
 
 if TYPE_CHECKING:
-    from adaption.compare import ImageCheck
     from adaption.net import Net
     from adaption.numerics import FixedPoint
+
+SAMPLES = 4  # of data, where neither a recording nor a training step takes them all
 
 HELP = "compare a net with its ONNX file, exact arithmetic, recorded blobs, ..."
 EXAMPLE = (
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "a", metavar="A", help="ONNX file made from them, npz of recorded blobs, NAME, int32"
     )
-    parser.add_argument("b", metavar="B", nargs="?", help="the same; hold A against this")
+    parser.add_argument("b", metavar="B", nargs="?", help="the same; compare A with this")
     parser.add_argument(
         "--data",
         metavar="DATA",
@@ -83,7 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=float,
         help="of recorded blobs against lp, relative to a blob's greatest magnitude (default 2e-4);"
-        " of anything else, in LSBs at quantization points (default 0 where equality is promised)",
+        " of an ONNX file of style float alone, how many times float32's own error a layer may be"
+        " off (default 32); of anything else, in LSBs at quantization points (default 0 where"
+        " equality is promised)",
     )
     parser.add_argument(
         "--input-format",
@@ -100,81 +103,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from adaption.compare import counterpart, verify, verify_between
-    from adaption.compare.recorded import TOLERANCE, verify_recorded
-    from adaption.compare.sessions import ModelFile
-    from adaption.errors import UsageError
+    from adaption.compare import verify
     from adaption.net import Net
 
-    options = value_of(args, RunOptions())
-    register = re.fullmatch(r"int(\d+)", args.a)
-    if register is not None:
-        return _verify_step(args, int(register[1]))
-    net = Net(args.net, args.weights, input_shapes=input_shapes_of(args), **options.for_net())
+    shapes, options = input_shapes_of(args), value_of(args, RunOptions())
+    is_step = re.fullmatch(r"int\d+", args.a) is not None
+    phase = "TRAIN" if is_step else "TEST"
+    net = Net(args.net, args.weights, phase=phase, input_shapes=shapes, **options.for_net())
     for notice in net.notices:
         print(f"warning: {one_line(notice)}", file=sys.stderr)
-    is_onnx = args.a.endswith(".onnx")
-    is_recording = args.b is None and args.a.endswith((".npz", ".npy"))
-    inputs: dict[str, Any] | None = None
-    checks: list[ImageCheck] = []
-    if args.data is not None:
-        inputs = _read(args, net, args.samples or (None if is_recording else 4))
-    elif transform_of(args) is not None:
-        raise UsageError("preprocessing flags are for data, which is not given", "give --data")
-    if inputs is not None and _holds_arrays(args.data):
-        inputs, checks = _prepared(args, net, inputs)
-    report: Any
-    if is_recording:
-        if inputs is None:
-            raise UsageError(
-                "recorded blobs need their inputs", "give --data with an npz or npy file"
-            )
-        tolerance = TOLERANCE if args.tolerance is None else args.tolerance
-        report = verify_recorded(net, args.a, inputs, tolerance=tolerance)
-    elif is_onnx and args.b is None and ModelFile(args.a).style == "float":
-        report = verify(net, args.a, inputs)
-        if report.refusal:
-            raise UsageError(
-                f"onnxruntime does not run it: {report.refusal}", "export it again", file=args.a
-            )
-    else:
-        report = verify_between(
-            net,
-            args.a
-            if args.b is not None
-            else counterpart(ModelFile(args.a).style if is_onnx else args.a),
-            args.b or args.a,
-            inputs,
-            input_formats=_input_formats(args.input_format, inputs),
-            tolerance=args.tolerance,
-        )
-    if args.json:
-        said = {**report.to_dict(), "preprocessing": [check.to_dict() for check in checks]}
-        print(json.dumps(said, indent=2))
-    else:
-        print(report, *checks, sep="\n")
-    return 0 if report.ok and all(check.ok for check in checks) else 1
-
-
-def _verify_step(args: argparse.Namespace, register_bits: int) -> int:
-    from adaption.compare import verify_step
-    from adaption.errors import UsageError
-    from adaption.net import Net
-
-    beside = {"B": args.b, "--tolerance": args.tolerance, "--input-format": args.input_format}
-    given = [name for name, value in beside.items() if value]
-    if given or transform_of(args) is not None:
-        named = ", ".join(given) or "preprocessing flags"
-        raise UsageError(f"{named} cannot be given with {args.a}", "leave it out")
-    options = value_of(args, RunOptions())
-    shapes = input_shapes_of(args)
-    net = Net(args.net, args.weights, phase="TRAIN", input_shapes=shapes, **options.for_net())
-    for notice in net.notices:
-        print(f"warning: {notice}", file=sys.stderr)
     inputs = None
     if args.data is not None:
-        inputs = _read(args, net, args.samples)
-    report = verify_step(net, inputs, register_bits=register_bits)
+        takes_all = is_step or (args.b is None and args.a.endswith((".npz", ".npy")))
+        inputs = _read(args, net, args.samples or (None if takes_all else SAMPLES))
+    report = verify(
+        net,
+        args.a,
+        args.b,
+        inputs,
+        # Of images on disk, what reads them has preprocessed them.
+        transform=transform_of(args) if inputs is None or _holds_arrays(args.data) else None,
+        input_formats=_input_formats(args.input_format, inputs),
+        tolerance=args.tolerance,
+    )
     print(json.dumps(report.to_dict(), indent=2) if args.json else report)
     return 0 if report.ok else 1
 
@@ -198,33 +149,6 @@ def _read(args: argparse.Namespace, net: Net, limit: int | None) -> dict[str, An
     feed = feed_from_data(net.spec, args.data, transform_of(args), options, root=args.root)
     batches = [batch.blobs for batch in feed]
     return {name: np.concatenate([blobs[name] for blobs in batches]) for name in batches[0]}
-
-
-def _prepared(
-    args: argparse.Namespace, net: Net, inputs: dict[str, Any]
-) -> tuple[dict[str, Any], list[ImageCheck]]:
-    """The net's inputs, and the checks of the files that make them of images."""
-    from adaption.compare import verify_images
-    from adaption.compare.sessions import ModelFile
-
-    transform = transform_of(args)
-    paths = [path for path in (args.a, args.b) if path and path.endswith(".onnx")]
-    files = [file for file in map(ModelFile, paths) if file.images is not None]
-    made, checks = dict(inputs), []
-    for file in files:
-        blob = file.images.blob if file.images is not None else ""
-        if blob in inputs and (transform is not None or inputs[blob].dtype.name == "uint8"):
-            check, made[blob] = verify_images(net, file, inputs[blob], transform)
-            checks.append(check)
-        elif not (args.quiet or args.json):
-            print(
-                f"note: {file.path} preprocesses images, and floats without preprocessing flags are"
-                " the net's input: its preprocessing is not checked",
-                file=sys.stderr,
-            )
-    if transform is not None and not files:
-        made = {n: transform.apply_to_batch(x) if x.ndim == 4 else x for n, x in inputs.items()}
-    return made, checks
 
 
 def _input_formats(given: Sequence[str], inputs: Mapping[str, Any] | None) -> dict[str, FixedPoint]:

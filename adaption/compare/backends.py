@@ -165,8 +165,8 @@ class Exact:
 class Onnxruntime:
     """A file of export_onnx, with every top read out."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.file = ModelFile(path)
+    def __init__(self, path: str | os.PathLike[str] | ModelFile) -> None:
+        self.file = path if isinstance(path, ModelFile) else ModelFile(path)
         self.name = f"{self.file.path.name} ({self.file.style})"
         stated = self.file.arithmetic
         self.arithmetic = Arithmetic("exact" if self.file.style == "integer" else "float32")
@@ -179,12 +179,12 @@ class Onnxruntime:
         # To read out what is between codes would take integer kernels apart, and run others.
         wanted = self._codes if self.file.style == "qdq" else None
         try:
-            with damage_told(path):
+            with damage_told(self.file.path):
                 self._session = self.file.whole(wanted)
         except SessionError as error:
             raise UsageError(
                 f"onnxruntime does not run it: {error}", "style qonnx is for other tool chains"
-            ).at(file=path) from None
+            ).at(file=self.file.path) from None
 
     def run(self, inputs: Mapping[str, Array]) -> Trace:
         try:

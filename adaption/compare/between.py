@@ -1,9 +1,9 @@
-"""verify_between: hold any two backends against each other, layer by layer."""
+"""check_between: compare any two backends, layer by layer."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,17 +13,18 @@ import torch
 
 from adaption.compare.backends import Arithmetic, Backend, Exact, Onnxruntime
 from adaption.compare.named_backends import backend_of
-from adaption.compare.table import table_lines
-from adaption.errors import UsageError, one_line
+from adaption.compare.result import VerifyReport
+from adaption.compare.sessions import ModelFile
+from adaption.errors import UsageError
 from adaption.exact import ExactReport
 from adaption.exact.selection import Member, Selection, refuse_nan, select
-from adaption.io.limits import Size, within_limit
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
 
-__all__ = ["BetweenReport", "TopCheck", "counterpart", "verify_between"]
+__all__ = ["BetweenReport", "TopCheck", "check_between", "counterpart"]
 
 Array = npt.NDArray[Any]
+Side = str | os.PathLike[str] | Backend | ModelFile
 SAMPLES = 4
 
 
@@ -59,13 +60,12 @@ class TopCheck:
         }
 
 
-@dataclass(frozen=True)
-class BetweenReport:
-    """What `verify_between` found. `tolerance` in LSBs, None where none was asked for."""
+@dataclass(frozen=True, kw_only=True)
+class BetweenReport(VerifyReport):
+    """What `check_between` found. `tolerance` in LSBs, None where none was asked for."""
 
     a: str
     b: str
-    samples: int
     tops: tuple[TopCheck, ...]
     promise: str  # why which tops must be equal, or why none
     tolerance: float | None
@@ -79,31 +79,6 @@ class BetweenReport:
         kinds = (lambda t: t.is_promised, lambda t: t.format is not None, lambda t: True)
         found = ([t for t in self.tops if kind(t)] for kind in kinds)
         return next((t for tops in found for t in tops if t.differing), None)
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Tops that break the promise or the tolerance."""
-        found = []
-        for t in self.tops:
-            lsb = t.max_error_lsb
-            if self.tolerance is not None:
-                # Written so that NaN counts as a difference.
-                if lsb is not None and not lsb <= self.tolerance:
-                    found.append(
-                        f'layer "{t.layer}" ({t.type}): "{t.blob}" differs by up to {lsb:.3g} LSB,'
-                        f" allowed {self.tolerance:g}"
-                    )
-            elif t.is_promised and t.differing:
-                found.append(
-                    f'layer "{t.layer}" ({t.type}): "{t.blob}" differs in {t.differing} of'
-                    f" {t.count} values, by up to {t.max_error:.3g}"
-                )
-        return tuple(found)
-
-    @property
-    def ok(self) -> bool:
-        """True when nothing breaks the promise, or the tolerance that was asked for."""
-        return not self.problems
 
     @property
     def detail(self) -> str:
@@ -131,52 +106,42 @@ class BetweenReport:
             said.append(f"{sum(parted)} of them rounded otherwise than the net does")
         return "; ".join([*said, self.promise])
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain values; one entry of `verification`."""
+    @property
+    def what(self) -> str:
+        return f"{self.a} against {self.b}"
+
+    @property
+    def verdict(self) -> str:
+        return f"{self.a} and {self.b} {'do NOT agree' if self.problems else 'agree'}"
+
+    def facts(self) -> dict[str, Any]:
         first = self.first_difference
         return {
-            "what": f"{self.a} against {self.b}",
-            "ok": self.ok,
-            "detail": self.detail,
-            "samples": self.samples,
             "tolerance_lsb": self.tolerance,
             "input_formats": {name: str(fmt) for name, fmt in self.input_formats.items()},
             "first_difference": None if first is None else first.to_dict(),
-            "problems": list(self.problems),
             "tops": [t.to_dict() for t in self.tops],
             "exact": None if self.exact is None else self.exact.to_dict(),
         }
 
-    def __str__(self) -> str:
-        rows = [("layer", "blob", "format", "max error", "max LSB", "mean LSB", "differ", "ties")]
-        rows += [
-            (
-                t.layer,
-                t.blob,
-                "float" if t.format is None else str(t.format),
-                f"{t.max_error:.3g}",
-                "-" if t.max_error_lsb is None else f"{t.max_error_lsb:.3g}",
-                "-" if t.mean_error_lsb is None else f"{t.mean_error_lsb:.3g}",
-                f"{t.differing / max(1, t.count):.4%}" if t.differing else "0",
-                "-" if t.ties is None else str(t.ties),
-            )
-            for t in self.tops
+    def rows(self) -> list[tuple[str, ...]]:
+        head = ("layer", "blob", "format", "max error", "max LSB", "mean LSB", "differ", "ties")
+        return [
+            head,
+            *(
+                (
+                    t.layer,
+                    t.blob,
+                    "float" if t.format is None else str(t.format),
+                    f"{t.max_error:.3g}",
+                    "-" if t.max_error_lsb is None else f"{t.max_error_lsb:.3g}",
+                    "-" if t.mean_error_lsb is None else f"{t.mean_error_lsb:.3g}",
+                    f"{t.differing / max(1, t.count):.4%}" if t.differing else "0",
+                    "-" if t.ties is None else str(t.ties),
+                )
+                for t in self.tops
+            ),
         ]
-        inputs = [f"  input {name!r} rounded to {fmt}" for name, fmt in self.input_formats.items()]
-        verdict = "agree" if self.ok else "do NOT agree"
-        said = [*self.problems] or [self.detail]
-        wide = self.exact.wider_than(32) if self.exact else ()
-        if wide:
-            said.append(f"sums may need more than 32 bits in: {', '.join(wide)}")
-        return "\n".join(
-            [
-                *table_lines(rows),
-                "",
-                f"{self.a} and {self.b} {verdict}",
-                *(f"  {one_line(p)}" for p in said),
-                *inputs,
-            ]
-        )
 
 
 def counterpart(given: str) -> str:
@@ -185,17 +150,15 @@ def counterpart(given: str) -> str:
     return {**known, "opencv": "baked"}.get(given, "lp")
 
 
-@within_limit
-def verify_between(
+def check_between(
     net: Net,
-    a: str | os.PathLike[str] | Backend,
-    b: str | os.PathLike[str] | Backend,
+    a: Side,
+    b: Side,
     inputs: Mapping[str, npt.ArrayLike] | None = None,
     *,
     input_formats: Mapping[str, FixedPoint] | None = None,
     tolerance: float | None = None,
     seed: int = 0,
-    memory_limit: Size | None = None,
 ) -> BetweenReport:
     """Run two backends on the same inputs and compare every top that both make.
 
@@ -211,7 +174,6 @@ def verify_between(
         inputs: values by input blob, first axis the samples; without it random ones.
         input_formats: inputs are rounded to these first, for both; an ONNX file brings its own.
         tolerance: greatest allowed difference at quantization points, in LSBs.
-        memory_limit: the most that one array, image or blob may take, as in "8G".
     Raises: UsageError when an input is missing, or nothing can be compared; DataError naming the
         first layer that gives NaN, where it reaches an output.
     """
@@ -258,10 +220,15 @@ def verify_between(
         )
     samples = max((len(x) for x in given.values()), default=0)
     reports = [x.net.report() for x in (one, other) if isinstance(x, Exact)]
+    wide = reports[0].wider_than(32) if reports else ()
+    notes = [f"sums may need more than 32 bits in: {', '.join(wide)}"] * bool(wide)
+    notes += [f"input {name!r} rounded to {fmt}" for name, fmt in formats.items()]
     return BetweenReport(
         a=one.name,
         b=other.name,
         samples=samples,
+        problems=tuple(_problems(tops, tolerance)),
+        notes=tuple(notes),
         tops=tuple(tops),
         promise=promise,
         tolerance=tolerance,
@@ -270,8 +237,28 @@ def verify_between(
     )
 
 
-def _opened(given: str | os.PathLike[str] | Backend) -> str | os.PathLike[str] | Backend:
+def _problems(tops: Sequence[TopCheck], tolerance: float | None) -> Iterator[str]:
+    """Tops that break the promise, or the tolerance where one was asked for."""
+    for t in tops:
+        lsb = t.max_error_lsb
+        if tolerance is not None:
+            # Written so that NaN counts as a difference.
+            if lsb is not None and not lsb <= tolerance:
+                yield (
+                    f'layer "{t.layer}" ({t.type}): "{t.blob}" differs by up to {lsb:.3g} LSB,'
+                    f" allowed {tolerance:g}"
+                )
+        elif t.is_promised and t.differing:
+            yield (
+                f'layer "{t.layer}" ({t.type}): "{t.blob}" differs in {t.differing} of'
+                f" {t.count} values, by up to {t.max_error:.3g}"
+            )
+
+
+def _opened(given: Side) -> str | os.PathLike[str] | Backend:
     """An ONNX file opened, so that it can say what its inputs are rounded to."""
+    if isinstance(given, ModelFile):
+        return Onnxruntime(given)
     if isinstance(given, str | os.PathLike) and os.fspath(given).endswith(".onnx"):
         return Onnxruntime(given)
     return given

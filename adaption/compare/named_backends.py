@@ -19,7 +19,7 @@ from adaption.compare.backends import (
 )
 from adaption.compare.c_backend import CProgram
 from adaption.compare.opencv import OpenCv
-from adaption.errors import UsageError
+from adaption.errors import UsageError, near_miss
 from adaption.exact import ExactOptions
 from adaption.exact.selection import select
 from adaption.net import Net
@@ -60,5 +60,6 @@ def backend_of(given: str | os.PathLike[str] | Backend, net: Net, formats: Forma
     if Path(text).suffix in (".npz", ".npy"):
         return Recorded(text, select(net))
     raise UsageError(
-        f"{text!r} is nothing to compare with, allowed: {', '.join(BACKENDS)}, FILE.onnx, FILE.npz"
+        f"{text!r} is nothing to compare with, allowed: {', '.join(BACKENDS)}, FILE.onnx, FILE.npz",
+        near_miss(text, (*BACKENDS, "int32")),
     )

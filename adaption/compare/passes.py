@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adaption.compare.float_report import BlobCheck
+from adaption.compare.image_check import OutputCheck
 from adaption.compare.probe import edge_values
 from adaption.compare.sessions import FROM_FILE, ModelFile, Session, SessionError
-from adaption.compare.verify_report import BlobCheck, OutputCheck
 from adaption.exact.reference import LayerRun, greatest_finite, run_layers
 from adaption.exact.selection import refuse_nan
 from adaption.export.onnx.file import same_bits

@@ -1,4 +1,4 @@
-"""Hold a net against blobs that another implementation recorded (Caffe, OpenCV, a device)."""
+"""check_recorded: a net beside blobs that something else recorded (Caffe, OpenCV, a device)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adaption.errors import DataError, one_line
+from adaption.compare.result import VerifyReport
+from adaption.errors import DataError
 from adaption.io.arrays import read_arrays
 from adaption.net import Net
 
-__all__ = ["RecordedBlob", "RecordedReport", "verify_recorded"]
+__all__ = ["RecordedBlob", "RecordedReport", "check_recorded"]
 
 # Two float32 implementations sum in different orders; over the layers of the published nets the
 # greatest relative difference seen is 1.5e-5 (ResNet-20).
@@ -28,6 +29,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class RecordedBlob:
     """Greatest difference of one blob, absolute and relative to its greatest magnitude."""
 
+    layer: str  # that makes it, "" for an input
     blob: str
     count: int
     max_error: float
@@ -35,33 +37,25 @@ class RecordedBlob:
     ok: bool
 
 
-@dataclass(frozen=True)
-class RecordedReport:
-    """What `verify_recorded` found, blob by blob in the order of the net."""
+@dataclass(frozen=True, kw_only=True)
+class RecordedReport(VerifyReport):
+    """What `check_recorded` found, blob by blob in the order of the net."""
 
     path: str
     tolerance: float
-    samples: int
     blobs: tuple[RecordedBlob, ...]
     skipped: tuple[str, ...]  # recorded names that are no blobs of the net
 
     @property
-    def ok(self) -> bool:
-        return all(b.ok for b in self.blobs)
+    def what(self) -> str:
+        return f"recorded blobs of {self.path}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; one entry of `verification`."""
-        return {
-            "what": f"recorded blobs of {self.path}",
-            "ok": self.ok,
-            "detail": self._verdict(),
-            "tolerance": self.tolerance,
-            "samples": self.samples,
-            "blobs": [vars(b) for b in self.blobs],
-            "skipped": list(self.skipped),
-        }
+    @property
+    def verdict(self) -> str:
+        return f"{self.path}: the net {'does NOT compute' if self.problems else 'computes'} this"
 
-    def _verdict(self) -> str:
+    @property
+    def detail(self) -> str:
         bad = [b for b in self.blobs if not b.ok]
         if bad:
             return (
@@ -74,21 +68,30 @@ class RecordedReport:
             f" {worst:.3g}, allowed {self.tolerance:g}"
         )
 
-    def __str__(self) -> str:
-        names = [one_line(b.blob) for b in self.blobs]
-        width = max(map(len, names))
-        lines = [f"{'blob'.ljust(width)}  max error  relative"]
-        lines += [
-            f"{name.ljust(width)}  {b.max_error:9.3g}  {b.relative_error:8.3g}"
-            + ("" if b.ok else "  DIFFERS")
-            for name, b in zip(names, self.blobs, strict=True)
+    def facts(self) -> dict[str, Any]:
+        return {
+            "tolerance": self.tolerance,
+            "blobs": [vars(b) for b in self.blobs],
+            "skipped": list(self.skipped),
+        }
+
+    def rows(self) -> list[tuple[str, ...]]:
+        return [
+            ("layer", "blob", "", "max error", "relative"),
+            *(
+                (
+                    b.layer,
+                    b.blob,
+                    "" if b.ok else "DIFFERS",
+                    f"{b.max_error:.3g}",
+                    f"{b.relative_error:.3g}",
+                )
+                for b in self.blobs
+            ),
         ]
-        if self.skipped:
-            lines.append(one_line(f"no blobs of the net: {', '.join(self.skipped)}"))
-        return "\n".join([*lines, "", one_line(f"{self.path}: {self._verdict()}")])
 
 
-def verify_recorded(
+def check_recorded(
     net: Net, recorded: str | os.PathLike[str], inputs: Arrays, *, tolerance: float = TOLERANCE
 ) -> RecordedReport:
     """Run the net on `inputs` and compare its blobs with recorded ones.
@@ -112,7 +115,19 @@ def verify_recorded(
     blobs = [_compare(net, name, wanted[name], tolerance, recorded) for name in named]
     samples = max(len(wanted[name]) if wanted[name].ndim else 1 for name in named)
     skipped = tuple(name for name in wanted if name not in net.blobs)
-    return RecordedReport(os.fspath(recorded), tolerance, samples, tuple(blobs), skipped)
+    return RecordedReport(
+        path=os.fspath(recorded),
+        tolerance=tolerance,
+        samples=samples,
+        blobs=tuple(blobs),
+        skipped=skipped,
+        problems=tuple(
+            f'"{b.blob}" differs: relative error {b.relative_error:.3g}, allowed {tolerance:g}'
+            for b in blobs
+            if not b.ok
+        ),
+        notes=(f"no blobs of the net: {', '.join(skipped)}",) * bool(skipped),
+    )
 
 
 def _compare(
@@ -135,7 +150,8 @@ def _compare(
     difference = float(np.abs(found.reshape(want.shape) - want).max(initial=0.0))
     relative = difference / max(float(np.abs(want).max(initial=0.0)), 1e-6)
     # Written so that NaN counts as a difference.
-    return RecordedBlob(name, want.size, difference, relative, bool(relative <= tolerance))
+    layer = next((n.spec.name for n in reversed(net.nodes) if name in n.spec.tops), "")
+    return RecordedBlob(layer, name, want.size, difference, relative, bool(relative <= tolerance))
 
 
 def _without_padding(want: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""verify_step: the products of one training step as integer hardware computes them.
+"""check_step: the products of one training step as integer hardware computes them.
 
 A weight layer whose bottoms, weights and gradients are rounded makes three products: forward,
 backward data and backward weights. Their operands are codes with one exponent each; codes multiply
@@ -19,71 +19,62 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adaption.compare.result import VerifyReport
 from adaption.compare.step_products import LayerStep, ProductCheck
-from adaption.compare.table import table_lines
 from adaption.errors import FieldError, UsageError
 from adaption.net import Net
 from adaption.net.node import Node
 
-__all__ = ["ProductCheck", "StepReport", "verify_step"]
+__all__ = ["ProductCheck", "StepReport", "check_step"]
 
 
-@dataclass(frozen=True)
-class StepReport:
-    """What `verify_step` found; `ok` where every sum is as it has to be and fits the register."""
+@dataclass(frozen=True, kw_only=True)
+class StepReport(VerifyReport):
+    """What `check_step` found; `ok` where every sum is as it has to be and fits the register."""
 
     net: str
     register_bits: int
     checks: tuple[ProductCheck, ...]
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     @property
-    def ok(self) -> bool:
-        return not self.problems
+    def what(self) -> str:
+        return f"integers with sums of {self.register_bits} bits against the simulation"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+    @property
+    def verdict(self) -> str:
+        said = "NOT as the simulation" if self.problems else "equal to the simulation"
+        return f"{len(self.checks)} products in integers, sums of {self.register_bits} bits: {said}"
+
+    @property
+    def detail(self) -> str:
+        sums, exact = sum(c.sums for c in self.checks), sum(c.exact * c.sums for c in self.checks)
+        return f"{exact / max(sums, 1):.1%} of {sums} sums exact in float32, whatever the order"
+
+    def facts(self) -> dict[str, Any]:
         return {
-            "what": f"integers with sums of {self.register_bits} bits against the simulation",
-            "ok": self.ok,
             "net": self.net,
             "register_bits": self.register_bits,
             "products": [check.to_dict() for check in self.checks],
-            "problems": list(self.problems),
-            "notes": list(self.notes),
         }
 
-    def __str__(self) -> str:
-        head = (
-            "layer",
-            "product",
-            "operands",
-            "exponents",
-            "terms",
-            "bits",
-            "peak",
-            "sums",
-            "exact",
-        )
-        rows = [head]
-        rows += [
+    def rows(self) -> list[tuple[str, ...]]:
+        return [
             (
-                *(c.layer, c.product, " x ".join(c.operands), " + ".join(map(str, c.exponents))),
-                *(str(c.terms), str(c.bits), str(c.peak_bits), str(c.sums), f"{c.exact:.1%}"),
-            )
-            for c in self.checks
+                *("layer", "product", "operands", "exponents", "terms", "bits", "peak", "sums"),
+                "exact",
+            ),
+            *(
+                (
+                    *(c.layer, c.product, " x ".join(c.operands)),
+                    *(" + ".join(map(str, c.exponents)), str(c.terms), str(c.bits)),
+                    *(str(c.peak_bits), str(c.sums), f"{c.exact:.1%}"),
+                )
+                for c in self.checks
+            ),
         ]
-        verdict = "equal to the simulation" if self.ok else "NOT as the simulation"
-        said = (
-            f"{len(self.checks)} products in integers, sums of {self.register_bits} bits: {verdict}"
-        )
-        return "\n".join(
-            [*table_lines(rows), "", said, *(f"  {x}" for x in (*self.problems, *self.notes))]
-        )
 
 
-def verify_step(
+def check_step(
     net: Net, inputs: Mapping[str, Any] | None = None, *, register_bits: int = 32
 ) -> StepReport:
     """Run one training step's passes, and compute its rounded products as integers.
@@ -131,7 +122,19 @@ def verify_step(
         if c.bits > register_bits and not c.overflows
     ]
     problems = [text for check in checks for text in _problems(check, register_bits)]
-    return StepReport(net.name, register_bits, tuple(checks), tuple(problems), tuple(notes))
+    return StepReport(
+        net=net.name,
+        samples=next((net.blobs[name].shape[0] for name in _fed(net) if net.blobs[name].shape), 0),
+        register_bits=register_bits,
+        checks=tuple(checks),
+        problems=tuple(problems),
+        notes=tuple(notes),
+    )
+
+
+def _fed(net: Net) -> list[str]:
+    """Blobs that no layer reads a bottom for: inputs, and tops of data layers."""
+    return [*net.inputs, *(t for n in net.nodes if not n.spec.bottoms for t in n.spec.tops)]
 
 
 def _run_backward(net: Net, steps: Mapping[str, LayerStep]) -> None:

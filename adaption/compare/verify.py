@@ -1,133 +1,159 @@
-"""verify: whether an ONNX file computes, in onnxruntime, what a net computes; blob by blob.
-
-Two float32 sums of the same terms differ when they add in another order. In a low-precision net
-such a difference can move a value across a rounding tie; the code flips, and everything behind
-it differs by whole LSBs though nothing is wrong. So the file is looked at in four ways:
-
-1. Constants. Every constant of the file is compared, bit for bit, with a fresh lowering.
-2. Activation points. Each one is cut out of the file and tried on thousands of edge values (ties
-   and their neighbours, saturation, infinities, denormals); it must round as our format does.
-3. Layer by layer. The file is cut apart between layers and before activation points, and every
-   piece is given *our* values. What it makes of them may be off by float32 summation error and
-   no more: `tolerance` times the error that our own float32 layer has against itself in float64.
-   An activation point must then give our codes exactly. Hence a code can only flip where our
-   value lies within that error of a tie. Such flips are counted with the file cut behind
-   activation points only: every stretch from one to the next is given our codes.
-4. End to end. The file runs on the inputs with every layer's top read out: the table that says
-   which layer first differs and by how much. The unchanged file runs once more for its outputs.
-
-1 to 3 decide: a difference they do not explain is a problem that names its layer. 4 informs.
-"""
+"""verify: whether two ways to compute a net agree, layer by layer."""
 
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
 
+import numpy as np
 import numpy.typing as npt
 
-from adaption.compare.passes import Comparison
-from adaption.compare.sessions import ModelFile, damage_told
-from adaption.compare.verify_inputs import given_or_random, pieces
-from adaption.compare.verify_report import VerifyReport
+from adaption.compare.backends import Backend
+from adaption.compare.between import check_between, counterpart
+from adaption.compare.check_images import check_images
+from adaption.compare.float_check import OWN_ERRORS, check_float
+from adaption.compare.float_report import FloatReport
+from adaption.compare.image_check import ImageCheck
+from adaption.compare.recorded import TOLERANCE, check_recorded
+from adaption.compare.result import VerifyReport
+from adaption.compare.sessions import ModelFile
+from adaption.compare.step_check import check_step
+from adaption.data import Transform
 from adaption.errors import UsageError
-from adaption.exact.selection import Selection, select
-from adaption.export.onnx.model import build_model
 from adaption.io.limits import Size, within_limit
 from adaption.net import Net
-from adaption.net.plan import LayerFormats
+from adaption.numerics import FixedPoint
 
-__all__ = ["VerifyReport", "verify"]
+__all__ = ["verify"]
+
+Side = str | os.PathLike[str] | Backend
+Inputs = Mapping[str, npt.ArrayLike]
 
 
 @within_limit
 def verify(
     net: Net,
-    onnx_path: str | os.PathLike[str],
-    inputs: Mapping[str, npt.ArrayLike] | None = None,
+    a: Side,
+    b: Side | None = None,
+    inputs: Inputs | None = None,
     *,
-    tolerance: float = 32.0,
+    transform: Transform | None = None,
+    input_formats: Mapping[str, FixedPoint] | None = None,
+    tolerance: float | None = None,
     seed: int = 0,
     memory_limit: Size | None = None,
 ) -> VerifyReport:
-    """Compare a net with a file that export_onnx made of it, run in onnxruntime on the CPU.
+    """Compare two ways to compute a net on the same inputs.
+
+    `a` and `b` are an ONNX file (run by onnxruntime), an npz of recorded blobs (keyed by blob
+    name, as Caffe, OpenCV or a device gave them), a name (compare.named_backends: lp, lp64, exact,
+    exact-half-even, c, float, baked, opencv), or a Backend. With `a` alone it is compared with what
+    it should equal: a recording and an ONNX file of style float with lp, a file of style integer
+    with exact, one of style qdq with exact-half-even.
+
+    What decides: of a recording, the tolerance. Of an ONNX file of style float alone, that every
+    layer, given the net's values, is within float32's own error (float_check.py). Of two backends,
+    that they are equal where that is promised (between.py), or the tolerance. "int32" as `a`, of a
+    net with a loss in phase TRAIN: that the products of one training step, as integers with sums of
+    32 bits (or any number from 2 to 64), are the simulation's (step_check.py).
 
     Args:
-        net: the net in phase TEST; it is not changed.
-        inputs: values by input blob, first axis the samples; blobs that the file does not read
-            may be given, too. Without it, random values (in the range of the first activation
-            point, else of variance 1), or one batch of the net's data layers.
-        tolerance: how far a layer's float32 result may be off, given our bottoms: this many
-            times the greatest error of our own float32 result against float64 (measured on the
-            first samples, relative to the layer's greatest value), or of one rounding of the
-            greatest value, if that is more.
-        seed: of the random inputs.
+        net: in phase TEST but for training steps; it is not changed.
+        inputs: values by input blob, first axis the samples; a recording needs them, elsewhere they
+            are random without. Of an ONNX file that preprocesses images: uint8 images as it takes
+            them, and its preprocessing is checked, bit for bit, too.
+        transform: what makes the net's inputs of images; of a file that preprocesses them the
+            default is what it states.
+        input_formats: inputs are rounded to these first, on both sides; an ONNX file brings its
+            own.
+        tolerance: of a recording, the greatest difference relative to a blob's greatest magnitude
+            (default 2e-4); of an ONNX file of style float alone, how many times float32's own error
+            a layer may be off (default 32); else LSBs at quantization points, in place of equality.
+        seed: of random inputs.
         memory_limit: the most that one array, image or blob may take, as in "8G".
-    Returns: a report; `report.ok` is False when some difference is not explained by the order
-        of float32 sums.
-    Raises: FileFormatError when the file is none of ours; UsageError when it is of another net;
-        ShapeError when inputs do not fit.
+    Returns: a report; `report.ok` says whether they agree.
+    Raises: UsageError on what cannot be compared; FileFormatError, DataError or ShapeError when a
+        file or inputs do not fit the net; DataError naming the first layer that gives NaN, where it
+        reaches an output.
     """
-    selection = select(net)
-    file = ModelFile(onnx_path)
-    if file.style != "float":
-        raise UsageError(
-            f"this model has style {file.style}, allowed: float",
-            'hold it against exact arithmetic: verify_between(net, "exact", FILE)',
-        ).at(file=file.path)
-    _check_same_layers(selection, file)
-    with damage_told(file.path):
-        return _compared(net, selection, file, inputs, tolerance, seed)
-
-
-def _compared(
-    net: Net,
-    selection: Selection,
-    file: ModelFile,
-    inputs: Mapping[str, npt.ArrayLike] | None,
-    tolerance: float,
-    seed: int,
-) -> VerifyReport:
-    fresh = build_model(
-        net,
-        selection,
-        style=file.style,
-        batch=file.batch,
-        opset=file.opset,
-        input_formats=file.input_formats,
-    )
-    values = given_or_random(net, fresh, inputs, seed)
-    for name, fmt in file.input_formats.items():
-        values[name] = fmt.quantize(values[name])
-    check = Comparison(file, fresh, tolerance)
-    check.check_constants()
-    edges = check.check_activation_points()
-    samples = 0
-    for piece, count in pieces(net, fresh, values):
-        check.check_blobs(piece, count)
-        samples += count
-    return VerifyReport(
-        path=file.path,
-        samples=samples,
-        blobs=check.blobs(),
-        outputs=tuple(check.outputs.values()),
-        edge_values=edges,
-        problems=tuple(check.problems),
-        notes=fresh.notes,
-        is_low_precision=any(m.node.formats != LayerFormats() for m in selection.members),
-        refusal=check.refusal,
-    )
-
-
-def _check_same_layers(selection: Selection, file: ModelFile) -> None:
-    ours = [(m.spec.name, m.spec.type, m.spec.tops) for m in selection.members]
-    theirs = [(x.name, x.type, x.blobs) for x in file.layers]
-    if ours == theirs:
-        return
-    other = next((b for a, b in zip(ours, theirs, strict=False) if a != b), None)
-    fact = f"the file has {len(theirs)} layers, the net {len(ours)}"
+    if isinstance(b, Mapping):  # as in 0.1.0, which knew ONNX files of style float alone
+        warnings.warn(
+            "verify(net, file, inputs) is verify(net, file, inputs=inputs) now",
+            DeprecationWarning,
+            stacklevel=3,  # behind within_limit
+        )
+        b, inputs = None, cast(Inputs, b)
+    register = re.fullmatch(r"int(\d+)", a) if isinstance(a, str) else None
+    if register is not None:
+        beside = {"b": b, "tolerance": tolerance, "input_formats": input_formats}
+        given = [name for name, value in {**beside, "transform": transform}.items() if value]
+        if given:
+            raise UsageError(f"{', '.join(given)} cannot be given with {a}", "leave it out")
+        return check_step(net, inputs, register_bits=int(register[1]))
+    if inputs is None and transform is not None:
+        raise UsageError("preprocessing is for data, which is not given", "give inputs (--data)")
+    one, other = _opened(a), None if b is None else _opened(b)
+    files = [side for side in (one, other) if isinstance(side, ModelFile)]
+    values, checks, notes = _prepared(net, files, inputs, transform)
+    report: VerifyReport
     if other is not None:
-        fact = f'the file has layer "{other[0]}" ({other[1]}), the net not at the same place'
-    raise UsageError(fact, "verify with the prototxt that the file was exported from").at(
-        file=file.path
-    )
+        report = check_between(
+            net, one, other, values, input_formats=input_formats, tolerance=tolerance, seed=seed
+        )
+    elif isinstance(one, str | os.PathLike) and os.fspath(one).endswith((".npz", ".npy")):
+        if values is None:
+            raise UsageError(
+                "recorded blobs need their inputs", "give inputs (--data with an npz or npy file)"
+            )
+        relative = TOLERANCE if tolerance is None else tolerance
+        report = check_recorded(net, one, values, tolerance=relative)
+    elif isinstance(one, ModelFile) and one.style == "float":
+        own_errors = OWN_ERRORS if tolerance is None else tolerance
+        report = _ran(check_float(net, one, values, tolerance=own_errors, seed=seed))
+    else:
+        same = counterpart(one.style if isinstance(one, ModelFile) else str(one))
+        report = check_between(
+            net, same, one, values, input_formats=input_formats, tolerance=tolerance, seed=seed
+        )
+    return replace(report, preprocessing=tuple(checks), notes=(*report.notes, *notes))
+
+
+def _opened(side: Side) -> Side | ModelFile:
+    is_onnx = isinstance(side, str | os.PathLike) and os.fspath(side).endswith(".onnx")
+    return ModelFile(cast(str, side)) if is_onnx else side
+
+
+def _ran(report: FloatReport) -> FloatReport:
+    if report.refusal:
+        raise UsageError(
+            f"onnxruntime does not run it: {report.refusal}", "export it again", file=report.path
+        )
+    return report
+
+
+def _prepared(
+    net: Net, files: list[ModelFile], inputs: Inputs | None, transform: Transform | None
+) -> tuple[dict[str, npt.NDArray[Any]] | None, list[ImageCheck], list[str]]:
+    """The net's inputs, the checks of the files that make them of images, and what was left out."""
+    if inputs is None:
+        return None, [], []
+    made = {name: np.asarray(values) for name, values in inputs.items()}
+    given = dict(made)
+    of_images = [(file, file.images.blob) for file in files if file.images is not None]
+    checks, notes = [], []
+    for file, blob in of_images:
+        if blob in given and (transform is not None or given[blob].dtype.name == "uint8"):
+            check, made[blob] = check_images(net, file, given[blob], transform)
+            checks.append(check)
+        else:
+            notes.append(
+                f"{file.path} preprocesses images, and floats without preprocessing flags"
+                " (transform) are the net's input: its preprocessing is not checked"
+            )
+    if transform is not None and not of_images:
+        made = {n: transform.apply_to_batch(x) if x.ndim == 4 else x for n, x in given.items()}
+    return made, checks, notes

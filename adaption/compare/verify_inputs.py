@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from adaption.errors import ShapeError, UsageError
+from adaption.errors import ShapeError, UsageError, near_miss
 from adaption.exact.reference import run_layers
 from adaption.exact.selection import members
 from adaption.export.onnx.model import Model
@@ -38,7 +38,8 @@ def given_or_random(
     if missing or any(name not in net.blobs for name in inputs):
         raise UsageError(
             f"inputs are given for {', '.join(map(repr, inputs)) or 'no blob'}",
-            f"give one array for each of {', '.join(map(repr, model.inputs))}",
+            (missing and inputs and near_miss(next(iter(inputs)), missing))
+            or f"give one array for each of {', '.join(map(repr, model.inputs))}",
         )
     values = {}
     for name in model.inputs:

@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from adaption.errors import DataError
+from adaption.later import np, npt
 
 __all__ = ["Array", "Job", "Sample", "Skipped", "Source"]
 
-Array = npt.NDArray[Any]
+Array: TypeAlias = "npt.NDArray[Any]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,11 +6,10 @@ shrinks, so Pillow's and torch's antialiased results differ by many grey levels.
 
 from __future__ import annotations
 
-import numpy as np
-
 from adaption.data.base import Array
 from adaption.errors import DataError
 from adaption.io.limits import check_size
+from adaption.later import np
 
 __all__ = ["resize"]
 

@@ -10,14 +10,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-import numpy.typing as npt
-
 from adaption.data.base import Array
 from adaption.data.resize import resize
 from adaption.errors import FieldError, ShapeError, UsageError
 from adaption.io.blobproto import read_mean
 from adaption.io.text import as_path
+from adaption.later import np, npt
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2

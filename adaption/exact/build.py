@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
+from adaption.errors import AdaptionError, FieldError, LayerError, UsageError, near_miss
 from adaption.exact.constants import weight_codes
 from adaption.exact.entries import Entry, FloatValue, Function, Pending
 from adaption.exact.floats import FloatBuilder
@@ -69,6 +69,7 @@ class _Walk:
         self.selection = selection
         self.options = options
         self.is_wrpn = _is_wrpn(selection, options)
+        self.is_quantized = _is_quantized(selection)
         self.builder = FunctionBuilder(options, scales_sums=self.is_wrpn)
         self.builder.member = selection.members[0]  # names what belongs to the inputs
         self.latest: dict[str, Entry] = {}
@@ -80,7 +81,8 @@ class _Walk:
         if unknown:
             raise UsageError(
                 f"an input format is given for {', '.join(map(repr, unknown))}",
-                f"the net's inputs: {', '.join(map(repr, selection.inputs))}",
+                near_miss(unknown[0], selection.inputs)
+                or f"the net's inputs: {', '.join(map(repr, selection.inputs))}",
             )
 
     def add_input(self, name: str, shape: Shape) -> None:
@@ -153,7 +155,7 @@ class _Walk:
             return self._float_tops(member, bottoms, _reason(member, bottoms))
         if self.is_wrpn and layer.is_weight_layer() and member.node.formats.weight is None:
             return self._float_tops(member, bottoms, "")  # first and last layers, by its rule
-        if any(isinstance(op, Product) for op in b.ops) and _has_float_weights(member):
+        if self.is_quantized and _has_float_weights(member):
             b.notes.append(f'layer "{member.spec.name}" runs in float32: its weights are float')
             reason = f'layer "{member.spec.name}" ({member.spec.type}): its weights are float'
             return self._float_tops(member, bottoms, reason)
@@ -237,6 +239,21 @@ def _has_float_weights(member: Member) -> bool:
         weight_codes(node.masters[0].tensor.detach().numpy(), None)
     except FieldError:
         return True
+    return False
+
+
+def _is_quantized(selection: Selection) -> bool:
+    """Whether a net has formats, or weights on a grid, from its first weight layer on: then a layer
+    with other weights was left in float on purpose. A format of the input alone says nothing."""
+    has_weights = False
+    for member in selection.members:
+        node = member.node
+        if node.layer.is_weight_layer():
+            has_weights = True
+            if not _has_float_weights(member):
+                return True
+        if has_weights and node.formats.activation is not None:
+            return True
     return False
 
 

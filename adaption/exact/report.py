@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from adaption.table import columns
+
 __all__ = ["AccumulatorRow", "ExactReport"]
 
 FLOAT32_BITS = 25  # sign included: float32 sums of integers below 2^24 are exact
@@ -58,14 +60,21 @@ class ExactReport:
         }
 
     def __str__(self) -> str:
-        width = max([5, *(len(row.layer) for row in self.accumulators)])
-        lines = [f"{'layer'.ljust(width)}  fraction  bits, worst case  bits, measured"]
-        lines += [
-            f"{row.layer.ljust(width)}  {row.frac_length:8d}  {row.bits:16d}  "
-            + f"{'-' if row.measured_bits is None else row.measured_bits:>14}"
-            + (f"  {row.overflows} overflows" if row.overflows else "")
+        rows = [("layer", "fraction", "bits, worst case", "bits, measured", "overflows")]
+        rows += [
+            (
+                row.layer,
+                str(row.frac_length),
+                str(row.bits),
+                "-" if row.measured_bits is None else str(row.measured_bits),
+                str(row.overflows) if row.overflows else "",
+            )
             for row in self.accumulators
         ]
+        if not any(row.overflows for row in self.accumulators):
+            lines = columns([row[:-1] for row in rows], 1)
+        else:
+            lines = columns(rows, 1)
         wide = self.wider_than(32)
         if wide:
             lines.append(f"may overflow 32 bits: {', '.join(wide)}")

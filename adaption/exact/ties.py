@@ -22,6 +22,7 @@ from adaption.exact.run import ExactNet, ExactRun
 from adaption.net import Net
 from adaption.numerics import FixedPoint
 from adaption.precision.classifiers import holds_scores
+from adaption.table import columns
 
 __all__ = ["TiePoint", "TieReport", "count_ties", "tie_points"]
 
@@ -90,10 +91,7 @@ class TieReport:
             (p.layer, str(p.count), str(p.ties), str(p.differing))
             for p in (*self.points, self.total)
         ]
-        width = [max(len(row[i]) for row in rows) for i in range(4)]
-        return "\n".join(
-            "  ".join([row[0].ljust(width[0]), *map(str.rjust, row[1:], width[1:])]) for row in rows
-        )
+        return "\n".join(columns(rows, 1))
 
 
 @torch.no_grad()

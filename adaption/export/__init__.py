@@ -1,14 +1,13 @@
 """Models for other runtimes and devices.
 
-`onnx` writes ONNX models, `package` integers and C programs, `targets` says what `--to` can name.
-What compares them with the net is in adaption.compare, exact arithmetic in adaption.exact.
+`onnx` writes ONNX models, `package` integers and C programs, `nullhop` the files of that
+accelerator; `targets` says what `--to` can name. What compares them with the net is in
+adaption.compare, exact arithmetic in adaption.exact.
 """
 
 from __future__ import annotations
 
-import importlib
-import warnings
-from typing import Any
+from adaption.moved import names_at
 
 # Where names are that this package had in version 0.1.0.
 MOVED = {
@@ -23,12 +22,4 @@ MOVED = {
     ),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in MOVED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = MOVED[name]
-    warnings.warn(
-        f"adaption.export.{name} is {module}.{name} now", DeprecationWarning, stacklevel=2
-    )
-    return getattr(importlib.import_module(module), name)
+__getattr__ = names_at(__name__, MOVED)

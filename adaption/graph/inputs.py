@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from adaption.errors import UsageError
+from adaption.errors import UsageError, near_miss
 from adaption.graph.spec import INPUT, LayerSpec, NetSpec
 from adaption.proto import caffe_pb2
 
@@ -40,7 +40,8 @@ def with_inputs(spec: NetSpec, shapes: Mapping[str, Shape]) -> NetSpec:
     for name in shapes:
         if name not in made:
             raise UsageError(
-                f'"{name}" cannot be an input', f"the net's data layers make {', '.join(sources)}"
+                f'"{name}" cannot be an input',
+                near_miss(name, sources) or f"the net's data layers make {', '.join(sources)}",
             ).at(file=spec.file)
     return replace(spec, layers=tuple(layers))
 

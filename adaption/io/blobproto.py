@@ -9,10 +9,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, BinaryIO, TypeAlias
 
 from adaption.errors import FileFormatError, UsageError
 from adaption.io import wire
@@ -21,6 +18,7 @@ from adaption.io.file_bytes import FileBytes, FileValues
 from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.npy import read_npy
 from adaption.io.weights import FloatArray, WeightBlob
+from adaption.later import np, npt
 
 __all__ = [
     "blob_length",
@@ -35,7 +33,7 @@ __all__ = [
 # BlobProto field numbers; 10 and 12 are NVCaffe's raw_data_type and raw_data
 _LEGACY = (1, 2, 3, 4)  # num, channels, height, width
 _DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _RAW_TYPE, _RAW_DATA = 5, 6, 7, 8, 10, 12
-_Piece = npt.NDArray[Any] | FileValues
+_Piece: TypeAlias = "npt.NDArray[Any] | FileValues"
 _RAW_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # NVCaffe enum Type: DOUBLE, FLOAT, FLOAT16
 
 

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Iterator
 from math import prod
 from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-
 from adaption.errors import FileFormatError, WeightsError
 from adaption.io.file_bytes import FileBytes, FileValues
 from adaption.io.hdf5 import array_of, damage_told, is_group, items, member, open_hdf5
 from adaption.io.weights import LayerWeights, WeightBlob
+from adaption.later import np, npt
 
 __all__ = ["read_hdf5", "write_hdf5"]
 

@@ -12,10 +12,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, overload
 
-import numpy as np
-import numpy.typing as npt
-
 from adaption.errors import FileFormatError, system_error
+from adaption.later import np, npt
 
 __all__ = ["FileBytes", "FileValues"]
 

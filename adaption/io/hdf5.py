@@ -14,11 +14,9 @@ from contextlib import contextmanager
 from math import prod
 from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-
 from adaption.errors import AdaptionError, FileFormatError, MissingExtraError
 from adaption.io.limits import check_size
+from adaption.later import np, npt
 
 __all__ = ["H5Array", "array_of", "damage_told", "is_group", "items", "member", "open_hdf5"]
 

@@ -15,18 +15,16 @@ from functools import partial
 from math import prod
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import IO, Any, TypeAlias
 
 from adaption.errors import FileFormatError, system_error
 from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.limits import check_size
+from adaption.later import np, npt
 
 __all__ = ["is_npz", "read_npy", "read_npz"]
 
-Array = npt.NDArray[Any]
+Array: TypeAlias = "npt.NDArray[Any]"
 
 _KINDS = "biufcSU"
 _PIECE = 1 << 24

@@ -5,8 +5,9 @@
         print(layer.line, layer.block.first("name").string)
     net, notices = document.message(caffe_pb2.NetParameter)
 
-Nothing in a file is executed. Tree: prototxt_tree.py, grammar: prototxt_syntax.py, edits:
-prototxt_edit.py, typed messages: prototxt_typed.py and prototxt_values.py.
+Nothing in a file is executed. Tree: prototxt_tree.py, grammar: prototxt_tokens.py and
+prototxt_syntax.py, edits: prototxt_edit.py, typed messages: prototxt_typed.py and
+prototxt_values.py.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import TYPE_CHECKING, TypeVar
 from google.protobuf import text_format
 
 from adaption.io.kinds import kind_of, wrong_kind
-from adaption.io.prototxt_syntax import parse_block, quote
+from adaption.io.prototxt_edit import EDITOR
+from adaption.io.prototxt_syntax import parse_block
+from adaption.io.prototxt_tokens import quote
 from adaption.io.prototxt_tree import Block, Field, Scalar
 from adaption.io.prototxt_typed import OPEN_ENUMS, Notice, fill
 
@@ -94,7 +97,7 @@ def parse(text: str, file: str | os.PathLike[str] | None = None) -> Document:
         file: its path, for error messages.
     Raises: ParseError with file, line, column, what was found and what was expected.
     """
-    return Document(parse_block(text, file), file)
+    return Document(parse_block(text, EDITOR, file), file)
 
 
 def read(path: str | os.PathLike[str]) -> Document:

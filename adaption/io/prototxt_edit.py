@@ -13,89 +13,96 @@ from adaption.errors import UsageError
 from adaption.io.prototxt_syntax import parse_block, parse_value
 from adaption.io.prototxt_tree import Block, Entry, Field, FieldList
 
-__all__ = ["index_of", "insert", "remove", "set_value"]
+__all__ = ["EDITOR", "TextEditor"]
 
 
-def index_of(block: Block, field: Field) -> int:
-    """Index of the entry of a block that holds a field. Raises: UsageError."""
-    entry: Entry = field.parent if isinstance(field.parent, FieldList) else field
-    if entry.parent is not block:
-        raise UsageError(f"field {field.name!r} is not in this block", "it may have been removed")
-    return next(i for i, e in enumerate(block.entries) if e is entry)
+class TextEditor:
+    """Implements prototxt_tree.Editor."""
+
+    def index_of(self, block: Block, field: Field) -> int:
+        """Index of the entry of a block that holds a field. Raises: UsageError."""
+        entry: Entry = field.parent if isinstance(field.parent, FieldList) else field
+        if entry.parent is not block:
+            raise UsageError(
+                f"field {field.name!r} is not in this block", "it may have been removed"
+            )
+        return next(i for i, e in enumerate(block.entries) if e is entry)
+
+    def set_value(self, field: Field, text: str) -> None:
+        """See Field.set."""
+        _root(field)
+        value = parse_value(text, self, (field.line, field.column))
+        if isinstance(value, Block):
+            value.parent = field
+            _reindent(value, _line_indent(field), _unit(field), _newline(field))
+        elif field.label and ":" not in field.label:
+            field.label = f"{field.name}: "
+        field.value = value
+        if isinstance(field.parent, Block) and not field.tail:
+            index = self.index_of(field.parent, field) + 1
+            if index < len(field.parent.entries) and not _gap(field.parent, index):
+                _set_gap(field.parent, index, " ")  # `a:"x"b:1` may not become `a:3b:1`
+
+    def remove(self, field: Field) -> None:
+        """See Field.remove."""
+        parent = field.parent
+        if parent is None:
+            raise UsageError(f"field {field.name!r} is removed already")
+        if isinstance(parent, FieldList):
+            if len(parent.items) > 1:
+                _remove_item(parent, field)
+                field.parent = None
+                return
+            entry: Entry = parent
+            assert isinstance(parent.parent, Block)
+            block = parent.parent
+        else:
+            entry, block = field, parent
+        index = next(i for i, e in enumerate(block.entries) if e is entry)
+        joined = _joined_gap(block, index)
+        del block.entries[index]
+        entry.parent = field.parent = None
+        _set_gap(block, index, joined)
+
+    def insert(self, block: Block, index: int, text: str, *, after: bool = False) -> None:
+        """Insert the fields of `text` before entry `index`.
+
+        Args:
+            after: the place is meant as "after the entry before it", which decides to which of the
+                two the comments in between belong.
+        Raises: ParseError when `text` does not parse.
+        """
+        owner = block.parent
+        anchor: Entry | Block = block.entries[index - 1] if index else owner or block
+        place = (anchor.line, anchor.column)
+        new = parse_block(text.strip(), self, "<inserted text>", place)
+        newline = _newline(block)
+        indent = _indent_at(block, index)
+        same_line = _stays_on_line(block, index)
+        if same_line and not _has_comment(new):
+            before, behind = _split_on_line(block, index)
+            _flatten(new)
+        else:
+            before, behind = _split_lines(block, index, indent, newline, after and not same_line)
+            _reindent(new, indent, _unit(block), newline, root=True)
+            if new.close_lead:  # a comment at the end of the text
+                new.close_lead = new.close_lead.rstrip()
+                if "\n" not in behind:
+                    behind = newline + (
+                        indent if index < len(block.entries) else _close_indent(block)
+                    )
+        following = new.close_lead + behind
+        for entry in new.entries:
+            entry.parent = block
+        if new.entries:
+            new.entries[0].lead = before + new.entries[0].lead
+        else:
+            following = before + following
+        block.entries[index:index] = new.entries
+        _set_gap(block, index + len(new.entries), following)
 
 
-def set_value(field: Field, text: str) -> None:
-    """See Field.set."""
-    _root(field)
-    value = parse_value(text, (field.line, field.column))
-    if isinstance(value, Block):
-        value.parent = field
-        _reindent(value, _line_indent(field), _unit(field), _newline(field))
-    elif field.label and ":" not in field.label:
-        field.label = f"{field.name}: "
-    field.value = value
-    if isinstance(field.parent, Block) and not field.tail:
-        index = index_of(field.parent, field) + 1
-        if index < len(field.parent.entries) and not _gap(field.parent, index):
-            _set_gap(field.parent, index, " ")  # `a:"x"b:1` may not become `a:3b:1`
-
-
-def remove(field: Field) -> None:
-    """See Field.remove."""
-    parent = field.parent
-    if parent is None:
-        raise UsageError(f"field {field.name!r} is removed already")
-    if isinstance(parent, FieldList):
-        if len(parent.items) > 1:
-            _remove_item(parent, field)
-            field.parent = None
-            return
-        entry: Entry = parent
-        assert isinstance(parent.parent, Block)
-        block = parent.parent
-    else:
-        entry, block = field, parent
-    index = next(i for i, e in enumerate(block.entries) if e is entry)
-    joined = _joined_gap(block, index)
-    del block.entries[index]
-    entry.parent = field.parent = None
-    _set_gap(block, index, joined)
-
-
-def insert(block: Block, index: int, text: str, *, after: bool = False) -> None:
-    """Insert the fields of `text` before entry `index`.
-
-    Args:
-        after: the place is meant as "after the entry before it", which decides to which of the
-            two the comments in between belong.
-    Raises: ParseError when `text` does not parse.
-    """
-    owner = block.parent
-    anchor: Entry | Block = block.entries[index - 1] if index else owner or block
-    place = (anchor.line, anchor.column)
-    new = parse_block(text.strip(), "<inserted text>", place)
-    newline = _newline(block)
-    indent = _indent_at(block, index)
-    same_line = _stays_on_line(block, index)
-    if same_line and not _has_comment(new):
-        before, behind = _split_on_line(block, index)
-        _flatten(new)
-    else:
-        before, behind = _split_lines(block, index, indent, newline, after and not same_line)
-        _reindent(new, indent, _unit(block), newline, root=True)
-        if new.close_lead:  # a comment at the end of the text
-            new.close_lead = new.close_lead.rstrip()
-            if "\n" not in behind:
-                behind = newline + (indent if index < len(block.entries) else _close_indent(block))
-    following = new.close_lead + behind
-    for entry in new.entries:
-        entry.parent = block
-    if new.entries:
-        new.entries[0].lead = before + new.entries[0].lead
-    else:
-        following = before + following
-    block.entries[index:index] = new.entries
-    _set_gap(block, index + len(new.entries), following)
+EDITOR = TextEditor()  # it keeps nothing: one serves all trees
 
 
 def _gap(block: Block, index: int) -> str:

@@ -11,42 +11,29 @@ import re
 from typing import NoReturn
 
 from adaption.errors import ParseError
-from adaption.io.prototxt_tree import Block, Entry, Field, FieldList, Scalar, Source, as_text
-from adaption.io.text import as_path
+from adaption.io.prototxt_tokens import ESCAPE, TOKEN
+from adaption.io.prototxt_tree import (
+    Block,
+    Editor,
+    Entry,
+    Field,
+    FieldList,
+    Scalar,
+    Source,
+    as_text,
+)
 
-__all__ = ["MAX_DEPTH", "parse_block", "parse_value", "quote", "unescape"]
+__all__ = ["MAX_DEPTH", "parse_block", "parse_value"]
 
 MAX_DEPTH = 100  # protobuf's own limit when a message is serialized
 
-_GAP = r"(?:[ \t\r\n\f\v]++|\#[^\n]*+)*+"
-_HEX = r"[0-9a-fA-F]"
-_ESCAPE = (
-    r"\\(?:[abfnrtv\\?'\"]|[0-7]{1,3}"
-    rf"|[xX]{_HEX}{{1,2}}|u{_HEX}{{4}}|U00(?:0{_HEX}|10){_HEX}{{4}})"
-)
-# `bad` keeps a malformed number whole, so that the message can show it. A placeholder such as
-# `${NUM_LABELS}` is for a script to fill in: the tree keeps it, no typed field takes it.
-_TOKEN = re.compile(
-    _GAP
-    + r"(?:(?P<word>[A-Za-z_]\w*+)"
-    + r"|(?P<mark>[{}<>:,;\[\]])"
-    + rf'|(?P<string>"(?:[^"\\\n]++|{_ESCAPE})*+"|'
-    + rf"'(?:[^'\\\n]++|{_ESCAPE})*+')"
-    + r"|(?P<number>(?:0[xX][0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[fF]?)(?![\w.]))"
-    + r"|(?P<minus>-)"
-    + r"|(?P<placeholder>\$\{\w+\}|\$\w+)"
-    + r"|(?P<end>\Z)"
-    + r"|(?P<bad>\.?\d[\w.]*|.))",
-    re.ASCII,
-)
 _BRACKETED = re.compile(r"\[[ \t]*[A-Za-z_][\w./\- \t]*\]", re.ASCII)
 _CLOSERS = {"{": "}", "<": ">"}
-_SIMPLE_ESCAPES = {b"a": 7, b"b": 8, b"f": 12, b"n": 10, b"r": 13, b"t": 9, b"v": 11}
-_ESCAPE_BYTES = re.compile(_ESCAPE.encode())
 
 
 def parse_block(
     text: str,
+    editor: Editor,
     file: str | os.PathLike[str] | None = None,
     place: tuple[int, int] | None = None,
 ) -> Block:
@@ -54,48 +41,17 @@ def parse_block(
 
     Args:
         text: any text; odd bytes as surrogate escapes.
+        editor: what changes the tree when its nodes are asked to.
         file: its path, for error messages.
         place: (line, column) given to every node, for text that is put into another text.
     Raises: ParseError.
     """
-    return _Parser(Source(text, file, place)).file()
+    return _Parser(Source(text, editor, file, place)).file()
 
 
-def parse_value(text: str, place: tuple[int, int] | None = None) -> Scalar | Block:
+def parse_value(text: str, editor: Editor, place: tuple[int, int] | None = None) -> Scalar | Block:
     """One value: a scalar or a block in braces. Raises: ParseError."""
-    return _Parser(Source(text, "<inserted text>", place)).single_value()
-
-
-def quote(text: str) -> str:
-    """A string literal with this content."""
-    escaped = as_path(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\{ord(m[0]):03o}", escaped) + '"'
-
-
-def unescape(literals: str) -> bytes:
-    """Content of one or more string literals, with gaps and comments between them."""
-    if "\\" not in literals and literals.count(literals[0]) == 2 and literals[-1] == literals[0]:
-        return literals[1:-1].encode("utf-8", "surrogateescape")
-    parts = []
-    position = 0
-    while (token := _TOKEN.match(literals, position)) and token.lastgroup == "string":
-        raw = token["string"][1:-1].encode("utf-8", "surrogateescape")
-        parts.append(_ESCAPE_BYTES.sub(_unescape_one, raw))
-        position = token.end()
-    return b"".join(parts)
-
-
-def _unescape_one(match: re.Match[bytes]) -> bytes:
-    code = match[0][1:]
-    if code in _SIMPLE_ESCAPES:
-        return bytes([_SIMPLE_ESCAPES[code]])
-    if code[:1].isdigit():
-        return bytes([int(code, 8) & 0xFF])
-    if code[:1] in b"xX":
-        return bytes([int(code[1:], 16)])
-    if code[:1] in b"uU":
-        return chr(int(code[1:], 16)).encode("utf-8", "surrogatepass")
-    return code
+    return _Parser(Source(text, editor, "<inserted text>", place)).single_value()
 
 
 class _Parser:
@@ -129,7 +85,7 @@ class _Parser:
 
     def advance(self) -> None:
         self.last_end = self.end
-        match = _TOKEN.match(self.text, self.end)
+        match = TOKEN.match(self.text, self.end)
         assert match is not None  # `bad` takes any character
         self.kind = kind = match.lastgroup or ""
         self.start, self.end = match.span(kind)
@@ -273,7 +229,7 @@ class _Parser:
 
     def bad_string(self) -> tuple[int, str, str, str]:
         """Offset, found, expected, fix for a string that has no end or holds a wrong escape."""
-        literal = re.compile(rf"(?:[^{self.token}\\\n]+|{_ESCAPE})*").match(self.text, self.end)
+        literal = re.compile(rf"(?:[^{self.token}\\\n]+|{ESCAPE})*").match(self.text, self.end)
         assert literal is not None
         stop = literal.end()
         if self.text[stop : stop + 1] == "\\" and self.text[stop + 1 : stop + 2] not in ("\n", ""):

@@ -17,17 +17,33 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from adaption.errors import ParseError, one_line
+from adaption.io.prototxt_tokens import unescape
 from adaption.io.text import decode
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
-__all__ = ["Block", "Entry", "Field", "FieldList", "Scalar", "Source", "as_text"]
+__all__ = ["Block", "Editor", "Entry", "Field", "FieldList", "Scalar", "Source", "as_text"]
 
 ScalarKind = Literal["string", "number", "word"]
+
+
+class Editor(Protocol):
+    """What changes a tree. It parses the text that it inserts: it needs the parser, which needs the
+    tree. Implemented by prototxt_edit.TextEditor."""
+
+    def set_value(self, field: Field, text: str) -> None:
+        """See Field.set."""
+
+    def remove(self, field: Field) -> None:
+        """See Field.remove."""
+
+    def insert(self, block: Block, index: int, text: str, *, after: bool = False) -> None:
+        """Insert the fields of `text` before entry `index`; `after` says that the place is meant
+        as behind the entry before it."""
+
+    def index_of(self, block: Block, field: Field) -> int:
+        """Index of the entry of a block that holds a field. Raises: UsageError."""
 
 
 class Source:
@@ -35,6 +51,7 @@ class Source:
 
     Args:
         text: the whole text.
+        editor: what changes the tree.
         file: its path, for error messages.
         place: fixed (line, column) of every node, for text inserted into another text.
     """
@@ -42,10 +59,12 @@ class Source:
     def __init__(
         self,
         text: str,
+        editor: Editor,
         file: str | os.PathLike[str] | None = None,
         place: tuple[int, int] | None = None,
     ) -> None:
         self.text = text
+        self.editor = editor
         self.file = file
         self.place = place
 
@@ -105,8 +124,6 @@ class Scalar:
     @property
     def data(self) -> bytes:
         """Content of a string as bytes."""
-        from adaption.io.prototxt_syntax import unescape
-
         return unescape(self.text)
 
     def __repr__(self) -> str:
@@ -194,7 +211,7 @@ class Field(Entry):
 
         Raises: ParseError when it is not one value.
         """
-        _edit().set_value(self, text)
+        self.source.editor.set_value(self, text)
 
     def remove(self) -> None:
         """Take the field out; when its lines hold nothing else they go too, with the comment that
@@ -202,7 +219,7 @@ class Field(Entry):
 
         Raises: UsageError when it was removed already.
         """
-        _edit().remove(self)
+        self.source.editor.remove(self)
 
     def __repr__(self) -> str:
         return f"Field({self.text!r}, line {self.line})"
@@ -292,21 +309,23 @@ class Block:
 
         Raises: ParseError when `text` does not parse.
         """
-        _edit().insert(self, len(self.entries), text)
+        self.source.editor.insert(self, len(self.entries), text)
 
     def insert_before(self, field: Field, text: str) -> None:
         """Insert fields before one of this block; comments right above it stay with it.
 
         Raises: UsageError when the field is not in this block.
         """
-        _edit().insert(self, _edit().index_of(self, field), text)
+        editor = self.source.editor
+        editor.insert(self, editor.index_of(self, field), text)
 
     def insert_after(self, field: Field, text: str) -> None:
         """Insert fields after one of this block; a comment that ends its line stays with it.
 
         Raises: UsageError when the field is not in this block.
         """
-        _edit().insert(self, _edit().index_of(self, field) + 1, text, after=True)
+        editor = self.source.editor
+        editor.insert(self, editor.index_of(self, field) + 1, text, after=True)
 
     def __repr__(self) -> str:
         return f"Block({len(self.entries)} fields, line {self.line})"
@@ -316,11 +335,3 @@ def as_text(text: str, limit: int = 60) -> str:
     """Text of a file made safe and short for a message."""
     clean = one_line(text)
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
-
-
-def _edit() -> ModuleType:
-    # The editor parses inserted text, and the parser builds these nodes: a loop of imports if this
-    # stood at the top.
-    from adaption.io import prototxt_edit
-
-    return prototxt_edit

@@ -13,7 +13,7 @@ from functools import cache
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from adaption.io.prototxt_syntax import quote
+from adaption.io.prototxt_tokens import quote
 from adaption.io.prototxt_tree import Scalar
 from adaption.io.text import decode
 

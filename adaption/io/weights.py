@@ -6,21 +6,19 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adaption.errors import FileFormatError, WeightsError
 from adaption.io.file_bytes import FileValues
 from adaption.io.lp_types import PLAIN
+from adaption.later import np, npt
 
 if TYPE_CHECKING:
     from adaption.proto.caffe_pb2 import NetParameter
 
 __all__ = ["FloatArray", "LayerWeights", "WeightBlob", "Weights"]
 
-FloatArray = npt.NDArray[np.float32]
+FloatArray: TypeAlias = "npt.NDArray[np.float32]"
 
 CHUNK = 1 << 20  # values converted at a time when written
 
@@ -70,7 +68,7 @@ class WeightBlob:
             values = _as_float32(self.pieces[0], 0, self.pieces[0].size)
         else:
             parts = [_as_float32(piece, 0, piece.size) for piece in self.pieces]
-            values = np.concatenate(parts or [_NOTHING])
+            values = np.concatenate(parts or [np.empty(0, np.float32)])
         return values.reshape(self.shape)
 
     def copy(self) -> FloatArray:
@@ -180,9 +178,6 @@ class Weights:
                 "give the prototxt of the net too",
                 file=self.file,
             ) from None
-
-
-_NOTHING = np.empty(0, np.float32)
 
 
 def _as_float32(piece: npt.NDArray[Any] | FileValues, start: int, stop: int) -> FloatArray:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from adaption.errors import FileFormatError
 from adaption.io.file_bytes import FileBytes
+from adaption.later import np
 
 __all__ = [
     "FIXED32",

@@ -8,13 +8,17 @@ from adaption.job.calibration import calibration_note
 from adaption.job.freeze import FreezeResult, freeze
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
+from adaption.job.score import DataScore, score
+from adaption.job.search import SearchResult, search
 from adaption.job.sensitivity import Sensitivity, sensitivity
 from adaption.job.sparsity import Sparsity, sparsity
 
 __all__ = [
     "AssignResult",
+    "DataScore",
     "FreezeResult",
     "QuantizeResult",
+    "SearchResult",
     "Sensitivity",
     "Sparsity",
     "assign",
@@ -23,6 +27,8 @@ __all__ = [
     "measure",
     "merge_measurements",
     "quantize",
+    "score",
+    "search",
     "sensitivity",
     "sparsity",
 ]

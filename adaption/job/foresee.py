@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from adaption.errors import AdaptionError
+from adaption.errors import AdaptionError, UsageError
 from adaption.exact import ExactNet
 from adaption.graph import NetSpec
 from adaption.layers.base import Layer, traits_of
@@ -15,7 +15,7 @@ from adaption.precision.measure import Measurement
 from adaption.precision.proposal import Proposal
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["reason_in_words", "why_not_exact"]
+__all__ = ["reason_in_words", "refuse_float_layers", "why_not_exact"]
 
 
 def why_not_exact(
@@ -53,6 +53,22 @@ def why_not_exact(
     except AdaptionError as error:
         return reason_in_words(error)
     return ""
+
+
+def refuse_float_layers(style: str, foreseen: str, without: str) -> None:
+    """Raise UsageError where layers left in float on request are what is in the way.
+
+    Args:
+        style: of ONNX.
+        foreseen: why the net will not be exact on integers; empty where it will.
+        without: the same of the net with all layers rounded.
+    """
+    if foreseen and not without:
+        raise UsageError(
+            f"with these layers in float no net_lp.onnx of style {style} can be written:"
+            f" {foreseen}",
+            "round this layer, too, or ask for --onnx float",
+        )
 
 
 def reason_in_words(error: AdaptionError) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from adaption.compare import counterpart, verify, verify_between
+from adaption.compare import counterpart, verify
 from adaption.compare.onnx_session import in_this_process
 from adaption.errors import AdaptionError
 from adaption.export.onnx import export_onnx
@@ -19,6 +20,7 @@ from adaption.job.foresee import reason_in_words
 from adaption.job.part import Part
 from adaption.net import Net
 from adaption.net.weights import keep_rounded_only
+from adaption.report.progress import Progress
 
 __all__ = ["PROVED", "prove"]
 
@@ -27,26 +29,53 @@ PROOF_SAMPLES = 4
 
 
 def prove(
-    low: Net, feed: Feed, stage: Path, part: Part, seed: int, *, style: str
+    low: Net,
+    feed: Feed,
+    stage: Path,
+    part: Part,
+    seed: int,
+    *,
+    style: str,
+    quiet: bool = False,
 ) -> list[dict[str, Any]]:
-    """Read the written files back and hold them, and net_lp.onnx, against the net that ran.
+    """Read the written files back and compare them, and net_lp.onnx, with the net that ran.
 
     Args:
         low: the net that ran; it is released.
         stage: folder with net_lp.prototxt and net_lp.caffemodel; gets net_lp.onnx.
         style: of the ONNX file, one of PROVED.
+        quiet: show no progress.
     Returns: entries of `verification` in summary.json.
     """
+    against = (None,) if style == "float" else (counterpart(style), "lp")
+    with Progress(3 + len(against), "proving", quiet=quiet, unit="steps") as progress:
+        return _proved(low, feed, stage, part, seed, style, against, progress.advance)
+
+
+def _proved(
+    low: Net,
+    feed: Feed,
+    stage: Path,
+    part: Part,
+    seed: int,
+    style: str,
+    against: Sequence[str | None],
+    advance: Callable[[], None],
+) -> list[dict[str, Any]]:
+    """`prove`, calling `advance` after each of its steps: the net that ran, what is read back, the
+    ONNX file, and its comparison with each of `against` (None: style float's own)."""
     batch = next(iter(feed))
     inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
     count = len(batch.names[:PROOF_SAMPLES])
     ran = _blobs_of(low, inputs, seed)
+    advance()
     low.release()  # large nets are held once: what is read back goes on in its place
     again_spec = part.of(read_net(stage / "net_lp.prototxt"))
     low = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
     read = _blobs_of(low, inputs, seed)
     differing = [name for name, values in ran.items() if not torch.equal(values, read[name])]
     del ran, read
+    advance()
     keep_rounded_only(low.nodes)
     proof: list[dict[str, Any]] = [
         {
@@ -59,19 +88,27 @@ def prove(
     ]
     path = stage / "net_lp.onnx"
     with in_this_process():  # which wrote the file
-        return [*proof, *_prove_onnx(low, path, inputs, style)]
+        return [*proof, *_prove_onnx(low, path, inputs, style, against, advance)]
 
 
-def _prove_onnx(low: Net, path: Path, inputs: dict[str, Any], style: str) -> list[dict[str, Any]]:
+def _prove_onnx(
+    low: Net,
+    path: Path,
+    inputs: dict[str, Any],
+    style: str,
+    against: Sequence[str | None],
+    advance: Callable[[], None],
+) -> list[dict[str, Any]]:
     proof: list[dict[str, Any]] = []
     try:
         made = export_onnx(low, path, style=style)
-        if style == "float":
-            return [verify(low, path, inputs).to_dict()]
-        for other in (counterpart(style), "lp"):
-            found = verify_between(low, other, path, inputs).to_dict()
-            proof.append({**found, "file": os.fspath(path)})
-        proof[-1]["notes"] = list(made.notes)
+        advance()
+        for other in against:
+            a, b = (path, None) if other is None else (other, path)
+            proof.append({**verify(low, a, b, inputs).to_dict(), "file": os.fspath(path)})
+            advance()
+        if style != "float":  # whose report has them
+            proof[-1]["notes"] = list(made.notes)
     except AdaptionError as error:
         path.unlink(missing_ok=True)
         proof.append(

@@ -6,13 +6,14 @@ far from the float net's, labels that are no classes, and nets nothing was measu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from adaption.precision.classifiers import Classifiers
 from adaption.report.format import decibel, percent
+from adaption.report.summary import flushed_of_nonzero
 
-__all__ = ["quality_warnings"]
+__all__ = ["label_warnings", "quality_warnings"]
 
 POINT_DB = 3.0  # noise of half the signal's power: little more than its sign is left
 OUTPUT_DB = 6.0  # noise of a quarter of the power
@@ -31,7 +32,7 @@ def quality_warnings(summary: Mapping[str, Any], scores: Classifiers) -> list[st
     """
     points = list(_points(summary))
     return [
-        *_labels(summary, scores),
+        *label_warnings(summary["scores"]),
         *_outputs(summary, points),
         *_points_lost(points),
         *_detections(summary),
@@ -48,15 +49,9 @@ def _points(summary: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
                 yield f'layer "{layer["name"]}", {kind} ({point["q"]})', point
 
 
-def _flushed_of_all(point: Mapping[str, Any]) -> float:
-    """The share of the non-zero values that became zero."""
-    left = 1 - float(point["zero_share_before"])
-    return float(point["flushed_share"]) / left if left > 0 else 0.0
-
-
 def _what_is_lost(point: Mapping[str, Any]) -> str:
     sqnr = point["sqnr_db"]
-    flushed, saturated = _flushed_of_all(point), float(point["saturated_share"])
+    flushed, saturated = flushed_of_nonzero(point), float(point["saturated_share"])
     if flushed >= NEARLY_ALL:
         return f"{percent(flushed)} of its values become 0"
     if sqnr is not None and sqnr < POINT_DB:
@@ -94,8 +89,14 @@ def _outputs(
             )
 
 
-def _labels(summary: Mapping[str, Any], scores: Classifiers) -> Iterator[str]:
-    for entry in summary["scores"]:
+def label_warnings(scores: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Sentences about labels that are no classes.
+
+    Args:
+        scores: one entry per classifier: `blob`, `samples`, `classes`, `labels_outside`,
+            `labels_range`.
+    """
+    for entry in scores:
         outside = entry["labels_outside"]
         if not outside:
             continue

@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from adaption._version import __version__
 from adaption.data import Transform
 from adaption.data.given import is_path
-from adaption.errors import AdaptionError, FieldError, UsageError, one_line, system_error
+from adaption.errors import FieldError, UsageError, one_line
 from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
-from adaption.io.entries import Entries
-from adaption.io.files import read_json
 from adaption.io.limits import Size, within_limit
-from adaption.io.netfile import NetFile, read_net, write_net
+from adaption.io.netfile import read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration, calibration_note
 from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
 from adaption.job.float_pass import float_pass
-from adaption.job.foresee import why_not_exact
+from adaption.job.foresee import refuse_float_layers, why_not_exact
 from adaption.job.load import load_all
+from adaption.job.nearest import rounded_to_nearest
+from adaption.job.notes import notes_of
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
 from adaption.job.quality import quality_warnings
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
+from adaption.job.results import RESULTS, SUMMARY, earlier_results, files_entry, taken_off_note
+from adaption.job.search import check_budget, kept_search, shares_of
+from adaption.job.searching import Ground, Searched, search_lengths
 from adaption.job.summary import (
     FORMAT,
     cost_entry,
@@ -45,35 +48,33 @@ from adaption.job.summary import (
 from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
-from adaption.options import COMMON, NET, Formats, Refinement, RunOptions, takes_options
+from adaption.options import (
+    COMMON,
+    NET,
+    Budget,
+    Formats,
+    Options,
+    Refinement,
+    RunOptions,
+    takes_options,
+)
 from adaption.precision.classifiers import find_classifiers
-from adaption.precision.energy import SOURCE
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
 from adaption.precision.given_plan import given_plan, judged_plan
 from adaption.precision.measure import Measurement
-from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.refining.refine import Outcome
 from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track, write_report
+from adaption.report.advice import next_steps
+from adaption.report.searched import verdict
 from adaption.report.summary import points_of
 from adaption.report.tables import results_grid
 
 __all__ = ["QuantizeResult", "quantize"]
 
 PathLike = str | os.PathLike[str]
-
-SUMMARY = "summary.json"
-COST_NOTE = (
-    "Packed weights have their own word length each, biases included; activations at peak are what"
-    " layers, one after another, need at once; MAC bits are MACs * (weight bits + activation bits)."
-    " Energy is an estimate by"
-)
-RESULTS = (
-    *("net_lp.prototxt", "net_lp.caffemodel", "net_lp.onnx"),
-    *("plan.json", "report.html", SUMMARY),
-)
 
 
 @dataclass(repr=False)
@@ -90,6 +91,11 @@ class QuantizeResult:
     def is_verified(self) -> bool:
         """True when every check of the proof holds."""
         return all(check["ok"] for check in self.summary["verification"])
+
+    @property
+    def is_met(self) -> bool:
+        """False when word lengths were searched and the budget cannot be kept."""
+        return bool(self.summary.get("search", {}).get("is_met", True))
 
     def __repr__(self) -> str:
         grid = results_grid(self.summary)
@@ -140,8 +146,12 @@ def quantize(
     calibration: Any = None,
     calibration_root: PathLike | None = None,
     calibration_limit: int | None = None,
+    budget: Budget = Budget(),
+    search_state: PathLike | None = None,
     plan: Proposal | PathLike | None = None,
     reference: PathLike | None = None,
+    sensitivity: bool = False,
+    command: Sequence[str] = (),
     quiet: bool = False,
     memory_limit: Size | None = None,
     **choices: Any,
@@ -166,14 +176,21 @@ def quantize(
         calibration: data of any kind that formats come from, prepared as `data`, so that accuracy
             is stated on samples that took no part; None: `data` serves for both.
         calibration_root, calibration_limit: its `root` (None: that of `data`) and `limit`.
+        budget: first find the word length of each layer's weights that it allows; see Budget, and
+            `search`, whose `state` is `search_state` here, kept only where it is given.
         plan: the formats, or a file of them as `propose` writes, in place of chosen ones; with it
-            neither `formats` nor `refinement` may ask for anything.
+            neither `formats` nor `budget` may ask for anything, and of `refinement` only what fits
+            weights to formats: refine, correct_bias, keep_zeros.
         reference: folder that keeps the float net's passes over the data; where they are there
             already, of the same net, weights and data, it is not run again.
+        sensitivity: also measure what rounding each point alone does, as `sensitivity` does, with
+            these formats: one pass over the data per point.
+        command: words of the shell command that asks for this; commands that the report
+            recommends are made from them.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
-        choices: fields of Formats, Refinement and RunOptions as keywords: quantize(..., bits=8,
-            limit=100).
+        choices: fields of Budget, Formats, Refinement and RunOptions as keywords: quantize(...,
+            bits=8, limit=100).
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
@@ -188,10 +205,11 @@ def quantize(
     )
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
+    check_budget(budget, search_state)
     by_hand = None if plan is None else given_plan(plan)
     if by_hand is not None:
-        _refuse_choices(formats, refinement)
-    earlier = _earlier_results(folder)
+        _refuse_choices(formats, refinement, budget)
+    earlier = earlier_results(folder)
 
     net_file = read_net(net)
     trained = read_weights(weights)
@@ -208,9 +226,10 @@ def quantize(
         feed = feed_from_layers(spec, transform, options)
     else:
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
-    measured_on = calibrating.feed(spec, feed, transform, options, trained, root)
+    calibrated = calibrating.feed(spec, feed, transform, options, trained, root)
+    measured_on, judges = shares_of(calibrated, calibrating, budget)
 
-    def chosen(measurement: Measurement) -> Proposal:
+    def chosen(measurement: Measurement, formats: Formats = formats) -> Proposal:
         if by_hand is not None:
             return judged_plan(feed.spec, by_hand, measurement)
         return propose(feed.spec, measurement, formats=formats)
@@ -225,6 +244,10 @@ def quantize(
             propose=chosen,
             low=low_spec,
         )
+        if foreseen and formats.is_partial:
+            all_rounded = partial(chosen, formats=formats.rounding_all)
+            why = why_not_exact(feed.spec, is_partly_float=False, propose=all_rounded, low=low_spec)
+            refuse_float_layers(onnx, foreseen, why)
         if foreseen and not quiet:
             print(
                 f"warning: no net_lp.onnx of style {onnx} will be written: {foreseen}; --onnx float"
@@ -247,7 +270,8 @@ def quantize(
             fold=fold,
             batch_size=feed.batches.batch_size,
             **{"end": None, **options.changed("layers", "score")},
-            **calibrating.origin(measured_on),
+            **calibrating.origin(calibrated),
+            **({} if judges is None else {"calibration_share": judges.count}),
         )
     measured, before = float_pass(
         full,
@@ -260,36 +284,66 @@ def quantize(
         folder=None if reference is None else Path(reference),
         origin=origin or {},
     )
-    if by_hand is not None:
-        outcome = Outcome(chosen(measured), trained, trained, measured)
-    else:
-        outcome = refined(full, trained, measured, measured_on, formats, refinement, quiet=quiet)
+    found: Searched | None = None
+    if budget.is_set:
+        kept = None
+        if search_state is not None:
+            kept = kept_search(
+                search_state,
+                (net, weights, data, feed),
+                (budget, formats, refinement, options),
+                calibrating.origin(calibrated),
+                part=part,
+                fold=fold,
+                judges=judges,
+                called="--search-state",
+            )
+        ground = Ground(
+            full, trained, measured, measured_on, judges, scores, low_spec, options.seed
+        )
+        found = search_lengths(ground, formats, refinement, budget, kept, quiet=quiet)
+        formats, refinement = found.formats, found.refinement
+        full.load(trained)
+    outcome = refined(
+        full, trained, measured, measured_on, formats, refinement,
+        quiet=quiet, given=None if by_hand is None else chosen(measured),
+    )  # fmt: skip
     full.release()  # a large net would be held twice
     proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
-    low = Net(fed_by(part.of(low_file), feed), outcome.weights, seed=options.seed)
-    batches = track(
-        feed, f"running it in {proposal.head()['lengths']} bits", quiet=quiet, unit="batches"
+    fed = fed_by(part.of(low_file), feed)
+    nearest = rounded_to_nearest(
+        fed, feed, outcome, before, scores, seed=options.seed, quiet=quiet, by_point=sensitivity
     )
+    low = Net(fed, outcome.weights, seed=options.seed)
+    lengths = str(proposal.head()["lengths"]) if found is None else found.lengths
+    batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
-    summary = _summary(full.spec, low, feed, outcome, before, after)
-    summary["calibration"] = calibrating.entry(measured_on, feed, measured.samples)
+    summary = _summary(full.spec, low, feed, outcome, before, after) | nearest
+    if found is not None:
+        summary |= {"lengths": lengths, "search": found.said}
+    summary["calibration"] = calibrating.entry(calibrated, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
     if formatted:
-        notices.append(_taken_off(formatted, net, weights))
+        notices.append(taken_off_note(formatted, net, weights))
 
     with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
         held = part.weights(low, outcome.weights, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
-        summary["verification"] = prove(low, feed, stage, part, options.seed, style=onnx)
-        summary["files"] = _files(net, weights, folder, stage)
+        summary["verification"] = prove(
+            low, feed, stage, part, options.seed, style=onnx, quiet=quiet
+        )
+        summary["files"] = files_entry(net, weights, folder, stage)
         summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
-        summary["notes"] += _notes(net_file, feed, proposal, measured)
+        summary["notes"] += verdict(found.said) if found is not None else []
+        summary["notes"] += notes_of(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []
-        summary["notes"] += [_taken_off(formatted, net, weights)] if formatted else []
+        summary["notes"] += [taken_off_note(formatted, net, weights)] if formatted else []
         summary["warnings"] = quality_warnings(summary, scores)
+        if found is not None and not found.is_met:
+            summary["warnings"].append(verdict(found.said)[0])
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
@@ -301,6 +355,9 @@ def quantize(
             summary["notes"].append(
                 f'Layers behind "{options.end}" were not run; they are in the files as they were.'
             )
+        summary["command"] = list(command)
+        summary["inputs"] = {name: list(x) for name, x in feed.replaced(spec).items()}
+        summary["next"] = [step.to_dict() for step in next_steps(summary)]
         summary["seconds"] = time.monotonic() - started
         summary = finite_only(summary)
         write_report(summary, stage / "report.html")
@@ -311,24 +368,15 @@ def quantize(
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
 
 
-def _refuse_choices(formats: Formats, refinement: Refinement) -> None:
-    """Raises: UsageError on what would choose other formats than those of a plan, or weights."""
-    said = [*formats.changed(), *refinement.changed()]
+def _refuse_choices(*choices: Options) -> None:
+    """Raises: UsageError on what would choose other formats than those of a plan."""
+    kept = ("refine", "correct_bias", "keep_zeros")  # they fit weights to formats
+    said = [name for values in choices for name in values.changed() if name not in kept]
     if said:
         raise UsageError(
-            f"{', '.join(said)} beside a plan, which says the formats",
-            "leave out the plan, or the choices; edit the plan, which is a text file, instead",
+            f"{', '.join(said)} beside --plan, which says the formats",
+            "leave out --plan, or the choices; or edit the file of --plan, which is text",
         )
-
-
-def _taken_off(formatted: Sequence[str], net: PathLike, weights: PathLike) -> str:
-    names = ", ".join(formatted[:6]) + (", ..." if len(formatted) > 6 else "")
-    files = shlex.join([os.fspath(net), os.fspath(weights)])
-    return (
-        f"The net has formats already, of {len(formatted)} layers ({names}): they are taken off,"
-        ' and "float" is the net with its full precision weights. How it does as it is:'
-        f" adaption test {files} (a train_val), or adaption verify {files} float lp."
-    )
 
 
 def _summary(
@@ -364,65 +412,3 @@ def _summary(
         "sparsity": sparsity_entry(layers, before, after),
         **({"refinement": outcome.said} if outcome.said else {}),
     }
-
-
-def _files(net: PathLike, weights: PathLike, folder: Path, stage: Path) -> dict[str, Any]:
-    def entry(path: Path, size_of: Path) -> dict[str, Any]:
-        size = size_of.stat().st_size if size_of.exists() else None
-        return {"path": os.fspath(path), "size_bytes": size}
-
-    made = {
-        "net_lp": "net_lp.prototxt",
-        "weights_lp": "net_lp.caffemodel",
-        "onnx": "net_lp.onnx",
-        "plan": "plan.json",
-        "report": "report.html",
-    }
-    files = {"net": entry(Path(net), Path(net)), "weights": entry(Path(weights), Path(weights))}
-    for key, name in made.items():
-        if key == "report" or (stage / name).exists():
-            files[key] = entry(folder / name, stage / name)
-    return files
-
-
-def _earlier_results(folder: Path) -> list[str]:
-    """What is said of results that this run replaces. Raises: UsageError."""
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"output {os.fspath(folder)!r} is a file", "name a folder")
-        if not any((folder / name).exists() for name in RESULTS):
-            return []
-    except OSError as error:
-        raise system_error(error, "cannot be written", file=folder) from None
-    try:
-        values = Entries(read_json(folder / SUMMARY, "a summary"))
-        made = f"of net {values.text('net', '?')!r} in {values.text('lengths', '?')} bits"
-    except AdaptionError:
-        made = "without a summary"
-    return [f"{os.fspath(folder)} held results {made}: they are replaced"]
-
-
-def _notes(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurement) -> list[str]:
-    """Every approximation and everything left out, one sentence each."""
-    notes = [
-        "Accumulation inside a layer is float32; see `verification` for what is bit-equal.",
-        "Zero-skippable MACs are a layer's MACs times the share of zeros among its inputs.",
-        f"{COST_NOTE} {SOURCE}; for one sample, each weight read once from DRAM, each result"
-        " written and read once in SRAM.",
-    ]
-    notes += [f'Layer "{name}": {why}.' for name, why in proposal.left_float.items()]
-    wide = [str(p) for p, fmt in proposal.plan.items() if fmt.frac_length < 0]
-    if wide:
-        notes.append(
-            "Values beyond the word length need a negative frac_length, written as precision_param"
-            f" because lpfp_param cannot say it: {', '.join(wide)}."
-        )
-    if not any(p.kind == "bias" for p in proposal.choices):
-        notes.append("Biases stay in float, as ADaPTION's round_bias: false.")
-    notes += [f"{note}." if not note.endswith(".") else note for note in net_file.upgrades]
-    notes += preprocessing_notes(measured.preprocessing, net_file)
-    notes += feed.batches.notes + feed.batches.source.notes
-    skipped = feed.batches.source.skipped
-    if skipped:
-        notes.append(f"{len(skipped)} samples could not be read and were skipped.")
-    return notes

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from adaption.data import Transform
+from adaption.export.nullhop.sparsity_map import compressed_words, dense_words
 from adaption.graph import NetSpec
 from adaption.io.limits import Size, within_limit
 from adaption.job.feed import Feed, fed_by
@@ -24,7 +25,6 @@ from adaption.precision.evaluate import refuse_nan_outputs
 from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import rewrite
 from adaption.precision.sites import quantization_sites
-from adaption.precision.sparsity_map import compressed_words, dense_words
 from adaption.report import track
 
 __all__ = ["Sparsity", "sparsity"]

@@ -11,10 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError, LayerError, ShapeError
-from adaption.later import F, Tensor, torch
+from adaption.later import F, Tensor, np, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.spatial import per_axis, window_text
 

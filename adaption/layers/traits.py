@@ -11,10 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+from adaption.later import np, npt
 
 if TYPE_CHECKING:
     from adaption.graph import LayerSpec
@@ -31,7 +30,7 @@ __all__ = [
     "scaled_bias",
 ]
 
-Array = npt.NDArray[np.float64]
+Array: TypeAlias = "npt.NDArray[np.float64]"
 Count = int | tuple[int, int | None]  # exact, or (least, most); most None: no limit
 
 

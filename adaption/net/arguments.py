@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaption.errors import UsageError
+from adaption.errors import UsageError, near_miss
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.caffemodel import Weights
 from adaption.io.netfile import NetFile, read_net
@@ -68,5 +68,8 @@ def place_of(layer: str | int, names: Sequence[str]) -> int:
             raise UsageError(f"the net has no layer {layer}", f"it has {len(names)}, from 0 on")
         return layer
     if layer not in names:
-        raise UsageError(f"the net has no layer {layer!r}", f"its layers: {', '.join(names)}")
+        near = near_miss(layer, names)
+        raise UsageError(
+            f"the net has no layer {layer!r}", near or f"its layers: {', '.join(names)}"
+        )
     return names.index(layer)

@@ -17,8 +17,8 @@ from adaption.layers.base import (
     Runtime,
     build_layer,
     choose_class,
-    known_dialects,
 )
+from adaption.layers.dialects import check_dialect
 from adaption.layers.shapes import with_automatic_tops
 from adaption.layers.unread import check_fields, refuse_unknown, unread_notices
 from adaption.net.blob import Blob, SharedBlob
@@ -72,8 +72,7 @@ def build_nodes(spec: NetSpec, lent: Runtime) -> list[Node]:
     Raises: UnknownLayerError or UnknownFieldError listing all that is unknown; FieldError on an
         unknown dialect; errors of single layers.
     """
-    if spec.dialect is not None and spec.dialect not in known_dialects():
-        raise FieldError("dialect", spec.dialect, ", ".join(known_dialects()))
+    check_dialect(spec.dialect)
     refuse_unknown(spec)
     nodes = []
     for item in with_automatic_tops(spec.layers):

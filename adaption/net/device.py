@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from adaption.errors import UsageError
+from adaption.errors import UsageError, bad_choice
 
 __all__ = ["as_device", "true_float32"]
 
@@ -22,7 +22,7 @@ def as_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, TypeError):
         found = None
     if found is None or found.type not in ("cpu", "cuda"):
-        raise UsageError(f"device is {str(device)!r}, allowed: cpu, cuda, cuda:0, cuda:1, ...")
+        raise bad_choice("device", str(device), ("cpu", "cuda", "cuda:0", "cuda:1"), ", ...")
     if found.type == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from adaption.errors import UsageError, one_line
+from adaption.table import columns
 
-if TYPE_CHECKING:
-    from adaption.net.net import Net
+if TYPE_CHECKING:  # torch behind them takes a second that tables of text need not wait for
+    from adaption.net.blob import Blob
+    from adaption.net.node import Node
 
-__all__ = ["MOST_LINES", "as_frame", "as_html", "columns", "net_text", "shortened"]
+__all__ = ["MOST_LINES", "as_frame", "as_html", "net_text", "shortened"]
 
 MOST_LINES = 15  # of a repr: it shall not push away what stood before it
 MOST_ROWS = 60  # of a table in a notebook
+
+
+class ShownNet(Protocol):
+    """What `net_text` reads of a net."""
+
+    name: str
+    phase: str
+    nodes: list[Node]
+    blobs: dict[str, Blob]
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """Blobs that the user fills."""
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Blobs that no layer reads."""
 
 
 def shortened(rows: Sequence[Any], most: int, more: Any) -> list[Any]:
@@ -26,21 +45,7 @@ def shortened(rows: Sequence[Any], most: int, more: Any) -> list[Any]:
     return [*rows[: most - 1 - behind], more, *rows[len(rows) - behind :]]
 
 
-def columns(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of cells in columns, two spaces apart; a row of one cell stands as it is."""
-    shown = [[one_line(cell) for cell in row] for row in rows]
-    count = max((len(row) for row in shown), default=0)
-    full = [row for row in shown if len(row) == count]
-    widths = [max(len(row[i]) for row in full) for i in range(count)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
-        if len(row) == count
-        else "  ".join(row)
-        for row in shown
-    ]
-
-
-def net_text(net: Net) -> str:
+def net_text(net: ShownNet) -> str:
     """Layers, parameters and shapes of a net, in MOST_LINES lines at most."""
     nodes = [node for node in net.nodes if not node.spec.is_split]
     blobs = {id(blob): blob for node in nodes for blob in node.masters}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
+
+from torch import Tensor
 
 from adaption.errors import AdaptionError, FieldError
 from adaption.graph import NetSpec
@@ -84,6 +86,20 @@ class Planned:
             node.points.watched = frozenset(kinds) if see is not None else frozenset()
             node.points.watch = see
 
+    def watch_beside(self, kinds: Collection[str], see: Watch) -> Callable[[], None]:
+        """As `watch`, beside whoever watches already. Returns: what ends it."""
+        before = [(node.points, node.points.watched, node.points.watch) for node in self.nodes]
+        own = frozenset(kinds)
+        for points, watched, first in before:
+            points.watched = watched | own
+            points.watch = see if first is None else _both(watched, first, own, see)
+
+        def end() -> None:
+            for points, watched, first in before:
+                points.watched, points.watch = watched, first
+
+        return end
+
     def watch_grids(self, see: GridWatch | None) -> None:
         """Show `see` the grid of every tensor that is rounded on one of its own, in all passes;
         None ends that. A weight that has not changed since is not rounded again."""
@@ -95,6 +111,18 @@ class Planned:
         passes with one draw see the same weights. None: anew in each pass."""
         for node in self.nodes:
             node.draw = draw
+
+
+def _both(watched: Collection[str], first: Watch, own: Collection[str], second: Watch) -> Watch:
+    """Each sees the kinds that it watches."""
+
+    def see(point: Point, x: Tensor) -> None:
+        if point.kind in watched:
+            first(point, x)
+        if point.kind in own:
+            second(point, x)
+
+    return see
 
 
 def plan_of(nodes: Sequence[Node]) -> dict[Point, Format]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from adaption.later import torch
+from adaption.later import np, npt, torch
 from adaption.numerics.formats.base import Format
 from adaption.numerics.formats.fixed import FixedPoint
 
@@ -28,8 +25,8 @@ def is_plain(fmt: Format) -> bool:
 
 
 def quantize_array(
-    fmt: Format, values: NDArray[np.float32], generator: torch.Generator | None = None
-) -> NDArray[np.float32]:
+    fmt: Format, values: npt.NDArray[np.float32], generator: torch.Generator | None = None
+) -> npt.NDArray[np.float32]:
     """`values` on the grid of a format, in a new array.
 
     Args:
@@ -37,7 +34,7 @@ def quantize_array(
         generator: for formats with stochastic rounding.
     """
     if not (isinstance(fmt, FixedPoint) and is_plain(fmt)):
-        rounded: NDArray[np.float32] = fmt.quantize(
+        rounded: npt.NDArray[np.float32] = fmt.quantize(
             torch.from_numpy(values.copy()), generator
         ).numpy()
         return rounded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
@@ -173,6 +173,12 @@ class Formats(Options):
         """True when layers are to stay in float."""
         own = self.exclude or self.exclude_first or self.exclude_last
         return bool(own or self.lengths.leaves_float)
+
+    @property
+    def rounding_all(self) -> Self:
+        """The same choices with no layer left in float on request."""
+        bits = [word for word in _listed(self.lengths.given) if not str(word).endswith("=float")]
+        return replace(self, bits=bits, exclude=(), exclude_first=False, exclude_last=False)
 
     @classmethod
     def over(cls, preset: Mapping[str, Any], **values: Any) -> Self:

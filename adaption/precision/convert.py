@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from adaption.errors import AdaptionError, UsageError, WeightsError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.io.atomic import atomic_write, together
@@ -19,7 +17,7 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.lp_types import PLAIN, TWINS
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
-from adaption.later import torch
+from adaption.later import np, torch
 from adaption.layers.base import may_hold_blobs
 from adaption.net.plan import LayerFormats, is_low_precision, layer_formats
 from adaption.numerics import Format

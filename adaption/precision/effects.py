@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from adaption.later import np, npt
 from adaption.numerics import FixedPoint
 from adaption.numerics.measures import stated_db
 from adaption.precision.statistics import STEPS, TensorStats, bin_edges
 
 __all__ = ["Effect", "effect_of"]
 
-Values = NDArray[np.float64]
+Values: TypeAlias = "npt.NDArray[np.float64]"
 
 
 @dataclass(frozen=True)

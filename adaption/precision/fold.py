@@ -7,9 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypeAlias
 
 from adaption.errors import LayerError, WeightsError
 from adaption.graph import LayerSpec, NetSpec
@@ -18,6 +16,7 @@ from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weigh
 from adaption.io.lp_types import PLAIN
 from adaption.io.netfile import NetFile, from_document, read_net
 from adaption.io.prototxt import Block
+from adaption.later import np, npt
 from adaption.layers.base import Layer, traits_of, traits_of_type
 from adaption.precision.format_text import text_of
 from adaption.precision.rewrite import file_specs, fresh_document
@@ -27,7 +26,7 @@ from adaption.precision.splice import splice_out
 __all__ = ["Folding", "fold_batch_norm"]
 
 PathLike = str | os.PathLike[str]
-Array = npt.NDArray[np.float64]
+Array: TypeAlias = "npt.NDArray[np.float64]"
 
 
 @dataclass(frozen=True)

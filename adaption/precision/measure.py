@@ -12,11 +12,12 @@ from adaption.errors import DataError, FieldError, UsageError, one_line
 from adaption.graph import refuse_repeated
 from adaption.io.entries import Entries
 from adaption.later import Tensor, torch
-from adaption.net.display import MOST_LINES, as_frame, as_html, columns, shortened
+from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
 from adaption.net.plan import Point
+from adaption.precision.row_files import load_rows, save_rows
 from adaption.precision.sample import Sample, together
-from adaption.precision.sidecar import load_rows, save_rows
 from adaption.precision.statistics import TensorStats
+from adaption.table import columns
 
 if TYPE_CHECKING:
     from adaption.net import Net

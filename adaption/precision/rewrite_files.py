@@ -9,8 +9,6 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError, LayerError, UsageError
 from adaption.io import prototxt
 from adaption.io.atomic import together
@@ -18,12 +16,13 @@ from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.kinds import is_folder
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
+from adaption.later import np
 from adaption.net import Point
 from adaption.numerics import FixedPoint
 from adaption.options.recipes import RecipeOptions
 from adaption.precision.convert import convert
 from adaption.precision.fold import Folding, fold_batch_norm
-from adaption.precision.original_style import original_style
+from adaption.precision.original.style import original_style
 from adaption.precision.preprocessing import preprocessing_notes
 from adaption.precision.propose import Proposal
 from adaption.precision.recipe_rewrite import chosen_recipe, rewrite_by_recipe

@@ -6,14 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Self, TypeAlias
 
 from adaption.errors import FieldError
 from adaption.io.entries import Entries
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, npt, torch
 from adaption.precision.counting import count_zeros
 from adaption.precision.sampling import SAMPLE, in_memory_order, sample_of
 
@@ -31,7 +28,7 @@ _PIECE = 1 << 20  # values that are summed in float32 before float64 goes on
 LEGACY_EDGES = [2.0**m - 1 for m in range(32)]
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 
-Counts = NDArray[np.int64]
+Counts: TypeAlias = "npt.NDArray[np.int64]"
 
 
 @dataclass
@@ -381,7 +378,7 @@ class TensorStats:
 
 
 @cache
-def bin_edges() -> NDArray[np.float64]:
+def bin_edges() -> npt.NDArray[np.float64]:
     """The magnitudes between which the bins lie; the first bins start at 0."""
     octave = np.arange(_BINS + 1) // STEPS - _BIAS
     inside = np.arange(_BINS + 1) % STEPS / STEPS

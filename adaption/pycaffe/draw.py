@@ -10,7 +10,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from adaption.errors import UsageError
+from adaption.errors import bad_choice
 from adaption.io.atomic import atomic_write
 from adaption.layers.base import traits_of_type
 from adaption.proto import caffe_pb2
@@ -46,7 +46,7 @@ class Graph:
         """The picture as bytes. Raises: UsageError on an unknown format, or without graphviz."""
         kind = format.lower()
         if kind not in TEXTS and kind not in PICTURES:
-            raise UsageError(f"format is {format!r}, allowed: {', '.join((*PICTURES, *TEXTS))}")
+            raise bad_choice("format", format, (*PICTURES, *TEXTS))
         return picture(self.drawing, kind)
 
     def write(self, path: str | os.PathLike[str], format: str = "dot") -> None:

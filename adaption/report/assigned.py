@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adaption.io.atomic import atomic_write
-from adaption.report.chart import Panel, Series, chart_svg
+from adaption.report.chart import Level, Panel, Series, panel_figure
 from adaption.report.format import compact, percent, significant
 from adaption.report.html import environment
 from adaption.report.tables import Grid
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["assigned_grid", "costs_grid", "runs_grid", "write_assigned"]
 
@@ -61,9 +64,9 @@ def _cost_rows(report: Report) -> list[tuple[str, ...]]:
     full = report["costs_float"]
     schemes = {"FX": report["costs"], "FL": full, **report["costs_others"]}
     rows = []
-    for name, found in schemes.items():
+    for name, entry in schemes.items():
         cells = [
-            f"{compact(found[m])} ({significant(full[m] / found[m], 3)}x)" if found[m] else "0"
+            f"{compact(entry[m])} ({significant(full[m] / entry[m], 3)}x)" if entry[m] else "0"
             for m in METRICS
         ]
         rows.append((name, *cells))
@@ -99,18 +102,16 @@ def write_assigned(
         name: of the net. command: that trains it.
     Raises: UsageError when `path` cannot be written.
     """
-    from markupsafe import Markup
-
     page = (
         environment()
         .get_template("assigned.html.j2")
         .render(
-            name=name or "net",
+            title=f"{name or 'net'}: precision of every tensor of training",
             facts=_facts(report),
             command=command,
             tensors=[name for _, name in TENSORS],
             layers=[_layer(layer) for layer in report["layers"]],
-            plot=Markup(_plot(report)),
+            plot=_plot(report),
             mismatches=[
                 (bits, percent(share), significant(report["p_m_bound"][bits], 3))
                 for bits, share in report["p_m"].items()
@@ -150,26 +151,25 @@ def _layer(layer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _gradient(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _gradient(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
         return ""
-    sigmas = " to ".join(significant(found[name], 3) for name in ("sigma_min", "sigma_max"))
-    text = f"{sigmas}, range 2^{found['range_log2']}"
-    jacobian = found.get("jacobian")
+    sigmas = " to ".join(significant(entry[name], 3) for name in ("sigma_min", "sigma_max"))
+    text = f"{sigmas}, range 2^{entry['range_log2']}"
+    jacobian = entry.get("jacobian")
     return text if jacobian is None else f"{text}, J {significant(jacobian, 3)}"
 
 
-def _plot(report: Report) -> str:
+def _plot(report: Report) -> Markup:
     """Mismatches by B_min on a logarithmic scale, with the bound and the limit."""
     measured = [(float(b), 100 * share) for b, share in report["p_m"].items()]
     bound = [(float(b), 100 * value) for b, value in report["p_m_bound"].items()]
-    ends = (measured[0][0], measured[-1][0])
-    limit = [(x, 100 * report["p_m_limit"]) for x in ends]
     panel = Panel(
         "mismatches %, by B_min",
-        [Series("measured", measured), Series("analytic bound", bound, is_dashed=True),
-         Series("limit", limit, is_dashed=True)],
+        [Series("measured", measured), Series("analytic bound", bound, is_dashed=True)],
+        levels=[Level("limit", 100 * report["p_m_limit"])],
         is_log=True,
         x_label="B_min, bits",
+        has_markers=True,
     )  # fmt: skip
-    return chart_svg("Mismatches by B_min", [panel])
+    return panel_figure("mismatches-by-bits", panel)

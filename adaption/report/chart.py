@@ -14,20 +14,24 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from adaption.report import svg
-from adaption.report.format import typeset
+from adaption.report.format import shorten, typeset
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from PIL.ImageDraw import ImageDraw
 
-__all__ = ["Panel", "Series", "chart_png", "chart_svg"]
+__all__ = ["Level", "Panel", "Series", "chart_png", "chart_svg", "panel_figure"]
 
 WIDTH, PANEL_HEIGHT = 720, 220
+PAGE_WIDTH = 420  # of a figure in a page: its letters can be read on a screen of 400 pixels
 LEFT, RIGHT, HEADER, FOOTER = 64, 16, 44, 30  # margins; header above, footer below each panel
-LEGEND_STEP = 16
+LEGEND_STEP, LEGEND_LINE, LETTER = 16, 28, 6.6  # heights of a line; widths
+LEGEND_COLUMNS = 3  # at most
+MARKER = 3  # radius
 MOST_POINTS = 1500  # per curve; more are thinned to the extremes of each stretch
-# Okabe and Ito's colours, told apart by colour-blind readers; repeated where there are more.
+# Okabe and Ito's colours, distinct to colour-blind readers; repeated where there are more.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#a6761d")
+LEVEL_COLOUR = "#808080"  # seen on white and on black
 PNG_COLOURS = {"grid": "#e3e3e3", "axis": "#888888"}
 PNG_SCALE = 2  # pixels per unit
 PNG_SMOOTHING = 2  # drawn larger by this and reduced: pillow draws lines without smooth edges
@@ -45,6 +49,14 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A value to compare curves with: a dashed line across the axes."""
+
+    label: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Panel:
     """One pair of axes."""
 
@@ -52,11 +64,24 @@ class Panel:
     series: Sequence[Series] = field(default_factory=tuple)
     x_label: str = "iterations"
     is_log: bool = False  # y axis
+    levels: Sequence[Level] = ()
+    has_markers: bool = False  # a disc at each point, whose tip is its value
 
     @property
-    def header(self) -> int:
-        """Height above the axes: the title, and one line of legend for each three curves."""
-        return HEADER + LEGEND_STEP * max(0, math.ceil(len(self.series) / 3) - 1)
+    def labels(self) -> list[str]:
+        """Of the legend, in order."""
+        return [*(s.label for s in self.series), *(level.label for level in self.levels)]
+
+    def legend_columns(self, width: int) -> int:
+        """So many that the longest label fits; one where none does."""
+        longest = max(map(len, self.labels), default=0)
+        room = (width - LEFT - RIGHT) / (LEGEND_LINE + LETTER * (longest + 1))
+        return max(1, min(LEGEND_COLUMNS, int(room)))
+
+    def header(self, width: int) -> int:
+        """Height above the axes: the title, and the lines of the legend."""
+        lines = math.ceil(len(self.labels) / self.legend_columns(width))
+        return HEADER + LEGEND_STEP * max(0, lines - 1)
 
 
 @dataclass(frozen=True)
@@ -97,21 +122,29 @@ def chart_svg(title: str, panels: Sequence[Panel]) -> str:
     from markupsafe import Markup
 
     canvas = _SvgCanvas()
-    height = _draw(canvas, panels)
+    height = _draw(canvas, panels, WIDTH)
     body = svg.figure(
         "chart", WIDTH, height, title, _described(panels), Markup(_STYLE) + svg.group(canvas.parts)
     )
     return str(body).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
+def panel_figure(key: str, panel: Panel) -> Markup:
+    """One panel as a figure of a page, whose style sheet colours it; `key` is unique there."""
+    canvas = _SvgCanvas()
+    height = _draw(canvas, [panel], PAGE_WIDTH)
+    body = svg.group(canvas.parts)
+    return svg.figure(key, PAGE_WIDTH, height, panel.title, _described([panel]), body)
+
+
 def chart_png(panels: Sequence[Panel]) -> bytes:
     """A whole PNG file, on white."""
     from PIL import Image, ImageDraw
 
-    height = sum(p.header + PANEL_HEIGHT + FOOTER for p in panels)
+    height = sum(p.header(WIDTH) + PANEL_HEIGHT + FOOTER for p in panels)
     scale = PNG_SCALE * PNG_SMOOTHING
     image = Image.new("RGB", (WIDTH * scale, height * scale), "white")
-    _draw(_PngCanvas(ImageDraw.Draw(image), scale), panels)
+    _draw(_PngCanvas(ImageDraw.Draw(image), scale), panels, WIDTH)
     out = BytesIO()
     image.resize((WIDTH * PNG_SCALE, height * PNG_SCALE), Image.Resampling.BOX).save(out, "PNG")
     return out.getvalue()
@@ -128,43 +161,64 @@ text{fill:#333}.t{font-weight:600}.grid{stroke:#e3e3e3}.axis{stroke:#888}
 # -- what is drawn, on either canvas -------------------------------------------------------------
 
 
-def _draw(canvas: _SvgCanvas | _PngCanvas, panels: Sequence[Panel]) -> float:
+def _draw(canvas: _SvgCanvas | _PngCanvas, panels: Sequence[Panel], width: int) -> float:
     """Draw the panels one below the other, on one x axis; returns the height."""
     x = _axis(
         [point[0] for panel in panels for series in panel.series for point in series.points],
-        *(LEFT, WIDTH - RIGHT),
+        *(LEFT, width - RIGHT),
     )
     top = 0.0
     for panel in panels:
-        _draw_panel(canvas, panel, x, top)
-        top += panel.header + PANEL_HEIGHT + FOOTER
+        _draw_panel(canvas, panel, x, top, width)
+        top += panel.header(width) + PANEL_HEIGHT + FOOTER
     return top
 
 
-def _draw_panel(canvas: _SvgCanvas | _PngCanvas, panel: Panel, x: _Axis, top: float) -> None:
-    upper = top + panel.header
-    lower = upper + PANEL_HEIGHT
+def _draw_panel(
+    canvas: _SvgCanvas | _PngCanvas, panel: Panel, x: _Axis, top: float, width: int
+) -> None:
+    upper = top + panel.header(width)
+    lower, right = upper + PANEL_HEIGHT, width - RIGHT
     values = [point[1] for series in panel.series for point in series.points]
+    values += [level.value for level in panel.levels]
     y = _axis(values, lower, upper, panel.is_log, room=0.04)
     canvas.text(LEFT, top + 18, panel.title, "t", "start")
     for value in y.ticks():
-        canvas.line(LEFT, y(value), WIDTH - RIGHT, y(value), "grid")
+        canvas.line(LEFT, y(value), right, y(value), "grid")
         canvas.text(LEFT - 6, y(value) + 4, typeset(f"{value:g}"), "", "end")
     for value in x.ticks():
         canvas.line(x(value), lower, x(value), lower + 4, "axis")
         canvas.text(
             x(value), lower + 17, f"{value:,.0f}" if x.high > 10 else f"{value:g}", "", "middle"
         )
-    canvas.line(LEFT, lower, WIDTH - RIGHT, lower, "axis")
-    canvas.text(WIDTH - RIGHT, lower + 28, panel.x_label, "", "end")
-    third = (WIDTH - LEFT - RIGHT) / 3
+    canvas.line(LEFT, lower, right, lower, "axis")
+    canvas.text(right, lower + 28, panel.x_label, "", "end")
+    _draw_legend(canvas, panel, top + 34, width)
+    for level in panel.levels:
+        if y.shows(level.value):
+            canvas.curve([(LEFT, y(level.value)), (right, y(level.value))], LEVEL_COLOUR, True)
     for i, series in enumerate(panel.series):
         colour = COLOURS[i % len(COLOURS)]
-        left, base = LEFT + third * (i % 3), top + 34 + LEGEND_STEP * (i // 3)
-        canvas.curve([(left, base - 4), (left + 22, base - 4)], colour, series.is_dashed)
-        canvas.text(left + 28, base, series.label, "", "start")
         for stretch in _stretches(series.points, x, y):
             canvas.curve(stretch, colour, series.is_dashed)
+        if panel.has_markers:
+            for point in series.points:
+                if x.shows(point[0]) and y.shows(point[1]):
+                    tip = f"{series.label}, {point[0]:g} {panel.x_label}: {point[1]:.4g}"
+                    canvas.marker(x(point[0]), y(point[1]), colour, tip)
+
+
+def _draw_legend(canvas: _SvgCanvas | _PngCanvas, panel: Panel, top: float, width: int) -> None:
+    """A piece of each curve and its name, above the axes."""
+    columns = panel.legend_columns(width)
+    step = (width - LEFT - RIGHT) / columns
+    styles = [(COLOURS[i % len(COLOURS)], s.is_dashed) for i, s in enumerate(panel.series)]
+    styles += [(LEVEL_COLOUR, True) for _ in panel.levels]
+    for i, (label, (colour, is_dashed)) in enumerate(zip(panel.labels, styles, strict=True)):
+        left, base = LEFT + step * (i % columns), top + LEGEND_STEP * (i // columns)
+        canvas.curve([(left, base - 4), (left + 22, base - 4)], colour, is_dashed)
+        shown = shorten(label, max(8, int((step - LEGEND_LINE) / LETTER)))
+        canvas.text(left + LEGEND_LINE, base, shown, "", "start")
 
 
 def _axis(
@@ -213,7 +267,7 @@ def _round_step(least: float) -> float:
 
 
 def _described(panels: Sequence[Panel]) -> str:
-    parts = [f"{p.title}: {', '.join(s.label for s in p.series) or 'nothing'}" for p in panels]
+    parts = [f"{p.title}: {', '.join(p.labels) or 'nothing'}" for p in panels]
     return "; ".join(parts) + "."
 
 
@@ -231,6 +285,10 @@ class _SvgCanvas:
 
     def text(self, x: float, y: float, content: str, kind: str, anchor: str) -> None:
         self.parts.append(svg.text(x, y, content, kind, anchor))
+
+    def marker(self, x: float, y: float, colour: str, tip: str) -> None:
+        disc: dict[str, str | float] = {"cx": x, "cy": y, "r": MARKER, "fill": colour}
+        self.parts.append(svg.element("circle", disc, svg.element("title", {}, tip)))
 
     def curve(self, places: Sequence[Point], colour: str, is_dashed: bool) -> None:
         if len(places) == 1:
@@ -263,6 +321,9 @@ class _PngCanvas:
         place = (x * self.scale, y * self.scale)
         stroke = self.scale / 4 if kind == "t" else 0
         self.draw.text(place, content, "#333333", self.font, side + "s", stroke_width=stroke)
+
+    def marker(self, x: float, y: float, colour: str, tip: str) -> None:
+        self.draw.circle((x * self.scale, y * self.scale), MARKER * self.scale, fill=colour)
 
     def curve(self, places: Sequence[Point], colour: str, is_dashed: bool) -> None:
         width = round(1.6 * self.scale)

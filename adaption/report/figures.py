@@ -24,8 +24,9 @@ __all__ = ["PLURAL", "layer_figure"]
 
 WIDTH = 400
 LEFT, RIGHT = 54, 8  # margins
-ZERO_SLOT = 26  # width kept for the bar of exact zeros
+ZERO_SLOT, ZERO_BAR = 34, 16  # widths: kept for the bar of exact zeros, of the bar
 HEADER, PANEL, FOOTER = 38, 74, 34  # heights: above a panel, the panel, below the last one
+GAP = 14  # height between panels: the label "0" of the upper one stands there
 
 PLURAL = {"weight": "weights", "bias": "biases", "activation": "activations"}
 
@@ -71,7 +72,7 @@ def layer_figure(key: str, layer: Mapping[str, Any], rounding: str = "half_away"
     parts: list[Markup] = []
     bottom = 0
     for panel in panels:
-        top = bottom + HEADER
+        top = bottom + HEADER + (GAP if bottom else 0)
         bottom = top + PANEL
         parts.extend([*_zones(panel, axis, top), *_heading(panel, top)])
         parts.extend([*_bars(panel, axis, top), *_markers(panel, axis, top)])
@@ -93,14 +94,14 @@ def _axis_of(panels: Sequence[Panel]) -> Axis:
 def _heading(panel: Panel, top: float) -> list[Markup]:
     tensor = panel.tensor
     name = f"{PLURAL[panel.point]} {typeset(str(tensor.get('q') or 'float'))}"
-    shares = (
-        f"saturated {percent(tensor.get('saturated_share'))}, "
-        f"flushed {percent(tensor.get('flushed_share'))}"
-    )
-    return [
-        svg.text(LEFT, top - 21, name, f"t {panel.point}"),
-        svg.text(WIDTH - RIGHT, top - 21, typeset(shares), "l", "end"),
-    ]
+    parts = [svg.text(LEFT, top - 21, name, f"t {panel.point}")]
+    if panel.limits is not None:
+        shares = (
+            f"saturated {percent(tensor.get('saturated_share'))}, "
+            f"flushed {percent(tensor.get('flushed_share'))}"
+        )
+        parts.append(svg.text(WIDTH - RIGHT, top - 21, typeset(shares), "l", "end"))
+    return parts
 
 
 def _zones(panel: Panel, axis: Axis, top: float) -> list[Markup]:
@@ -121,7 +122,7 @@ def _markers(panel: Panel, axis: Axis, top: float) -> list[Markup]:
         return []
     lsb, limit = axis.x(panel.limits.lsb), axis.x(panel.limits.top)
     limit_label = f"max {power_of_two(panel.limits.top)}"
-    room = WIDTH - 6.5 * len(limit_label)
+    room = WIDTH - 7.5 * len(limit_label)
     return [
         svg.line(lsb, top - 4, lsb, top + PANEL, "mark lsb"),
         svg.text(lsb + 3, top - 7, f"LSB {power_of_two(panel.limits.lsb)}", "m", "end"),
@@ -150,8 +151,8 @@ def _bars(panel: Panel, axis: Axis, top: float) -> list[Markup]:
         parts.append(svg.rect(x, bottom - height, width, height, style, tip))
 
     if panel.zeros:
-        bar(LEFT + 3, ZERO_SLOT - 10, panel.zeros, "zero", "0")
-        parts.append(svg.text(LEFT - 2 + ZERO_SLOT / 2, bottom + 14, "0", anchor="middle"))
+        bar(LEFT + 3, ZERO_BAR, panel.zeros, "zero", "0")
+        parts.append(svg.text(LEFT + 3 + ZERO_BAR / 2, bottom + 14, "0", anchor="middle"))
     for b in panel.bins:
         kind = panel.limits.fate(b.exponent) if panel.limits is not None else "kept"
         left, right = axis.x(b.exponent), axis.x(b.exponent + 1)

@@ -7,6 +7,7 @@ through any pipe; `typeset` swaps in the typographic minus and dash for the HTML
 from __future__ import annotations
 
 import math
+import re
 
 from adaption.errors import one_line
 
@@ -35,6 +36,7 @@ Q_CONVENTION = (
     "values are multiples of 2^-f, up to 2^(m-1) - 2^-f"
 )
 
+_MINUS = re.compile(r"(?<![^\W\d_])-(?=\d)|(?<=\de)-(?=\d)")  # of -1 and 1e-7, not of top-1
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -158,7 +160,7 @@ def typeset(text: str) -> str:
     """The typographic minus for numbers and an en dash for `ABSENT`."""
     if text == ABSENT:
         return "–"
-    digits = [i for i, c in enumerate(text) if c == "-" and text[i + 1 : i + 2].isdigit()]
+    digits = [match.start() for match in _MINUS.finditer(text)]
     if text.startswith(("-<", "-inf")):
         digits.append(0)
     return "".join("\u2212" if i in digits else c for i, c in enumerate(text))

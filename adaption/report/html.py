@@ -6,11 +6,13 @@ import base64
 import hashlib
 import math
 import os
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from adaption.io.atomic import atomic_write
+from adaption.report.advice import NOTABLE_LOSS, Weak, next_steps, weakest
 from adaption.report.figures import layer_figure
 from adaption.report.format import (
     ABSENT,
@@ -27,10 +29,13 @@ from adaption.report.format import (
     typeset,
 )
 from adaption.report.overview import sqnr_figure, zeros_figure
+from adaption.report.searched import searched_sections
+from adaption.report.sensitivity import sensitivity_grid
 from adaption.report.summary import (
+    WEAK_DB,
     checked,
     first_differing,
-    is_saturating,
+    marks_of,
     points_of,
     result_rows,
     sqnr_text,
@@ -39,13 +44,14 @@ from adaption.report.summary import (
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
-__all__ = ["environment", "render_report", "write_report"]
+__all__ = ["breakable", "environment", "render_report", "write_report"]
 
 Summary = Mapping[str, Any]
 
+_SEAMS = re.compile(r"(?<=[/_.:\-])(?=[^/_.:\-])|(?<=[a-z])(?=[A-Z])")
 OPEN_FIGURES = 12  # nets with more layers than this start with their figures folded
-NOTABLE_LOSS = 0.01  # of top-1, as a fraction: from here on the tile is marked
 
 
 def write_report(summary: Summary, path: str | os.PathLike[str]) -> None:
@@ -69,6 +75,7 @@ def render_report(summary: Summary) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     rounding = str(summary.get("rounding") or "half_away")
     layers = summary["layers"]
+    measured = summary.get("sensitivity")
     return templates.get_template("report.html.j2").render(
         summary=summary,
         script=script,
@@ -76,6 +83,11 @@ def render_report(summary: Summary) -> str:
         convention=typeset(Q_CONVENTION),
         facts=_facts(summary),
         tiles=_tiles(summary),
+        steps=next_steps(summary),
+        has_commands=bool(summary.get("command")),
+        weak=[_weak(point) for point in weakest(summary)],
+        is_refined=bool(summary.get("before_refining")),
+        sensitivity=sensitivity_grid(measured) if measured else None,
         results=result_rows(summary),
         layers=[_layer(i, layer, rounding) for i, layer in enumerate(layers)],
         figures_open=len(layers) <= OPEN_FIGURES,
@@ -93,6 +105,8 @@ def render_report(summary: Summary) -> str:
         ],
         notes=summary.get("notes") or [],
         warnings=summary.get("warnings") or [],
+        weak_db=f"{WEAK_DB:g}",
+        search=searched_sections(summary["search"]) if "search" in summary else None,
     )
 
 
@@ -101,16 +115,24 @@ def environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     folder = resources.files("adaption.report")
-    made = Environment(
+    templates = Environment(
         loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["typeset"] = typeset
-    made.filters["one_line"] = one_line
-    return made
+    templates.filters["typeset"] = typeset
+    templates.filters["one_line"] = one_line
+    templates.filters["breakable"] = breakable
+    return templates
+
+
+def breakable(name: object) -> Markup:
+    """A name in one line that may be broken behind its separators and at its capitals only."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in _SEAMS.split(one_line(name)))
 
 
 def _facts(summary: Summary) -> list[str]:
@@ -217,6 +239,21 @@ def _layer(index: int, layer: Summary, rounding: str) -> dict[str, Any]:
     }
 
 
+def _weak(point: Weak) -> dict[str, str]:
+    """A row of the table of the worst points."""
+    alone = point.alone or {}
+    flipped = (alone.get("flipped_predictions") or {}).get("share")
+    return {
+        "layer": point.layer,
+        "kind": point.kind,
+        "q": str(point.tensor.get("q")),
+        "sqnr": sqnr_text(point.tensor),
+        "lost": point.lost,
+        "output": decibel(alone["sqnr_db"]) if alone else "",
+        "flipped": percent(flipped) if alone else "",
+    }
+
+
 def _point(point: str, tensor: Summary) -> dict[str, Any]:
     return {
         "point": point,
@@ -225,7 +262,7 @@ def _point(point: str, tensor: Summary) -> dict[str, Any]:
         "max": significant(tensor.get("max")),
         "count": count(tensor.get("count")),
         "saturated": percent(tensor.get("saturated_share")),
-        "is_saturating": is_saturating(tensor),
+        "marks": marks_of(tensor),
         "flushed": percent(tensor.get("flushed_share")),
         "zeros_before": percent(tensor.get("zero_share_before")),
         "zeros_after": percent(tensor.get("zero_share_after")),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from adaption.report.format import Q_CONVENTION, decibel, percent, significant
+from adaption.report.format import Q_CONVENTION, decibel, one_line, percent, significant
 from adaption.report.tables import Grid
 
-__all__ = ["bias_grid", "frozen_grid", "plan_grid"]
+__all__ = ["bias_grid", "flushing_lines", "frozen_grid", "plan_grid"]
 
 
 def plan_grid(net: str, rule: str, lengths: str, rows: Iterable[Mapping[str, Any]]) -> Grid:
@@ -28,8 +28,30 @@ def plan_grid(net: str, rule: str, lengths: str, rows: Iterable[Mapping[str, Any
         )
     columns = ("layer", "point", "Qm.f", "reason", "min", "max", "sat %", "flush %", "SQNR dB")
     title = f"{net or 'net'}: {lengths} bits, rule {rule}"
-    note = f"{Q_CONVENTION}.\nsat: outside the range; flush: rounded to 0; told from histograms."
+    note = (
+        f"{Q_CONVENTION}.\nsat: outside the range; flush: rounded to 0; computed from histograms."
+    )
     return Grid(columns, lines, title, note, text_columns=4)
+
+
+def flushing_lines(values: Mapping[str, Any]) -> list[str]:
+    """What short weights lose to zero, and the flags that keep more; `values` as
+    Flushing.to_dict gives them."""
+    layers = values["layers"]
+    where = f"{len(layers)} layers" if len(layers) > 1 else f'layer "{one_line(layers[0])}"'
+    lines = [
+        f"{percent(values['flushed'])} of the non-zero weights round to 0 ({where} with"
+        f" {values['bits']} bits or fewer, rule {values['rule']}); their SQNR is"
+        f" {decibel(values['sqnr_db'])} on average"
+    ]
+    better = [
+        f"{one['flag']} ({percent(one['flushed'])}, {decibel(one['sqnr_db'])})"
+        for one in values["better"]
+    ]
+    if better:
+        lines.append(f"fewer with {', '.join(better)}")
+    lines.append("adaption quantize --best goes further: it rounds weights so that errors cancel")
+    return lines
 
 
 def bias_grid(values: Mapping[str, Any]) -> Grid:
@@ -44,7 +66,7 @@ def bias_grid(values: Mapping[str, Any]) -> Grid:
         lines.append((row["kind"], row["layer"], str(row["bias"]), *_sqnr(row["sqnr_db"])))
     columns = ("tensors", "layer", "bias", *(f"SQNR at {s:+d}" if s else "at 0" for s in biases))
     title = f"{values['net'] or 'net'}: {values['recipe']}, {values['bits']} bits"
-    note = "bias: on the shared exponent, where SQNR (dB) is best; told from histograms."
+    note = "bias: on the shared exponent, where SQNR (dB) is best; computed from histograms."
     return Grid(columns, lines, title, note, text_columns=2)
 
 

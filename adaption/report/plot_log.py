@@ -13,7 +13,7 @@ from typing import Any
 from adaption.errors import FieldError, UsageError
 from adaption.io.atomic import atomic_write, together
 from adaption.io.outputs import keep_inputs
-from adaption.report.chart import Panel, Point, Series, chart_png, chart_svg
+from adaption.report.chart import Panel, Point, Series, chart_png, chart_svg, panel_figure
 from adaption.report.format import ABSENT, duration, significant
 from adaption.report.performance import performance_panels, performance_rows
 from adaption.report.tables import Grid
@@ -41,7 +41,11 @@ class LogPlot:
         }
 
     def table(self) -> str:
-        """What each log's training loss and test outputs came to."""
+        """how each log's training loss and test outputs ended, as text."""
+        return self.grid().plain()
+
+    def grid(self) -> Grid:
+        """how each log's training loss and test outputs ended."""
         rows = [row for log in self.logs for row in _summary(log)]
         columns = ("log", "curve", "points", "last iteration", "first", "last", "best", "at")
         notes = [
@@ -51,7 +55,7 @@ class LogPlot:
             if log.restarts
         ]
         notes += [note for log in self.logs for note in _not_finite(log)]
-        return Grid(columns, rows, note="\n".join(notes), text_columns=2).plain()
+        return Grid(columns, rows, note="\n".join(notes), text_columns=2)
 
 
 def plot_log(
@@ -66,14 +70,15 @@ def plot_log(
 
     Args:
         logs: what `caffe train` or `adaption train` wrote to standard error, at any age, or files
-            of --log-json. Each is a run with curves of its own.
+            of --log-json. Each is one run, with its own curves.
         out: .png, .svg or .html file to draw into.
         csv: folder, made when it is missing, for tables as parse_log.py writes them: `LOG.train`,
             `LOG.test`, and `LOG.test1`, ... for further test nets.
-        join: take the logs for parts of one run, oldest first.
+        join: treat the logs as parts of one run, oldest first.
         by: "iterations" or "seconds", the x axis.
         log_scale: draw losses on a logarithmic axis.
-    Raises: FileFormatError when a log is none; FieldError or UsageError on other bad arguments.
+    Raises: FileFormatError when a file is not a log; FieldError or UsageError on other bad
+        arguments.
     """
     if not logs:
         raise UsageError("no log is given", "name at least one")
@@ -108,12 +113,12 @@ class _Curve:
     is_test: bool = False
 
     def points(self, by: str) -> list[Point]:
-        found = []
+        values = []
         for row in self.rows:
             x, y = (row.iteration if by == "iterations" else row.seconds), self.value(row)
             if x is not None and y is not None:
-                found.append((float(x), y))
-        return found
+                values.append((float(x), y))
+        return values
 
 
 def _curves(log: TrainingLog) -> Iterator[_Curve]:
@@ -182,25 +187,20 @@ def _write_chart(logs: Sequence[TrainingLog], out: Path, by: str, log_scale: boo
         case ".svg":
             data = chart_svg(title, panels).encode()
         case _:
-            data = _page(title, chart_svg(title, panels), logs).encode()
+            data = _page(title, panels, logs).encode()
     with atomic_write(out, "wb") as file:
         file.write(data)
 
 
-def _page(title: str, figure: str, logs: Sequence[TrainingLog]) -> str:
-    """A self-contained HTML page: the figure, and the table as text."""
-    from markupsafe import escape
+def _page(title: str, panels: Sequence[Panel], logs: Sequence[TrainingLog]) -> str:
+    """A self-contained HTML page: a figure per panel, and the table."""
+    from adaption.report.html import environment
 
-    table = escape(LogPlot(tuple(logs), ()).table())
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n"
-        "<style>body{max-width:60rem;margin:1rem auto;padding:0 1rem;font-family:system-ui}"
-        "pre{overflow-x:auto}</style>\n"
-        f"<h1>{escape(title)}</h1>\n{figure}<pre>{table}</pre>\n</html>\n"
-    )
+    grid = LogPlot(tuple(logs), ()).grid()
+    figures = [panel_figure(f"chart-{i}", panel) for i, panel in enumerate(panels)]
+    template = environment().get_template("plot_log.html.j2")
+    notes = grid.note.splitlines()
+    return template.render(title=title, facts=[], figures=figures, grid=grid, notes=notes)
 
 
 # -- tables --------------------------------------------------------------------------------------
@@ -266,8 +266,8 @@ def _write_tables(log: TrainingLog, folder: Path) -> Iterator[Path]:
 def _rates(rows: Sequence[LogRow], train: Sequence[LogRow]) -> list[float | None]:
     """The learning rate of each row's iteration; else of the last one logged before it."""
     known = [(row.iteration, row.lr) for row in train if row.lr is not None]
-    found = []
+    values = []
     for row in rows:
         before = [lr for iteration, lr in known if iteration <= row.iteration]
-        found.append(before[-1] if before else (known[0][1] if known else None))
-    return found
+        values.append(before[-1] if before else (known[0][1] if known else None))
+    return values

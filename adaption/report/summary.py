@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adaption.errors import FieldError
@@ -31,7 +31,8 @@ __all__ = [
     "ResultRow",
     "checked",
     "first_differing",
-    "is_saturating",
+    "flushed_of_nonzero",
+    "marks_of",
     "points_of",
     "result_rows",
     "sqnr_text",
@@ -42,6 +43,8 @@ Summary = Mapping[str, Any]
 
 FORMAT = "adaption.summary/1"
 POINTS = ("weight", "bias", "activation")
+WEAK_DB = 10.0  # SQNR: noise of a tenth of the signal's power
+CAUSES = {"flushed": 0.5, "saturated": 0.01}  # shares that explain why a point is weak
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class ResultRow:
     before: str  # of the float net
     after: str  # of the quantized net
     change: str
+    unrefined: str = ABSENT  # of the quantized net before refining
 
 
 def checked(summary: Summary) -> Summary:
@@ -86,9 +90,24 @@ def sqnr_text(tensor: Summary | None, unit: str = " dB") -> str:
     return ABSENT if value is None else decibel(value, unit)
 
 
-def is_saturating(tensor: Summary) -> bool:
-    """True when some value of the point lies outside its format's range."""
-    return (tensor.get("saturated_share") or 0.0) > 0.0
+def flushed_of_nonzero(tensor: Summary) -> float:
+    """The share of the non-zero values of a point that became zero."""
+    left = 1 - float(tensor.get("zero_share_before") or 0.0)
+    return float(tensor.get("flushed_share") or 0.0) / left if left > 0 else 0.0
+
+
+def marks_of(tensor: Summary) -> frozenset[str]:
+    """What a reader must not miss of a rounded point: among sqnr, flushed and saturated.
+
+    A point is marked where rounding leaves it weak, below WEAK_DB, together with the share that
+    explains it. Saturated values alone are no fault: rules that weigh errors want some.
+    """
+    value = sqnr_value(tensor)
+    if value is None or not value < WEAK_DB:
+        return frozenset()
+    shares = {"flushed": flushed_of_nonzero(tensor), "saturated": tensor.get("saturated_share")}
+    causes = {name for name, least in CAUSES.items() if (shares[name] or 0.0) >= least}
+    return frozenset({"sqnr", *causes})
 
 
 def first_differing(blobs: list[Summary]) -> int | None:
@@ -104,24 +123,30 @@ def first_differing(blobs: list[Summary]) -> int | None:
 def result_rows(summary: Summary) -> list[ResultRow]:
     """The results table: what quantization did to the whole net."""
     rows: list[ResultRow] = []
+    unrefined = summary.get("before_refining") or {}
     accuracy = summary.get("accuracy")
     for key, name in (("top1", "top-1 accuracy"), ("top5", "top-5 accuracy")):
         if accuracy is not None:
             before = (accuracy.get("float") or {}).get(key)
             after = (accuracy.get("quantized") or {}).get(key)
             if before is not None or after is not None:
-                rows.append(_share_row(name, before, after))
+                between = percent((unrefined.get("accuracy") or {}).get(key))
+                rows.append(replace(_share_row(name, before, after), unrefined=between))
     flipped = summary.get("flipped_predictions")
     if flipped is not None:
-        of = f"{count(flipped.get('count'))} of {count(flipped.get('samples'))}"
-        rows.append(ResultRow("flipped predictions", ABSENT, of, percent(flipped.get("share"))))
+        share = percent(flipped.get("share"))
+        between = _flips(unrefined.get("flipped_predictions"))
+        rows.append(ResultRow("flipped predictions", ABSENT, _flips(flipped), share, between))
     for entry in summary.get("scores") or []:
         if not entry["is_main"]:
             rows += _of_classifier(entry)
     for blob, entry in (summary.get("detections") or {}).items():
         rows += _of_detector(blob, entry)
     for blob, value in (summary.get("output_sqnr_db") or {}).items():
-        rows.append(ResultRow(f'SQNR of "{one_line(blob)}"', ABSENT, decibel(value), ABSENT))
+        earlier = unrefined.get("output_sqnr_db") or {}
+        between = decibel(earlier[blob]) if blob in earlier else ABSENT
+        name = f'SQNR of "{one_line(blob)}"'
+        rows.append(ResultRow(name, ABSENT, decibel(value), ABSENT, between))
     sparsity = summary.get("sparsity") or {}
     for key, name in (("weights", "zero weights"), ("activations", "zero activations")):
         before, after = sparsity.get(f"{key}_before"), sparsity.get(f"{key}_after")
@@ -141,6 +166,12 @@ def result_rows(summary: Summary) -> list[ResultRow]:
         ratio = f"x {sizes[1] / sizes[0]:.2f}" if sizes[0] else ABSENT
         rows.append(ResultRow("caffemodel on disk", size(sizes[0]), size(sizes[1]), ratio))
     return rows
+
+
+def _flips(flipped: Summary | None) -> str:
+    if flipped is None:
+        return ABSENT
+    return f"{count(flipped.get('count'))} of {count(flipped.get('samples'))}"
 
 
 def _cost_rows(cost: Summary) -> Iterator[ResultRow]:
@@ -172,19 +203,20 @@ def _of_classifier(entry: Summary) -> Iterator[ResultRow]:
         yield _share_row(f'top-1 of "{blob}"', before["top1"], after.get("top1"))
     flipped = entry.get("flipped_predictions")
     if flipped is not None:
-        of = f"{count(flipped.get('count'))} of {count(flipped.get('samples'))}"
-        yield ResultRow(f'flipped in "{blob}"', ABSENT, of, percent(flipped.get("share")))
+        yield ResultRow(
+            f'flipped in "{blob}"', ABSENT, _flips(flipped), percent(flipped.get("share"))
+        )
 
 
 def _of_detector(blob: str, entry: Summary) -> Iterator[ResultRow]:
     """How many boxes are found again, those the float net is sure of on their own."""
     sure = entry["sure"]
-    for what, found in (("boxes", entry), (f"boxes >= {sure['least_score']:g}", sure)):
+    for what, boxes_of in (("boxes", entry), (f"boxes >= {sure['least_score']:g}", sure)):
         yield ResultRow(
             f'{what} in "{one_line(blob)}"',
-            count(found["boxes"]),
-            count(found["boxes_quantized"]),
-            f"{percent(found['matched_share'])} found again",
+            count(boxes_of["boxes"]),
+            count(boxes_of["boxes_quantized"]),
+            f"{percent(boxes_of['matched_share'])} found again",
         )
     if entry["matched"]:
         overlap, error = significant(entry["mean_overlap"], 3), entry["mean_score_error"]

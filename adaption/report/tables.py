@@ -16,6 +16,7 @@ from adaption.report.format import (
     significant,
 )
 from adaption.report.summary import checked, points_of, result_rows, sqnr_text
+from adaption.table import columns
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,8 +41,8 @@ _COLUMNS = (
 
 def trusted(stream: TextIO) -> TextIO:
     """The terminal behind a stream that spells out control characters, for tables and bars."""
-    found: TextIO = getattr(stream, "trusted", stream)
-    return found
+    terminal: TextIO = getattr(stream, "trusted", stream)
+    return terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +83,8 @@ class Grid:
 
     def plain(self) -> str:
         """Columns of ASCII text two spaces apart; nothing is cut, wrapped or coloured."""
-        rows = [[one_line(cell) for cell in row] for row in (self.columns, *self.rows)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
         lines = [one_line(self.title)] if self.title else []
-        for row in rows:
-            cells = [
-                cell.ljust(width) if index < self.text_columns else cell.rjust(width)
-                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(cells).rstrip())
+        lines += columns((self.columns, *self.rows), self.text_columns)
         return "\n".join([*lines, self.note] if self.note else lines)
 
     def print(self, stream: TextIO) -> None:
@@ -105,16 +99,23 @@ class Grid:
 
 def results_grid(summary: Summary) -> Grid:
     """What quantization did to the whole net, float beside quantized."""
-    rows = [(r.measure, r.before, r.after, r.change) for r in result_rows(checked(summary))]
+    is_refined = bool(checked(summary).get("before_refining"))
+    rows = [
+        (r.measure, r.before, *([r.unrefined] if is_refined else []), r.after, r.change)
+        for r in result_rows(summary)
+    ]
     verification = summary.get("verification") or []
     passed = sum(bool(entry.get("ok")) for entry in verification)
     if verification:
         word = "ok" if passed == len(verification) else "FAILED"
-        rows.append(("verification", ABSENT, f"{passed} of {len(verification)}", word))
+        of = f"{passed} of {len(verification)}"
+        rows.append(("verification", *[ABSENT] * (1 + is_refined), of, word))
     title = (
         f"{summary.get('net', 'net')}: {summary.get('bits', '?')} bits, rule {summary.get('rule')}"
     )
-    return Grid(("measure", "float", "quantized", "change"), rows, title=one_line(title))
+    between = ["before refining"] if is_refined else []
+    columns = ("measure", "float", *between, "quantized", "change")
+    return Grid(columns, rows, title=one_line(title))
 
 
 def layers_grid(summary: Summary, wide: bool = True) -> Grid:

@@ -16,9 +16,12 @@ from adaption.io.prototxt import debug_string
 from adaption.net import Net
 from adaption.net.building_log import show_building, show_definition
 from adaption.solver.listener import Listener, Output
-from adaption.solver.settings import NetPlan, SolverFile
+from adaption.solver.settings import NetRole, SolverFile
 
-__all__ = ["CaffeLog", "JsonLog", "loss_text", "performance_lines"]
+__all__ = ["CaffeLog", "JsonLog", "loss_text", "performance_lines", "rounding_lines"]
+
+FEW_BITS = 7  # from here on down, a display names points
+WORST, NOTABLE = 5, 0.01  # how many, and the share from which on it does
 
 
 def loss_text(output: Output) -> str:
@@ -40,6 +43,20 @@ def performance_lines(event: Mapping[str, Any]) -> list[str]:
         f" {event['memory']:.2f}",
         "Word lengths: "
         + ", ".join(f"{row['layer']} {row['word_length']}" for row in event["layers"]),
+    ]
+
+
+def rounding_lines(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What rounding took, in words: the worst points of few bits, where it took at least 1 %.
+
+    Where words are longer, the log stays as Caffe writes it.
+    """
+    short = [p for p in points if p["bits"] <= FEW_BITS]
+    worst = [p for p in short[:WORST] if max(p["saturated"], p["flushed"]) >= NOTABLE]
+    return [
+        f"Rounding of {p['layer']}:{p['kind']} to {p['q']}: {p['saturated']:.1%} saturated,"
+        f" {p['flushed']:.1%} flushed to 0, {p['zero']:.1%} zeros"
+        for p in worst
     ]
 
 
@@ -77,17 +94,17 @@ class CaffeLog(Listener):
     def restored(self, path: str) -> None:
         self.log("caffe.cpp:242", f"Resuming from {path}")
 
-    def building(self, plan: NetPlan, test_net: int | None) -> None:
+    def building(self, role: NetRole, test_net: int | None) -> None:
         if test_net is None:
-            joint = "from" if " file: " in plan.source else "specified in"
-            self.log("solver.cpp:92", f"Creating training net {joint} {plan.source}")
+            joint = "from" if " file: " in role.source else "specified in"
+            self.log("solver.cpp:92", f"Creating training net {joint} {role.source}")
         else:
             self.log(
-                "solver.cpp:182", f"Creating test net (#{test_net}) specified by {plan.source}"
+                "solver.cpp:182", f"Creating test net (#{test_net}) specified by {role.source}"
             )
-        show_definition(plan.message, self.log)
+        show_definition(role.message, self.log)
 
-    def built(self, plan: NetPlan, net: Net) -> None:
+    def built(self, role: NetRole, net: Net) -> None:
         show_building(net, self.log)
 
     def solving(self, name: str, policy: str, iteration: int, last: int) -> None:
@@ -129,6 +146,10 @@ class CaffeLog(Listener):
             far = f"iteration {iteration}/{self._last}"
             left = f"{far}, {mean:.3g} s per iteration on average. {left}"
         self.log("solver.cpp:235", left)
+
+    def rounding(self, iteration: int, points: Sequence[Mapping[str, Any]]) -> None:
+        for line in rounding_lines(points):
+            self.log("solver.cpp:284", f"     {line}")
 
     def rate(self, iteration: int, rate: float) -> None:
         self.log("sgd_solver.cpp:106", f"Iteration {iteration}, lr = {rate:g}")
@@ -190,10 +211,11 @@ def _duration(seconds: float) -> str:
 class JsonLog(Listener):
     """One JSON object per line: {"event": "train", "iter": 100, "loss": 2.3, ...}.
 
-    Events: start, train, test, snapshot, notice, stop, done, and a recipe's own. Every line has
-    `time` (ISO 8601) and `seconds` since the start. A train line has `lr`, `outputs`, `epoch` (of
-    the data, where the net's own layers count it) and `iterations_per_second`; train and test lines
-    have `loss_weights` of the outputs that are losses. What is not finite is null.
+    Events: start, train, test, rounding, snapshot, notice, stop, done, and a recipe's own. Every
+    line has `time` (ISO 8601) and `seconds` since the start. A train line has `lr`, `outputs`,
+    `epoch` (of the data, where the net's own layers count it) and `iterations_per_second`; train
+    and test lines have `loss_weights` of the outputs that are losses; a rounding line has `points`,
+    as solver.rounding gives them. What is not finite is null.
     """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -221,7 +243,7 @@ class JsonLog(Listener):
             self._has_failed = True
             warning("solver.cpp:1", f"the JSON log ends here, training goes on: {error}")
 
-    def built(self, plan: NetPlan, net: Net) -> None:
+    def built(self, role: NetRole, net: Net) -> None:
         if self._net is None:
             self._net = net
 
@@ -249,6 +271,9 @@ class JsonLog(Listener):
             done, seconds = iteration - self._shown[0], now - self._shown[1]
             self._train["iterations_per_second"] = round(done / seconds, 3) if seconds else None
         self._shown = (iteration, now)
+
+    def rounding(self, iteration: int, points: Sequence[Mapping[str, Any]]) -> None:
+        self._write("rounding", iter=iteration, points=[dict(p) for p in points])
 
     def rate(self, iteration: int, rate: float) -> None:
         self._write("train", **self._train, lr=rate)

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +28,8 @@ from adaption.net import Net, Point
 from adaption.net.plan import stated_kinds
 from adaption.net.points import WeightDraw
 from adaption.numerics import Format, number_format
-
-if TYPE_CHECKING:
-    from adaption.solver.snapshot import Files
-    from adaption.solver.solver import Solver
+from adaption.solver.snapshot_files import Files, sidecar_of, tensors_of
+from adaption.solver.training import Training
 
 __all__ = [
     "StatedFormats",
@@ -44,11 +42,6 @@ __all__ = [
 ]
 
 RESIDUE, RECIPE = "residue/", "recipe/"
-
-
-def tensors_of(state: Path) -> Path:
-    """Where a solver state's tensors lie, those that Caffe's file has no place for."""
-    return state.with_name(state.name + ".tensors.npz")
 
 
 def plan_rows(net: Net) -> list[dict[str, Any]]:
@@ -84,7 +77,7 @@ def read_state_formats(state: str | os.PathLike[str]) -> StatedFormats:
     Raises: FileFormatError when the state has none, or it is damaged.
     """
     path = Path(state)
-    sidecar = path.with_name(path.name + ".json")
+    sidecar = sidecar_of(path)
     if not path.exists():
         raise FileFormatError("no such file", "name the .solverstate of a snapshot", file=path)
     try:
@@ -110,7 +103,7 @@ def read_state_formats(state: str | os.PathLike[str]) -> StatedFormats:
         ) from None
 
 
-def save_precision(solver: Solver, files: Files) -> dict[str, Any]:
+def save_precision(solver: Training, files: Files) -> dict[str, Any]:
     """Write the tensors and the note beside the weights; returns the sidecar's entry."""
     net = solver.net
     entry: dict[str, Any] = {
@@ -144,7 +137,7 @@ def save_precision(solver: Solver, files: Files) -> dict[str, Any]:
     return entry
 
 
-def restore_precision(solver: Solver, entry: Mapping[str, Any] | None, path: Path) -> None:
+def restore_precision(solver: Training, entry: Mapping[str, Any] | None, path: Path) -> None:
     """Bring formats, accumulators and recipe to where the snapshot stands.
 
     Args:
@@ -162,7 +155,7 @@ def restore_precision(solver: Solver, entry: Mapping[str, Any] | None, path: Pat
             "resume with the solver that wrote it, or start anew with --weights",
         ).at(file=solver.definition.file)
     if driver is not None and saved is not None:
-        with solver._at_file():
+        with solver.at_file():
             driver.check_saved(saved)
     tensors = _tensors(solver, entry, path)
     residues = {k.removeprefix(RESIDUE): v for k, v in tensors.items() if k.startswith(RESIDUE)}
@@ -175,12 +168,12 @@ def restore_precision(solver: Solver, entry: Mapping[str, Any] | None, path: Pat
         own = {k.removeprefix(RECIPE): v for k, v in tensors.items() if k.startswith(RECIPE)}
         driver.load(saved, own)
     elif driver is not None:
-        solver._notice(f"{path} holds no state of recipe {driver.recipe.name}: it starts anew")
-        solver._start_recipe()
+        solver.notice(f"{path} holds no state of recipe {driver.recipe.name}: it starts anew")
+        solver.start_recipe()
     updates = solver.updates.grid_updates
     updates.load(residues, solver.params)
     if set(updates.save()) - set(residues):
-        solver._notice(f"{path} holds no weight accumulators: they start at 0")
+        solver.notice(f"{path} holds no weight accumulators: they start at 0")
 
 
 def read_recipe_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -190,7 +183,7 @@ def read_recipe_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         path: of a solver state with its sidecar.
     Raises: FileFormatError when there is none, or it is damaged.
     """
-    sidecar = path.with_name(path.name + ".json")
+    sidecar = sidecar_of(path)
     try:
         entry = json.loads(sidecar.read_text(encoding="utf-8"))["precision"]
         values = entry["policy"]["values"]
@@ -205,7 +198,7 @@ def read_recipe_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return values, {k.removeprefix(RECIPE): v for k, v in found.items() if k.startswith(RECIPE)}
 
 
-def _restore_plan(solver: Solver, entry: Mapping[str, Any]) -> None:
+def _restore_plan(solver: Training, entry: Mapping[str, Any]) -> None:
     """Formats about which the net's own text says nothing become those of the snapshot."""
     net = solver.net
     stated = {node.spec.name: stated_kinds(node.spec) for node in net.nodes}
@@ -228,7 +221,7 @@ def _restore_plan(solver: Solver, entry: Mapping[str, Any]) -> None:
         net.set_plan(plan)
 
 
-def _tensors(solver: Solver, entry: Mapping[str, Any] | None, path: Path) -> dict[str, Tensor]:
+def _tensors(solver: Training, entry: Mapping[str, Any] | None, path: Path) -> dict[str, Tensor]:
     """The tensors of the snapshot on the net's device, read by the first process for all."""
     if entry is None or "tensors" not in entry:
         return {}

@@ -9,9 +9,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from adaption.errors import FieldError
+from adaption.later import np
 
 if TYPE_CHECKING:
     from adaption.proto.caffe_pb2 import SolverParameter

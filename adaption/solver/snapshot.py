@@ -16,9 +16,8 @@ import base64
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,12 +36,11 @@ from adaption.net.plan import layer_formats, write_formats
 from adaption.proto import caffe_pb2
 from adaption.solver import checksum
 from adaption.solver.precision_state import restore_precision, save_precision
+from adaption.solver.snapshot_files import Files, sidecar_of
+from adaption.solver.training import Training
 from adaption.solver.updates import UPDATES
 
-if TYPE_CHECKING:
-    from adaption.solver.solver import Solver
-
-__all__ = ["Files", "restore", "save"]
+__all__ = ["restore", "save"]
 
 VERSION = 1
 # What reading values of another type than they should have may end in.
@@ -56,24 +54,7 @@ WATCHED = (
 )
 
 
-@dataclass(frozen=True)
-class Files:
-    """Paths of one snapshot."""
-
-    weights: Path
-    state: Path
-
-    @property
-    def sidecar(self) -> Path:
-        return sidecar_of(self.state)
-
-
-def sidecar_of(state: Path) -> Path:
-    """Where a solver state's sidecar lies."""
-    return state.with_name(state.name + ".json")
-
-
-def save(solver: Solver) -> Files:
+def save(solver: Training) -> Files:
     """Write a snapshot of a solver; see the head of this file for the order.
 
     Of several processes the first writes, what all of them tell of their random numbers.
@@ -120,7 +101,7 @@ def _definition(net: Net) -> caffe_pb2.NetParameter:
     return message
 
 
-def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
+def restore(solver: Training, path: str | os.PathLike[str]) -> bool:
     """Bring a solver to where a snapshot stands; returns whether it had a sidecar.
 
     Of several processes the first reads the files, and the others follow it.
@@ -137,7 +118,7 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
     return sidecar is not None
 
 
-def _restore_precision(solver: Solver, sidecar: dict[str, Any] | None, path: Path) -> None:
+def _restore_precision(solver: Training, sidecar: dict[str, Any] | None, path: Path) -> None:
     try:
         restore_precision(solver, None if sidecar is None else sidecar.get("precision"), path)
     except AdaptionError:
@@ -154,7 +135,7 @@ def _damaged(path: Path, error: Exception) -> FileFormatError:
     )
 
 
-def _read(solver: Solver, path: Path) -> tuple[int, int, dict[str, Any] | None]:
+def _read(solver: Training, path: Path) -> tuple[int, int, dict[str, Any] | None]:
     """Load weights and history; returns iteration, step of the learning rate, and sidecar."""
     state = read_state(path)
     if not (0 <= state.iter < 1 << 31 and 0 <= state.current_step < 1 << 31):
@@ -210,7 +191,7 @@ def _shape_for(blob: WeightBlob, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape if blob.legacy and blob.count == int(np.prod(shape)) else tuple(blob.shape)
 
 
-def _misfit(solver: Solver, found: Sequence[tuple[int, ...]]) -> WeightsError:
+def _misfit(solver: Training, found: Sequence[tuple[int, ...]]) -> WeightsError:
     count, slots = len(solver.params), solver.update.slots
     fix = "resume with the solver and the net that wrote this state"
     if len(found) in (count, 2 * count) and len(found) != count * slots:
@@ -231,7 +212,7 @@ def _misfit(solver: Solver, found: Sequence[tuple[int, ...]]) -> WeightsError:
     return WeightsError(f"history blobs do not fit: {'; '.join(bad[:6])}", fix)
 
 
-def _learned_net(solver: Solver, state: SolverState, path: Path) -> Path:
+def _learned_net(solver: Training, state: SolverState, path: Path) -> Path:
     """The caffemodel that a state names: as written, else beside the state (a moved run)."""
     named = Path(state.learned_net)
     if is_there(named):
@@ -253,7 +234,7 @@ def _learned_net(solver: Solver, state: SolverState, path: Path) -> Path:
 
 
 def _running_state(
-    solver: Solver,
+    solver: Training,
     history: Sequence[WeightBlob],
     draws: Sequence[dict[str, Any]],
     precision: dict[str, Any],
@@ -268,10 +249,11 @@ def _running_state(
         "nets": [_net_state(net) for net in _nets(solver)],
         "ranks": list(draws[1:]),  # random numbers of the train nets of further processes
         "precision": precision,
+        **({} if solver.teacher is None else {"teacher": solver.teacher.to_dict()}),
     }
 
 
-def _nets(solver: Solver) -> Iterator[Net]:
+def _nets(solver: Training) -> Iterator[Net]:
     yield solver.net
     yield from solver.test_nets
 
@@ -305,7 +287,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str) else list(value)
 
 
-def _read_sidecar(solver: Solver, state: SolverState, path: Path) -> dict[str, Any] | None:
+def _read_sidecar(solver: Training, state: SolverState, path: Path) -> dict[str, Any] | None:
     """The sidecar of a state, None (and a notice) where there is none that belongs to it."""
     sidecar = sidecar_of(path)
     if solver.original_semantics:
@@ -335,7 +317,7 @@ def _read_sidecar(solver: Solver, state: SolverState, path: Path) -> dict[str, A
     return None
 
 
-def _tell_changes(solver: Solver, before: dict[str, Any]) -> None:
+def _tell_changes(solver: Training, before: dict[str, Any]) -> None:
     for name, old in before.items():
         new = _plain(getattr(solver.param, name, old))
         if new != old:
@@ -343,7 +325,18 @@ def _tell_changes(solver: Solver, before: dict[str, Any]) -> None:
                 listener.notice(f"{name} was {old} when the snapshot was made, now it is {new}")
 
 
-def _restore_running_state(solver: Solver, sidecar: dict[str, Any], path: Path) -> None:
+def _tell_teacher(solver: Training, before: dict[str, Any] | None) -> None:
+    now = None if solver.teacher is None else solver.teacher.to_dict()
+    if now != before:
+        old, new = (
+            "none" if said is None else ", ".join(f"{k} {v:g}" for k, v in said.items())
+            for said in (before, now)
+        )
+        for listener in solver.listeners:
+            listener.notice(f"the teacher was {old} when the snapshot was made, now it is {new}")
+
+
+def _restore_running_state(solver: Training, sidecar: dict[str, Any], path: Path) -> None:
     try:
         _tell_changes(solver, sidecar.get("solver", {}))
         loss = sidecar["loss"]
@@ -354,6 +347,7 @@ def _restore_running_state(solver: Solver, sidecar: dict[str, Any], path: Path) 
         for i, (net, state) in enumerate(zip(_nets(solver), sidecar["nets"], strict=False)):
             draws = state if i or not rank else others[rank - 1] if rank <= len(others) else None
             _restore_net(net, state, draws)
+        _tell_teacher(solver, sidecar.get("teacher"))
         for text in _told_by_place(solver, sidecar, len(others) + 1):
             for listener in solver.listeners:
                 listener.notice(text)
@@ -363,7 +357,7 @@ def _restore_running_state(solver: Solver, sidecar: dict[str, Any], path: Path) 
         raise _damaged(path, error) from None
 
 
-def _told_by_place(solver: Solver, sidecar: dict[str, Any], count: int) -> Iterator[str]:
+def _told_by_place(solver: Training, sidecar: dict[str, Any], count: int) -> Iterator[str]:
     """Why a run does not go on as it would have where the snapshot was made."""
     if count != solver.ranks.count:
         yield (

@@ -20,18 +20,21 @@ from adaption.recipes import Recipe
 from adaption.solver.driver import Driver, chosen_recipe
 from adaption.solver.listener import Listener, Output
 from adaption.solver.params import Param, learnable
+from adaption.solver.passes import Passes, outputs_of
 from adaption.solver.ranks import ALONE, Ranks
 from adaption.solver.rates import learning_rate
 from adaption.solver.settings import (
-    NetPlan,
+    NetRole,
     SolverFile,
-    plan_test_nets,
-    plan_train_net,
     read_solver,
+    role_of_train_net,
+    roles_of_test_nets,
 )
 from adaption.solver.smoothing import SmoothedLoss
-from adaption.solver.snapshot import Files, restore, save
+from adaption.solver.snapshot import restore, save
+from adaption.solver.snapshot_files import Files
 from adaption.solver.statistics import BatchStatistics
+from adaption.solver.teacher import Teacher, TeachingPasses
 from adaption.solver.update_step import UpdateStep
 from adaption.solver.updates import make_update
 
@@ -60,6 +63,7 @@ class Solver:
         ranks: the processes that train together; each has a solver of its own, and calls its
             methods as the others do. All but the first hear, test and write nothing.
         reestimate: batches that `solve` computes batch norm's statistics from at the end.
+        teacher: a net whose class scores share in the loss.
 
     `net` is the train net, `test_nets` the others, `iter` the iterations done. Master weights are
     the nets' full precision blobs; rounding happens at use, gradients pass straight through.
@@ -83,6 +87,7 @@ class Solver:
         strict: bool = False,
         ranks: Ranks = ALONE,
         reestimate: int = 0,
+        teacher: Teacher | None = None,
     ) -> None:
         self.definition = read_solver(solver)
         self.param = self.definition.message
@@ -106,18 +111,18 @@ class Solver:
         options = {"original_semantics": original_semantics, **(net_options or {})}
         if not options.get("ignore_unknown"):
             self.definition.refuse_unknown()
-        with self._at_file():
+        with self.at_file():
             self.update = make_update(self.param)
             recipe = chosen_recipe(policy, self.param)
         for listener in self.listeners:
             listener.reading(self.definition)
             for text in self.definition.notices:
                 listener.notice(text)
-        plan = plan_train_net(self.definition, stages=stages, level=level)
-        self.net = self._build(plan, None, seed, options)
+        role = role_of_train_net(self.definition, stages=stages, level=level)
+        self.net = self._build(role, None, seed, options)
         self.test_nets = [
-            self._build(plan, i, None if seed is None else seed + 1 + i, options)
-            for i, plan in enumerate(plan_test_nets(self.definition))
+            self._build(role, i, None if seed is None else seed + 1 + i, options)
+            for i, role in enumerate(roles_of_test_nets(self.definition))
             if ranks.is_first
         ]
         self.net.followers = self.test_nets
@@ -140,17 +145,19 @@ class Solver:
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self._load_everywhere(one)
         self.draw_weights()
-        self._start_recipe()
+        self.teacher = teacher
+        self.passes = TeachingPasses(teacher, self.net, options) if teacher else Passes()
+        self.start_recipe()
 
-    def _start_recipe(self) -> None:
+    def start_recipe(self) -> None:
         """Let the recipe choose its first formats, from the weights as they are."""
         if self.driver is not None:
-            with self._at_file():
+            with self.at_file():
                 notices = self.driver.start()
                 if notices and self.strict:
                     raise UsageError(notices[0])
             for text in notices:
-                self._notice(text)
+                self.notice(text)
 
     def draw_weights(self) -> None:
         """Let all nets round stochastic weights alike, until the next update."""
@@ -159,27 +166,29 @@ class Solver:
             net.draw_weights(draw)
 
     def _build(
-        self, plan: NetPlan, number: int | None, seed: int | None, options: dict[str, Any]
+        self, role: NetRole, number: int | None, seed: int | None, options: dict[str, Any]
     ) -> Net:
         for listener in self.listeners:
-            listener.building(plan, number)
-        for text in plan.notices:
-            self._notice(text)
-        net = Net(plan.spec, phase=plan.spec.phase, seed=seed, **options)
+            listener.building(role, number)
+        for text in role.notices:
+            self.notice(text)
+        net = Net(role.spec, phase=role.spec.phase, seed=seed, **options)
         for text in net.notices:
-            self._notice(text)
+            self.notice(text)
         for listener in self.listeners:
-            listener.built(plan, net)
+            listener.built(role, net)
         return net
 
     @contextmanager
-    def _at_file(self) -> Iterator[None]:
+    def at_file(self) -> Iterator[None]:
+        """Errors inside name the solver's file."""
         try:
             yield
         except AdaptionError as error:
             raise error.at(file=self.definition.file) from None
 
-    def _notice(self, text: str) -> None:
+    def notice(self, text: str) -> None:
+        """Tell the listeners."""
         for listener in self.listeners:
             listener.notice(text)
 
@@ -192,7 +201,7 @@ class Solver:
         """
         self._load_everywhere(weights)
         if self.iter == 0:
-            self._start_recipe()
+            self.start_recipe()
 
     def _load_everywhere(self, weights: PathLike | Weights) -> None:
         if self.ranks.is_first:
@@ -210,7 +219,7 @@ class Solver:
         for listener in self.listeners:
             listener.loaded(name)
         if report.missing:
-            self._notice(f"{name} has no weights for: {', '.join(report.missing)}")
+            self.notice(f"{name} has no weights for: {', '.join(report.missing)}")
 
     def snapshot(self) -> Files:
         """Write weights, what Caffe's files cannot carry, and last the solver state.
@@ -219,7 +228,7 @@ class Solver:
         Returns: the files' paths.
         Raises: FieldError without a snapshot_prefix.
         """
-        with self._at_file():
+        with self.at_file():
             if not self.param.snapshot_prefix:
                 raise FieldError("snapshot_prefix", "", 'a path, as in snapshot_prefix: "run/net"')
         with self.ranks.writing():
@@ -250,7 +259,7 @@ class Solver:
     def solve(self, resume: PathLike | None = None) -> None:
         """Train up to max_iter, with tests and snapshots on the way. Caffe: Solver::Solve."""
         p = self.param
-        with self._at_file():
+        with self.at_file():
             if not p.HasField("max_iter"):
                 raise FieldError("max_iter", "not set", "the iterations to train for")
         for listener in self.listeners:
@@ -259,7 +268,7 @@ class Solver:
             self.restore(resume)
         held = BatchStatistics(self.net, self.iter * p.iter_size)
         self.step(p.max_iter - self.iter)
-        if not self._stops and held.finish(self.iter * p.iter_size, self.reestimate, self._notice):
+        if not self._stops and held.finish(self.iter * p.iter_size, self.reestimate, self.notice):
             self.saved, self._failed = None, True  # a snapshot written before has the old ones
         # An interrupt asks for a snapshot even where snapshot_after_train is off.
         is_missing = not p.snapshot or bool(self.iter % p.snapshot) or self._failed
@@ -271,8 +280,8 @@ class Solver:
             return
         if p.display and self.iter % p.display == 0:
             with in_iteration(self.iter), torch.no_grad():
-                self.net.forward()
-            smoothed = self.loss.add(self.net.loss(), self.iter)
+                loss = self.passes.forward(self.net)
+            smoothed = self.loss.add(loss, self.iter)
             for listener in self.listeners:
                 listener.final_loss(self.iter, smoothed)
         if p.test_interval and self.iter % p.test_interval == 0:
@@ -287,7 +296,7 @@ class Solver:
             self.snapshot()
         except ResourceError as error:
             problem = f"no snapshot of iteration {self.iter}, training goes on: {error}"
-            self._notice(problem)
+            self.notice(problem)
         self._failed = bool(self.ranks.from_first(problem))  # for all to end alike
         if self._failed:
             self.saved = None
@@ -296,7 +305,7 @@ class Solver:
         if self.param.snapshot_prefix:
             self.snapshot()
         else:
-            self._notice("no snapshot_prefix in the solver: nothing is written at the end")
+            self.notice("no snapshot_prefix in the solver: nothing is written at the end")
 
     def step(self, count: int) -> None:
         """Train for `count` iterations. Caffe: Solver::Step."""
@@ -339,14 +348,11 @@ class Solver:
         loss = 0.0
         with in_iteration(self.iter):
             for _ in range(p.iter_size):
-                with torch.enable_grad():
-                    net.forward()
-                loss += net.loss()
-                net.backward()
+                loss += self.passes.run(net)
         loss /= p.iter_size
         smoothed = self.loss.add(loss, self.iter)
         if is_shown:
-            outputs = list(_outputs(net))
+            outputs = self.passes.outputs(net)
             for listener in self.listeners:
                 listener.trained(self.iter, smoothed, outputs)
         for listener in self.listeners:
@@ -422,7 +428,7 @@ class Solver:
             with in_iteration(self.iter), torch.no_grad():
                 net.forward()
             self.ranks.beat()
-            outputs = list(_outputs(net))
+            outputs = list(outputs_of(net))
             sums = [a + o.value for a, o in zip(sums or [0.0] * len(outputs), outputs, strict=True)]
             loss += net.loss()
         means = [
@@ -432,15 +438,3 @@ class Solver:
         for listener in self.listeners:
             mean = loss / count if self.param.test_compute_loss else None
             listener.tested(self.iter, number, means, mean)
-
-
-def _outputs(net: Net) -> Iterator[Output]:
-    """Every value of every output blob, in Caffe's order."""
-    weights = {
-        top: weight
-        for node in net.nodes
-        for top, weight in zip(node.spec.tops, node.loss_weights, strict=True)
-    }
-    for name in net.outputs:
-        for value in net.blobs[name].tensor.detach().flatten().tolist():
-            yield Output(name, value, weights.get(name, 0.0))

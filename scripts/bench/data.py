@@ -1,25 +1,28 @@
-"""What do batches made ahead in threads bring, and how many batches a second come?
+"""What do batches made ahead in threads bring, and how many images a second come?
 
     python scripts/bench/data.py [--lmdb DB] [--list LIST --root FOLDER] [--rounds 5]
 
-Without data of one's own: 6400 random images 28x28 in an LMDB, 200 JPEGs 256x256 in a list. "feed"
-is the data layer alone, "train" a forward and backward pass of a small net on its batches. Each is
-timed with batches made when the layer asks for them ("inline") and with batches made ahead, in
-turn, so that a drifting machine meets both. A layer itself makes ahead only where "ahead" says so.
+Without data of one's own: 6400 random images 28x28 in an LMDB, and 200 of 256x256 as ImageNet has
+them: JPEGs in a list, the same in an LMDB, and their pixels in an LMDB, cropped and mirrored at
+random. "feed" is the data layer alone, "train" a forward and backward pass of a small net on its
+batches. Each is timed with batches made when the layer asks for them ("inline") and with batches
+made ahead, in turn, so that a drifting machine meets both. A layer itself makes ahead only where
+"ahead" says so.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from figures import machine
 from PIL import Image
 
 from adaption.data.feed import FedLayer
@@ -35,6 +38,9 @@ RAW = """layer {{ name: "d" type: "Data" top: "data" top: "label"
 LIST = """layer {{ name: "d" type: "ImageData" top: "data" top: "label"
   transform_param {{ crop_size: 224 mirror: true }}
   image_data_param {{ source: "{source}" root_folder: "{root}" batch_size: 16 shuffle: true }} }}"""
+CROPPED = """layer {{ name: "d" type: "Data" top: "data" top: "label"
+  transform_param {{ crop_size: 224 mirror: true }}
+  data_param {{ source: "{source}" backend: LMDB batch_size: 16 }} }}"""
 NET = """layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param { num_output: 20 kernel_size: 5 stride: 2 weight_filler { type: "xavier" } } }
 layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
@@ -52,14 +58,21 @@ def main() -> None:
     parser.add_argument("--root", default="", help="folder that the files of the list are in")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__};")
-    print(f"medians of {args.rounds} rounds, batches a second; times of ahead over inline")
+    print(f"{machine()}, {torch.get_num_threads()} threads, torch {torch.__version__};")
+    print(f"medians of {args.rounds} rounds, images a second; times of ahead over inline")
     print("data                  feed: inline     ahead  ratio  train: inline    ahead  ratio")
-    with tempfile.TemporaryDirectory() as folder:
-        lmdb = args.lmdb or digits(Path(folder))
-        images = args.list or photographs(Path(folder))
-        row("LMDB, raw", RAW.format(source=lmdb), args.rounds, batches=100)
-        row("list of JPEG", LIST.format(source=images, root=args.root), args.rounds, batches=20)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lmdb = args.lmdb or digits(folder)
+        row("LMDB, raw", RAW.format(source=lmdb), args.rounds, batches=100, size=64)
+        images = args.list or photographs(folder)
+        crops = {"list of JPEG": LIST.format(source=images, root=args.root)}
+        if args.list is None:
+            for kind in ("JPEG", "pixels"):
+                database = records(folder, kind)
+                crops[f"LMDB of {kind}"] = CROPPED.format(source=database)
+        for what, layer in crops.items():
+            row(what, layer, args.rounds, batches=20, size=16)
 
 
 def digits(folder: Path) -> Path:
@@ -87,14 +100,33 @@ def photographs(folder: Path) -> Path:
     return folder / "list.txt"
 
 
-def row(name: str, layer: str, rounds: int, batches: int) -> None:
+def records(folder: Path, kind: str) -> Path:
+    """The photographs in an LMDB, encoded or as pixels."""
+    made = []
+    for i, line in enumerate((folder / "list.txt").read_text().splitlines()):
+        file = Path(line.split()[0])
+        if kind == "JPEG":
+            datum = caffe_pb2.Datum(encoded=True, data=file.read_bytes(), label=i)
+        else:
+            pixels = np.asarray(Image.open(file))[..., ::-1].transpose(2, 0, 1)
+            channels, height, width = pixels.shape
+            datum = caffe_pb2.Datum(
+                channels=channels, height=height, width=width, data=pixels.tobytes(), label=i
+            )
+        made.append((b"%08d" % i, datum.SerializeToString()))
+    write_lmdb(folder / kind, iter(made))
+    return folder / kind
+
+
+def row(name: str, layer: str, rounds: int, batches: int, size: int) -> None:
     """Measure one kind of data and print its line."""
     cells = []
     for text in (layer, layer + NET):
         nets = [net(text, workers) for workers in (0, None)]
         inline, ahead = timed(nets, rounds, batches)
-        cells.append(f"{1 / inline:12.1f} {1 / ahead:9.1f} {ahead / inline:6.2f}")
-    workers = nets[1].nodes[0].layer.workers()
+        cells.append(f"{size / inline:12.0f} {size / ahead:9.0f} {ahead / inline:6.2f}")
+    source: Any = nets[1].nodes[0].layer
+    workers = source.workers()
     print(f"{name + f' ({workers} ahead)':20s} {'   '.join(cells)}", flush=True)
 
 

@@ -1,25 +1,21 @@
-"""How long does opening a 553 MB VGG16 caffemodel take, and how much memory?
+"""How long opening a large caffemodel takes, and how much memory.
 
-Makes the file with our streaming writer in a temporary folder, then opens it in fresh processes,
-ours and protobuf's ParseFromString in turn, and prints one table.
-
-    python scripts/bench/open_weights.py [--repeats 5] [--folder DIR]
+Makes the file with our streaming writer, then opens it in fresh processes, ours and protobuf's
+ParseFromString in turn. Each also reads one layer ("touch").
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from figures import Figure
+from turns import Settings, ratios, spread_of
 
 from adaption.io.caffemodel import LayerWeights, WeightBlob, read_weights, write_weights
 
@@ -33,9 +29,18 @@ CONV = [
 ]  # fmt: skip
 FC = [("fc6", 25088, 4096), ("fc7", 4096, 4096), ("fc8", 4096, 1000)]
 TOUCHED = "conv5_3"
+ROWS = ("open",)
+TARGET = 0.01  # "keep": 0.002 on 28 November 2026
+COLUMNS = {
+    "open": ("time", "ms", 1e3),
+    "open_mb": ("memory", "MB", 1.0),
+    "touch": (f"time to read {TOUCHED}", "ms", 1e3),
+    "touch_mb": (f"memory with {TOUCHED} read", "MB", 1.0),
+}
 
 
-def layers() -> Iterator[LayerWeights]:
+def layers(full: bool) -> Iterator[LayerWeights]:
+    """VGG16's, or those of them that convolve: 59 MB."""
     draw = np.random.default_rng(0)
     for name, bottom, top in CONV:
         weight = draw.standard_normal((top, bottom, 3, 3), np.float32)
@@ -43,7 +48,7 @@ def layers() -> Iterator[LayerWeights]:
             name, "Convolution", [WeightBlob.of(weight), WeightBlob.of(np.zeros(top))]
         )
         yield LayerWeights(f"relu_{name}", "ReLU", [])
-    for name, bottom, top in FC:
+    for name, bottom, top in FC if full else ():
         weight = draw.standard_normal((top, bottom), np.float32)
         yield LayerWeights(
             name, "InnerProduct", [WeightBlob.of(weight), WeightBlob.of(np.zeros(top))]
@@ -92,53 +97,33 @@ MEASURES = {"ours": measure_ours, "protobuf": measure_protobuf}
 
 
 def in_fresh_process(what: str, path: Path) -> dict[str, float]:
-    command = [sys.executable, __file__, "--measure", what, "--file", str(path)]
+    command = [sys.executable, __file__, what, str(path)]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     result: dict[str, float] = json.loads(out)
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where the file is made (about 553 MB)")
-    parser.add_argument("--measure", choices=MEASURES, help=argparse.SUPPRESS)
-    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.measure:
-        print(json.dumps(MEASURES[args.measure](args.file)))
-        return
-
-    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        path = Path(folder) / "vgg16.caffemodel"
-        start = time.perf_counter()
-        write_weights(path, layers(), "VGG16")
-        wrote = time.perf_counter() - start
-        size_mb = path.stat().st_size / 1e6
-        print(f"{platform.node()}, {platform.machine()}, Python {platform.python_version()}")
-        print(f"{size_mb:.0f} MB made and written in {wrote:.1f} s")
-        runs: dict[str, list[dict[str, float]]] = {what: [] for what in MEASURES}
-        for _ in range(args.repeats):
-            for what, results in runs.items():
-                results.append(in_fresh_process(what, path))
-
-    rows = {
-        what: {key: statistics.median(run[key] for run in results) for key in results[0]}
-        for what, results in runs.items()
-    }
-    columns = {
-        "open": ("open, ms", 1e3),
-        "open_mb": ("memory, +MB", 1),
-        "touch": (f"{TOUCHED}, ms", 1e3),
-        "touch_mb": ("memory, +MB", 1),
-    }
-    print(f"median of {args.repeats}".ljust(14) + "".join(f"{c[0]:>15}" for c in columns.values()))
-    for what, row in rows.items():
-        cells = (f"{row[key] * scale:15.2f}" for key, (_, scale) in columns.items())
-        print(what.ljust(14) + "".join(cells))
-    ratios = (f"{rows['ours'][key] / rows['protobuf'][key]:15.4f}" for key in columns)
-    print("ratio".ljust(14) + "".join(ratios))
+def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
+    """Time and memory."""
+    path = settings.folder / "vgg16.caffemodel"
+    write_weights(path, layers(full=not settings.quick), "VGG16")
+    size = f"{path.stat().st_size / 1e6:.0f} MB"
+    runs: dict[str, list[dict[str, float]]] = {what: [] for what in MEASURES}
+    for _ in range(settings.rounds_or(5, 3)):
+        for what, results in runs.items():
+            results.append(in_fresh_process(what, path))
+    path.unlink()
+    for key, (what, unit, scale) in COLUMNS.items():
+        ours, theirs = ([run[key] for run in runs[who]] for who in MEASURES)
+        yield Figure(
+            rows[0],
+            f"{size}: {what}",
+            f"{spread_of(ours).median * scale:.2f} {unit}",
+            f"protobuf {spread_of(theirs).median * scale:.0f} {unit}",
+            ratios(ours, theirs),
+            target=TARGET if key in ("open", "open_mb") and not settings.quick else None,
+        )
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(MEASURES[sys.argv[1]](Path(sys.argv[2]))))

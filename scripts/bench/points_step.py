@@ -1,25 +1,21 @@
-"""What does a training step cost when every point is rounded, against the same float step?
-
-    python scripts/bench/points_step.py [--net NET.prototxt] [--batch 32] [--rounds 15]
-                                        [--threads 2] [--cpu]
+"""A training step in which every point is rounded, against the same float step.
 
 The net is models/cifar10_full with random data in its first blobs. A step is the solver's: forward,
-backward, and an SGD update with momentum and decay. All variants run in turn, round by round;
-ratios are medians of the rounds' ratios. "points" has one FIXED format of 8 bits at each of the
-eight kinds of point of every weight layer (and at every activation), "dynamic" a shared exponent at
-bottoms, weights and gradients.
+backward, and an SGD update with momentum and decay. All variants run in turn, in one process.
+"fixed" has one FIXED format of 8 bits at each of the eight kinds of point of every weight layer
+(and at every activation), "dynamic" a shared exponent at bottoms, weights and gradients.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-from pathlib import Path
+from collections.abc import Iterator
+from functools import partial
 
 import torch
-import turns
+from figures import Figure
+from nets import ROOT, train_net
+from turns import Settings, in_turn, ratios, spread_of
 
-from adaption.io.netfile import read_net
 from adaption.net import Point
 from adaption.net.plan import KINDS, Plan
 from adaption.net.points_check import missing_point
@@ -27,24 +23,8 @@ from adaption.numerics import DynamicFixed, FixedPoint, Format
 from adaption.proto import caffe_pb2
 from adaption.solver import Solver
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROWS = ("points",)
 NET = ROOT / "models" / "cifar10_full" / "train_val.prototxt"
-
-
-def definition(path: Path, batch: int) -> caffe_pb2.NetParameter:
-    """The train net with data layers replaced by random numbers that stay the same."""
-    net = caffe_pb2.NetParameter()
-    net.CopyFrom(read_net(path).message)
-    keep = [layer for layer in net.layer if layer.type not in ("Data", "ImageData", "HDF5Data")]
-    del net.layer[:]
-    data = net.layer.add(name="data", type="DummyData", top=["data", "label"])
-    param = data.dummy_data_param
-    param.shape.add(dim=[batch, 3, 32, 32])
-    param.shape.add(dim=[batch])
-    param.data_filler.add(type="gaussian", std=60.0)
-    param.data_filler.add(type="constant", value=3.0)
-    net.layer.extend(keep)
-    return net
 
 
 def solver(net: caffe_pb2.NetParameter) -> Solver:
@@ -83,27 +63,26 @@ def shared_exponents(made: Solver) -> Plan:
     }
 
 
-def main() -> None:
-    """Print one table, a row per variant."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--net", type=Path, default=NET)
-    parser.add_argument("--batch", type=int, default=32)
-    turns.add_options(parser, rounds=15)
-    args = parser.parse_args()
-    print(turns.start(args))
-    net = definition(args.net, args.batch)
-    solvers = {name: solver(net) for name in ("float", "points", "dynamic")}
-    solvers["points"].net.set_plan(every_point(solvers["points"]), backward_weights="QUANTIZED")
-    solvers["dynamic"].net.set_plan(
-        shared_exponents(solvers["dynamic"]), backward_weights="QUANTIZED"
-    )
+VARIANTS = {"fixed": every_point, "dynamic": shared_exponents}
+
+
+def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
+    """One row per variant."""
+    size = 16 if settings.quick else 32
+    net = train_net(NET, size, side=32)
+    solvers = {"float": solver(net)}
+    for name, plan in VARIANTS.items():
+        solvers[name] = solver(net)
+        solvers[name].net.set_plan(plan(solvers[name]), backward_weights="QUANTIZED")
     torch.manual_seed(0)
-    steps = turns.take_turns([lambda s=s: s.step(1) for s in solvers.values()], args)  # type: ignore[misc]
-    print("variant     step ms   against float")
-    for name, seconds in zip(solvers, steps, strict=True):
-        median = statistics.median(seconds) * 1e3
-        print(f"{name:9} {median:9.1f} {turns.ratio(seconds, steps[0]):15.3f}")
-
-
-if __name__ == "__main__":
-    main()
+    calls = {name: partial(s.step, 1) for name, s in solvers.items()}
+    seconds = in_turn(calls, settings.rounds_or(15, 5))
+    for name in VARIANTS:
+        yield Figure(
+            rows[0],
+            f"cifar10_full, batch {size}, {name}",
+            f"{spread_of(seconds[name]).median * 1e3:.1f} ms",
+            f"our float {spread_of(seconds['float']).median * 1e3:.1f} ms",
+            ratios(seconds[name], seconds["float"]),
+            target=1.3,
+        )

@@ -1,12 +1,9 @@
-"""How long is a training step in low precision, and what does it keep, against the same float step?
-
-    python scripts/bench/qat_step.py [--rounds 15] [--batch 32] [--width 64] [--threads 2]
-                                     [--cpu]
+"""A training step in low precision: its time and what it keeps, against the same float step.
 
 The net is VGG-like, for CIFAR: 3 x 3 convolutions of 64, 128, 256 and 512 channels, two each, a
 pool behind each pair, two inner products. A step is forward, backward and an SGD update. All
-variants run in turn, round by round; ratios are medians of the rounds' ratios. "eager torch" is the
-same net in plain torch, as are those below it. Weights and activations have 8 bits everywhere; the
+variants run in turn, round by round, in one process. "eager torch" is the same net in plain torch,
+as are the peers, which are compared with it. Weights and activations have 8 bits everywhere; the
 activation point is before each ReLU. Brevitas runs where it is installed.
 
 "kept" is what lives between forward and backward: every storage that the graph of the pass (and in
@@ -16,18 +13,17 @@ low-precision layers, which are blobs of the caffemodel.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
-import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-import turns
+from figures import NOT_INSTALLED, Figure
 from torch import Tensor, nn
+from turns import Settings, Spread, in_turn, ratios, spread_of
 
 from adaption.graph import NetState, build_spec
 from adaption.io import prototxt
@@ -37,6 +33,9 @@ from adaption.precision.measure import measure_net
 from adaption.precision.propose import propose
 from adaption.precision.rewrite import rewrite
 
+ROWS = ("step", "kept")
+TARGETS = {"deterministic": 1.05, "stochastic": 1.10}
+PEERS = ("fake_quantize", "Brevitas")
 BITS = 8
 FILLER = 'weight_filler { type: "msra" }'
 
@@ -87,7 +86,6 @@ class Variant:
     """One way to train: `forward` leaves a graph, `backward` and `update` finish the step."""
 
     name: str
-    base: str  # the float variant it is held against
     forward: Callable[[], object]
     backward: Callable[[], object]
     optimizer: torch.optim.Optimizer
@@ -144,7 +142,7 @@ def our_variant(name: str, file: NetFile, batch: Batch) -> Variant:
 
     parameters = [blob.tensor for blobs in net.params.values() for blob in blobs]
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
-    return Variant(name, "float", net.forward, net.backward, optimizer, kept, parameters)
+    return Variant(name, net.forward, net.backward, optimizer, kept, parameters)
 
 
 def our_variants(batch: Batch, text: str) -> list[Variant]:
@@ -179,6 +177,7 @@ class TorchNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q = self.quantize
         for i, conv in enumerate(self.convs):
+            assert isinstance(conv, nn.Conv2d)
             x = q(F.conv2d(x, q(conv.weight), conv.bias, padding=1)).relu_()
             if i % 2:
                 x = F.max_pool2d(x, 2)
@@ -220,9 +219,8 @@ def torch_variant(name: str, net: nn.Module, batch: Batch) -> Variant:
     parameters = list(net.parameters())
     return Variant(
         name,
-        "eager torch",
         forward,
-        lambda: state["loss"].backward(),
+        lambda: torch.autograd.backward(state["loss"]),
         torch.optim.SGD(parameters, lr=1e-3, momentum=0.9),
         lambda: saved_tensors([state["loss"]]),
         [p.detach() for p in parameters],
@@ -240,35 +238,57 @@ def torch_variants(batch: Batch, width: int) -> list[Variant]:
     return variants
 
 
-# -- the table -------------------------------------------------------------------------------------
+# -- the rows --------------------------------------------------------------------------------------
 
 
-def main() -> None:
-    """Print one table, a row per variant."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--width", type=int, default=64, help="channels of the first stage")
-    turns.add_options(parser, rounds=15)
-    args = parser.parse_args()
-    print(turns.start(args))
+def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
+    """Time and memory of deterministic and stochastic rounding, beside the peers'."""
+    size, width = (16, 32) if settings.quick else (32, 64)
     generator = torch.Generator().manual_seed(0)
-    data = torch.randn(args.batch, 3, 32, 32, generator=generator)
-    label = torch.randint(10, (args.batch,), generator=generator).float()
-    batch = Batch({"data": data, "label": label}, [str(i) for i in range(args.batch)])
-    variants = our_variants(batch, vgg_like(args.batch, args.width))
-    variants += torch_variants(batch, args.width)
-    steps = turns.take_turns([v.step for v in variants], args)
-    seconds = {v.name: found for v, found in zip(variants, steps, strict=True)}
-    kept = {v.name: v.kept_bytes() for v in variants}
-    print("variant           step ms   against        time   kept MB   kept")
-    for v in variants:
-        for base in dict.fromkeys((v.base, "eager torch")):
-            print(
-                f"{v.name:15} {statistics.median(seconds[v.name]) * 1e3:9.1f}   {base:12}"
-                f" {turns.ratio(seconds[v.name], seconds[base]):6.3f} {kept[v.name] / 1e6:9.1f}"
-                f" {kept[v.name] / kept[base]:6.2f}"
+    data = torch.randn(size, 3, 32, 32, generator=generator)
+    label = torch.randint(10, (size,), generator=generator).float()
+    batch = Batch({"data": data, "label": label}, [str(i) for i in range(size)])
+    variants = our_variants(batch, vgg_like(size, width))
+    variants += torch_variants(batch, width)
+    by_name = {v.name: v for v in variants}
+    what = f"VGG-like net, batch {size}, width {width}"
+    if "step" in rows:
+        rounds = settings.rounds_or(15, 5)
+        seconds = in_turn({name: v.step for name, v in by_name.items()}, rounds)
+        eager = seconds["eager torch"]
+        peers: dict[str, Spread | str] = {
+            name: ratios(seconds[name], eager) if name in seconds else NOT_INSTALLED
+            for name in PEERS
+        }
+        peers["our float"] = ratios(seconds["float"], eager)
+        base = spread_of(seconds["float"]).median
+        for name, target in TARGETS.items():
+            yield Figure(
+                "step",
+                f"{what}, {name}",
+                f"{spread_of(seconds[name]).median * 1e3:.1f} ms",
+                f"our float {base * 1e3:.1f} ms",
+                ratios(seconds[name], seconds["float"]),
+                target=target,
+                peers={f"{peer} / eager": value for peer, value in peers.items()}
+                if name == "deterministic"
+                else {},
             )
-
-
-if __name__ == "__main__":
-    main()
+    if "kept" in rows:
+        kept = {name: v.kept_bytes() for name, v in by_name.items()}
+        shares: dict[str, Spread | str] = {
+            f"{name} / eager": spread_of([kept[name] / kept["eager torch"]])
+            if name in kept
+            else NOT_INSTALLED
+            for name in PEERS
+        }
+        for name in TARGETS:
+            yield Figure(
+                "kept",
+                f"{what}, {name}",
+                f"{kept[name] / 1e6:.1f} MB",
+                f"our float {kept['float'] / 1e6:.1f} MB",
+                spread_of([kept[name] / kept["float"]]),
+                target=1.0,
+                peers=shares if name == "deterministic" else {},
+            )

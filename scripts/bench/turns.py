@@ -1,66 +1,145 @@
-"""What benchmarks share: calls that take turns, so that a drifting machine meets all of them."""
+"""What benchmarks share: settings, and calls that take turns, so that a drifting machine meets all.
+
+Two sides that compute in the threads of one library (torch) take turns in one process. Sides with
+thread pools of their own get a process each (`Form`): worker threads of torch and of onnxruntime
+spin for a while after a call, and in one process would take the cores from whoever computes next.
+"""
 
 from __future__ import annotations
 
-import argparse
-import platform
+import math
+import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-import torch
+__all__ = ["Form", "Settings", "Spread", "in_turn", "round_robin", "spread_of"]
 
-__all__ = ["add_options", "machine", "ratio", "start", "take_turns"]
-
-WARM_UP = 2  # rounds that do not count
-
-
-def add_options(parser: argparse.ArgumentParser, rounds: int) -> None:
-    parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument(
-        "--cpu",
-        action="store_true",
-        help="count the process' CPU time, which other programs disturb less than wall time; for"
-        " one thread, as more than one also count their waiting",
-    )
+WARM_UP = 2  # rounds, or calls at the start of a turn, that do not count
+PAUSE = 0.1  # seconds in which the threads of the last one fall asleep
 
 
-def start(args: argparse.Namespace) -> str:
-    """Set the threads; returns what the first line of a table says."""
-    torch.set_num_threads(args.threads)
-    threads = "1 thread" if args.threads == 1 else f"{args.threads} threads"
-    clock = "CPU" if args.cpu else "wall"
-    return (
-        f"{machine()}, {threads}, torch {torch.__version__}; medians of {args.rounds} rounds,"
-        f" {clock} time"
-    )
+@dataclass(frozen=True)
+class Settings:
+    """What all rows are measured with."""
+
+    threads: int
+    quick: bool  # fewer rounds and smaller data; what is left out is named in the table
+    material: Path  # published models and data, which are not part of the checkout
+    nets: tuple[str, ...]  # NET[=WEIGHTS] of the user's own, in place of those of the checkout
+    folder: Path  # for files of this run
+    rounds: int | None = None
+
+    def rounds_or(self, full: int, quick: int) -> int:
+        """How many rounds count."""
+        return self.rounds or (quick if self.quick else full)
 
 
-def machine() -> str:
-    """Name of the CPU."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+@dataclass(frozen=True)
+class Spread:
+    """A median, and the quartiles beside it (of fewer than four values, least and greatest)."""
+
+    median: float
+    low: float
+    high: float
 
 
-def take_turns(
-    calls: Sequence[Callable[[], object]], args: argparse.Namespace
-) -> list[list[float]]:
-    """Seconds of each call in each round."""
-    clock = time.process_time if args.cpu else time.perf_counter
-    found: list[list[float]] = [[] for _ in calls]
-    for turn in range(args.rounds + WARM_UP):
-        for call, seconds in zip(calls, found, strict=True):
-            begin = clock()
+def spread_of(values: Sequence[float]) -> Spread:
+    """Median and quartiles. Raises: ValueError without values or with one that is not finite."""
+    if not values or not all(map(math.isfinite, values)):
+        raise ValueError(f"no spread of {list(values)}")
+    low, high = min(values), max(values)
+    if len(values) >= 4:
+        low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(statistics.median(values), low, high)
+
+
+def ratios(seconds: Sequence[float], base: Sequence[float]) -> Spread:
+    """How many times `base` it took, round by round."""
+    return spread_of([a / b for a, b in zip(seconds, base, strict=True)])
+
+
+def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each call in each round, in this process."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + WARM_UP):
+        for name, call in calls.items():
+            begin = time.perf_counter()
             call()
             if turn >= WARM_UP:
-                seconds.append(clock() - begin)
-    return found
+                taken[name].append(time.perf_counter() - begin)
+    return taken
 
 
-def ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
-    """Median of the rounds' ratios."""
-    return statistics.median(a / b for a, b in zip(seconds, base, strict=True))
+class Form:
+    """One way to compute a net, in a process of its own that sleeps between its turns."""
+
+    def __init__(self, make: Callable[..., Callable[[], object]], *what: object) -> None:
+        import torch  # here, so that processes that need none start without it
+
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        arguments = (theirs, torch.get_num_threads(), make, what)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def wait(self) -> None:
+        """Return when the process can compute. Raises: RuntimeError with what it failed of."""
+        failure = self._pipe.recv()
+        if failure:
+            raise RuntimeError(failure)
+
+    def turn(self, calls: int) -> float:
+        """Median seconds of some calls."""
+        self._pipe.send(calls)
+        seconds: float = self._pipe.recv()
+        return seconds
+
+    def close(self) -> None:
+        self._pipe.send(0)
+        self._process.join()
+
+
+def _serve(
+    pipe: Connection,
+    threads: int,
+    make: Callable[..., Callable[[], object]],
+    what: tuple[object, ...],
+) -> None:
+    """The process of a Form: how many calls in, their median seconds out; ends at 0."""
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        call = make(*what)
+        call()
+    except Exception as error:  # reported where the row is measured
+        pipe.send(f"{type(error).__name__}: {error}")
+        return
+    pipe.send("")
+    while calls := pipe.recv():
+        times = []
+        for i in range(WARM_UP + calls):
+            start = time.perf_counter()
+            call()
+            if i >= WARM_UP:
+                times.append(time.perf_counter() - start)
+        pipe.send(statistics.median(times))
+
+
+def round_robin(forms: Mapping[str, Form], rounds: int, calls: int) -> dict[str, list[float]]:
+    """Seconds of a call of each form in each round; closes the forms."""
+    for form in forms.values():
+        form.wait()
+    taken: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(rounds):
+        for name, form in forms.items():
+            time.sleep(PAUSE)
+            taken[name].append(form.turn(calls))
+    for form in forms.values():
+        form.close()
+    return taken

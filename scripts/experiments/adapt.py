@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,11 @@ class Experiment:
         text = (ROOT / "models" / self.model / "train_val.prototxt").read_text(encoding="utf-8")
         document = prototxt.parse(text)
         for layer in document.root.all("layer"):
-            if layer.block.first("type").string == "Data":
+            kind = layer.block.first("type")
+            if kind is not None and kind.string == "Data":
                 layer.remove()
-            for kind in ("convolution_param", "inner_product_param"):
-                for param in layer.block.all(kind):
+            for name in ("convolution_param", "inner_product_param"):
+                for param in layer.block.all(name):
                     _set(param.block, "weight_filler", 'type: "tnvs"')
                     _set(param.block, "bias_filler", 'type: "uniform" min: -0.1 max: 0.1')
         return DATA.format(batch=self.batch) + document.text()
@@ -184,7 +186,7 @@ def main() -> int:
         for row in experiment.rows:
             for seed in seeds[: row.seeds]:
                 key = {"run": row.name, "seed": seed}
-                results.get(key, lambda row=row, seed=seed: run(experiment, row, seed, sizes))
+                results.get(key, partial(run, experiment, row, seed, sizes))
         print(table(experiment, results.runs))
     except AdaptionError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -59,7 +59,8 @@ def cifar(folder: Path, phase: str, limit: int | None = None) -> Samples:
 
 
 def _samples(path: Path, limit: int | None = None) -> Samples:
-    images, labels = [], []
+    images: list[np.ndarray] = []
+    labels: list[int | None] = []
     for sample in open_source(path):
         if len(images) == limit:
             break

@@ -19,6 +19,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,11 +226,11 @@ def main() -> int:
         results = Results(Path("results.json"), settings)
         seeds = [int(seed) for seed in args.seeds.split(",")]
         for seed in seeds:
-            results.get({"run": "float", "seed": seed}, lambda s=seed: experiment.float_run(s))
+            results.get({"run": "float", "seed": seed}, partial(experiment.float_run, seed))
         for name in names:
             for seed in seeds:
                 key = {"run": name, "seed": seed}
-                results.get(key, lambda n=name, s=seed: experiment.fixed_run(n, s))
+                results.get(key, partial(experiment.fixed_run, name, seed))
         print(table(results.runs))
     except AdaptionError as error:
         print(f"error: {error}", file=sys.stderr)

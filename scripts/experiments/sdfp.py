@@ -17,6 +17,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def main() -> int:
         for seed in (int(seed) for seed in args.seeds.split(",")):
             for row in experiment.rows:
                 key = {"row": str(row), "bits": row.bits, "bias": row.bias, "seed": seed}
-                results.get(key, lambda row=row, seed=seed: run(experiment, row, seed, sizes))
+                results.get(key, partial(run, experiment, row, seed, sizes))
         print(table(experiment, results.runs))
     except AdaptionError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -287,9 +288,7 @@ def main() -> int:
             for row, width in chosen:
                 results.get(
                     {**key_of(row, width), "seed": seed},
-                    lambda row=row, width=width, seed=seed: run(
-                        experiment, row, width, seed, sizes
-                    ),
+                    partial(run, experiment, row, width, seed, sizes),
                 )
         print(table(experiment, results.runs))
     except AdaptionError as error:

@@ -68,9 +68,9 @@ def onnx(path: Path) -> None:
     low = KEPT["low"]
     x = {"data": np.zeros((1, 1, 8, 8), np.float32)}
     if ModelFile(path).style == "float":
-        adaption.verify(low, path, x)
+        adaption.verify(low, path, inputs=x)
     else:
-        adaption.verify_between(low, "lp", path, x)
+        adaption.verify(low, "lp", path, x)
 
 
 def _names(draw: random.Random, seeds: Sequence[bytes]) -> bytes:

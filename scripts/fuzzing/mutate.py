@@ -100,7 +100,7 @@ def damage_json(draw: random.Random, text: str) -> str:
         return damage_text(draw, text)
     value = json.loads(text)
     for _ in range(draw.choice((1, 1, 1, 2))):
-        places = list(_places(value))
+        places = _places(value)
         if not places:
             break
         holder, key = draw.choice(places)
@@ -123,15 +123,18 @@ def damage_json(draw: random.Random, text: str) -> str:
     return json.dumps(value)
 
 
-def _places(value: Any) -> Any:
-    inner: Any = ()
-    if isinstance(value, dict):
-        inner = list(value.items())
-    elif isinstance(value, list):
-        inner = list(enumerate(value))
-    for key, item in inner:
-        yield value, key
-        yield from _places(item)
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Every (dict or list, key or index) in a value; a loop, as measurements have thousands."""
+    places: list[tuple[Any, Any]] = []
+    left = [value] if isinstance(value, dict | list) else []
+    while left:
+        holder = left.pop()
+        items = holder.items() if isinstance(holder, dict) else enumerate(holder)
+        for key, item in items:
+            places.append((holder, key))
+            if isinstance(item, dict | list):
+                left.append(item)
+    return places
 
 
 def _odd(draw: random.Random, old: Any) -> Any:

@@ -94,7 +94,7 @@ def _message(draw: random.Random, descriptor: Any, depth: int = 0, *, mild: bool
 
 def _value(draw: random.Random, field: Any, mild: bool = False) -> str:
     if field.enum_type is not None:
-        return draw.choice(field.enum_type.values).name
+        return str(draw.choice(field.enum_type.values).name)
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return draw.choice(("true", "false"))

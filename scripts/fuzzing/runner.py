@@ -25,7 +25,8 @@ from fuzzing.formats import FORMATS
 __all__ = ["Result", "fuzz", "run_one"]
 
 CHUNK = 500  # inputs of one child process; a fresh one forgets what leaked
-SLOW_S = 10.0  # for one input
+SLOW_S = 10.0  # of processor time for one input: a busy machine is no fault
+HANGS_S = 60.0  # in all, for one that waits for something
 MEMORY = 2 << 30  # bytes that a child may take more than it has at its start
 LOADED = ("h5py", "PIL.Image", "torch", "adaption.data", "adaption.job", "adaption.report.plot_log")
 LIMIT = "64M"  # what files may ask for meanwhile, so that asking shows
@@ -36,7 +37,7 @@ STATE = struct.Struct("<qqq")
 
 
 class TooSlow(BaseException):
-    """One input has taken longer than SLOW_S."""
+    """One input has taken longer than SLOW_S or HANGS_S."""
 
 
 @dataclass
@@ -115,7 +116,7 @@ def _chunk(result: Result, name: str, seed: int, number: int, stop: int) -> int:
     code = -os.waitstatus_to_exitcode(status)
     what = signal.Signals(code).name if code > 0 else f"exit code {-code}"
     result.add(f"the process ended: {what}" if code != signal.SIGKILL else "hangs, or ended", at)
-    return at + 1
+    return int(at) + 1
 
 
 def _wait(child: int, shared: mmap.mmap) -> int:
@@ -129,7 +130,7 @@ def _wait(child: int, shared: mmap.mmap) -> int:
         now = bytes(shared[:])
         if now != last:
             last, since = now, time.monotonic()
-        elif time.monotonic() - since > 3 * SLOW_S:  # within C code, where no exception reaches
+        elif time.monotonic() - since > 2 * HANGS_S:  # within C code, where no exception reaches
             os.kill(child, signal.SIGKILL)
 
 
@@ -153,9 +154,10 @@ def _run_all(name: str, seed: int, number: int, stop: int, shared: mmap.mmap, pi
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
 
-    def too_slow(*_: object) -> None:
-        raise TooSlow
+    def too_slow(signum: int, _: object) -> None:
+        raise TooSlow(HANGS_S if signum == signal.SIGALRM else SLOW_S)
 
+    signal.signal(signal.SIGPROF, too_slow)
     signal.signal(signal.SIGALRM, too_slow)
     accepted = refused = 0
     for index in range(number, stop):
@@ -175,7 +177,8 @@ def run_one(name: str, number: int, seed: int = 0) -> str | None:
     chosen = FORMATS[name]
     path = Path(chosen.file)
     path.write_bytes(chosen.input(number, seed))
-    signal.setitimer(signal.ITIMER_REAL, SLOW_S)
+    signal.setitimer(signal.ITIMER_PROF, SLOW_S)
+    signal.setitimer(signal.ITIMER_REAL, HANGS_S)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -183,11 +186,12 @@ def run_one(name: str, number: int, seed: int = 0) -> str | None:
         return ""
     except AdaptionError as error:
         return _bad_message(error)
-    except TooSlow:
-        return f"takes longer than {SLOW_S:g} s"
+    except TooSlow as error:
+        return f"takes longer than {error.args[0]:g} s"
     except BaseException as error:
         return f"{type(error).__name__} {_place(error)}: {str(error).partition(chr(10))[0][:80]}"
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 

@@ -12,7 +12,7 @@ from models.text import net_text
 
 from adaption.io import prototxt
 from adaption.numerics import FixedPoint
-from adaption.precision.descriptor_create import create
+from adaption.precision.original.create import create
 from adaption.proto.caffe_pb2 import LayerParameter, NetParameter
 
 __all__ = ["faster_rcnn_files"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["RECIPES", "Formats", "Recipe"]
 
@@ -61,7 +62,7 @@ _VGG19_RESULTS = (
 )
 _ALEXNET_RESULTS = "8.8 6.10 6.10 6.10 5.11 4.12 2.14".split()
 
-_CIFAR = {
+_CIFAR: dict[str, Any] = {
     "source": "data/cifar10_{}_lmdb",
     "top5": False,
 }
@@ -70,7 +71,7 @@ _CIFAR_MEAN = 'mean_file: "data/cifar10_mean.binaryproto"'
 # 0.4914, 0.4822, 0.4465 and 1 / 0.2 of pixels up to 255, in the order of the LMDBs, RGB
 _CIFAR_MEAN_VALUES = "scale: 0.0196 mean_value: 125.3 mean_value: 123 mean_value: 113.9"
 # Sakr and Shanbhag, as released: plain SGD, 200 epochs of 200 batches, a tenth from epoch 100 on.
-_SAKR_SOLVER = {
+_SAKR_SOLVER: dict[str, Any] = {
     "test_iter": 100, "test_interval": 1000, "base_lr": 0.01, "lr_policy": "step", "gamma": 0.1,
     "stepsize": 20000, "momentum": 0, "weight_decay": 0, "display": 100, "max_iter": 40000,
     "snapshot": 10000,

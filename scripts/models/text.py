@@ -63,4 +63,4 @@ def _is_many(value: Any) -> bool:
 
 
 def _one_line(message: Any) -> str:
-    return text_format.MessageToString(message, as_one_line=True, as_utf8=True).strip()
+    return str(text_format.MessageToString(message, as_one_line=True, as_utf8=True)).strip()

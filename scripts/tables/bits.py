@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from adaption.cli import main as cli
 
@@ -39,7 +40,7 @@ def main() -> int:
     return 0
 
 
-def table(summaries: list[dict]) -> str:
+def table(summaries: list[dict[str, Any]]) -> str:
     """A Markdown table: the float net first, then one row per summary."""
     first = summaries[0]
     rows = []

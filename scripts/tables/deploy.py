@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -61,7 +62,7 @@ def in_float64(net: Net, blob: str, formats: Formats) -> Scores:
     return lambda inputs: backend.run(inputs).values[last, blob]
 
 
-def exact(net: Net, blob: str, formats: Formats, **options: str) -> Scores:
+def exact(net: Net, blob: str, formats: Formats, **options: Any) -> Scores:
     """Integer codes."""
     made = ExactNet(net, ExactOptions(formats, **options))
     return lambda inputs: made.run(inputs).outputs[blob].numpy()

@@ -39,7 +39,7 @@ from adaption.data import Transform, open_source
 from adaption.data.lmdb_writer import DatumForm, datum_records, write_lmdb
 from adaption.errors import AdaptionError
 from adaption.options import BEST, INT8
-from adaption.precision import Proposal
+from adaption.precision.proposal import Proposal
 
 SEEDS = (1, 2, 3)
 # the least median that is asked for, in %

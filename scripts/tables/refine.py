@@ -148,7 +148,7 @@ def cells(
 
     def share(side: str) -> float:
         hits = sum(s["accuracy"][side]["top1"] * s["accuracy"]["samples"] for s in found)
-        return 100 * hits / samples
+        return float(100 * hits / samples)
 
     flipped = 100 * sum(s["flipped_predictions"]["count"] for s in found) / samples
     drop = share("float") - share("quantized")

@@ -11,6 +11,7 @@ import pytest
 
 from adaption.cli.main import VERBS, main, verb_parsers
 from adaption.cli.parser import meant
+from adaption.net import Net
 
 ROOT = Path(__file__).resolve().parents[2]
 NET = str(ROOT / "models/lenet_digits/deploy.prototxt")
@@ -107,6 +108,72 @@ def test_adaption_alone_lists_every_verb_once(capsys: pytest.CaptureFixture[str]
 def test_near_misses(words: list[str], want: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert capsys.readouterr().err.startswith(want)
+
+
+LP = """
+input: "data" input_shape { dim: 1 dim: 1 dim: 6 dim: 6 }
+layer { name: "conv1" type: "LPConvolution" bottom: "data" top: "conv1"
+        convolution_param { num_output: 2 kernel_size: 3 } lpfp_param { bd: 2 ad: 6 } }
+layer { name: "act1" type: "LPAct" bottom: "conv1" top: "act1" lpfp_param { bd: 5 ad: 3 } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "want"),
+    [
+        pytest.param("export lp w -o e.onnx --to onxx", "did you mean onnx?", id="export target"),
+        pytest.param("export lp w -o e.onnx --to onnx --style qqd", "did you mean qdq?", id="s"),
+        pytest.param(
+            "export lp w -o e.onnx --to onnx --processor vnn", "did you mean vnni?", id="processor"
+        ),
+        pytest.param("export lp w -o e.onnx --to onnx --end act", "did you mean 'act1'?", id="end"),
+        pytest.param(
+            "export lp w -o e.onnx --to onnx --input-format dta=Q2.3",
+            "did you mean data?",
+            id="input of a file",
+        ),
+        pytest.param("verify lp w exat lp", "did you mean exact?", id="backend"),
+        pytest.param("verify lp w in32", "did you mean int32?", id="training step"),
+        pytest.param(
+            "verify lp w lp64 exact --input-format dat=Q3.3", "did you mean data?", id="input"
+        ),
+        pytest.param("edit lp -o x conv1:wieght=Q2.14", "did you mean weight?", id="point"),
+        pytest.param("edit lp -o x cnv1:weight=Q2.14", 'did you mean "conv1"?', id="layer"),
+        pytest.param("draw lp -o x.svgg", "did you mean .svg?", id="suffix"),
+        pytest.param("inspect lp --dialect ssdd", "did you mean ssd?", id="dialect"),
+        pytest.param("time lp --phase TRIAN", "did you mean TRAIN?", id="phase"),
+        pytest.param("rewrite lp -o x --recipe wprn", "did you mean wrpn?", id="recipe"),
+        pytest.param("extract lp --mode deplyo", "did you mean deploy?", id="mode"),
+    ],
+)
+def test_near_misses_of_names(
+    words: str,
+    want: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = Net(write(tmp_path / "lp.prototxt", LP))
+    net.save(tmp_path / "w.caffemodel")
+    places = {"lp": "lp.prototxt", "w": "w.caffemodel"}
+    assert main([places.get(word, word) for word in words.split()]) == 2
+    assert want in capsys.readouterr().err
+
+
+def test_words_behind_a_flag_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "lp.prototxt", LP)
+    words = ["edit", "lp.prototxt", "conv1:weight=Q3.5", "-o", "x.prototxt", "act1:activation=Q6.2"]
+    assert main(words) == 0
+    said = (tmp_path / "x.prototxt").read_text()
+    assert "bd: 3 ad: 5" in said and "bd: 6 ad: 2" in said
+
+
+def test_words_that_nothing_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", NET, "--json", "--", "--x"]) == 2
+    assert main(["rescale", "a", "b", "c", "--factor", "2", "-o", "d", "--weights-out", "e"]) == 2
+    assert "adaption rescale: not understood: c\n" in capsys.readouterr().err
 
 
 def test_meant() -> None:
@@ -231,5 +298,30 @@ def test_verbs_that_need_no_torch_do_not_import_it(words: list[str], tmp_path: P
         " code = main(sys.argv[1:]); assert 'torch' not in sys.modules; sys.exit(code)"
     )
     call = [sys.executable, "-c", code, *(places.get(word, word) for word in words)]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_verbs_of_text_import_neither_torch_nor_numpy(tmp_path: Path) -> None:
+    lp, out = write(tmp_path / "lp.prototxt", LP), str(tmp_path / "out")
+    calls = [
+        ["edit", lp, "conv1:weight=Q3.5", "-o", f"{out}1.prototxt"],
+        ["create", "64C3S1", "A", "ReLU", "-o", f"{out}2.prototxt"],
+        ["rewrite", NET, "--weight", "Q2.6", "-o", f"{out}3.prototxt"],
+        ["widen", NET, "--factor", "2", "-o", f"{out}4.prototxt"],
+        ["draw", lp, "-o", f"{out}5.dot"],
+        ["cost", lp],
+        ["inspect", lp],
+        ["extract", NET],
+        ["upgrade", NET, "-o", f"{out}6.prototxt"],
+    ]
+    code = (
+        "import json, sys; from adaption.cli.main import main\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    assert main(words) == 0, words\n"
+        "    slow = {'numpy', 'torch'} & set(sys.modules)\n"
+        "    assert not slow, (words, slow)\n"
+    )
+    call = [sys.executable, "-c", code, json.dumps(calls)]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -91,7 +91,9 @@ def test_conventions_of_parse_log(folder: Path, capsys: pytest.CaptureFixture[st
             rows.append((iteration, "lr", float(match[1])))
     Path("train.log").write_text("\n".join(lines))
     log = read_log("train.log")
-    want = [(row.iteration, "lr", row.lr) for row in log.train if row.lr is not None]
+    want: list[tuple[int, str, float | None]] = [
+        (row.iteration, "lr", row.lr) for row in log.train if row.lr is not None
+    ]
     want += [(row.iteration, "Iteration", row.loss) for row in log.train]
     for kind, series in (("Train", log.train), ("Test", log.tests[0])):
         want += [

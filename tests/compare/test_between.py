@@ -12,8 +12,9 @@ import pytest
 from onnx import numpy_helper
 
 from adaption.cli.main import main
-from adaption.compare import verify, verify_between
 from adaption.compare.backends import Arithmetic, Array, Key, Trace
+from adaption.compare.between import check_between
+from adaption.compare.float_check import check_float
 from adaption.compare.named_backends import BACKENDS
 from adaption.errors import UsageError
 from adaption.exact.inputs import format_of_data
@@ -30,7 +31,7 @@ INPUT = {"data": np.float32(np.random.default_rng(5).normal(size=(2, 3, 6, 6)))}
 def test_exact_and_integer_onnx_are_promised_equal(tmp_path: Path) -> None:
     net, path = net_of(TEXT), tmp_path / "m.onnx"
     export_onnx(net, path, style="integer")
-    report = verify_between(net, "exact", path, INPUT)
+    report = check_between(net, "exact", path, INPUT)
     assert report.ok
     assert [t.layer for t in report.tops if t.is_promised] == [
         t.layer for t in report.tops if t.type != "Softmax"
@@ -40,7 +41,7 @@ def test_exact_and_integer_onnx_are_promised_equal(tmp_path: Path) -> None:
 
 
 def test_float64_simulation_and_exact_are_promised_equal_at_points() -> None:
-    report = verify_between(net_of(TEXT), "lp64", "exact", INPUT)
+    report = check_between(net_of(TEXT), "lp64", "exact", INPUT)
     assert report.ok
     assert {t.layer for t in report.tops if t.is_promised} == {"in", "a", "b", "e"}
     assert all(t.max_error_lsb == 0.0 for t in report.tops if t.is_promised)
@@ -64,7 +65,7 @@ class OneLsbOff:
 
 def test_first_differing_layer_is_named() -> None:
     net = net_of(TEXT)
-    report = verify_between(net, OneLsbOff(net), "exact", INPUT)
+    report = check_between(net, OneLsbOff(net), "exact", INPUT)
     assert not report.ok
     first = report.first_difference
     assert first is not None
@@ -73,9 +74,9 @@ def test_first_differing_layer_is_named() -> None:
         'layer "b" (LPAct): "c" differs in 1 of 288 values, by up to 0.00781',
     )
     assert "device and exact do NOT agree" in str(report)
-    tolerant = verify_between(net, OneLsbOff(net), "exact", INPUT, tolerance=1.0)
+    tolerant = check_between(net, OneLsbOff(net), "exact", INPUT, tolerance=1.0)
     assert tolerant.ok
-    strict = verify_between(net, OneLsbOff(net), "exact", INPUT, tolerance=0.5)
+    strict = check_between(net, OneLsbOff(net), "exact", INPUT, tolerance=0.5)
     assert strict.problems == ('layer "b" (LPAct): "c" differs by up to 1 LSB, allowed 0.5',)
 
 
@@ -93,18 +94,18 @@ def with_one_weight_changed(path: Path) -> None:
 def test_qdq_is_promised_equal_to_exact_arithmetic_that_rounds_alike(tmp_path: Path) -> None:
     net, path = net_of(TEXT), tmp_path / "m.onnx"
     export_onnx(net, path, style="qdq")
-    report = verify_between(net, "exact-half-even", path, INPUT)
+    report = check_between(net, "exact-half-even", path, INPUT)
     assert report.ok
     points = {t.layer for t in report.tops if t.format is not None}
     assert {t.layer for t in report.tops if t.is_promised} >= points >= {"in", "a", "b", "e"}
     assert "all codes must be equal" in report.detail
     assert sum(t.ties or 0 for t in report.tops) >= sum(t.parted or 0 for t in report.tops) > 0
     assert "of them rounded otherwise than the net does" in report.detail
-    other = verify_between(net, "exact", path, INPUT)
+    other = check_between(net, "exact", path, INPUT)
     assert other.ok and not any(t.is_promised for t in other.tops)
     assert "they take ties, or biases off the grid, otherwise" in other.detail
     with_one_weight_changed(path)
-    broken = verify_between(net, "exact-half-even", path, INPUT)
+    broken = check_between(net, "exact-half-even", path, INPUT)
     assert not broken.ok
     assert broken.first_difference is not None and broken.first_difference.layer == "b"
 
@@ -119,7 +120,7 @@ def test_codes_from_an_exception_on_are_not_promised(tmp_path: Path) -> None:
     text += lp("c", "conv", "c", "num_output: 4 kernel_size: 1", f"{Q8} {stated}")
     net, path = net_of(DATA + text + act("b", "c", 4, 4)), tmp_path / "m.onnx"
     export_onnx(net, path, style="qdq")
-    report = verify_between(net, "exact-half-even", path, INPUT)
+    report = check_between(net, "exact-half-even", path, INPUT)
     assert report.ok
     assert {t.layer for t in report.tops if t.is_promised} == {"in", "a"}
     assert 'codes must be equal before layers "b"' in report.detail
@@ -133,7 +134,7 @@ def test_a_file_that_does_not_say_how_it_is_exact_is_not_judged(tmp_path: Path) 
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     onnx.save(model, path)
-    report = verify_between(net, "exact-half-even", path, INPUT)
+    report = check_between(net, "exact-half-even", path, INPUT)
     assert report.ok and not any(t.is_promised for t in report.tops)
 
 
@@ -141,7 +142,7 @@ def test_a_file_that_does_not_say_how_it_is_exact_is_not_judged(tmp_path: Path) 
     not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler is installed"
 )
 def test_c_program_is_promised_equal() -> None:
-    report = verify_between(net_of(TEXT), "exact", "c", INPUT)
+    report = check_between(net_of(TEXT), "exact", "c", INPUT)
     assert report.ok, report.detail
     assert sum(t.is_promised for t in report.tops) == len(report.tops) >= 8
 
@@ -149,18 +150,18 @@ def test_c_program_is_promised_equal() -> None:
 def test_c_program_without_a_compiler_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "false")
     with pytest.raises(UsageError, match=r"^false -std=c99 .* failed"):
-        verify_between(net_of(TEXT), "exact", "c", INPUT)
+        check_between(net_of(TEXT), "exact", "c", INPUT)
 
 
 def test_float_and_baked_round_less_than_lp() -> None:
     net = net_of(TEXT)
     gaps = {
-        name: verify_between(net, "lp", name, INPUT).tops[1].max_error
+        name: check_between(net, "lp", name, INPUT).tops[1].max_error
         for name in ("lp64", "baked", "float")
     }
     assert gaps["lp64"] < 1e-5 < gaps["baked"] < gaps["float"]
     # The net's own rounded blobs are as they were.
-    assert verify_between(net, "lp64", "exact", INPUT).ok
+    assert check_between(net, "lp64", "exact", INPUT).ok
 
 
 def test_inputs_are_rounded_for_both_sides(tmp_path: Path) -> None:
@@ -168,11 +169,11 @@ def test_inputs_are_rounded_for_both_sides(tmp_path: Path) -> None:
     formats = {"data": FixedPoint.q("Q3.4")}
     export_onnx(net, path, style="integer", input_formats=formats)
     # The file says what its input is rounded to.
-    report = verify_between(net, "exact", path, INPUT)
+    report = check_between(net, "exact", path, INPUT)
     assert report.ok and dict(report.input_formats) == formats
-    assert verify_between(net, "lp64", path, INPUT).ok
+    assert check_between(net, "lp64", path, INPUT).ok
     export_onnx(net, path, style="float", input_formats=formats)
-    assert verify(net, path, INPUT).ok
+    assert check_float(net, path, INPUT).ok
 
 
 def test_recorded_blobs_and_random_inputs(tmp_path: Path) -> None:
@@ -180,16 +181,16 @@ def test_recorded_blobs_and_random_inputs(tmp_path: Path) -> None:
     recorded = tmp_path / "device.npz"
     made = BACKENDS["exact"](net, {}).run(INPUT)
     np.savez(recorded, conv=made.values["a", "conv"], d=made.values["e", "d"])
-    report = verify_between(net, "exact", recorded, INPUT, tolerance=0)
+    report = check_between(net, "exact", recorded, INPUT, tolerance=0)
     assert report.ok and [t.blob for t in report.tops] == ["conv", "d"]
-    assert verify_between(net, "exact", "lp64").ok
+    assert check_between(net, "exact", "lp64").ok
 
 
 def test_accumulators_are_reported_and_wide_ones_named(tmp_path: Path) -> None:
     wide = "lpfp_param { bd: 2 ad: 19 }"
     text = layer("in", "data", "data", 'type: "LPAct" lpfp_param { bd: 3 ad: 13 }')
     net = net_of(DATA + text + lp("w", "data", "w", "num_output: 2 kernel_size: 3", wide))
-    report = verify_between(net, "lp64", "exact", INPUT)
+    report = check_between(net, "lp64", "exact", INPUT)
     (row,) = report.to_dict()["exact"]["accumulators"]
     assert row["bits"] >= row["measured_bits"] > 25
     assert "sums may need more than 32 bits in: w" in str(report)
@@ -201,12 +202,12 @@ def test_accumulators_are_reported_and_wide_ones_named(tmp_path: Path) -> None:
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     net = net_of(TEXT)
     with pytest.raises(UsageError, match="'exakt' is nothing to compare with, allowed: float, lp"):
-        verify_between(net, "exakt", "lp", INPUT)
+        check_between(net, "exakt", "lp", INPUT)
     with pytest.raises(UsageError, match="no values are given for input 'data'"):
-        verify_between(net, "exact", "lp", {})
+        check_between(net, "exact", "lp", {})
     np.savez(tmp_path / "x.npz", other=np.zeros(3))
     with pytest.raises(UsageError, match="have no blob in common"):
-        verify_between(net, "exact", tmp_path / "x.npz", INPUT)
+        check_between(net, "exact", tmp_path / "x.npz", INPUT)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +276,7 @@ def test_opencv_without_opencv_or_with_it(files: tuple[str, str, str]) -> None:
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
         pytest.skip(f"OpenCV {cv2.__version__} reads no Caffe files")
     net = Net(files[0], files[1])
-    report = verify_between(net, "baked", "opencv", INPUT)
+    report = check_between(net, "baked", "opencv", INPUT)
     assert [t.blob for t in report.tops] == ["prob"]
     # Two float32 implementations that sum in different orders.
     assert report.tops[0].max_error < 1e-5

@@ -13,7 +13,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from adaption.cli.main import main
-from adaption.compare import onnx_session, verify, verify_between
+from adaption.compare import onnx_session
+from adaption.compare.between import check_between
+from adaption.compare.float_check import check_float
 from adaption.compare.onnx_session import Session, SessionError, in_this_process
 from adaption.compare.sessions import ModelFile
 from adaption.errors import FileFormatError, UsageError
@@ -84,7 +86,7 @@ def test_a_process_that_ends_is_an_error_and_another_takes_its_place(file: Path)
     worker.wait()
     with pytest.raises(SessionError, match=r"onnxruntime ended on this model \(SIGABRT\)"):
         session({"x": x})
-    assert verify(lenet(), file).ok  # in a new one
+    assert check_float(lenet(), file).ok  # in a new one
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -105,11 +107,11 @@ def test_a_model_that_ends_onnxruntime(
 
     monkeypatch.setattr(onnx_session._Worker, "ask", end_at_run)
     if way == "verify":
-        report = verify(lenet(), file)
+        report = check_float(lenet(), file)
         assert not report.ok and "SIGABRT" in report.refusal
     elif way == "verify_between":
         with pytest.raises(UsageError) as caught:
-            verify_between(lenet(), "lp", file)
+            check_between(lenet(), "lp", file)
         assert "onnxruntime does not run it: onnxruntime ended on this model" in str(caught.value)
     else:
         net = [str(LENET / "deploy.prototxt"), str(LENET / "lenet_digits.caffemodel")]
@@ -164,7 +166,7 @@ def test_a_damaged_file_is_one_error(
 ) -> None:
     path = damaged(file, change, tmp_path)
     with pytest.raises(FileFormatError) as caught:
-        verify(lenet(), path)
+        check_float(lenet(), path)
     assert fact in str(caught.value) and str(caught.value).count("\n") == 1
     net = [str(LENET / "deploy.prototxt"), str(LENET / "lenet_digits.caffemodel")]
     assert main(["verify", *net, str(path)]) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adaption.compare.recorded import verify_recorded
+from adaption.compare.recorded import check_recorded
 from adaption.errors import DataError
 from adaption.io.arrays import read_arrays
 from adaption.net import Net
@@ -33,7 +33,7 @@ def record(net: Net, inputs: dict[str, np.ndarray], path: Path, **changed: np.nd
 
 
 def test_own_recording_is_equal(net: Net, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
-    report = verify_recorded(net, record(net, inputs, tmp_path / "r.npz"), inputs)
+    report = check_recorded(net, record(net, inputs, tmp_path / "r.npz"), inputs)
     assert report.ok and report.samples == 4
     assert [b.blob for b in report.blobs] == ["conv1", "ip1", "prob"]
     assert all(b.max_error == 0 for b in report.blobs)
@@ -45,7 +45,7 @@ def test_first_differing_blob_is_named(
     net.forward(inputs)
     wrong = net.blobs["ip1"].data.copy()
     wrong[2, 5] += 0.1 * np.abs(wrong).max()
-    report = verify_recorded(net, record(net, inputs, tmp_path / "r.npz", ip1=wrong), inputs)
+    report = check_recorded(net, record(net, inputs, tmp_path / "r.npz", ip1=wrong), inputs)
     assert not report.ok
     assert report.to_dict()["detail"].startswith('"ip1" differs first: relative error 0.')
 
@@ -57,7 +57,7 @@ def test_nan_and_infinity_are_differences(
     net.forward(inputs)
     wrong = net.blobs["ip1"].data.copy()
     wrong[0, 0] = value
-    assert not verify_recorded(net, record(net, inputs, tmp_path / "r.npz", ip1=wrong), inputs).ok
+    assert not check_recorded(net, record(net, inputs, tmp_path / "r.npz", ip1=wrong), inputs).ok
 
 
 def test_first_samples_only_and_zero_rows(
@@ -67,16 +67,16 @@ def test_first_samples_only_and_zero_rows(
     first = net.blobs["prob"].data[:2].copy()
     filled = np.concatenate([net.blobs["prob"].data, np.zeros((3, 10), np.float32)])
     for prob in (first, filled):
-        assert verify_recorded(net, record(net, inputs, tmp_path / "r.npz", prob=prob), inputs).ok
+        assert check_recorded(net, record(net, inputs, tmp_path / "r.npz", prob=prob), inputs).ok
     filled[5, 0] = 1e-3
     with pytest.raises(DataError, match=r'blob "prob" has shape \(7, 10\), the net gives'):
-        verify_recorded(net, record(net, inputs, tmp_path / "r.npz", prob=filled), inputs)
+        check_recorded(net, record(net, inputs, tmp_path / "r.npz", prob=filled), inputs)
 
 
 def test_recording_of_another_net(net: Net, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
     np.savez(tmp_path / "r.npz", other=np.zeros(3))
     with pytest.raises(DataError) as caught:
-        verify_recorded(net, tmp_path / "r.npz", inputs)
+        check_recorded(net, tmp_path / "r.npz", inputs)
     assert str(caught.value).endswith(
         "holds other, none of which is a blob of the net\n  fix: the net's outputs are prob"
     )

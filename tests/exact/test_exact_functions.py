@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from adaption.compare import verify_between
+from adaption.compare.between import check_between
 from adaption.errors import AdaptionError
 from adaption.exact import ExactNet, ExactOptions
 from adaption.exact.float_ops import FloatOp
@@ -70,7 +70,7 @@ def test_table_is_the_function_rounded_by_the_point(text: str) -> None:
         scale = Fraction(2) ** -value.frac_length
         assert (codes * scale == wanted[top.layer, top.blob]).all(), top
         assert len(np.unique(codes)) > 1 or "saturates" in text
-    simulated = verify_between(net, "lp64", "exact", {"data": DATA_VALUES})
+    simulated = check_between(net, "lp64", "exact", {"data": DATA_VALUES})
     assert simulated.ok and any(t.is_promised for t in simulated.tops), simulated.detail
 
 
@@ -141,7 +141,7 @@ def test_function_without_a_point_into_weights(tmp_path: Path) -> None:
     assert op.entries.tolist() == want
     assert assert_bit_equal(net, tmp_path / "m.onnx", DATA_VALUES) >= 2
     assert_exact(net, tmp_path / "c", DATA_VALUES, {})
-    simulated = verify_between(net, "lp64", "exact", {"data": DATA_VALUES}, tolerance=1)
+    simulated = check_between(net, "lp64", "exact", {"data": DATA_VALUES}, tolerance=1)
     assert simulated.ok, simulated.detail
 
 
@@ -301,7 +301,7 @@ def test_factor_by_its_definition(text: str) -> None:
 def test_close_to_the_simulation(text: str) -> None:
     net = net_of(input_layer("data", 1, 3, 24, 24) + text)
     data = {"data": normal(4, 3, 24, 24, scale=1.5)}
-    report = verify_between(net, "lp64", "exact", data)
+    report = check_between(net, "lp64", "exact", data)
     point = report.tops[-1]
     assert point.layer == "b" and point.count == 4 * 8 * 24 * 24
     assert (point.max_error_lsb or 0) <= 1, report.detail
@@ -377,7 +377,7 @@ def test_c_is_equal(name: str, tmp_path: Path) -> None:
 def test_others_equal_the_simulation(name: str) -> None:
     net, _ = net_and_data(name)
     data = normal(3, 3, 6, 6, scale=1.5)
-    report = verify_between(net, "lp64", "exact", {"data": data})
+    report = check_between(net, "lp64", "exact", {"data": data})
     point = report.tops[-1]
     assert point.format is not None and report.exact is not None
     if report.exact.is_lossless:
@@ -401,7 +401,7 @@ def test_scale_by_a_bottom_without_samples_is_refused() -> None:
 def test_small_alexnet_is_close_to_the_simulation(bits: int, behind: int) -> None:
     text = alexnet(bits, act("n1", "norm1", 2, bits - 2) if behind else "")
     net = net_of(input_layer("data", 1, 3, 40, 40) + text)
-    report = verify_between(net, "lp64", "exact", {"data": normal(4, 3, 40, 40)}, tolerance=1)
+    report = check_between(net, "lp64", "exact", {"data": normal(4, 3, 40, 40)}, tolerance=1)
     assert report.ok, report.detail
     points = [t for t in report.tops if t.format is not None]
     assert len(points) == 4 + behind

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from adaption.compare import verify, verify_between
+from adaption.compare.between import check_between
+from adaption.compare.float_check import check_float
 from adaption.exact import ExactNet, ExactOptions
 from adaption.exact.inputs import format_of_data
 from adaption.export.onnx import export_onnx
@@ -85,12 +86,12 @@ def check(net: Net, inputs: Inputs, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
 
     export_onnx(net, path, style="integer", input_formats=formats)
-    integer = verify_between(net, "exact", path, inputs)
+    integer = check_between(net, "exact", path, inputs)
     assert integer.ok, integer.detail
     assert sum(t.is_promised for t in integer.tops) >= len(net.params) // 2
 
     exact = ExactNet(net, ExactOptions(formats))
-    simulated = verify_between(net, "lp64", "exact", inputs, input_formats=formats)
+    simulated = check_between(net, "lp64", "exact", inputs, input_formats=formats)
     if exact.program.is_lossless:
         points = [t for t in simulated.tops if t.format is not None]
         assert points and all(t.is_promised for t in points)
@@ -105,7 +106,7 @@ def check(net: Net, inputs: Inputs, tmp_path: Path) -> None:
             assert first.max_error_lsb == 1.0, simulated.detail
 
     export_onnx(net, path, style="float", input_formats=formats)
-    report = verify(net, path, inputs)
+    report = check_float(net, path, inputs)
     assert report.ok, report.detail  # flips are counted, and each lies within float32's error
 
 

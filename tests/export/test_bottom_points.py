@@ -18,7 +18,8 @@ from onnx import numpy_helper
 
 import adaption
 from adaption.cli.main import main
-from adaption.compare import verify, verify_between
+from adaption.compare.between import check_between
+from adaption.compare.float_check import check_float
 from adaption.errors import LayerError
 from adaption.exact import ExactNet
 from adaption.exact.float_ops import FloatProduct
@@ -88,12 +89,12 @@ def test_all_exact_forms_are_equal_bit_for_bit(name: str, here: Path) -> None:
     forms = ["exact-half-even", "integer.onnx", "qdq.onnx"]
     forms += ["c"] if shutil.which("cc") or shutil.which("gcc") else []
     for form in forms:
-        report = verify_between(net, "exact", form, X)
+        report = check_between(net, "exact", form, X)
         assert report.ok, (form, report.problems)
         assert report.tops and all(top.max_error == 0 for top in report.tops), (form, str(report))
         assert report.tops[-1].blob == "last"
     # What the file promises is checked, too.
-    report = verify_between(net, "exact-half-even", "qdq.onnx", X)
+    report = check_between(net, "exact-half-even", "qdq.onnx", X)
     assert report.ok and "all codes must be equal" in report.promise
 
 
@@ -106,7 +107,7 @@ def test_so_are_nets_whose_ends_were_float(bits: int, here: Path) -> None:
     for form in ("integer.onnx", "qdq.onnx", "c"):
         if form == "c" and not (shutil.which("cc") or shutil.which("gcc")):
             continue
-        report = verify_between(net, "exact", form, X)
+        report = check_between(net, "exact", form, X)
         codes = [top for top in report.tops if top.layer != "last"]
         assert report.ok and codes and all(top.max_error == 0 for top in codes), (form, str(report))
     # Outputs are float32, which holds 24 bits of the last sums.
@@ -130,8 +131,8 @@ def test_float_ends_run_in_float_in_every_form(here: Path) -> None:
         # A sum of another order may move a value of "c1" across a tie: a code, here and there.
         assert (np.abs(got - want) > 1e-5).mean() < 0.02
         assert np.abs(got - want).max() < 0.05
-    assert verify_between(net, "exact", "integer.onnx", X).ok
-    assert verify_between(net, "exact-half-even", "qdq.onnx", X).ok
+    assert check_between(net, "exact", "integer.onnx", X).ok
+    assert check_between(net, "exact-half-even", "qdq.onnx", X).ok
     adaption.export_integer(net, "codes.npz")
     with np.load("codes.npz") as made:
         assert {made[f"{name}/weight"].dtype for name in floats} == {np.dtype(np.float32)}
@@ -140,14 +141,14 @@ def test_float_ends_run_in_float_in_every_form(here: Path) -> None:
 def test_float_ends_run_in_float_in_the_c_program(here: Path) -> None:
     tool("cc", "gcc", "clang")
     net = frozen(INNER["batch norm and in place"], "float")
-    assert verify_between(net, "exact", "c", X).ok
+    assert check_between(net, "exact", "c", X).ok
 
 
 @pytest.mark.parametrize("name", INNER)
 def test_style_float_rounds_as_the_simulation_does(name: str, here: Path) -> None:
     net = frozen(INNER[name])
     export_onnx(net, "float.onnx")
-    report = verify(net, "float.onnx", X)
+    report = check_float(net, "float.onnx", X)
     assert report.ok, report.problems
 
 
@@ -219,7 +220,7 @@ def test_layers_that_share_a_value_do_not_scale_it_twice(here: Path) -> None:
     """verify multiplied codes in double precision, read for ReLU, once more for the Dropout."""
     net = frozen(INNER["batch norm and in place"])
     export_onnx(net, "qdq.onnx", style="qdq")
-    report = verify_between(net, "exact-half-even", "qdq.onnx", X)
+    report = check_between(net, "exact-half-even", "qdq.onnx", X)
     shared = [top for top in report.tops if top.layer in ("r2", "drop")]
     assert len(shared) == 2 and report.ok and not any(top.max_error for top in shared)
 

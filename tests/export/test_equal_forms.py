@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from adaption.compare import verify_between
+from adaption.compare.between import check_between
 from adaption.exact import ExactNet, ExactOptions
 from adaption.export.onnx import export_onnx
 from adaption.io import prototxt
@@ -129,10 +129,10 @@ def test_published_nets_in_every_form(name: str, shared: Path, tmp_path: Path) -
     for style, exact in (("qdq", "exact-half-even"), ("integer", "exact")):
         path = tmp_path / f"{style}.onnx"
         export_onnx(net, path, style=style)
-        by_exact = verify_between(net, exact, path, inputs)
+        by_exact = check_between(net, exact, path, inputs)
         assert by_exact.ok, by_exact.detail
         assert any(top.is_promised for top in by_exact.tops)
-        tops = verify_between(net, simulated, path, inputs).tops
+        tops = check_between(net, simulated, path, inputs).tops
         codes = [top for top in tops if top.format is not None]
         assert len(codes) >= (2 if style == "integer" else 1)
         assert not [top.layer for top in codes if top.differing]

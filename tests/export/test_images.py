@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 
-from adaption.compare import verify
+from adaption.compare.float_check import check_float
 from adaption.data import Transform
 from adaption.errors import AdaptionError, FieldError
 from adaption.export.onnx import export_onnx
@@ -154,5 +154,5 @@ def test_verify_compares_what_is_behind_the_preprocessing(
 ) -> None:
     transform = Transform(mean_value=(1, 2, 3), scale=0.1)
     export_onnx(net, tmp_path / "net.onnx", images=ImageInput(transform, layout))
-    report = verify(net, tmp_path / "net.onnx")
+    report = check_float(net, tmp_path / "net.onnx")
     assert report.ok, report.detail

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from adaption.compare import verify
+from adaption.compare.float_check import check_float
 from adaption.errors import DataError
 from adaption.export.onnx import export_onnx
 from tests.export.nets import input_layer, net_of, run_model, samples
@@ -174,9 +174,9 @@ def test_exported_layer_computes_its_forward_pass(row: Row, tmp_path: Path) -> N
     if any(bool(y.isnan().any()) for y in net.forward(samples(net)).values()):
         # Caffe, too, divides by 0 where a window lies beyond the blob: nothing can be proved.
         with pytest.raises(DataError, match="is the first layer that gives NaN"):
-            verify(net, tmp_path / "net.onnx", samples(net))
+            check_float(net, tmp_path / "net.onnx", samples(net))
     else:
-        checked = verify(net, tmp_path / "net.onnx", samples(net))
+        checked = check_float(net, tmp_path / "net.onnx", samples(net))
         assert checked.ok, checked.detail
     for count in {row.shape[0], 3 if report.batch is None else row.shape[0]}:
         values = samples(net, count)

@@ -10,19 +10,19 @@ import torch
 
 from adaption.cli.main import main
 from adaption.errors import AdaptionError, FileFormatError
-from adaption.export.targets import export_net
-from adaption.export.targets.nullhop import nullhop_network
-from adaption.export.targets.nullhop_files import (
+from adaption.export.nullhop import sparsity_map
+from adaption.export.nullhop.files import (
     NullHopFormats,
     NullHopLayer,
     NullHopNetwork,
     read_nullhop,
     write_nullhop,
 )
+from adaption.export.targets import export_net
+from adaption.export.targets.nullhop import nullhop_network
 from adaption.io.caffemodel import LayerWeights, WeightBlob, read_weights, write_weights
 from adaption.net import Net
 from adaption.numerics import FixedPoint
-from adaption.precision import sparsity_map
 
 NET = """name: "chip"
 layer { name: "data" type: "Input" top: "data"

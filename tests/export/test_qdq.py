@@ -14,7 +14,8 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from adaption.compare import verify, verify_between
+from adaption.compare.between import check_between
+from adaption.compare.float_check import check_float
 from adaption.compare.sessions import ModelFile
 from adaption.errors import UsageError
 from adaption.export.onnx import export_onnx
@@ -120,7 +121,7 @@ def test_verify_opens_files_for_vnni_so_that_they_are_exact_everywhere(tmp_path:
     """Without its session option, this fails on x86 processors that lack VNNI."""
     net, path = net_of_extreme_codes("is_signed: false", 127), tmp_path / "net.onnx"
     export_onnx(net, path, style="qdq", processor="vnni")
-    report = verify_between(net, "exact-half-even", path, extreme_codes(), tolerance=0)
+    report = check_between(net, "exact-half-even", path, extreme_codes(), tolerance=0)
     assert report.ok, report.problems
     assert ModelFile(path).session_config == {"session.x64quantprecision": "1"}
     export_onnx(net, path, style="qdq")
@@ -278,4 +279,4 @@ def test_verify_refuses_a_style_that_it_does_not_compare(tmp_path: Path) -> None
     net = net_of(chain())
     export_onnx(net, tmp_path / "net.onnx", style="qdq")
     with pytest.raises(UsageError, match="this model has style qdq, allowed: float"):
-        verify(net, tmp_path / "net.onnx")
+        check_float(net, tmp_path / "net.onnx")

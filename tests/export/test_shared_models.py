@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from adaption.compare import verify
+from adaption.compare.float_check import check_float
 from adaption.export.onnx import export_onnx
 from adaption.graph import NetState, build_spec
 from adaption.io import prototxt
@@ -51,7 +51,7 @@ def test_published_net(name: str, shared: Path, tmp_path: Path) -> None:
     assert report.left_out == (("detection_out",) if name == "yufacedetectnet_v1" else ())
     assert report.batch is None, report.notes
     onnx.checker.check_model(path, full_check=True)
-    checked = verify(net, path, {net.inputs[0]: data})
+    checked = check_float(net, path, {net.inputs[0]: data})
     assert checked.ok, checked.detail
     for blob, y in run_model(path, {net.inputs[0]: data}).items():
         # float32 through a whole net, in another order of operations
@@ -84,7 +84,7 @@ def test_low_precision_lenet(shared: Path, tmp_path: Path) -> None:
     report = export_onnx(net, path)
     assert report.values["act1"] == ("conv1",)
     data = np.load(shared / "models" / "lenet" / "input.npy")
-    checked = verify(net, path, {"data": data})
+    checked = check_float(net, path, {"data": data})
     assert checked.ok, checked.detail
     points = [b for b in checked.blobs if b.format is not None]
     assert [b.layer for b in points] == ["act1", "act2", "relu1"]

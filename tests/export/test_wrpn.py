@@ -12,7 +12,8 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from adaption.compare import verify, verify_between
+from adaption.compare.between import check_between
+from adaption.compare.float_check import check_float
 from adaption.compare.named_backends import backend_of
 from adaption.errors import LayerError
 from adaption.exact import ExactNet
@@ -68,7 +69,7 @@ def test_integer_onnx_equals_exact_arithmetic_in_every_bit(text: str, tmp_path: 
     assert not exact.program.exceptions
     report = export_onnx(net, tmp_path / "net.onnx", style="integer")
     x = inputs_of(net)
-    between = verify_between(net, "exact", tmp_path / "net.onnx", x)
+    between = check_between(net, "exact", tmp_path / "net.onnx", x)
     assert between.ok and not any(top.differing for top in between.tops)
     assert sum(top.is_promised for top in between.tops) >= 1
     found, want = run_model(report.path, x), exact.run(x).outputs
@@ -84,7 +85,7 @@ def test_layers_whose_last_bits_may_differ_are_named(
     net = wrpn_net(text)
     assert ExactNet(net).program.exceptions == names
     export_onnx(net, tmp_path / "net.onnx", style="integer")
-    between = verify_between(net, "exact", tmp_path / "net.onnx", inputs_of(net))
+    between = check_between(net, "exact", tmp_path / "net.onnx", inputs_of(net))
     assert between.ok
     listed = ", ".join(f'"{name}"' for name in names)
     assert between.promise == f"both are exact: codes must be equal before layers {listed}"
@@ -99,7 +100,7 @@ def test_simulation_has_these_codes_too(text: str, tmp_path: Path) -> None:
     if "accumulator" in text:
         pytest.skip("the simulation has no accumulator")
     net = wrpn_net(text)
-    between = verify_between(net, "exact", "lp", inputs_of(net, 20))
+    between = check_between(net, "exact", "lp", inputs_of(net, 20))
     points = [top for top in between.tops if top.format is not None]
     assert points and sum(t.differing for t in points) <= 1e-4 * sum(t.count for t in points)
     for top in between.tops:
@@ -198,7 +199,7 @@ def test_float_file_is_as_close_as_float32_allows(text: str, tmp_path: Path) -> 
         pytest.skip("style float has no accumulator")
     net = wrpn_net(text)
     export_onnx(net, tmp_path / "net.onnx")
-    report = verify(net, tmp_path / "net.onnx", inputs_of(net))
+    report = check_float(net, tmp_path / "net.onnx", inputs_of(net))
     assert report.ok, report
 
 
@@ -206,7 +207,7 @@ def test_sums_of_72_products_are_within_two_ulp(tmp_path: Path) -> None:
     """Scales 1/n are no floats. Longer sums are off by more: their order counts, too."""
     net = wrpn_net(CHAIN)
     export_onnx(net, tmp_path / "net.onnx")
-    report = verify(net, tmp_path / "net.onnx", inputs_of(net, 10))
+    report = check_float(net, tmp_path / "net.onnx", inputs_of(net, 10))
     found = {b.layer: b.own_error_ulp for b in report.blobs if b.layer in ("c1", "c2", "c3")}
     assert len(found) == 3 and 0 < max(found.values()) <= 2
     assert f"up to {max(b.own_error_ulp for b in report.blobs):.3g} ulp" in report.detail

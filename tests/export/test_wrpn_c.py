@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import adaption
-from adaption.compare import verify_between
+from adaption.compare.between import check_between
 from adaption.errors import LayerError
 from adaption.exact import ExactNet
 from adaption.export.onnx import export_onnx
@@ -103,7 +103,7 @@ def test_verify_compares_c_with_exact_arithmetic_and_with_a_file(tmp_path: Path)
     net = wrpn_net(CHAIN)
     export_onnx(net, tmp_path / "net.onnx", style="integer")
     for other in ("exact", tmp_path / "net.onnx"):
-        between = verify_between(net, "c", other, inputs_of(net))
+        between = check_between(net, "c", other, inputs_of(net))
         assert between.ok
         assert [top.differing for top in between.tops] == [0] * len(between.tops)
         assert {top.layer for top in between.tops} >= {"c0", "a0", "c1", "c1_bn", "a3", "ip"}

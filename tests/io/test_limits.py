@@ -159,5 +159,5 @@ def test_the_flag_and_the_keyword(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["measure", *command, *flags, "--memory-limit", "2k"]) == 2
     assert "takes 2.5 KiB of memory, the limit is 2.0 KiB" in capsys.readouterr().err
     with pytest.raises(AdaptionError, match=r"takes 2.5 KiB of memory, the limit is 2.0 KiB"):
-        adaption.measure(*command, data, memory_limit="2k", quiet=True)
+        adaption.measure(command[0], command[1], data, memory_limit="2k", quiet=True)
     assert main(["measure", *command, *flags, "--memory-limit", "1M"]) == 0

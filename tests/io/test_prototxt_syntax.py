@@ -194,7 +194,7 @@ def texts(draw: st.DrawFn, depth: int = 3) -> str:
     def value() -> str:
         if draw(st.integers(0, depth)) == 0:
             return draw(st.sampled_from(SCALARS))
-        opened, closed = draw(st.sampled_from(["{}", "<>"]))
+        opened, closed = draw(st.sampled_from([("{", "}"), ("<", ">")]))
         return opened + draw(texts(depth - 1)) + closed
 
     parts = []

@@ -264,20 +264,20 @@ def test_a_net_trained_so_is_bit_equal_when_exported(here: Path, made: AssignRes
     trained = Net("out/net.prototxt", "out/assigned.caffemodel")
     trained.forward()
     inputs = {"data": trained.blobs["data"].tensor.numpy()}
-    between = adaption.verify_between(net, "lp64", "exact", inputs)
+    between = adaption.verify(net, "lp64", "exact", inputs)
     assert between.ok
     points = [top for top in between.tops if top.layer.startswith("relu")]
     assert len(points) == 3 and all(top.is_promised for top in points)
     for style in ("integer", "qdq"):
         adaption.export_onnx(net, f"{style}.onnx", style=style)
         rounding = "exact" if style == "integer" else "exact-half-even"
-        between = adaption.verify_between(net, rounding, f"{style}.onnx", inputs)
+        between = adaption.verify(net, rounding, f"{style}.onnx", inputs)
         assert between.ok, between.problems
         assert [top.layer for top in between.tops if top.format and top.is_promised] == [
             "relu1", "relu2", "relu3"
         ]  # fmt: skip
     adaption.export_onnx(net, "float.onnx")
-    assert adaption.verify(net, "float.onnx", inputs).ok
+    assert adaption.verify(net, "float.onnx", inputs=inputs).ok
 
 
 def test_the_page_shows_bits_plot_costs_and_command(here: Path, made: AssignResult) -> None:
@@ -286,7 +286,7 @@ def test_the_page_shows_bits_plot_costs_and_command(here: Path, made: AssignResu
     assert "<svg" in page and "http-equiv" in page and "src=" not in page
     for layer in made.report["layers"]:
         cells = "".join(f"<td>{layer[kind]['bits']}</td>\n" for kind in KINDS)
-        assert f'<th class="t" scope="row">{layer["name"]}</th>\n{cells}' in page
+        assert f'<th class="t name" scope="row">{layer["name"]}</th>\n{cells}' in page
     for note in made.report["notes"]:
         assert note in page
 

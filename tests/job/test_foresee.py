@@ -63,14 +63,6 @@ def prepared(text: str) -> list[str]:
         (LSTM, [], 'layer "lstm" (LSTM): reads the float32 blob "cont" beside codes'),
         (MVN, [], 'layer "mvn" (MVN): layer type MVN has no integer form'),
         (SOFTMAX, [], 'layer "soft" (Softmax): layer type Softmax has no integer form'),
-        (
-            data(1, 2, 8, 8)
-            + conv("c1", "data")
-            + layer("Deconvolution", "c2", "c1", more=CONV)
-            + conv("c3", "c2"),
-            ["--exclude", "c2"],
-            'layer "c2" (Deconvolution): its weights are float',
-        ),
     ],
 )
 @pytest.mark.parametrize("onnx", ["qdq", "integer"])
@@ -100,6 +92,45 @@ def test_the_reason_is_told_before_and_behind(
     shown = capsys.readouterr()
     assert reason in shown.err and "next:" not in shown.out
     assert main([*command[: -len(flags) or None], "--onnx", "float"]) == 0
+
+
+@pytest.mark.parametrize(
+    "flags", [["--exclude", "c2"], ["--bits", "c2:weight=float"], ["--bits", "c2=float"]]
+)
+def test_float_layers_in_the_way_are_refused_before_the_work(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = data(1, 2, 8, 8) + conv("c1", "data") + layer("Deconvolution", "c2", "c1", more=CONV)
+    command = [*prepared(text + conv("c3", "c2")), "--int8", *flags]
+    assert main(command) == 2
+    said = (
+        "adaption quantize: with these layers in float no net_lp.onnx of style qdq can be written:"
+        ' layer "c2_lpact" (LPAct): rounds floats that were made from codes: layer "c2"'
+        " (Deconvolution): its weights are float\n  fix: round this layer, too, or ask for --onnx"
+        " float\n"
+    )
+    shown = capsys.readouterr()
+    assert shown.err.replace("c3_lpact", "c2_lpact") == said and not shown.out
+    assert not Path("o").exists()
+    assert main([*command, "--onnx", "float", "--quiet"]) == 0
+
+
+WAYS = ["c1:weight=float", "c2:weight=float", "c3:weight=float", "weight=float", "c1=float"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("onnx", ["qdq", "integer"])
+def test_float_weights_run_in_float32_between_codes(
+    way: str, onnx: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the first layer they were refused, when all the work was done."""
+    text = data(1, 2, 8, 8) + conv("c1", "data") + conv("c2", "c1") + inner_product("c3", "c2", 3)
+    command = [*prepared(text), "--int8", "--onnx", onnx, "--bits", way, "--quiet"]
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+    checks = json.loads(Path("o/summary.json").read_text())["verification"]
+    assert len(checks) == 3 and all(check["ok"] for check in checks)
+    assert "0 of " in checks[1]["detail"] and "both are exact" in checks[1]["detail"]
 
 
 def test_nothing_is_said_where_nothing_is_in_the_way(capsys: pytest.CaptureFixture[str]) -> None:

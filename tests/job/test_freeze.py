@@ -15,7 +15,7 @@ import torch
 
 import adaption
 from adaption.cli.main import main
-from adaption.compare import verify_between
+from adaption.compare.between import check_between
 from adaption.errors import AdaptionError, FieldError, FileFormatError, UsageError
 from adaption.export.onnx import export_onnx
 from adaption.io.caffemodel import read_weights
@@ -178,8 +178,8 @@ def test_files_formats_and_accuracies(capsys: pytest.CaptureFixture[str]) -> Non
     assert sum(values["exponents"]["c2:bottom"].values()) == 5  # 45 samples, batches of ten
     assert values["samples"] == 45 and not values["also"]
     for name, files in (("dynamic", ("low.prototxt", "w.caffemodel")), ("frozen", (net, weights))):
-        want = score(*files, quiet=True, batch_size=10)
-        assert want is not None and values["accuracy"][name] == want["top1"]
+        want = score(*files, quiet=True, batch_size=10).accuracy
+        assert values["accuracy"][name] == want["top1"]
     low = Net("low.prototxt", "w.caffemodel")
     for name in ("c1", "c2", "mid", "last"):
         for label, one in (("dynamic", low), ("frozen", frozen)):
@@ -351,8 +351,8 @@ def test_the_formats_of_a_state(policy: str, capsys: pytest.CaptureFixture[str])
     drawn.draw_weights(stated.draw)
     for name, net in (("dynamic", drawn), ("frozen", None)):
         if net is None:
-            want = score("out/frozen.prototxt", "out/frozen.caffemodel", quiet=True)
-            assert want is not None and values["accuracy"][name] == want["top1"]
+            want = score("out/frozen.prototxt", "out/frozen.caffemodel", quiet=True).accuracy
+            assert values["accuracy"][name] == want["top1"]
             continue
         rows, labels = (np.asarray(h5py.File("rows.h5")[k]) for k in ("data", "label"))
         right = 0
@@ -377,7 +377,7 @@ def test_a_net_that_adapt_trained_is_equal_in_every_form() -> None:
     forms = ["exact-half-even", "integer.onnx", "qdq.onnx"]
     forms += ["c"] if shutil.which("cc") or shutil.which("gcc") else []
     for form in forms:
-        report = verify_between(net, "exact", form, x)
+        report = check_between(net, "exact", form, x)
         assert report.ok and report.tops, (form, report.problems)
         assert all(top.max_error == 0 for top in report.tops), (form, str(report))
 

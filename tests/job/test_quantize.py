@@ -280,7 +280,7 @@ def test_arrays_of_another_size(tail: str, ok: bool, tmp_path: Path) -> None:
             run()
 
 
-def test_batch_norm_is_folded_first(tmp_path: Path) -> None:
+def test_batch_norm_is_folded_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = """
     layer { name: "in" type: "Input" top: "x"
       input_param { shape { dim: 4 dim: 3 dim: 6 dim: 6 } } }
@@ -311,9 +311,9 @@ def test_batch_norm_is_folded_first(tmp_path: Path) -> None:
         every_bottom=True,
         fold=True,
         onnx="qdq",
-        quiet=True,
     )
     assert made.is_verified
+    assert "\nproving: 5 in " in capsys.readouterr().err  # the net twice, ONNX, two comparisons
     _, exact, simulated = made.summary["verification"]
     assert exact["what"] == "exact-half-even against net_lp.onnx (qdq)"
     assert any(top["is_promised"] for top in exact["tops"]) and simulated["what"].startswith("lp ")

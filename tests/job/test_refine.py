@@ -13,7 +13,7 @@ import pytest
 
 import adaption
 from adaption.cli.main import main
-from adaption.compare import verify_between
+from adaption.compare.between import check_between
 from adaption.errors import KeywordError
 from adaption.export.onnx import export_onnx
 from adaption.net import Net, Point
@@ -67,7 +67,7 @@ def test_every_form_computes_the_same_codes(other: str, graph: Any, tmp_path: Pa
         path = tmp_path / other
         export_onnx(net, path, style=path.stem)
     exact = "exact-half-even" if other == "qdq.onnx" else "exact"
-    found = verify_between(net, exact, path, inputs)
+    found = check_between(net, exact, path, inputs)
     codes = [top for top in found.tops if top.format is not None]
     assert codes and not [top.layer for top in codes if top.differing], found.detail
 

@@ -12,13 +12,13 @@ import torch
 import adaption
 from adaption.cli.main import main
 from adaption.data import Transform
+from adaption.export.nullhop.sparsity_map import encode
 from adaption.io.caffemodel import read_weights
 from adaption.io.netfile import read_net
 from adaption.job import measure, sparsity
 from adaption.net import Net, Point
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.rewrite import rewrite
-from adaption.precision.sparsity_map import encode
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "models/lenet_digits"
 FILES = (EXAMPLE / "deploy.prototxt", EXAMPLE / "lenet_digits.caffemodel")
@@ -47,7 +47,7 @@ def test_figures_are_those_of_the_blobs(plan: Proposal) -> None:
         with torch.no_grad():
             net.forward(
                 {"data": images(12)},
-                observer=lambda node, _, found, key=key: tops.update(
+                observer=lambda node, _, found, key=key: tops.update(  # type: ignore[misc]
                     {(key, node.spec.name): found[0].clone()}
                 ),
             )

@@ -120,7 +120,7 @@ def multibox_loss(loc: Any, conf: Any, prior: Any, truth: Any, **option: Any) ->
             predicted = boxes
             if not get["use_prior_for_matching"]:
                 predicted = [
-                    decode(*bv, x) for *bv, x in zip(boxes, variance, loc[n, :, s], strict=True)
+                    decode(b, v, x) for b, v, x in zip(boxes, variance, loc[n, :, s], strict=True)
                 ]
                 if not get["share_location"]:
                     among = [g for g in among if labels[g] == s]
@@ -165,7 +165,8 @@ def multibox_loss(loc: Any, conf: Any, prior: Any, truth: Any, **option: Any) ->
                 nms_boxes = boxes
                 if not get["use_prior_for_nms"]:
                     nms_boxes = [
-                        decode(*bv, x) for *bv, x in zip(boxes, variance, loc[n, :, 0], strict=True)
+                        decode(b, v, x)
+                        for b, v, x in zip(boxes, variance, loc[n, :, 0], strict=True)
                     ]
                 order = suppressed(order, nms_boxes, *get["nms"])
             order = order[:most] if len(own) else []

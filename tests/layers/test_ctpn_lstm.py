@@ -16,7 +16,9 @@ def blobs() -> list[np.ndarray]:
 SHAPES = [(12, 4), (12, 3), (12,)]
 
 
-def sequence(x: np.ndarray, marks: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple:
+def sequence(
+    x: np.ndarray, marks: np.ndarray, h: np.ndarray, c: np.ndarray
+) -> tuple[np.ndarray, ...]:
     """One sample (T, I), from the state h, c on."""
     w_x, w_h, b = blobs()
 

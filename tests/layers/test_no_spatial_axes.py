@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from adaption.compare import verify
+from adaption.compare.float_check import check_float
 from adaption.export.onnx import export_onnx
 from adaption.net import Net
 from tests.net.nets import layer, net_of
@@ -40,7 +40,7 @@ def test_it_is_a_product_of_the_last_axis(dims: tuple[int, ...], own: str, tmp_p
     want = x @ weight.T + (bias[0] if bias else 0)
     torch.testing.assert_close(net.forward(x=x)["y"], want, rtol=1e-5, atol=1e-6)
     export_onnx(net, tmp_path / "n.onnx")
-    report = verify(net, tmp_path / "n.onnx", {"x": x.numpy()})
+    report = check_float(net, tmp_path / "n.onnx", {"x": x.numpy()})
     assert report.ok, str(report)
 
 

@@ -183,7 +183,12 @@ def test_rescaled(row: Row) -> None:
     blobs = [b * change.blobs.get(i, 1.0) for i, b in enumerate(row.blobs_of(made))]
     other = made
     if change.setting:
-        other = replace(made, **{change.setting: getattr(made, change.setting) * change.factor})
+        other = replace(
+            made,
+            **{  # type: ignore[type-var]
+                change.setting: getattr(made, change.setting) * change.factor
+            },
+        )
         object.__setattr__(other, "spec", made.spec)
     before = tops_of(row, made, *row.bottoms)
     after = tops_of(row, other, *scaled_bottoms(row, made, factor), blobs=blobs)

@@ -37,7 +37,7 @@ def digits() -> tuple[Any, Any]:
 
 def test_classification(digits: tuple[Any, Any]) -> None:
     """examples/00-classification.ipynb."""
-    import caffe
+    import caffe  # type: ignore[import-not-found]
 
     images, labels = digits
     caffe.set_mode_cpu()
@@ -89,7 +89,7 @@ layer { name: "prob" type: "Softmax" bottom: "ip2-conv" top: "prob" }
 
 def test_net_surgery(digits: tuple[Any, Any]) -> None:
     """examples/net_surgery.ipynb: cast a classifier into a fully convolutional net."""
-    import caffe
+    import caffe  # type: ignore[import-not-found]
 
     weights = str(EXAMPLE / "lenet_digits.caffemodel")
     net = caffe.Net(str(EXAMPLE / "deploy.prototxt"), weights, caffe.TEST)
@@ -120,7 +120,7 @@ def test_net_surgery(digits: tuple[Any, Any]) -> None:
 
 def test_feature_extraction(digits: tuple[Any, Any]) -> None:
     """Features of a layer for a list of images, through the Classifier of python/classify.py."""
-    import caffe
+    import caffe  # type: ignore[import-not-found]
 
     images, labels = digits
     net = caffe.Classifier(
@@ -143,7 +143,7 @@ def test_feature_extraction(digits: tuple[Any, Any]) -> None:
 
 def test_lenet_from_python(digits: tuple[Any, Any]) -> None:
     """examples/01-learning-lenet.ipynb, with its solver written out as a loop."""
-    import caffe
+    import caffe  # type: ignore[import-not-found]
     from caffe import layers as L
     from caffe import params as P
 

@@ -265,7 +265,7 @@ def test_masters_on_a_grid_are_left_alone(here: Path) -> None:
     solver = solver_of()
     fmt = {"weight": FixedPoint(6, 5, range="full"), "weight_accumulator": FixedPoint(9, 14)}
     solver.net.set_plan({Point("ip", kind): f for kind, f in fmt.items()})
-    solver._start_recipe()
+    solver.start_recipe()
     assert recorded(solver).on_grid == {Point("ip", "weight")}
     solver.step(2)
     kept = solver.updates.grid_updates._kept["ip[0]"]

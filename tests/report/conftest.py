@@ -1,12 +1,45 @@
-"""A summary as `adaption quantize` writes it, small enough to read."""
+"""A summary as `adaption quantize` writes it, small enough to read; a page, looked at."""
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 Summary = dict[str, Any]
+
+VOID = {"meta", "br", "hr", "input", "img", "link", "col", "circle", "rect", "line", "path", "wbr"}
+
+
+class Page(HTMLParser):
+    """Tags in order, their nesting checked, and every address the page points to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.words = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words += data
 
 
 def point(word_length: int, frac_length: int, **changes: Any) -> Summary:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +11,9 @@ import pytest
 
 from adaption.errors import FieldError
 from adaption.report.html import render_report, write_report
-from tests.report.conftest import layer, point
+from tests.report.conftest import Page, layer, point
 
 Summary = dict[str, Any]
-
-VOID = {"meta", "br", "hr", "input", "img", "link", "col", "circle", "rect", "line", "path"}
-
-
-class Page(HTMLParser):
-    """Tags in order, their nesting checked, and every address the page points to."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.words = ""
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("script", "style"):
-            self.words += data
 
 
 def test_page_is_whole_and_asks_for_nothing_outside(summary: Summary) -> None:
@@ -115,6 +82,55 @@ def test_a_failed_check_stands_out(summary: Summary) -> None:
 def test_unusual_summaries(summary: Summary, changes: Summary) -> None:
     page = Page(render_report(summary | changes))
     assert not re.search(r"\b(nan|inf|None)\b", page.words)
+
+
+def row_of(text: str, name: str, kind: str) -> str:
+    """The table row of one point."""
+    body = text[text.index(f'data-name="{name}"') :]
+    start = body.index(f'<span class="dot {kind}">')
+    return body[start : body.index("</tr>", start)]
+
+
+def test_marks_what_does_harm(summary: Summary) -> None:
+    clipped = point(4, 3, saturated_share=0.02, sqnr_db=18.0)  # as a rule wanted it
+    lost = point(4, -4, flushed_share=0.95, zero_share_before=0.05, sqnr_db=0.0)
+    cut = point(4, 3, saturated_share=0.3, flushed_share=0.0, sqnr_db=2.0)
+    summary["layers"] = [
+        layer("a", weight=clipped, bias=lost, activation=cut),
+        layer("b", weight=point(4, 3, sqnr_db=None), activation=None),
+    ]
+    text = render_report(summary)
+    mark = '<td class="alarm">'
+    assert mark not in row_of(text, "a", "weight")
+    bias = row_of(text, "a", "bias")
+    assert f"{mark}95.00 %" in bias and f"{mark}0.0 dB" in bias and bias.count(mark) == 2
+    activation = row_of(text, "a", "activation")
+    assert f"{mark}30.00 %" in activation and activation.count(mark) == 2
+    assert mark not in row_of(text, "b", "weight")
+
+
+def test_names_break_at_their_seams(summary: Summary) -> None:
+    summary["layers"] = [layer("block_1/conv<b>1x1", "InnerProduct")]
+    text = render_report(summary)
+    shown = "block_<wbr>1/<wbr>conv&lt;b&gt;1x1</a><small>Inner<wbr>Product</small>"
+    assert f'<a href="#layer-0">{shown}' in text
+    assert "overflow-wrap: anywhere" not in text  # which narrows columns to one letter
+
+
+def test_heads_are_words_in_print(summary: Summary) -> None:
+    """Browsers leave form controls out of the heads that they repeat on each printed page."""
+    text = render_report(summary)
+    for head in re.findall(r"<thead>.*?</thead>", text, re.DOTALL):
+        assert not re.search("<(button|input|select)", head)
+    assert "@media print" in text
+    keys = set(re.findall(r'<span data-key="(\w+)">', text))
+    assert keys == {"name", "index", "saturated", "flushed", "sqnr", "macs"}
+    (body, *_) = re.findall("<tbody data-[^>]*>", text)
+    assert all(f"data-{key}=" in body for key in keys)
+
+
+def test_explanations_are_not_cut_with_wide_tables(summary: Summary) -> None:
+    assert "<caption" not in render_report(summary)
 
 
 def test_large_nets_stay_small(summary: Summary) -> None:

@@ -14,7 +14,17 @@ from PIL import Image
 
 import adaption
 from adaption.cli.main import main
-from adaption.report.chart import COLOURS, MOST_POINTS, Panel, Series, chart_png, chart_svg
+from adaption.report.chart import (
+    COLOURS,
+    MOST_POINTS,
+    Level,
+    Panel,
+    Series,
+    chart_png,
+    chart_svg,
+    panel_figure,
+)
+from tests.report.conftest import Page
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -67,8 +77,12 @@ def test_png_of_the_recorded_log(log: Path, tmp_path: Path) -> None:
 def test_html_is_self_contained(log: Path, tmp_path: Path) -> None:
     adaption.plot_log(log, out=tmp_path / "t.html")
     page = (tmp_path / "t.html").read_text("utf-8")
-    assert page.startswith("<!doctype html>") and "<svg " in page and "test accuracy" in page
-    assert not re.search(r"(src|href)=", page)
+    seen = Page(page)
+    assert page.startswith("<!DOCTYPE html>") and seen.tags.count("svg") == 3
+    assert seen.addresses == [] and not re.search(r"@import|url\(", page)
+    (table,) = re.findall("<table>.*?</table>", page, re.DOTALL)
+    assert "test accuracy" in table and "last iteration" in table
+    assert "@media print" in page  # the style sheet of all reports
 
 
 def test_tables_are_those_of_parse_log(log: Path, tmp_path: Path) -> None:
@@ -183,3 +197,36 @@ def test_one_clear_error(
     shown = capsys.readouterr()
     assert shown.out == "" and f"adaption plot-log: {message}" in shown.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.log"]
+
+
+def test_legends_keep_apart(tmp_path: Path) -> None:
+    names = [f"a_run_with_a_long_name_{i}.log: test accuracy of net {i}" for i in range(4)]
+    panel = Panel("p", [Series(name, [(0, 0), (1, 1)]) for name in names])
+    short = Panel("p", [Series(name, [(0, 0), (1, 1)]) for name in "abcd"])
+    for width in (420, 720):
+        assert panel.legend_columns(width) == 1 and short.legend_columns(width) == 3
+        assert panel.header(width) - short.header(width) == 2 * 16  # 4 lines beside 2
+    drawn = ElementTree.fromstring(chart_svg("t", [panel]))
+    places = {t.text: float(t.get("y", 0)) for t in drawn.iter(f"{SVG}text") if t.text in names}
+    assert len(set(places.values())) == len(names)  # each on its own line
+    top = min(y for line in curves(chart_svg("t", [panel])) for _, y in line)
+    assert max(places.values()) < top  # and none over the curves
+
+
+def test_markers_and_levels() -> None:
+    points = [(4.0, 80.0), (8.0, 90.0), (16.0, math.nan)]
+    panel = Panel("p", [Series("s", points)], "bits", levels=[Level("float", 95)], has_markers=True)
+    drawn = ElementTree.fromstring(str(panel_figure("k", panel)))
+    discs = list(drawn.iter("circle"))
+    assert [d[0].text for d in discs] == ["s, 4 bits: 80", "s, 8 bits: 90"]
+    assert "float" in [t.text for t in drawn.iter("text")]
+    (level,) = [
+        line
+        for line in drawn.iter("polyline")
+        if line.get("stroke-dasharray") and " 404," in line.get("points", "")  # not the legend's
+    ]
+    heights = {float(p.split(",")[1]) for p in level.get("points", "").split()}
+    assert len(heights) == 1 and heights.pop() < min(float(d.get("cy", 0)) for d in discs)
+    assert not list(drawn.iter("style"))  # the page has one
+    image = Image.open(io.BytesIO(chart_png([panel]))).convert("RGB")
+    assert image.getpixel((64 * 2, round(2 * float(discs[0].get("cy", 0))))) != (255, 255, 255)

@@ -72,15 +72,18 @@ def run(path):
         time.sleep(600)
     if letter == b"f":
         bytearray(8 << 30)
+    if letter == b"h":
+        while True:
+            pass
 
 class Letters(Format):
     def input(self, number, seed=0):
-        return b"abcdefg"[number : number + 1]
+        return b"abcdefgh"[number : number + 1]
 
-runner.SLOW_S = 2.0
+runner.SLOW_S, runner.HANGS_S = 0.2, 4.0
 runner.LOADED = ()
 FORMATS["broken"] = Letters("broken", "f", True, lambda c: [], None, run)
-print(json.dumps(vars(runner.fuzz("broken", 7, corpus=Corpus(shared=False)))))
+print(json.dumps(vars(runner.fuzz("broken", 8, corpus=Corpus(shared=False)))))
 """
 
 
@@ -88,14 +91,15 @@ def test_what_counts_as_a_fault() -> None:
     code = BROKEN.format(root=str(SCRIPTS.parent), scripts=str(SCRIPTS))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
-    assert (result["tried"], result["refused"], result["accepted"]) == (7, 1, 1)
-    assert len(result["faults"]) == 5
+    assert (result["tried"], result["refused"], result["accepted"]) == (8, 1, 1)
+    assert len(result["faults"]) == 6
     numbers = {number: fault for fault, number in result["examples"].items()}
     assert numbers[1].startswith("KeyError ")
     assert numbers[2].startswith("a message of 4 lines")
     assert numbers[3] == "the process ended: SIGABRT"
-    assert numbers[4] == "takes longer than 2 s"
+    assert numbers[4] == "takes longer than 4 s"
     assert numbers[5].startswith("MemoryError ")
+    assert numbers[7] == "takes longer than 0.2 s"
 
 
 def test_inputs_follow_from_their_number() -> None:

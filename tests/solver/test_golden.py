@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Heard(Listener):
         self.losses: list[float] = []
         self.rates: list[float] = []
 
-    def trained(self, iteration: int, loss: float, outputs: list[Output]) -> None:
+    def trained(self, iteration: int, loss: float, outputs: Sequence[Output]) -> None:
         self.losses.append(loss)
 
     def rate(self, iteration: int, rate: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ class Told(Listener):
     def notice(self, text: str) -> None:
         self.notices.append(text)
 
-    def trained(self, iteration: int, loss: float, outputs: list[Output]) -> None:
+    def trained(self, iteration: int, loss: float, outputs: Sequence[Output]) -> None:
         self.losses[iteration] = loss
 
     def tested(
-        self, iteration: int, test_net: int, outputs: list[Output], loss: float | None
+        self, iteration: int, test_net: int, outputs: Sequence[Output], loss: float | None
     ) -> None:
         self.tests[iteration] = [o.value for o in outputs]
 

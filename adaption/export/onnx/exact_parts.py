@@ -11,7 +11,8 @@ from adaption.exact import Program
 from adaption.exact.program import Dequantize, FloatLayer
 from adaption.export.onnx.graph import OnnxGraph
 from adaption.export.onnx.grids import Stored
-from adaption.export.onnx.integer_ops import EMITTERS, INT32, Codes
+from adaption.export.onnx.integer_codes import INT32, Codes
+from adaption.export.onnx.integer_ops import EMITTERS
 from adaption.export.onnx.lowered import Scale
 
 __all__ = ["ExactParts"]

@@ -9,7 +9,7 @@ ConvInteger, with AVX2 as with AVX-512 VNNI.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,8 @@ from onnx import TensorProto
 from adaption.exact.program import Product, Value
 from adaption.exact.weights import sums_per_output
 from adaption.export.onnx.grids import EXACT_FLOAT
+from adaption.export.onnx.integer_codes import Codes
 from adaption.numerics.exact import FLOAT64_BITS, bits_of, integer_type
-
-if TYPE_CHECKING:
-    from adaption.export.onnx.integer_ops import Codes
 
 __all__ = ["lower_by_floats"]
 

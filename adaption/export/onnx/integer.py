@@ -11,7 +11,6 @@ pair of which is one such product, and the sums are put together in int64.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
@@ -25,12 +24,13 @@ from adaption.exact.program import (
     Value,
 )
 from adaption.exact.selection import Selection
-from adaption.export.onnx.integer_ops import EMITTERS, Codes
+from adaption.export.onnx.integer_codes import Codes
+from adaption.export.onnx.integer_ops import EMITTERS
 from adaption.export.onnx.lowered import LayerValues, Lowered, Scale
 from adaption.export.onnx.styles import Style
 from adaption.numerics import FixedPoint
 
-__all__ = ["IntegerStyle"]
+__all__ = ["IntegerLowered", "IntegerStyle"]
 
 Shape = tuple[int, ...]
 
@@ -40,23 +40,6 @@ class IntegerStyle(Style):
 
     name = "integer"
 
-    def __init__(self) -> None:
-        self._exceptions: list[str] = []
-
-    def lowered(
-        self,
-        selection: Selection,
-        rounded: Sequence[Sequence[Tensor]],
-        shapes: Mapping[str, Shape],
-        input_formats: Mapping[str, FixedPoint],
-    ) -> Lowered:
-        made = IntegerLowered(selection, shapes, ExactOptions(input_formats), rounded)
-        self._exceptions = list(made.program.exceptions)
-        return made
-
-    def arithmetic(self) -> dict[str, Any] | None:
-        return {"rounding": "net", "biases": "odd", "exceptions": self._exceptions}
-
 
 class IntegerLowered(Lowered):
     """A program of exact arithmetic as ONNX operators."""
@@ -64,13 +47,15 @@ class IntegerLowered(Lowered):
     def __init__(
         self,
         selection: Selection,
-        shapes: Mapping[str, Shape],
-        options: ExactOptions,
         rounded: Sequence[Sequence[Tensor]],
+        shapes: Mapping[str, Shape],
+        input_formats: Mapping[str, FixedPoint],
     ) -> None:
         super().__init__(selection, shapes)
-        self.program = build_program(selection, shapes, options, rounded)
+        self.program = build_program(selection, shapes, ExactOptions(input_formats), rounded)
         self.notes = (*self.program.notes, *_wide(self.program))
+        exceptions = list(self.program.exceptions)
+        self.arithmetic = {"rounding": "net", "biases": "odd", "exceptions": exceptions}
         self.codes = Codes(self.graph, self.program.values)
         self._names = {name: name for name in shapes}  # value of the program -> of the graph
         for op in self.program.ops:

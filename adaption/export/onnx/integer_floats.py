@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial, reduce
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper
@@ -27,12 +27,10 @@ from adaption.exact.float_ops import (
 )
 from adaption.exact.program import Op
 from adaption.export.onnx.graph import OnnxGraph
+from adaption.export.onnx.integer_codes import Codes
 from adaption.export.onnx.integer_windows import LAST, lower_windows
 from adaption.layers.convolution import Convolution
 from adaption.layers.inner_product import InnerProduct
-
-if TYPE_CHECKING:
-    from adaption.export.onnx.integer_ops import Codes
 
 __all__ = ["FLOAT_EMITTERS"]
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from onnx import TensorProto
 
 from adaption.exact.program import Interpolate, SquareSum, Table
+from adaption.export.onnx.integer_codes import Codes
 from adaption.numerics.exact import bits_of, integer_type
-
-if TYPE_CHECKING:
-    from adaption.export.onnx.integer_ops import Codes
 
 __all__ = ["interpolate", "square_sum", "table"]
 

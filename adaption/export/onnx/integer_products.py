@@ -9,7 +9,7 @@ VNNI saturates pairs of products at 16 bits (its quantization guide: "reduce_ran
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,9 @@ from onnx import TensorProto
 from adaption.errors import LayerError
 from adaption.exact.program import Product, Value
 from adaption.export.onnx.float_products import lower_by_floats
+from adaption.export.onnx.integer_codes import Codes
 from adaption.export.onnx.integer_windows import LAST
 from adaption.numerics.exact import bits_of
-
-if TYPE_CHECKING:
-    from adaption.export.onnx.integer_ops import Codes
 
 __all__ = ["lower_product"]
 

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor
-
-from adaption.errors import AdaptionError, ShapeError
-from adaption.exact.selection import Member, Selection
+from adaption.exact.selection import Selection
 from adaption.export.onnx.graph import OnnxGraph
 from adaption.net.plan import LayerFormats
-from adaption.numerics import FixedPoint, Format
 
-if TYPE_CHECKING:
-    from adaption.export.onnx.styles import Style
-
-__all__ = ["LayerLowered", "LayerValues", "Lowered", "Moved", "Scale"]
+__all__ = ["LayerValues", "Lowered", "Scale"]
 
 Shape = tuple[int, ...]
 Scale = tuple[int, int]
@@ -56,24 +49,14 @@ class LayerValues:
         }
 
 
-@dataclass(frozen=True)
-class Moved:
-    """Where values of a graph are that a style has rearranged.
-
-    `names`: the new name of each that has moved, None for one that the graph lacks now. `scales`
-    and `types`: of new values that hold integer codes.
-    """
-
-    names: Mapping[str, str | None] = field(default_factory=dict)
-    scales: Mapping[str, Scale] = field(default_factory=dict)
-    types: Mapping[str, int] = field(default_factory=dict)
-
-
 class Lowered:
     """The operators of a selection for inputs of given shapes.
 
     `layers` say where the tops are, `outputs` are the names of the model's outputs, `types` the
-    ONNX element types of values that are not float32.
+    ONNX element types of values that are not float32. `notes` are what a user should know, one
+    sentence each. `arithmetic` says how the operators are exact: `rounding` and `biases` as in
+    ExactOptions ("net": the net's own), `exceptions` the layers from which on codes may differ;
+    None: they are not.
     """
 
     def __init__(self, selection: Selection, shapes: Mapping[str, Shape]) -> None:
@@ -84,6 +67,7 @@ class Lowered:
         self.outputs: list[str] = []
         self.types: dict[str, int] = {}
         self.notes: Sequence[str] = ()
+        self.arithmetic: Mapping[str, Any] | None = None
         self.inputs = set(shapes)
         self._latest = {name: name for name in shapes}  # blob -> the value it has so far
 
@@ -124,105 +108,3 @@ class Lowered:
         self.graph.shapes[made] = self.graph.shapes[value]
         names[made] = self.graph.free(f"{blob}@{last}") if blob in self.inputs else blob
         return names[made]
-
-
-class LayerLowered(Lowered):
-    """Layers lowered one by one, with a style's weights and activation points."""
-
-    def __init__(
-        self,
-        selection: Selection,
-        style: Style,
-        rounded: Sequence[Sequence[Tensor]],
-        shapes: Mapping[str, Shape],
-        input_formats: Mapping[str, FixedPoint],
-    ) -> None:
-        super().__init__(selection, shapes)
-        self.style = style
-        self._blobs: dict[tuple[int, Format | None], str] = {}
-        self.rounded_inputs: dict[str, str] = {}  # input -> its value on the grid of its format
-        for name, fmt in input_formats.items():
-            with self.graph.scope(f"{name}/input"):
-                self._latest[name] = style.activation(self.graph, name, fmt)
-            self.rounded_inputs[name] = self._latest[name]
-            self.graph.shapes[self._latest[name]] = shapes[name]
-        for member, blobs in zip(selection.members, rounded, strict=True):
-            spec = member.spec
-            try:
-                self._lower(member, blobs)
-            except AdaptionError as error:
-                raise error.at(layer=spec.name, layer_type=spec.type, line=spec.line) from None
-        self.ends = tuple(self._latest[blob] for blob in selection.outputs)
-        self._move(style.finish(self))
-        self._name_values(selection.outputs)
-
-    def _lower(self, member: Member, tensors: Sequence[Tensor]) -> None:
-        g, spec, layer = self.graph, member.spec, member.node.layer
-        bottoms = [self._latest[b] for b in spec.bottoms]
-        shapes = [g.shape(b) for b in bottoms]
-        views: dict[int, str] = {}
-        if (fmt := member.node.formats.bottom) is not None:
-            for i in member.node.read_bottoms:
-                with g.scope(spec.name, "bottom"):
-                    bottoms[i] = views[i] = self.style.activation(g, bottoms[i], fmt)
-                g.shapes[bottoms[i]] = shapes[i]
-        wanted = layer.blob_shapes(*shapes)
-        if [tuple(t.shape) for t in tensors] != [tuple(s) for s in wanted]:
-            have = [tuple(t.shape) for t in tensors]
-            raise ShapeError(f"the blobs have shapes {have}, bottoms of {shapes} need {wanted}")
-        with g.scope(spec.name):
-            blobs = [self._blob(member, i, tensor) for i, tensor in enumerate(tensors)]
-            if layer.same_tops_as_bottoms:
-                before = tuple(layer.lower(g, x, *blobs) for x in bottoms)
-            else:
-                made = layer.lower(g, *bottoms, *blobs)
-                before = tuple(made) if isinstance(made, tuple | list) else (made,)
-        tops = before
-        if (fmt := member.node.formats.activation) is not None:
-            with g.scope(spec.name, "activation"):
-                tops = tuple(self.style.activation(g, x, fmt) for x in before)
-        for shape, *values in zip(layer.top_shapes(*shapes), before, tops, strict=True):
-            g.shapes.update(dict.fromkeys(values, tuple(shape)))
-        self._latest.update(zip(spec.tops, tops, strict=True))
-        self.layers.append(
-            LayerValues(
-                name=spec.name,
-                type=spec.type,
-                blobs=spec.tops,
-                tops=tops,
-                before=before,
-                parameters=tuple(blobs),
-                formats=member.node.formats,
-                views=views,
-            )
-        )
-
-    def _blob(self, member: Member, index: int, tensor: Tensor) -> str:
-        """The value of a blob; layers that share it, in one format, share the value."""
-        fmt = member.node.format_of(index)
-        key = (id(member.node.masters[index]), fmt)
-        if key not in self._blobs or (fmt is not None and fmt.is_random):
-            self._blobs[key] = self.style.weight(self.graph, index, tensor, fmt)
-        return self._blobs[key]
-
-    def _move(self, moved: Moved) -> None:
-        """Follow the values that the style has moved."""
-        names = moved.names
-
-        def now(values: Sequence[str | None]) -> tuple[str | None, ...]:
-            return tuple(names.get(v, v) if v else v for v in values)
-
-        for old, new in names.items():
-            if new is not None and old in self.graph.shapes:
-                self.graph.shapes[new] = self.graph.shapes[old]
-        self._latest = {blob: names.get(v, v) or v for blob, v in self._latest.items()}
-        self.types.update(moved.types)
-        self.layers = [
-            replace(
-                x,
-                tops=(tops := now(x.tops)),
-                before=now(x.before),
-                scales=tuple(moved.scales.get(t or "") for t in tops),
-            )
-            for x in self.layers
-        ]

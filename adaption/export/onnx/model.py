@@ -10,13 +10,13 @@ from typing import Any
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from adaption._version import __version__
-from adaption.errors import AdaptionError, UsageError
+from adaption.errors import AdaptionError, UsageError, near_miss
 from adaption.exact.selection import Selection, refuse_moving
 from adaption.export.onnx.file import same_bits
 from adaption.export.onnx.free_size import check_free_size, enlarged, free_dims
 from adaption.export.onnx.graph import Array, OnnxGraph
 from adaption.export.onnx.lowered import LayerValues, Lowered
-from adaption.export.onnx.style_table import new_style
+from adaption.export.onnx.style_table import lower, new_style
 from adaption.net import Net
 from adaption.numerics import FixedPoint, Format
 
@@ -53,7 +53,7 @@ class Model:
     types: Mapping[str, int]  # ONNX element types of values that are not float32
     input_formats: Mapping[str, FixedPoint]  # of inputs that the model rounds as they come in
     processor: str
-    arithmetic: Mapping[str, Any] | None  # see Style.arithmetic
+    arithmetic: Mapping[str, Any] | None  # see Lowered
     notes: tuple[str, ...]
 
     def proto(self) -> ModelProto:
@@ -129,7 +129,8 @@ def build_model(
     if unknown:
         raise UsageError(
             f"input formats are given for {', '.join(map(repr, unknown))}",
-            f"the model's inputs are {', '.join(map(repr, selection.inputs))}",
+            near_miss(unknown[0], selection.inputs)
+            or f"the model's inputs are {', '.join(map(repr, selection.inputs))}",
         )
     own = {name: net.blobs[name].shape for name in selection.inputs}
     size = next((shape[0] for shape in own.values() if shape), 1)
@@ -140,13 +141,13 @@ def build_model(
         shapes = {k: (n, *s[1:]) if k in batched else s for k, s in own.items()}
         if any(more):
             shapes = {k: enlarged(s, more) for k, s in shapes.items()}
-        return writer.lowered(selection, rounded, shapes, formats)
+        return lower(writer, selection, rounded, shapes, formats)
 
     try:
         first = lowered_at(batch or size)
     except AdaptionError as error:
         raise error.at(file=net.spec.file) from None
-    notes = [*selection.notes, *_notes(selection), *writer.notes(first.graph), *first.notes]
+    notes = [*selection.notes, *_notes(selection), *first.notes]
     second, why = None, ""
     if batch is None and batched:
         try:
@@ -182,7 +183,7 @@ def build_model(
         types=first.types,
         input_formats=formats,
         processor=processor,
-        arithmetic=writer.arithmetic(),
+        arithmetic=first.arithmetic,
         notes=tuple(notes),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from torch import Tensor
 
@@ -16,9 +15,9 @@ from adaption.exact.selection import Selection
 from adaption.export.onnx.exact_parts import ExactParts
 from adaption.export.onnx.graph import Array, OnnxGraph
 from adaption.export.onnx.grids import Stored
-from adaption.export.onnx.lowered import LayerLowered, Lowered, Moved, Scale
+from adaption.export.onnx.lowered import Scale
 from adaption.export.onnx.qdq_pass import POINT, QdqPass
-from adaption.export.onnx.styles import FloatStyle
+from adaption.export.onnx.styles import Finished, FloatStyle, Written
 from adaption.numerics import BinaryWeight, FixedPoint, Format, Wrpn
 
 __all__ = ["QdqStyle"]
@@ -45,26 +44,23 @@ class QdqStyle(FloatStyle):
         self._weights: dict[str, FixedPoint] = {}
         self._kept: dict[Hashable, Array] = {}
         self._away = 0  # points whose own rounding is half_away
-        self._notes: list[str] = []
-        self._exceptions: list[str] = []
         self._program: Callable[[], Program]
 
     def opset(self, formats: Iterable[Format]) -> int:
         """21 has 16-bit QuantizeLinear."""
         return 21 if any(8 < f.word_length <= 16 for f in formats) else 18
 
-    def lowered(
+    def begin(
         self,
         selection: Selection,
         rounded: Sequence[Sequence[Tensor]],
         shapes: Mapping[str, tuple[int, ...]],
         input_formats: Mapping[str, FixedPoint],
-    ) -> Lowered:
-        """The layers as FloatStyle has them, rearranged by `finish`."""
+    ) -> None:
+        """Forget the points of another size; how `finish` may learn of exact arithmetic."""
         self._points, self._away = {}, 0
         options = ExactOptions(input_formats, biases="product", rounding="half_even")
         self._program = lambda: build_program(selection, shapes, options, rounded)
-        return super().lowered(selection, rounded, shapes, input_formats)
 
     def weight(self, g: OnnxGraph, index: int, blob: Tensor, fmt: Format | None) -> str:
         """A float32 constant, for `finish` to store as integers."""
@@ -86,31 +82,32 @@ class QdqStyle(FloatStyle):
         self._points[made] = fmt if fmt.rounding == "floor" else replace(fmt, rounding="half_even")
         return made
 
-    def finish(self, lowered: LayerLowered) -> Moved:
+    def finish(self, written: Written) -> Finished:
         """Write the marks as QuantizeLinear and DequantizeLinear, and weights as integers."""
-        limited = [x.name for x in lowered.layers if x.formats.accumulator is not None]
+        limited = [x.name for x in written.layers if x.formats.accumulator is not None]
         work = QdqPass(
-            lowered.graph,
+            written.graph,
             points=self._points,
             weights=self._weights,
             kept=self._kept,
-            ends=lowered.ends,
+            ends=written.ends,
             limited=frozenset(limited),
-            parts=lambda stored: self._parts(lowered, stored),
+            parts=lambda stored: self._parts(written, stored),
             adds_in_32_bits=self._adds_in_32_bits,
         )
         work.run()
-        self._notes, self._exceptions = work.notes, list(work.exceptions)
-        return _moved(lowered, work)
+        exact = {"rounding": "half_even", "biases": "product", "exceptions": list(work.exceptions)}
+        notes = list(self._notes(work.notes))
+        return replace(_moved(written, work), notes=notes, arithmetic=exact)
 
-    def _parts(self, lowered: LayerLowered, stored: Mapping[str, Stored]) -> ExactParts | None:
+    def _parts(self, written: Written, stored: Mapping[str, Stored]) -> ExactParts | None:
         try:
             program = self._program()
         except AdaptionError:  # a layer without an integer form
             return None
-        return ExactParts(lowered.graph, program, _same(lowered, program), stored)
+        return ExactParts(written.graph, program, _same(written, program), stored)
 
-    def notes(self, g: OnnxGraph) -> Iterable[str]:
+    def _notes(self, of_pass: Sequence[str]) -> Iterator[str]:
         """Points that round otherwise than the net, what float32 operators round, and where int8
         weights are exact."""
         if self._away:
@@ -119,12 +116,9 @@ class QdqStyle(FloatStyle):
                 f" at {self._away} of {len(self._points)} activation points: codes differ where a"
                 " sum lies on a tie; given data (--data, inputs=), the export counts them"
             )
-        yield from self._notes
+        yield from of_pass
         if self._adds_in_32_bits:
             yield INT8_ONLY
-
-    def arithmetic(self) -> dict[str, Any] | None:
-        return {"rounding": "half_even", "biases": "product", "exceptions": self._exceptions}
 
 
 def _no_scale(kind: str, fmt: Wrpn | BinaryWeight) -> LayerError:
@@ -135,26 +129,26 @@ def _no_scale(kind: str, fmt: Wrpn | BinaryWeight) -> LayerError:
     )
 
 
-def _same(lowered: LayerLowered, program: Program) -> Iterator[tuple[str, str]]:
+def _same(written: Written, program: Program) -> Iterator[tuple[str, str]]:
     """Values of a graph beside the same ones of a program."""
     first = {op.inputs[0]: op.outputs[0] for op in reversed(program.of_kind(Quantize))}
-    for name, value in lowered.rounded_inputs.items():
+    for name, value in written.rounded_inputs.items():
         yield value, first[name]
-    for layer in lowered.layers:
+    for layer in written.layers:
         for i, value in layer.views.items():
             yield value, program.views[layer.name, i]
-    tops = [value for layer in lowered.layers for value in layer.tops]
+    tops = [value for layer in written.layers for value in layer.tops]
     for top, made in zip(tops, program.tops, strict=True):
         if top is not None and made.value is not None and not made.is_float:
             yield top, made.value
 
 
-def _moved(lowered: LayerLowered, work: QdqPass) -> Moved:
+def _moved(written: Written, work: QdqPass) -> Finished:
     """Where the graph's values are now: those that were replaced by codes, as codes."""
-    made = {name for node in lowered.graph.nodes for name in node.output}
-    there = made.union(lowered.graph.constants, lowered.inputs)
+    made = {name for node in written.graph.nodes for name in node.output}
+    there = made.union(written.graph.constants, written.inputs)
     names, scales, types = dict(work.moved), dict[str, Scale](), dict[str, int]()
-    for layer in lowered.layers:
+    for layer in written.layers:
         for value in (*layer.tops, *layer.before):
             if value is None or (names.get(value) or value) in there:
                 continue
@@ -163,4 +157,4 @@ def _moved(lowered: LayerLowered, work: QdqPass) -> Moved:
             if found and found[0] in made:
                 names[value] = name = found[0]
                 scales[name], types[name] = found[1:]
-    return Moved(names, scales, types)
+    return Finished(names, scales, types)

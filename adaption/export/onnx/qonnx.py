@@ -8,7 +8,6 @@ is the nearest, and codes times it are i / n but for their last bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from adaption.errors import LayerError
 from adaption.export.onnx.graph import OnnxGraph
-from adaption.export.onnx.styles import Style
+from adaption.export.onnx.styles import Finished, LayerStyle, Written
 from adaption.numerics import BinaryWeight, FixedPoint, Format
 
 __all__ = ["DOMAIN", "ROUNDING_MODES", "QonnxStyle"]
@@ -29,7 +28,7 @@ DOMAIN = "qonnx.custom_op.general"
 ROUNDING_MODES = MappingProxyType({"half_away": "HALF_UP", "half_even": "ROUND", "floor": "FLOOR"})
 
 
-class QonnxStyle(Style):
+class QonnxStyle(LayerStyle):
     """Float operators; a Quant stands behind every rounded blob and at every activation point, a
     BipolarQuant behind weights of one bit."""
 
@@ -63,13 +62,15 @@ class QonnxStyle(Style):
             )
         return self._quant(g, x, fmt, mode)
 
-    def notes(self, g: OnnxGraph) -> Iterable[str]:
-        modes = {a.s for n in g.nodes if n.op_type == "Quant" for a in n.attribute}
-        if ROUNDING_MODES["half_away"].encode() in modes:
-            yield (
-                "results are rounded HALF_UP, which qonnx cannot convert to QCDQ"
-                " (QuantizeLinear); formats of --int8 or --rounding half-even can be"
-            )
+    def finish(self, written: Written) -> Finished:
+        """Leaves the graph as it is; notes what qonnx cannot convert."""
+        quants = [n for n in written.graph.nodes if n.op_type == "Quant"]
+        modes = {a.s for n in quants for a in n.attribute}
+        note = (
+            "results are rounded HALF_UP, which qonnx cannot convert to QCDQ"
+            " (QuantizeLinear); formats of --int8 or --rounding half-even can be"
+        )
+        return Finished(notes=[note] * (ROUNDING_MODES["half_away"].encode() in modes))
 
     def _quant(self, g: OnnxGraph, x: str, fmt: Format, mode: str) -> str:
         if not isinstance(fmt, FixedPoint):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,17 +12,46 @@ from torch import Tensor
 from adaption.errors import LayerError
 from adaption.exact.selection import Selection
 from adaption.export.onnx.graph import OnnxGraph
-from adaption.export.onnx.lowered import LayerLowered, Lowered, Moved
+from adaption.export.onnx.lowered import LayerValues, Scale
 from adaption.numerics import FixedPoint, Format
 
-__all__ = ["FloatStyle", "Style"]
+__all__ = ["Finished", "FloatStyle", "LayerStyle", "Style", "Written"]
 
 BELOW_HALF = np.float32(0.5 - 2.0**-25)  # as in numerics/rounding.py, for float32
 
 
+@dataclass(frozen=True)
+class Written:
+    """Layers as operators, before a style's `finish`.
+
+    `rounded_inputs`: input -> its value on the grid of its format. `ends`: the values that are the
+    model's outputs.
+    """
+
+    graph: OnnxGraph
+    layers: Sequence[LayerValues]
+    inputs: Collection[str]
+    rounded_inputs: Mapping[str, str]
+    ends: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Where values of a graph are that a style has rearranged, and what it says of the graph.
+
+    `names`: the new name of each that has moved, None for one that the graph lacks now. `scales`
+    and `types`: of new values that hold integer codes. `notes`, `arithmetic`: see Lowered.
+    """
+
+    names: Mapping[str, str | None] = field(default_factory=dict)
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    types: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    arithmetic: Mapping[str, Any] | None = None
+
+
 class Style:
-    """What a style decides. The exporter calls `weight` and `activation` in the scope of the layer,
-    and `finish` once all layers are lowered. One object serves one export."""
+    """What is known of a style before anything is lowered. One object serves one export."""
 
     name: ClassVar[str]
     domains: ClassVar[Mapping[str, int]] = {}  # operator sets beside ONNX's own, and their versions
@@ -30,6 +60,25 @@ class Style:
         """The oldest opset that has what the style writes for these formats of weights and
         activations."""
         return 18
+
+
+class LayerStyle(Style):
+    """A style that says how weights and activation points are written, the layers being lowered
+    one by one: `begin`, then `weight` and `activation` in the scope of each layer, then `finish`.
+    """
+
+    def begin(
+        self,
+        selection: Selection,
+        rounded: Sequence[Sequence[Tensor]],
+        shapes: Mapping[str, tuple[int, ...]],
+        input_formats: Mapping[str, FixedPoint],
+    ) -> None:
+        """What is to be lowered, for inputs of these shapes; once per size of the inputs.
+
+        Args:
+            rounded: each member's blobs as its layer is given them.
+        """
 
     def weight(self, g: OnnxGraph, index: int, blob: Tensor, fmt: Format | None) -> str:
         """Name of the value that holds blob `index`, which is rounded to `fmt` already."""
@@ -42,36 +91,12 @@ class Style:
         """
         raise NotImplementedError
 
-    def lowered(
-        self,
-        selection: Selection,
-        rounded: Sequence[Sequence[Tensor]],
-        shapes: Mapping[str, tuple[int, ...]],
-        input_formats: Mapping[str, FixedPoint],
-    ) -> Lowered:
-        """The layers of `selection` as operators, for inputs of these shapes.
-
-        Args:
-            rounded: each member's blobs as its layer is given them.
-        Raises: AdaptionError naming a layer that cannot be lowered.
-        """
-        return LayerLowered(selection, self, rounded, shapes, input_formats)
-
-    def finish(self, lowered: LayerLowered) -> Moved:
-        """Rearrange the finished graph; says where its values are now."""
-        return Moved()
-
-    def notes(self, g: OnnxGraph) -> Iterable[str]:
-        """What a user should know about the finished graph, one sentence each."""
-        return ()
-
-    def arithmetic(self) -> dict[str, Any] | None:
-        """How the finished graph is exact: `rounding` and `biases` as in ExactOptions ("net": the
-        net's own), `exceptions` the layers from which on codes may differ. None: it is not."""
-        return None
+    def finish(self, written: Written) -> Finished:
+        """Rearrange the graph; says where its values are now."""
+        return Finished()
 
 
-class FloatStyle(Style):
+class FloatStyle(LayerStyle):
     """float32 throughout; activation points are elementary operators that equal
     FixedPoint.quantize bit for bit: NaN, infinities and the sign of zero included, but for the
     sign of zero of unsigned formats and of rounding floor, which varies between runtimes.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adaption.errors import UsageError
+from adaption.errors import bad_choice
 from adaption.exact.options import ExactOptions
 from adaption.exact.program import FloatLayer
 from adaption.exact.run import ExactNet
@@ -58,7 +58,7 @@ def export_integer(
     Raises: AdaptionError naming the layer when the net has no integer form, or no C form.
     """
     if form not in FORMS:
-        raise UsageError(f"form is {form!r}, allowed: {', '.join(FORMS)}")
+        raise bad_choice("form", form, FORMS)
     exact = ExactNet(net, ExactOptions(input_formats=dict(input_formats or {})))
     program = exact.program
     notes = list(program.notes)

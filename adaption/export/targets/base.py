@@ -17,7 +17,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from adaption.errors import UsageError, one_line
+from adaption.errors import UsageError, bad_choice, near_miss, one_line
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.io.outputs import keep_inputs
@@ -153,7 +153,7 @@ def export_net(
     """
     table = _targets()
     if to not in table:
-        raise UsageError(f"export target is {to!r}, allowed: {', '.join(target_names())}")
+        raise bad_choice("export target", to, target_names())
     chosen = table[to]
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given:
@@ -161,7 +161,9 @@ def export_net(
             takers = [t for t in target_names() if name in table[t].settings]
             raise UsageError(
                 f"target {to} takes no {name}, allowed: {', '.join(chosen.settings) or 'none'}",
-                f"leave it out, or export to {' or '.join(takers)}" if takers else "leave it out",
+                f"leave it out, or export to {' or '.join(takers)}"
+                if takers
+                else near_miss(name, chosen.settings) or "leave it out",
             )
     path = Path(out) if out is not None else Path(Path(net).stem + chosen.suffix)
     request = Request(Path(net), Path(weights), path, given, net_options or {})

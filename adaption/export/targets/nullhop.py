@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.errors import LayerError, ShapeError, WeightsError
-from adaption.export.targets.base import Export, Request, target
-from adaption.export.targets.nullhop_files import (
+from adaption.export.nullhop.files import (
     FRAC_LENGTH,
     Codes,
     NullHopFormats,
@@ -23,6 +22,7 @@ from adaption.export.targets.nullhop_files import (
     NullHopNetwork,
     write_nullhop,
 )
+from adaption.export.targets.base import Export, Request, target
 from adaption.graph import LayerSpec
 from adaption.io.caffemodel import read_weights
 from adaption.net import Net

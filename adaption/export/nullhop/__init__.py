@@ -1,0 +1,1 @@
+"""What the accelerator NullHop reads: its network file, and its compressed feature maps."""
