@@ -49,7 +49,7 @@ def count_rounding(x: Tensor, y: Tensor, least: float, greatest: float) -> Round
     if not x.numel():
         return RoundingCounts(0, 0, 0, 0.0, 0.0)
     before, after = _flat(x.cpu(), y.cpu())
-    low, high = (float(value) for value in torch.aminmax(x.detach()))
+    low, high = (float(value) for value in torch.aminmax(torch.from_numpy(before)))
     reaches_low, reaches_high = not low >= least, not high <= greatest  # NaN: count to find out
     size = min(_BLOCK, before.size)
     flags, gap = np.empty(size, np.bool_), np.empty(size, np.result_type(before, after))
