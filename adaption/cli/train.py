@@ -20,10 +20,11 @@ from adaption.cli.options import (
     file_of,
     log_of,
 )
+from adaption.errors import UsageError
 from adaption.options import NET, RunOptions
 
 if TYPE_CHECKING:
-    from adaption.solver import TrainResult
+    from adaption.solver import Teacher, TrainResult
 
 HELP = "train with a Caffe solver (caffe train)"
 EXAMPLE = (
@@ -85,6 +86,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="at the end, compute the statistics of batch norm anew from N training batches: after"
         " a short run with moving_average_fraction 0.999 they lag behind the weights",
     )
+    teaching = parser.add_argument_group("a teacher (distillation; off without --teacher)")
+    teaching.add_argument(
+        "--teacher",
+        nargs=2,
+        metavar=("NET", "WEIGHTS"),
+        help="a trained net, as a rule the float one, whose class scores share in the loss: it is"
+        " run on every batch",
+    )
+    teaching.add_argument(
+        "--teacher-weight", type=float, metavar="W", help="its share of the loss (default 0.7)"
+    )
+    teaching.add_argument(
+        "--teacher-temperature",
+        type=float,
+        metavar="T",
+        help="scores are divided by T before they are compared (default 2)",
+    )
     add_flags(parser, RunOptions(), *NET, "original_semantics")
     add_output_flags(parser)
 
@@ -118,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
         strict=args.strict,
         stop_on_nan=args.stop_on_nan,
         reestimate_batch_norm=args.reestimate_batch_norm,
+        teacher=_teacher(args),
         log=log,
         log_json=args.log_json,
         listeners=progress,
@@ -129,6 +148,20 @@ def run(args: argparse.Namespace) -> int:
     if result.diverged is not None:
         return 1
     return 130 if result.stopped else 0
+
+
+def _teacher(args: argparse.Namespace) -> Teacher | None:
+    """Raises: UsageError on settings of a teacher that is not given; FieldError."""
+    from adaption.solver import Teacher
+
+    given = {"weight": args.teacher_weight, "temperature": args.teacher_temperature}
+    said = {name: value for name, value in given.items() if value is not None}
+    if args.teacher is None and said:
+        raise UsageError(
+            f"--teacher-{next(iter(said))} is given without --teacher",
+            "name the teacher: --teacher deploy.prototxt float.caffemodel",
+        )
+    return None if args.teacher is None else Teacher(*args.teacher, **said)
 
 
 def _hint(args: argparse.Namespace, solver: str, result: TrainResult) -> list[str]:

@@ -1,21 +1,15 @@
-"""Sentences about what a quantized net is: every approximation, and everything left out."""
+"""What the report says of how a net was made: every approximation, everything left out."""
 
 from __future__ import annotations
-
-import os
-import shlex
-from collections.abc import Sequence
 
 from adaption.io.netfile import NetFile
 from adaption.job.feed import Feed
 from adaption.precision.energy import SOURCE
 from adaption.precision.measure import Measurement
 from adaption.precision.preprocessing import preprocessing_notes
-from adaption.precision.proposal import Proposal
+from adaption.precision.propose import Proposal
 
-__all__ = ["result_notes", "taken_off_note"]
-
-PathLike = str | os.PathLike[str]
+__all__ = ["notes_of"]
 
 COST_NOTE = (
     "Packed weights have their own word length each, biases included; activations at peak are what"
@@ -24,9 +18,7 @@ COST_NOTE = (
 )
 
 
-def result_notes(
-    net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurement
-) -> list[str]:
+def notes_of(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measurement) -> list[str]:
     """Every approximation and everything left out, one sentence each."""
     notes = [
         "Accumulation inside a layer is float32; see `verification` for what is bit-equal.",
@@ -50,13 +42,3 @@ def result_notes(
     if skipped:
         notes.append(f"{len(skipped)} samples could not be read and were skipped.")
     return notes
-
-
-def taken_off_note(formatted: Sequence[str], net: PathLike, weights: PathLike) -> str:
-    names = ", ".join(formatted[:6]) + (", ..." if len(formatted) > 6 else "")
-    files = shlex.join([os.fspath(net), os.fspath(weights)])
-    return (
-        f"The net has formats already, of {len(formatted)} layers ({names}): they are taken off,"
-        ' and "float" is the net with its full precision weights. How it does as it is:'
-        f" adaption test {files} --data DATA, or adaption verify {files} float lp."
-    )

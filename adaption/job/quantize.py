@@ -15,12 +15,10 @@ from typing import Any
 from adaption._version import __version__
 from adaption.data import Transform
 from adaption.data.given import is_path
-from adaption.errors import AdaptionError, FieldError, UsageError, one_line, system_error
+from adaption.errors import FieldError, UsageError, one_line
 from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
 from adaption.io.caffemodel import read_weights, write_weights
-from adaption.io.entries import Entries
-from adaption.io.files import read_json
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import read_net, write_net
 from adaption.io.outputs import keep_inputs, staged_folder
@@ -30,12 +28,13 @@ from adaption.job.float_pass import float_pass
 from adaption.job.foresee import refuse_float_layers, why_not_exact
 from adaption.job.load import load_all
 from adaption.job.nearest import rounded_to_nearest
-from adaption.job.notes import result_notes, taken_off_note
+from adaption.job.notes import notes_of
 from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
 from adaption.job.quality import quality_warnings
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
+from adaption.job.results import RESULTS, SUMMARY, earlier_results, files_entry, taken_off_note
 from adaption.job.summary import (
     FORMAT,
     cost_entry,
@@ -64,12 +63,6 @@ from adaption.report.tables import results_grid
 __all__ = ["QuantizeResult", "quantize"]
 
 PathLike = str | os.PathLike[str]
-
-SUMMARY = "summary.json"
-RESULTS = (
-    *("net_lp.prototxt", "net_lp.caffemodel", "net_lp.onnx"),
-    *("plan.json", "report.html", SUMMARY),
-)
 
 
 @dataclass(repr=False)
@@ -193,7 +186,7 @@ def quantize(
     by_hand = None if plan is None else given_plan(plan)
     if by_hand is not None:
         _refuse_choices(formats, refinement)
-    earlier = _earlier_results(folder)
+    earlier = earlier_results(folder)
 
     net_file = read_net(net)
     trained = read_weights(weights)
@@ -296,9 +289,9 @@ def quantize(
         summary["verification"] = prove(
             low, feed, stage, part, options.seed, style=onnx, quiet=quiet
         )
-        summary["files"] = _files(net, weights, folder, stage)
+        summary["files"] = files_entry(net, weights, folder, stage)
         summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
-        summary["notes"] += result_notes(net_file, feed, proposal, measured)
+        summary["notes"] += notes_of(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []
         summary["notes"] += [taken_off_note(formatted, net, weights)] if formatted else []
         summary["warnings"] = quality_warnings(summary, scores)
@@ -369,39 +362,3 @@ def _summary(
         "sparsity": sparsity_entry(layers, before, after),
         **({"refinement": outcome.said} if outcome.said else {}),
     }
-
-
-def _files(net: PathLike, weights: PathLike, folder: Path, stage: Path) -> dict[str, Any]:
-    def entry(path: Path, size_of: Path) -> dict[str, Any]:
-        size = size_of.stat().st_size if size_of.exists() else None
-        return {"path": os.fspath(path), "size_bytes": size}
-
-    made = {
-        "net_lp": "net_lp.prototxt",
-        "weights_lp": "net_lp.caffemodel",
-        "onnx": "net_lp.onnx",
-        "plan": "plan.json",
-        "report": "report.html",
-    }
-    files = {"net": entry(Path(net), Path(net)), "weights": entry(Path(weights), Path(weights))}
-    for key, name in made.items():
-        if key == "report" or (stage / name).exists():
-            files[key] = entry(folder / name, stage / name)
-    return files
-
-
-def _earlier_results(folder: Path) -> list[str]:
-    """What is said of results that this run replaces. Raises: UsageError."""
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"output {os.fspath(folder)!r} is a file", "name a folder")
-        if not any((folder / name).exists() for name in RESULTS):
-            return []
-    except OSError as error:
-        raise system_error(error, "cannot be written", file=folder) from None
-    try:
-        values = Entries(read_json(folder / SUMMARY, "a summary"))
-        made = f"of net {values.text('net', '?')!r} in {values.text('lengths', '?')} bits"
-    except AdaptionError:
-        made = "without a summary"
-    return [f"{os.fspath(folder)} held results {made}: they are replaced"]

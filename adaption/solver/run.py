@@ -29,6 +29,7 @@ from adaption.solver.ranks import Ranks
 from adaption.solver.rounding import RoundingShares
 from adaption.solver.settings import SolverFile, read_solver
 from adaption.solver.solver import Solver
+from adaption.solver.teacher import Teacher
 
 __all__ = ["TrainResult", "train"]
 
@@ -107,6 +108,7 @@ def train(
     strict: bool = False,
     stop_on_nan: bool = False,
     reestimate_batch_norm: int = 0,
+    teacher: Teacher | tuple[PathLike, PathLike] | None = None,
     memory_limit: Size | None = None,
     log: Log = silent,
     log_json: PathLike | None = None,
@@ -134,6 +136,8 @@ def train(
             infinite. That such is met is told in any case, as are formats that saturate.
         reestimate_batch_norm: at the end, compute the statistics of batch norm anew from so many
             batches of the train net; without it a notice says where they lag behind the weights.
+        teacher: a trained net (prototxt, caffemodel) whose class scores share in the loss, as a
+            rule the float net; Teacher says with which weight and temperature.
         memory_limit: the most that one array, image or blob may take, as in "8G".
         log: takes Caffe's log lines, e.g. adaption.glog.info.
         log_json: file that gets one JSON object per event; appended to when resuming.
@@ -162,7 +166,10 @@ def train(
             "set display in the solver",
         ).at(file=definition.file)
     read = [weights] if isinstance(weights, str | os.PathLike) else weights or []
-    keep_inputs([log_json], [definition.file, definition.message.net, snapshot, *read])
+    if isinstance(teacher, tuple):
+        teacher = Teacher(*teacher)
+    taught = [teacher.net, teacher.weights] if teacher else []
+    keep_inputs([log_json], [definition.file, definition.message.net, snapshot, *read, *taught])
     last = _Last()
     arguments = {
         "solver": definition,
@@ -175,6 +182,7 @@ def train(
         "net_options": options,
         "policy": policy,
         "strict": strict,
+        "teacher": teacher,
         "stop_on_nan": stop_on_nan,
         "reestimate": Whole("0 or more", least=0)("reestimate_batch_norm", reestimate_batch_norm),
     }

@@ -249,6 +249,7 @@ def _running_state(
         "nets": [_net_state(net) for net in _nets(solver)],
         "ranks": list(draws[1:]),  # random numbers of the train nets of further processes
         "precision": precision,
+        **({} if solver.teacher is None else {"teacher": solver.teacher.to_dict()}),
     }
 
 
@@ -324,6 +325,17 @@ def _tell_changes(solver: Training, before: dict[str, Any]) -> None:
                 listener.notice(f"{name} was {old} when the snapshot was made, now it is {new}")
 
 
+def _tell_teacher(solver: Training, before: dict[str, Any] | None) -> None:
+    now = None if solver.teacher is None else solver.teacher.to_dict()
+    if now != before:
+        old, new = (
+            "none" if said is None else ", ".join(f"{k} {v:g}" for k, v in said.items())
+            for said in (before, now)
+        )
+        for listener in solver.listeners:
+            listener.notice(f"the teacher was {old} when the snapshot was made, now it is {new}")
+
+
 def _restore_running_state(solver: Training, sidecar: dict[str, Any], path: Path) -> None:
     try:
         _tell_changes(solver, sidecar.get("solver", {}))
@@ -335,6 +347,7 @@ def _restore_running_state(solver: Training, sidecar: dict[str, Any], path: Path
         for i, (net, state) in enumerate(zip(_nets(solver), sidecar["nets"], strict=False)):
             draws = state if i or not rank else others[rank - 1] if rank <= len(others) else None
             _restore_net(net, state, draws)
+        _tell_teacher(solver, sidecar.get("teacher"))
         for text in _told_by_place(solver, sidecar, len(others) + 1):
             for listener in solver.listeners:
                 listener.notice(text)

@@ -20,6 +20,7 @@ from adaption.recipes import Recipe
 from adaption.solver.driver import Driver, chosen_recipe
 from adaption.solver.listener import Listener, Output
 from adaption.solver.params import Param, learnable
+from adaption.solver.passes import Passes, outputs_of
 from adaption.solver.ranks import ALONE, Ranks
 from adaption.solver.rates import learning_rate
 from adaption.solver.settings import (
@@ -33,6 +34,7 @@ from adaption.solver.smoothing import SmoothedLoss
 from adaption.solver.snapshot import restore, save
 from adaption.solver.snapshot_files import Files
 from adaption.solver.statistics import BatchStatistics
+from adaption.solver.teacher import Teacher, TeachingPasses
 from adaption.solver.update_step import UpdateStep
 from adaption.solver.updates import make_update
 
@@ -61,6 +63,7 @@ class Solver:
         ranks: the processes that train together; each has a solver of its own, and calls its
             methods as the others do. All but the first hear, test and write nothing.
         reestimate: batches that `solve` computes batch norm's statistics from at the end.
+        teacher: a net whose class scores share in the loss.
 
     `net` is the train net, `test_nets` the others, `iter` the iterations done. Master weights are
     the nets' full precision blobs; rounding happens at use, gradients pass straight through.
@@ -84,6 +87,7 @@ class Solver:
         strict: bool = False,
         ranks: Ranks = ALONE,
         reestimate: int = 0,
+        teacher: Teacher | None = None,
     ) -> None:
         self.definition = read_solver(solver)
         self.param = self.definition.message
@@ -141,6 +145,8 @@ class Solver:
         for one in [given] if isinstance(given, str | os.PathLike | Weights) else given:
             self._load_everywhere(one)
         self.draw_weights()
+        self.teacher = teacher
+        self.passes = TeachingPasses(teacher, self.net, options) if teacher else Passes()
         self.start_recipe()
 
     def start_recipe(self) -> None:
@@ -274,8 +280,8 @@ class Solver:
             return
         if p.display and self.iter % p.display == 0:
             with in_iteration(self.iter), torch.no_grad():
-                self.net.forward()
-            smoothed = self.loss.add(self.net.loss(), self.iter)
+                loss = self.passes.forward(self.net)
+            smoothed = self.loss.add(loss, self.iter)
             for listener in self.listeners:
                 listener.final_loss(self.iter, smoothed)
         if p.test_interval and self.iter % p.test_interval == 0:
@@ -342,14 +348,11 @@ class Solver:
         loss = 0.0
         with in_iteration(self.iter):
             for _ in range(p.iter_size):
-                with torch.enable_grad():
-                    net.forward()
-                loss += net.loss()
-                net.backward()
+                loss += self.passes.run(net)
         loss /= p.iter_size
         smoothed = self.loss.add(loss, self.iter)
         if is_shown:
-            outputs = list(_outputs(net))
+            outputs = self.passes.outputs(net)
             for listener in self.listeners:
                 listener.trained(self.iter, smoothed, outputs)
         for listener in self.listeners:
@@ -425,7 +428,7 @@ class Solver:
             with in_iteration(self.iter), torch.no_grad():
                 net.forward()
             self.ranks.beat()
-            outputs = list(_outputs(net))
+            outputs = list(outputs_of(net))
             sums = [a + o.value for a, o in zip(sums or [0.0] * len(outputs), outputs, strict=True)]
             loss += net.loss()
         means = [
@@ -435,15 +438,3 @@ class Solver:
         for listener in self.listeners:
             mean = loss / count if self.param.test_compute_loss else None
             listener.tested(self.iter, number, means, mean)
-
-
-def _outputs(net: Net) -> Iterator[Output]:
-    """Every value of every output blob, in Caffe's order."""
-    weights = {
-        top: weight
-        for node in net.nodes
-        for top, weight in zip(node.spec.tops, node.loss_weights, strict=True)
-    }
-    for name in net.outputs:
-        for value in net.blobs[name].tensor.detach().flatten().tolist():
-            yield Output(name, value, weights.get(name, 0.0))

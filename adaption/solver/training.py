@@ -15,6 +15,7 @@ from adaption.solver.params import Param
 from adaption.solver.ranks import Ranks
 from adaption.solver.settings import SolverFile
 from adaption.solver.smoothing import SmoothedLoss
+from adaption.solver.teacher import Teacher
 from adaption.solver.update_step import UpdateStep
 from adaption.solver.updates import Update
 
@@ -43,6 +44,7 @@ class Training(Protocol):
     current_step: int
     saved: int | None  # iteration of the last snapshot of this run
     ranks: Ranks
+    teacher: Teacher | None
     listeners: list[Listener]
 
     def notice(self, text: str) -> None:

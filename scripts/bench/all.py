@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     text = f"{run.heading()}\n\n{table(run.figures)}"
     print(text)
-    if args.json:
+    if args.json and args.show:
         run.save(args.json)
     if args.markdown:
         args.markdown.write_text(text + "\n")
@@ -76,24 +76,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measured(args: argparse.Namespace) -> Run:
-    """The rows of --only, each module's in one go."""
+    """The rows of --only, each module's in one go; --json has what is there after each."""
     torch.set_num_threads(args.threads)
     # What starts as a process of its own takes as many threads.
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     # Commands shall start as they do when installed: from compiled files.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    figures: list[Figure] = []
+    run = Run(facts_of(args.threads, args.quick), [])
     for module in dict.fromkeys(ROWS[row] for row in ROWS if row in args.only):
-        rows = tuple(row for row in args.only if ROWS[row] == module)
+        rows = tuple(row for row in ROWS if row in args.only and ROWS[row] == module)
         with tempfile.TemporaryDirectory() as folder:
-            settings = Settings(args.threads, args.quick, args.material.resolve(),
-                                tuple(args.net), Path(folder), args.rounds)  # fmt: skip
+            settings = Settings(
+                args.threads,
+                args.quick,
+                args.material.resolve(),
+                tuple(args.net),
+                Path(folder),
+                args.rounds,
+            )
             begin = time.perf_counter()
-            figures += announced(import_module(module).figures(settings, rows), rows)
+            found = list(announced(import_module(module).figures(settings, rows), rows))
             print(f"{module}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
-    order = list(ROWS)
-    figures.sort(key=lambda figure: order.index(figure.row))
-    return Run(facts_of(args.threads, args.quick), figures)
+        run = run.with_figures(found, order=list(ROWS))
+        if args.json:
+            run.save(args.json)
+    return run
 
 
 def announced(figures: Iterable[Figure], rows: Sequence[str]) -> Iterator[Figure]:

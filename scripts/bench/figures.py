@@ -74,6 +74,11 @@ class Run:
     facts: Mapping[str, Any]
     figures: Sequence[Figure]
 
+    def with_figures(self, more: Sequence[Figure], order: Sequence[str]) -> Run:
+        """These and more, by row in the given order."""
+        figures = [*self.figures, *more]
+        return Run(self.facts, sorted(figures, key=lambda figure: order.index(figure.row)))
+
     def save(self, path: Path) -> None:
         made = {**self.facts, "figures": [asdict(figure) for figure in self.figures]}
         path.write_text(json.dumps(made, indent=1) + "\n")

@@ -16,6 +16,7 @@ from adaption.errors import DataError, UsageError
 from adaption.job import measure, merge_measurements
 from adaption.net import Net, Point
 from adaption.precision.measure import Measurement, measure_net
+from adaption.precision.propose import propose
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "models/lenet_digits"
@@ -49,14 +50,24 @@ def same(one: Measurement, other: Measurement) -> bool:
     for point, a in one.points.items():
         b = other.points[point]
         assert (a.count, a.zeros, a.minimum, a.maximum) == (b.count, b.zeros, b.minimum, b.maximum)
-        assert (a.bins == b.bins).all() and a.squares == pytest.approx(b.squares, rel=1e-6)
+        assert (a.bins == b.bins).all() and a.grid == b.grid
+        assert (a.above is None) == (b.above is None)
+        assert a.above is None or (a.above == b.above).all()
+        for sums in ((a.squares, b.squares), (a.magnitudes, b.magnitudes), (a.total, b.total)):
+            assert sums[0] == pytest.approx(sums[1], rel=1e-6, abs=1e-6 * a.magnitudes)
     return True
 
 
 @pytest.fixture(scope="module")
 def whole() -> Measurement:
     return adaption.measure(
-        *FILES, LMDB, transform=SCALED, batch_size=50, every_value=True, quiet=True
+        *FILES,
+        LMDB,
+        transform=SCALED,
+        batch_size=50,
+        every_value=True,
+        legacy_rule=True,
+        quiet=True,
     )
 
 
@@ -70,14 +81,41 @@ def test_every_tensor_is_measured(whole: Measurement) -> None:
 
 
 def test_parts_merged_equal_the_whole(whole: Measurement, tmp_path: Path) -> None:
+    """Of all values: counts, min, max, histogram, grid, hence percentiles and proposed formats."""
     for i, (skip, limit) in enumerate([(0, 100), (100, 200), (300, None)]):
         measure(
             *FILES, LMDB, transform=SCALED, batch_size=50, skip=skip, limit=limit,
-            every_value=True, out=tmp_path / f"{i}.json", quiet=True,
+            every_value=True, legacy_rule=True, out=tmp_path / f"{i}.json", quiet=True,
         )  # fmt: skip
     merged = merge_measurements([tmp_path / f"{i}.json" for i in range(3)], tmp_path / "all.json")
     assert merged.samples == 360 and same(merged, whole)
     assert same(Measurement.load(tmp_path / "all.json"), whole)
+    assert same(merge_measurements([tmp_path / f"{i}.json" for i in (2, 0, 1)]), whole)
+    spec = Net(FILES[0]).spec
+    for rule in ("adaption", "adaption-legacy", "max", "percentile", "sqnr"):
+        made, wanted = (propose(spec, m, bits=8, rule=rule) for m in (merged, whole))
+        assert made.choices == wanted.choices and made.plan == wanted.plan
+
+
+def test_of_samples_count_and_extremes_are_those_of_one_run() -> None:
+    """Each part starts with the larger sample of a first batch, so other values are looked at."""
+    one, first, rest = (
+        measure(*FILES, LMDB, transform=SCALED, batch_size=60, quiet=True, skip=skip, limit=limit)
+        for skip, limit in ((0, 240), (0, 120), (120, 120))
+    )
+    merged = rest.merge(first)
+    assert any(stats.stride > 1 for stats in one.points.values())
+    for point, stats in one.points.items():
+        other = merged[point]
+        assert (other.count, other.minimum) == (stats.count, stats.minimum)
+        assert other.maximum == stats.maximum
+        assert other.bins.sum() == stats.bins.sum() == stats.count
+    spec = Net(FILES[0]).spec
+    for rule in ("max", "adaption"):  # which look at the extremes alone
+        assert (
+            propose(spec, merged, bits=8, rule=rule).plan
+            == propose(spec, one, bits=8, rule=rule).plan
+        )
 
 
 class Stopped(Exception):
