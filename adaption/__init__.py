@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from adaption.job.measure import measure as measure
     from adaption.job.quantize import quantize as quantize
     from adaption.job.score import score as score
+    from adaption.job.search import search as search
     from adaption.job.sensitivity import sensitivity as sensitivity
     from adaption.job.sparsity import sparsity as sparsity
     from adaption.net import Net as Net
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from adaption.numerics import FixedPoint as FixedPoint
     from adaption.numerics import number_format as number_format
     from adaption.numerics import parse_format as parse_format
+    from adaption.options import Budget as Budget
     from adaption.options import Formats as Formats
     from adaption.options import Refinement as Refinement
     from adaption.options import RunOptions as RunOptions
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "AdaptionError": "adaption.errors",
+    "Budget": "adaption.options",
     "FixedPoint": "adaption.numerics",
     "Formats": "adaption.options",
     "Net": "adaption.net",
@@ -110,6 +113,7 @@ _MODULE_OF = {
     "rewrite": "adaption.precision.recipe_rewrite",
     "rewrite_files": "adaption.precision.rewrite_files",
     "score": "adaption.job.score",
+    "search": "adaption.job.search",
     "sensitivity": "adaption.job.sensitivity",
     "sparsity": "adaption.job.sparsity",
     "test": "adaption.report.scores",

@@ -1,5 +1,6 @@
-"""Set precisions in a prototxt, in place: by layer name or pattern, or from a plan. Only the lines
-that change are touched, comments stay. `--dry-run` shows the change as a diff and writes nothing.
+"""Set precisions in a prototxt, in place: by layer name or pattern, or from a proposal (plan.json).
+Only the lines that change are touched, comments stay. `--dry-run` shows the change as a diff and
+writes nothing.
 
 LAYER:POINT=VALUE: LAYER is a name, a pattern, or `all` for what is low precision already; POINT and
 VALUE are weight, bias or activation and Qm.f or float; rounding and deterministic, stochastic or

@@ -40,6 +40,7 @@ VERBS = (
     "quantize",
     "rescale",
     "rewrite",
+    "search",
     "sensitivity",
     "sparsity",
     "test",

@@ -8,7 +8,7 @@ __all__ = ["overview"]
 
 ORDER = (
     ("look at a model", ("inspect", "draw", "upgrade")),
-    ("make a fixed-point version", ("quantize",)),
+    ("make a fixed-point version", ("quantize", "search")),
     (
         "the same step by step",
         ("measure", "propose", "rewrite", "convert", "sparsity", "sensitivity", "rescale"),

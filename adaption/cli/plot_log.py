@@ -1,6 +1,6 @@
-"""Draw loss, accuracy and learning rate of training runs, and show what they came to. Reads what
-`adaption train` and Caffe of every age write to standard error, and files of --log-json. Several
-logs are compared, or with --join taken for parts of one resumed run.
+"""Draw loss, accuracy and learning rate of training runs, and list the first, last and best values.
+Reads what `adaption train` and Caffe of every age write to standard error, and files of --log-json.
+Several logs are compared, or with --join treated as parts of one resumed run.
 """
 
 from __future__ import annotations

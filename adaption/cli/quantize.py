@@ -12,6 +12,7 @@ import json
 import shlex
 import sys
 
+from adaption.cli.flags import add_flags, value_of
 from adaption.cli.format_flags import (
     add_format_flags,
     add_refinement_flags,
@@ -25,7 +26,7 @@ from adaption.cli.options import (
     data_settings,
 )
 from adaption.errors import one_line
-from adaption.options import COMMON
+from adaption.options import COMMON, Budget
 
 HELP = "make a fixed-point version of a net, prove it right, and report"
 EXAMPLE = (
@@ -46,26 +47,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of images (with or without class folders), list file, LMDB, LevelDB, HDF5 or"
         " npz; without it the net's own data layer is read",
     )
-    parser.add_argument(
-        "--calibration",
-        metavar="DATA",
-        help="data that formats come from, prepared in the same way: accuracy is then stated on"
+    add_calibration_flags(
+        parser,
+        "data that formats come from, prepared in the same way: accuracy is then stated on"
         " samples that took no part (default: --data serves for both)",
-    )
-    parser.add_argument(
-        "--calibration-root", metavar="DIR", help="its --root (default: that of --data)"
-    )
-    parser.add_argument(
-        "--calibration-limit", type=int, metavar="N", help="use N calibration samples at most"
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
     parser.add_argument(
         "--plan",
         metavar="FILE",
         help="take these formats, as `adaption propose` writes them and an editor changes them, in"
-        " place of chosen ones; they are scored, exported and proved as others are",
+        " place of chosen ones; they are scored, exported and proved as others are. --refine or"
+        " --correct-bias beside it fits weights to these formats",
     )
     add_format_flags(parser, COMMON)
+    budget = parser.add_argument_group(
+        "budget: find the word length of each layer's weights, see adaption search"
+    )
+    add_flags(budget, Budget())
+    budget.add_argument(
+        "--search-state",
+        metavar="DIR",
+        help="keep what the search has measured here; a later call, also with another budget or"
+        " after an interruption, goes on from it",
+    )
     add_refinement_flags(parser)
     parser.add_argument(
         "--fold-batch-norm",
@@ -93,6 +98,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_flags(parser)
 
 
+def add_calibration_flags(parser: argparse.ArgumentParser, help: str) -> None:
+    """--calibration and what belongs to it."""
+    parser.add_argument("--calibration", metavar="DATA", help=help)
+    parser.add_argument(
+        "--calibration-root", metavar="DIR", help="its --root (default: that of --data)"
+    )
+    parser.add_argument(
+        "--calibration-limit", type=int, metavar="N", help="use N calibration samples at most"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     from adaption.job import calibration_note, quantize
     from adaption.report import print_summary
@@ -109,6 +125,8 @@ def run(args: argparse.Namespace) -> int:
         calibration=args.calibration,
         calibration_root=args.calibration_root,
         calibration_limit=args.calibration_limit,
+        budget=value_of(args, Budget()),
+        search_state=args.search_state,
         plan=args.plan,
         onnx=args.onnx or ("qdq" if args.int8 else "float"),
         reference=args.reference,
@@ -131,4 +149,4 @@ def run(args: argparse.Namespace) -> int:
             print(f"verification failed: {check['what']}: {check['detail']}", file=sys.stderr)
     for warning in result.summary["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
-    return 0 if result.is_verified else 1
+    return 0 if result.is_verified and result.is_met else 1

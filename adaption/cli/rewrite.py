@@ -1,7 +1,7 @@
 """Rewrite a float prototxt to low precision: Convolution and InnerProduct become LPConvolution and
 LPInnerProduct, and an LPAct rounds each result. Only the lines that change are touched. Formats
-come from a plan (adaption propose, adaption quantize), are one for all layers, or those of a
-recipe (`--recipe`); the net then trains as with the recipe's precision_policy in the solver.
+come from a proposal (plan.json of adaption propose or quantize), are one for all layers, or those
+of a recipe (`--recipe`); the net then trains as with the recipe's precision_policy in the solver.
 `--to float` takes them back.
 """
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("caffe", "original"),
         help="names and layout: as they are (default), or ADaPTION's (conv_lp_1, act_lp_2, ...)",
     )
-    how = parser.add_argument_group("formats (one of: a plan, formats for all layers, float)")
+    how = parser.add_argument_group("formats (one of: a proposal, formats for all layers, float)")
     how.add_argument("--plan", metavar="FILE", help="plan.json of propose or quantize")
     how.add_argument("--weight", metavar="Qm.f", help="format of all weights, m with the sign")
     how.add_argument("--activation", metavar="Qm.f", help="format of all results")

@@ -164,11 +164,20 @@ def _teacher(args: argparse.Namespace) -> Teacher | None:
     return None if args.teacher is None else Teacher(*args.teacher, **said)
 
 
+def _teaching(args: argparse.Namespace) -> list[str]:
+    """The flags of the teacher, without which a run would not go on as it began."""
+    words = [] if args.teacher is None else ["--teacher", *args.teacher]
+    for name in ("weight", "temperature"):
+        value = getattr(args, f"teacher_{name}")
+        words += [] if value is None else [f"--teacher-{name}={value:g}"]
+    return words
+
+
 def _hint(args: argparse.Namespace, solver: str, result: TrainResult) -> list[str]:
     """What to type next: go on, look at the curves, or at the weights."""
     state = "" if result.snapshot is None else os.fspath(result.snapshot)
     if result.stopped and state and result.diverged is None:
-        return ["train", f"--solver={solver}", f"--snapshot={state}"]
+        return ["train", f"--solver={solver}", f"--snapshot={state}", *_teaching(args)]
     if args.log_json is not None:
         return ["plot-log", args.log_json, "-o", f"{args.log_json}.svg"]
     return ["inspect", state.replace(".solverstate", ".caffemodel")] if state else []

@@ -13,7 +13,7 @@ from adaption.compare.float_report import BlobCheck
 from adaption.compare.image_check import OutputCheck
 from adaption.compare.probe import edge_values
 from adaption.compare.sessions import FROM_FILE, ModelFile, Session, SessionError
-from adaption.exact.reference import LayerRun, run_layers
+from adaption.exact.reference import LayerRun, greatest_finite, run_layers
 from adaption.exact.selection import refuse_nan
 from adaption.export.onnx.file import same_bits
 from adaption.export.onnx.graph import Array
@@ -48,9 +48,12 @@ class _Top:
     tolerance: float = 0.0
     flips: int = 0
 
-    def add(self, gap: Array) -> None:
+    def add(self, theirs: Array, ours: Array) -> None:
         """Count the differences of one end to end pass."""
-        self.count += gap.size
+        self.count += ours.size
+        if _are_equal(theirs, ours):
+            return
+        gap = _gap(theirs, ours)
         self.differing += int(np.count_nonzero(gap))
         self.total_error += float(gap.sum())
         self.max_error = max(self.max_error, float(gap.max(initial=0.0)))
@@ -172,7 +175,10 @@ class Comparison:
         in_double = self._pieces == 0  # on the first piece: it is dear, and much the same later
         self._pieces += 1
         selection = self.fresh.selection
-        ours = list(run_layers(selection, inputs, self._drawn, in_double=in_double))
+        ours = [
+            _as_onnxruntime_has_it(run)
+            for run in run_layers(selection, inputs, self._drawn, in_double=in_double)
+        ]
         refuse_nan(
             selection,
             (
@@ -227,11 +233,11 @@ class Comparison:
                 seen.add(top.before)
                 rounded = found.get(FROM_FILE + top.value)
                 if rounded is not None and top.value not in seen:
-                    gap = _gap(rounded, run.tops[j].detach().numpy())
-                    if gap.any():
+                    differing = _differing(rounded, run.tops[j].detach().numpy())
+                    if differing:
                         self._problem(
                             top.layer,
-                            f"its activation point rounds {np.count_nonzero(gap)} of our values"
+                            f"its activation point rounds {differing} of our values"
                             f' for "{top.blob}" to other codes',
                         )
                 seen.add(top.value)
@@ -244,8 +250,7 @@ class Comparison:
             return
         gap = _gap(theirs, ours)
         error = float(gap.max(initial=0.0))
-        greatest = float(np.abs(ours[np.isfinite(ours)]).max(initial=0.0))
-        greatest = max(greatest, run.error_scale)
+        greatest = max(greatest_finite(before), run.error_scale)
         if run.own_errors is not None and greatest:
             top.relative = max(top.relative, run.own_errors[j] / greatest)
         tolerance = self.tolerance * top.relative * greatest
@@ -294,7 +299,7 @@ class Comparison:
             for top, mine in zip(tops, run.tops, strict=True):
                 theirs = found.get(FROM_FILE + top.value)
                 if top.fmt is not None and theirs is not None:
-                    top.flips += int(np.count_nonzero(_gap(theirs, mine.detach().numpy())))
+                    top.flips += _differing(theirs, mine.detach().numpy())
 
     def _end_to_end(
         self, ours: list[LayerRun], given: Mapping[str, Array], found: Mapping[str, Array]
@@ -308,7 +313,7 @@ class Comparison:
                     if found:
                         self._problem(top.layer, f'the file lacks its value "{top.value}"')
                     continue
-                top.add(_gap(theirs, our_top.detach().numpy()))
+                top.add(theirs, our_top.detach().numpy())
 
     def _plain(self, ours: list[LayerRun], samples: int, found: Mapping[str, Array]) -> None:
         last = {
@@ -330,13 +335,35 @@ class Comparison:
             self.outputs[blob] = replace(before, max_error=error, agreeing=agreeing)
 
 
+def _as_onnxruntime_has_it(run: LayerRun) -> LayerRun:
+    """The same values, laid out as those that they are compared with: channels last would make
+    every comparison read across memory. Layers are run on what they were run on."""
+    before = tuple(x.detach().contiguous() for x in run.before)
+    tops = tuple(
+        mine if top is unrounded else top.detach().contiguous()
+        for top, unrounded, mine in zip(run.tops, run.before, before, strict=True)
+    )
+    return replace(run, before=before, tops=tops)
+
+
+def _are_equal(a: Array, b: Array) -> bool:
+    """Whether `_gap` is zero everywhere, as most often; False, too, where two NaN meet."""
+    return np.array_equal(a, b)
+
+
+def _differing(a: Array, b: Array) -> int:
+    return 0 if _are_equal(a, b) else int(np.count_nonzero(_gap(a, b)))
+
+
 def _gap(a: Array, b: Array) -> Array:
     """Absolute differences in float64; 0 for equal infinities and two NaN, inf where only one
     is NaN or the shapes differ."""
     if a.shape != b.shape:
         return np.full(b.shape, np.inf)
     with np.errstate(invalid="ignore"):
-        gap = np.abs(np.subtract(a, b, dtype=np.float64))
+        gap = np.asarray(np.abs(np.subtract(a, b, dtype=np.float64)))
+    if np.isfinite(gap.max(initial=0.0)):  # so nothing is infinite or NaN: equal is 0 already
+        return gap
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     return np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
 

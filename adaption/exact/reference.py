@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 from adaption.numerics import Format
 
-__all__ = ["LayerRun", "run_layers", "without_activation"]
+__all__ = ["LayerRun", "greatest_finite", "run_layers", "without_activation"]
 
 PIECE = 1 << 22  # weights that are held in float64 at once
 
@@ -65,7 +66,9 @@ def run_layers(
         latest.update(zip(member.spec.tops, tops, strict=True))
         errors = None
         if exact is not None:
-            errors = tuple(_greatest(x.double() - y) for x, y in zip(before, exact, strict=True))
+            errors = tuple(
+                greatest_finite(x.double() - y) for x, y in zip(before, exact, strict=True)
+            )
         scale = node.layer.error_scale(*bottoms)
         yield LayerRun(member, tuple(before), tuple(tops), errors, scale)
 
@@ -120,6 +123,12 @@ def _product_in_double(layer: InnerProduct, x: Tensor, blobs: Sequence[Tensor]) 
     return torch.cat(parts, dim=-1)
 
 
-def _greatest(difference: Tensor) -> float:
-    finite = difference[difference.isfinite()]
+def greatest_finite(x: Tensor) -> float:
+    """The greatest magnitude but for infinities and NaN; 0 where there is none."""
+    if not x.numel():
+        return 0.0
+    greatest = max(abs(float(end)) for end in torch.aminmax(x))  # NaN where one is
+    if math.isfinite(greatest):
+        return greatest
+    finite = x[x.isfinite()]
     return float(finite.abs().max()) if finite.numel() else 0.0

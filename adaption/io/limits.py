@@ -10,7 +10,6 @@ both. A net as a whole has to fit the machine.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +17,8 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from adaption.errors import AdaptionError, FieldError, ResourceError
+from adaption.errors import AdaptionError, ResourceError
+from adaption.options.checks import Bytes
 
 __all__ = [
     "ENVIRONMENT",
@@ -42,17 +42,12 @@ DEFAULT = 4 << 30
 UNFOLDED = 256 << 20
 RATIO = 100
 _ABSURD = 1 << 50  # bytes that no machine has
-_UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _given: list[int] = []  # limits of the user, the innermost last
 
 
 def bytes_of(size: Size) -> int:
     """Bytes of 1073741824, "1G", "512M" or "1.5 GiB". Raises: FieldError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", str(size).strip().lower(), re.ASCII)
-    value = float(found[1]) * (1 << _UNITS[found[2]]) if found else 0.0
-    if not 1 <= value < 1 << 60:
-        raise FieldError("memory_limit", size, "a number of bytes, as in 512M or 8G")
-    return int(value)
+    return Bytes()("memory_limit", size)
 
 
 @contextmanager

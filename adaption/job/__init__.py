@@ -9,6 +9,7 @@ from adaption.job.freeze import FreezeResult, freeze
 from adaption.job.measure import measure, merge_measurements
 from adaption.job.quantize import QuantizeResult, quantize
 from adaption.job.score import DataScore, score
+from adaption.job.search import SearchResult, search
 from adaption.job.sensitivity import Sensitivity, sensitivity
 from adaption.job.sparsity import Sparsity, sparsity
 
@@ -17,6 +18,7 @@ __all__ = [
     "DataScore",
     "FreezeResult",
     "QuantizeResult",
+    "SearchResult",
     "Sensitivity",
     "Sparsity",
     "assign",
@@ -26,6 +28,7 @@ __all__ = [
     "merge_measurements",
     "quantize",
     "score",
+    "search",
     "sensitivity",
     "sparsity",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from adaption.job.feed import Feed
 from adaption.job.reference import Reference, load_reference, save_reference
+from adaption.job.share import Share
 from adaption.net import Net
 from adaption.precision.classifiers import Classifiers
 from adaption.precision.evaluate import Run, run_net
@@ -21,7 +22,7 @@ __all__ = ["float_pass"]
 def float_pass(
     full: Net,
     feed: Feed,
-    calibration: Feed,
+    calibration: Feed | Share,
     *,
     quiet: bool,
     scores: Classifiers,

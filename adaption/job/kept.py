@@ -31,11 +31,21 @@ class Kept:
             others is refused.
         settings: what the results depend on; a job resumes with the same only.
         resume: go on from what is there.
+        called: the flag that asks for that, in messages. fresh: how to start anew.
     Raises: UsageError when the folder is of a job with other settings, or cannot be written.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        *,
+        resume: bool,
+        called: str = "--resume",
+        fresh: str = "leave out --resume to start anew",
+    ) -> None:
         self.folder = folder
+        self.called, self.fresh = called, fresh
         self.is_new = False  # whether nothing is kept yet
         path = folder / SETTINGS
         wanted = json.loads(json.dumps(settings))  # as they come back from a file
@@ -81,9 +91,9 @@ class Kept:
         for name in dict.fromkeys((*wanted, *have)):
             if have.get(name) != wanted.get(name):
                 raise UsageError(
-                    f"--resume with another {name.replace('_', ' ')} than when the job was stopped:"
-                    f" {wanted.get(name)!r} instead of {have.get(name)!r}",
-                    "give what was given then, or leave out --resume to start anew",
+                    f"{self.called} with another {name.replace('_', ' ')} than when the job was"
+                    f" stopped: {wanted.get(name)!r} instead of {have.get(name)!r}",
+                    f"give what was given then, or {self.fresh}",
                     file=self.folder,
                 )
 
@@ -91,9 +101,7 @@ class Kept:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise FileFormatError(
-                f"cannot be read: {error}", "leave out --resume to start anew", file=path
-            ) from None
+            raise FileFormatError(f"cannot be read: {error}", self.fresh, file=path) from None
 
     def _write(self, path: Path, value: Any) -> None:
         with atomic_write(path, "w") as out:

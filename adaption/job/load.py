@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,10 @@ from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
 from adaption.net.finite import refuse_not_finite
 from adaption.options import RunOptions
+from adaption.precision.fold import fold_batch_norm
+from adaption.precision.rewrite import low_precision_layers, rewrite
 
-__all__ = ["Opened", "load_all", "open_net"]
+__all__ = ["Opened", "load_all", "open_float", "open_net"]
 
 PathLike = str | os.PathLike[str]
 
@@ -31,6 +34,7 @@ class Opened:
     feed: Feed
     net: Net
     part: Part
+    notes: tuple[str, ...] = ()
 
 
 def open_net(
@@ -46,8 +50,45 @@ def open_net(
 
     Raises: AdaptionError on anything that does not fit together.
     """
-    file = read_net(net)
-    trained = read_weights(weights)
+    file, trained = read_net(net), read_weights(weights)
+    return _opened(file, trained, data, options, transform, root)
+
+
+def open_float(
+    net: PathLike,
+    weights: PathLike,
+    data: Any,
+    options: RunOptions,
+    *,
+    fold: bool,
+    transform: Transform | None = None,
+    root: PathLike | None = None,
+) -> Opened:
+    """The same of a net as formats are chosen for it: those it has are taken off.
+
+    Args:
+        fold: fold batch norm, scale and bias into the weight layer before them.
+    """
+    file, trained = read_net(net), read_weights(weights)
+    notes = []
+    if low_precision_layers(file):
+        file = rewrite(file)
+        notes.append("The net has formats already: they are taken off.")
+    if fold:
+        folding = fold_batch_norm(file, trained)
+        file, trained = folding.net, folding.weights
+    return _opened(file, trained, data, options, transform, root, notes)
+
+
+def _opened(
+    file: NetFile,
+    trained: Weights,
+    data: Any,
+    options: RunOptions,
+    transform: Transform | None,
+    root: PathLike | None,
+    notes: Sequence[str] = (),
+) -> Opened:
     part = Part(options)
     spec = part.of(file)
     refuse_unknown(spec)
@@ -57,7 +98,7 @@ def open_net(
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
     made = Net(feed.spec, seed=options.seed)
     load_all(made, trained)
-    return Opened(file, trained, feed, made, part)
+    return Opened(file, trained, feed, made, part, tuple(notes))
 
 
 def load_all(net: Net, trained: Weights) -> None:

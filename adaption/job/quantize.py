@@ -35,6 +35,8 @@ from adaption.job.quality import quality_warnings
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
 from adaption.job.results import RESULTS, SUMMARY, earlier_results, files_entry, taken_off_note
+from adaption.job.search import check_budget, kept_search, shares_of
+from adaption.job.searching import Ground, Searched, search_lengths
 from adaption.job.summary import (
     FORMAT,
     cost_entry,
@@ -46,7 +48,16 @@ from adaption.job.summary import (
 from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
-from adaption.options import COMMON, NET, Formats, Refinement, RunOptions, takes_options
+from adaption.options import (
+    COMMON,
+    NET,
+    Budget,
+    Formats,
+    Options,
+    Refinement,
+    RunOptions,
+    takes_options,
+)
 from adaption.precision.classifiers import find_classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.fold import fold_batch_norm
@@ -57,6 +68,7 @@ from adaption.precision.refining.refine import Outcome
 from adaption.precision.rewrite import low_precision_layers, rewrite
 from adaption.report import track, write_report
 from adaption.report.advice import next_steps
+from adaption.report.searched import verdict
 from adaption.report.summary import points_of
 from adaption.report.tables import results_grid
 
@@ -79,6 +91,11 @@ class QuantizeResult:
     def is_verified(self) -> bool:
         """True when every check of the proof holds."""
         return all(check["ok"] for check in self.summary["verification"])
+
+    @property
+    def is_met(self) -> bool:
+        """False when word lengths were searched and the budget cannot be kept."""
+        return bool(self.summary.get("search", {}).get("is_met", True))
 
     def __repr__(self) -> str:
         grid = results_grid(self.summary)
@@ -129,6 +146,8 @@ def quantize(
     calibration: Any = None,
     calibration_root: PathLike | None = None,
     calibration_limit: int | None = None,
+    budget: Budget = Budget(),
+    search_state: PathLike | None = None,
     plan: Proposal | PathLike | None = None,
     reference: PathLike | None = None,
     sensitivity: bool = False,
@@ -157,8 +176,11 @@ def quantize(
         calibration: data of any kind that formats come from, prepared as `data`, so that accuracy
             is stated on samples that took no part; None: `data` serves for both.
         calibration_root, calibration_limit: its `root` (None: that of `data`) and `limit`.
+        budget: first find the word length of each layer's weights that it allows; see Budget, and
+            `search`, whose `state` is `search_state` here, kept only where it is given.
         plan: the formats, or a file of them as `propose` writes, in place of chosen ones; with it
-            neither `formats` nor `refinement` may ask for anything.
+            neither `formats` nor `budget` may ask for anything, and of `refinement` only what fits
+            weights to formats: refine, correct_bias, keep_zeros.
         reference: folder that keeps the float net's passes over the data; where they are there
             already, of the same net, weights and data, it is not run again.
         sensitivity: also measure what rounding each point alone does, as `sensitivity` does, with
@@ -167,8 +189,8 @@ def quantize(
             recommends are made from them.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
-        choices: fields of Formats, Refinement and RunOptions as keywords: quantize(..., bits=8,
-            limit=100).
+        choices: fields of Budget, Formats, Refinement and RunOptions as keywords: quantize(...,
+            bits=8, limit=100).
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
@@ -183,9 +205,10 @@ def quantize(
     )
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
+    check_budget(budget, search_state)
     by_hand = None if plan is None else given_plan(plan)
     if by_hand is not None:
-        _refuse_choices(formats, refinement)
+        _refuse_choices(formats, refinement, budget)
     earlier = earlier_results(folder)
 
     net_file = read_net(net)
@@ -203,7 +226,8 @@ def quantize(
         feed = feed_from_layers(spec, transform, options)
     else:
         feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
-    measured_on = calibrating.feed(spec, feed, transform, options, trained, root)
+    calibrated = calibrating.feed(spec, feed, transform, options, trained, root)
+    measured_on, judges = shares_of(calibrated, calibrating, budget)
 
     def chosen(measurement: Measurement, formats: Formats = formats) -> Proposal:
         if by_hand is not None:
@@ -246,7 +270,8 @@ def quantize(
             fold=fold,
             batch_size=feed.batches.batch_size,
             **{"end": None, **options.changed("layers", "score")},
-            **calibrating.origin(measured_on),
+            **calibrating.origin(calibrated),
+            **({} if judges is None else {"calibration_share": judges.count}),
         )
     measured, before = float_pass(
         full,
@@ -259,10 +284,30 @@ def quantize(
         folder=None if reference is None else Path(reference),
         origin=origin or {},
     )
-    if by_hand is not None:
-        outcome = Outcome(chosen(measured), trained, trained, measured)
-    else:
-        outcome = refined(full, trained, measured, measured_on, formats, refinement, quiet=quiet)
+    found: Searched | None = None
+    if budget.is_set:
+        kept = None
+        if search_state is not None:
+            kept = kept_search(
+                search_state,
+                (net, weights, data, feed),
+                (budget, formats, refinement, options),
+                calibrating.origin(calibrated),
+                part=part,
+                fold=fold,
+                judges=judges,
+                called="--search-state",
+            )
+        ground = Ground(
+            full, trained, measured, measured_on, judges, scores, low_spec, options.seed
+        )
+        found = search_lengths(ground, formats, refinement, budget, kept, quiet=quiet)
+        formats, refinement = found.formats, found.refinement
+        full.load(trained)
+    outcome = refined(
+        full, trained, measured, measured_on, formats, refinement,
+        quiet=quiet, given=None if by_hand is None else chosen(measured),
+    )  # fmt: skip
     full.release()  # a large net would be held twice
     proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
@@ -271,12 +316,13 @@ def quantize(
         fed, feed, outcome, before, scores, seed=options.seed, quiet=quiet, by_point=sensitivity
     )
     low = Net(fed, outcome.weights, seed=options.seed)
-    batches = track(
-        feed, f"running it in {proposal.head()['lengths']} bits", quiet=quiet, unit="batches"
-    )
+    lengths = str(proposal.head()["lengths"]) if found is None else found.lengths
+    batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, outcome, before, after) | nearest
-    summary["calibration"] = calibrating.entry(measured_on, feed, measured.samples)
+    if found is not None:
+        summary |= {"lengths": lengths, "search": found.said}
+    summary["calibration"] = calibrating.entry(calibrated, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
     if formatted:
         notices.append(taken_off_note(formatted, net, weights))
@@ -291,10 +337,13 @@ def quantize(
         )
         summary["files"] = files_entry(net, weights, folder, stage)
         summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
+        summary["notes"] += verdict(found.said) if found is not None else []
         summary["notes"] += notes_of(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []
         summary["notes"] += [taken_off_note(formatted, net, weights)] if formatted else []
         summary["warnings"] = quality_warnings(summary, scores)
+        if found is not None and not found.is_met:
+            summary["warnings"].append(verdict(found.said)[0])
         if folding is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
@@ -319,13 +368,14 @@ def quantize(
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
 
 
-def _refuse_choices(formats: Formats, refinement: Refinement) -> None:
-    """Raises: UsageError on what would choose other formats than those of a plan, or weights."""
-    said = [*formats.changed(), *refinement.changed()]
+def _refuse_choices(*choices: Options) -> None:
+    """Raises: UsageError on what would choose other formats than those of a plan."""
+    kept = ("refine", "correct_bias", "keep_zeros")  # they fit weights to formats
+    said = [name for values in choices for name in values.changed() if name not in kept]
     if said:
         raise UsageError(
-            f"{', '.join(said)} beside a plan, which says the formats",
-            "leave out the plan, or the choices; edit the plan, which is a text file, instead",
+            f"{', '.join(said)} beside --plan, which says the formats",
+            "leave out --plan, or the choices; or edit the file of --plan, which is text",
         )
 
 

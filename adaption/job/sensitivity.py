@@ -10,23 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from adaption.data import Transform
-from adaption.io.caffemodel import read_weights
 from adaption.io.limits import Size, within_limit
-from adaption.io.netfile import read_net
-from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
-from adaption.job.load import load_all
-from adaption.job.part import Part
+from adaption.job.feed import Feed, fed_by
+from adaption.job.load import open_float
 from adaption.job.summary import lp_act_behind
-from adaption.layers.unread import refuse_unknown
 from adaption.net import Net, Point
 from adaption.numerics import Format
 from adaption.options import COMMON, NET, Formats, RunOptions, takes_options
 from adaption.precision.classifiers import Classifiers, find_classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
-from adaption.precision.fold import fold_batch_norm
 from adaption.precision.measure import ActivationObserver, measure_weights
 from adaption.precision.propose import Proposal, propose
-from adaption.precision.rewrite import low_precision_layers, rewrite
+from adaption.precision.rewrite import rewrite
 from adaption.report import track
 
 __all__ = ["Sensitivity", "one_by_one", "sensitivity"]
@@ -102,23 +97,8 @@ def sensitivity(
         choices: fields of Formats and RunOptions as keywords.
     Raises: AdaptionError on bad input.
     """
-    net_file, trained = read_net(net), read_weights(weights)
-    notes = []
-    if low_precision_layers(net_file):
-        net_file = rewrite(net_file)
-        notes.append("The net has formats already: they are taken off.")
-    if fold:
-        folding = fold_batch_norm(net_file, trained)
-        net_file, trained = folding.net, folding.weights
-    part = Part(options)
-    spec = part.of(net_file)
-    refuse_unknown(spec)
-    if data is None:
-        feed = feed_from_layers(spec, transform, options)
-    else:
-        feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
-    full = Net(feed.spec, seed=options.seed)
-    load_all(full, trained)
+    opened = open_float(net, weights, data, options, fold=fold, transform=transform, root=root)
+    feed, full, part = opened.feed, opened.net, opened.part
     scores = find_classifiers(feed.spec, full, options.score)
     measured = measure_weights(full, legacy_rule=formats.rule == "adaption-legacy")
     observer = ActivationObserver(measured, legacy_rule=formats.rule == "adaption-legacy")
@@ -127,7 +107,8 @@ def sensitivity(
     measured.samples = before.samples
     full.release()  # a large net would be held twice
     proposal = propose(feed.spec, measured, formats=formats)
-    low = Net(fed_by(part.of(rewrite(net_file, proposal)), feed), trained, seed=options.seed)
+    low_spec = fed_by(part.of(rewrite(opened.file, proposal)), feed)
+    low = Net(low_spec, opened.weights, seed=options.seed)
     points, together = one_by_one(low, proposal, feed, scores, before, quiet=quiet)
     return Sensitivity(
         net=full.spec.name or Path(full.spec.file or "net").stem,
@@ -137,7 +118,7 @@ def sensitivity(
         accuracy=before.accuracy(),
         points=points,
         together=together,
-        notes=tuple([*notes, scores.why] if scores.why else notes),
+        notes=(*opened.notes, *([scores.why] if scores.why else [])),
     )
 
 

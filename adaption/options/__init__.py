@@ -1,11 +1,12 @@
 """What a user may choose, as frozen values that Python, the shell and plan.json share.
 
 `Formats` decides which formats are proposed, `Refinement` what is done to weights and biases,
-`RunOptions` how nets are built and run. Torch is not
-needed to name or check a choice.
+`Budget` what word lengths may cost, `RunOptions` how nets are built and run. Torch is not needed to
+name or check a choice.
 """
 
 from adaption.options.base import COMMON, Option, Options
+from adaption.options.budget import Budget
 from adaption.options.formats import INT8, JOINS, RULE_NAMES, Formats
 from adaption.options.keywords import takes_options
 from adaption.options.refinement import BEST, Refinement
@@ -20,6 +21,7 @@ __all__ = [
     "NET",
     "RULE_NAMES",
     "Bits",
+    "Budget",
     "Formats",
     "Option",
     "Options",

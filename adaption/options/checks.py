@@ -6,13 +6,16 @@ Text is read as the shell gives it, so that a wrong value is the same error ther
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from adaption.errors import FieldError
 
-__all__ = ["Check", "Names", "Number", "OneOf", "OrNone", "Switch", "Text", "Whole"]
+__all__ = ["Bytes", "Check", "Names", "Number", "OneOf", "OrNone", "Switch", "Text", "Whole"]
+
+_UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
 class Check(Protocol):
@@ -78,6 +81,21 @@ class Number:
         if isinstance(value, bool) or not self.holds(found):
             raise FieldError(name, value, self.allowed)
         return found
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """A number of bytes: 1073741824, "1G", "512M" or "1.5 GiB"."""
+
+    allowed: str = "a number of bytes, as in 512M or 8G"
+
+    def __call__(self, name: str, value: Any, /) -> int:
+        text = str(value).strip().lower()
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", text, re.ASCII)
+        size = float(found[1]) * (1 << _UNITS[found[2]]) if found else 0.0
+        if not 1 <= size < 1 << 60:
+            raise FieldError(name, value, self.allowed)
+        return int(size)
 
 
 def _as_number(value: Any) -> Any:

@@ -8,19 +8,16 @@ over memory once each, at up to fifteen times the cost.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from adaption.later import Tensor, np, npt, torch
 
 __all__ = ["RoundingCounts", "count_rounding", "count_zeros"]
 
 _BLOCK = 1 << 15  # values; with their float64 copy they fit into a core's cache
 _ROW = 1 << 13  # values of one dot product: BLAS keeps to one thread, so the order is always one
 
-Values = NDArray[Any]
+Values: TypeAlias = "npt.NDArray[Any]"
 
 
 @dataclass(frozen=True)
@@ -92,11 +89,11 @@ def _blocks(*arrays: Values) -> list[tuple[Values, ...]]:
     ]
 
 
-def _zeros(block: Values, flags: NDArray[np.bool_]) -> int:
+def _zeros(block: Values, flags: npt.NDArray[np.bool_]) -> int:
     return int(np.count_nonzero(np.equal(block, 0, out=flags[: len(block)])))
 
 
-def _sum_of_squares(block: NDArray[np.float64]) -> float:
+def _sum_of_squares(block: npt.NDArray[np.float64]) -> float:
     even = len(block) // _ROW * _ROW
     rows = block[:even].reshape(-1, 1, _ROW)
     rest = block[even:]

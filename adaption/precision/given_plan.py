@@ -14,7 +14,7 @@ from adaption.precision.propose import stats_of
 from adaption.precision.rules import judged
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["given_plan", "judged_plan"]
+__all__ = ["fitted_plan", "given_plan", "judged_plan"]
 
 
 def given_plan(plan: Proposal | str | os.PathLike[str]) -> Proposal:
@@ -36,6 +36,17 @@ def judged_plan(spec: NetSpec, plan: Proposal, measured: Measurement) -> Proposa
     return replace(
         plan, choices=choices, samples=measured.samples, preprocessing=measured.preprocessing
     )
+
+
+def fitted_plan(plan: Proposal, measured: Measurement) -> Proposal:
+    """`plan` for weights that were fitted to its formats, and biases that were measured anew."""
+    choices = dict(plan.choices)
+    for point, choice in plan.choices.items():
+        if point.kind == "weight":  # what rounding did to them is no matter of statistics
+            choices[point] = replace(choice, effect=None)
+        elif point.kind == "bias":
+            choices[point] = judged(measured[point], choice.format, choice.reason)
+    return replace(plan, choices=choices)
 
 
 def _stats(spec: NetSpec, plan: Proposal, measured: Measurement, point: Point) -> TensorStats:

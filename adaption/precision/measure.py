@@ -14,8 +14,8 @@ from adaption.io.entries import Entries
 from adaption.later import Tensor, torch
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
 from adaption.net.plan import Point
+from adaption.precision.row_files import load_rows, save_rows
 from adaption.precision.sample import Sample, together
-from adaption.precision.sidecar import load_rows, save_rows
 from adaption.precision.statistics import TensorStats
 from adaption.table import columns
 

@@ -16,8 +16,8 @@ from adaption.numerics.formats.base import RANGES
 from adaption.numerics.rounding import ROUNDINGS
 from adaption.options import Formats
 from adaption.precision.effects import Effect
+from adaption.precision.row_files import load_rows, save_rows
 from adaption.precision.rules import Choice
-from adaption.precision.sidecar import load_rows, save_rows
 
 __all__ = ["Proposal"]
 

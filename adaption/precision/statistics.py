@@ -11,6 +11,7 @@ from typing import Any, Self, TypeAlias
 from adaption.errors import FieldError
 from adaption.io.entries import Entries
 from adaption.later import Tensor, np, npt, torch
+from adaption.precision.counting import count_zeros
 from adaption.precision.sampling import SAMPLE, in_memory_order, sample_of
 
 __all__ = ["PERCENTILES", "STEPS", "TensorStats"]
@@ -106,16 +107,17 @@ class TensorStats:
         share = self.count / sample.numel()
         if sample.numel() <= SAMPLE:  # one wait for the device, not one per sum
             sample = sample.cpu()
+        held = torch.empty(min(_PIECE, sample.numel()), device=sample.device)  # stays in the cache
         for start in range(0, sample.numel(), _PIECE):  # float32 inside, float64 over them
             piece = sample[start : start + _PIECE]
-            magnitudes = piece.abs()
+            magnitudes = torch.abs(piece, out=held[: len(piece)])
             self.total += float(piece.sum()) * share
             self.squares += float(torch.dot(piece, piece)) * share
             self.magnitudes += float(magnitudes.sum()) * share
             self.signed_squares += float(torch.dot(piece, magnitudes)) * share
         self.bins = _counts(sample)
         if self.bins[0, 0] or self.bins[1, 0]:  # zeros, or denormals below 2^-129
-            self.zeros = sample.numel() - int(np.count_nonzero(sample.cpu().numpy()))
+            self.zeros = count_zeros(sample)
             # A zero has no sign; a denormal that small is counted as positive.
             self.bins[:, 0] = self.bins[:, 0].sum(), 0
         self.grid = _grid_of(sample)
@@ -391,8 +393,14 @@ def _counts(values: Tensor) -> Counts:
     if values.numel() <= SAMPLE and values.device.type == "cpu":  # numpy takes a third of the time
         few = values.numpy().view(np.uint32) >> _TO_FIELDS
         return np.bincount(few, minlength=2 * _BINS).reshape(2, _BINS)
-    fields = (values.view(torch.int32) >> _TO_FIELDS).bitwise_and_(2 * _BINS - 1)
-    made: Counts = torch.bincount(fields, minlength=2 * _BINS).view(2, _BINS).cpu().numpy()
+    patterns = values.view(torch.int32)
+    held = torch.empty(min(_PIECE, len(patterns)), dtype=torch.int32, device=values.device)
+    counts = torch.zeros(2 * _BINS, dtype=torch.int64, device=values.device)
+    for start in range(0, len(patterns), _PIECE):
+        piece = patterns[start : start + _PIECE]
+        fields = torch.bitwise_right_shift(piece, _TO_FIELDS, out=held[: len(piece)])
+        counts += torch.bincount(fields.bitwise_and_(2 * _BINS - 1), minlength=2 * _BINS)
+    made: Counts = counts.view(2, _BINS).cpu().numpy()
     return made
 
 

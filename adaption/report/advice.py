@@ -170,7 +170,8 @@ def _unmeasured(summary: Summary) -> Iterator[Step]:
 def _better(summary: Summary) -> Iterator[Step]:
     if _is_by_hand(summary):
         yield Step(
-            "The formats came from a plan: give the points below more bits in it and call again."
+            "The formats came from --plan: give the points below more bits in that file and call"
+            " again."
         )
         return
     if not (summary.get("refinement") or {}).get("refined"):

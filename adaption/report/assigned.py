@@ -64,9 +64,9 @@ def _cost_rows(report: Report) -> list[tuple[str, ...]]:
     full = report["costs_float"]
     schemes = {"FX": report["costs"], "FL": full, **report["costs_others"]}
     rows = []
-    for name, found in schemes.items():
+    for name, entry in schemes.items():
         cells = [
-            f"{compact(found[m])} ({significant(full[m] / found[m], 3)}x)" if found[m] else "0"
+            f"{compact(entry[m])} ({significant(full[m] / entry[m], 3)}x)" if entry[m] else "0"
             for m in METRICS
         ]
         rows.append((name, *cells))
@@ -151,12 +151,12 @@ def _layer(layer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _gradient(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _gradient(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
         return ""
-    sigmas = " to ".join(significant(found[name], 3) for name in ("sigma_min", "sigma_max"))
-    text = f"{sigmas}, range 2^{found['range_log2']}"
-    jacobian = found.get("jacobian")
+    sigmas = " to ".join(significant(entry[name], 3) for name in ("sigma_min", "sigma_max"))
+    text = f"{sigmas}, range 2^{entry['range_log2']}"
+    jacobian = entry.get("jacobian")
     return text if jacobian is None else f"{text}, J {significant(jacobian, 3)}"
 
 

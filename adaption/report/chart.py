@@ -29,7 +29,7 @@ LEGEND_STEP, LEGEND_LINE, LETTER = 16, 28, 6.6  # heights of a line; widths
 LEGEND_COLUMNS = 3  # at most
 MARKER = 3  # radius
 MOST_POINTS = 1500  # per curve; more are thinned to the extremes of each stretch
-# Okabe and Ito's colours, told apart by colour-blind readers; repeated where there are more.
+# Okabe and Ito's colours, distinct to colour-blind readers; repeated where there are more.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#a6761d")
 LEVEL_COLOUR = "#808080"  # seen on white and on black
 PNG_COLOURS = {"grid": "#e3e3e3", "axis": "#888888"}

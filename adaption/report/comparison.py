@@ -72,7 +72,7 @@ def write_comparison(rows: Sequence[Row], path: str | os.PathLike[str], net: str
     grid = comparison_grid(rows)
     lines = [("", False, grid.rows[0])] if rows else []
     for row, cells in zip(rows, grid.rows[1:], strict=True):
-        # A recipe's formats are part of its net: it has no report of a plan, and no proof.
+        # A recipe's formats are part of its net: it has no report, and no proof.
         name = "net_lp.prototxt" if row["verified"] is None else "report.html"
         lines.append((f"{row['folder']}/{name}", row["verified"] is False, cells))
     page = (
@@ -155,8 +155,8 @@ def _figures(rows: Sequence[Row]) -> Iterator[Markup]:
     for i, (title, key, scale, float_key) in enumerate(PANELS):
         series = []
         for rule in rules:
-            own = [r for r in rows if r["rule"] == rule and r.get(key) is not None]
-            places = sorted((float(r["bits"]), scale * r[key]) for r in own)
+            measured = [r for r in rows if r["rule"] == rule and r.get(key) is not None]
+            places = sorted((float(r["bits"]), scale * r[key]) for r in measured)
             if places:
                 series.append(Series(rule, places))
         if not series:

@@ -154,10 +154,10 @@ class Cost:
             "C_M": "full adders in the multipliers of one iteration",
             "C_C": "bits of weight gradients to communicate",
         }
-        own, full = self.per_tensor.to_dict(), self.per_tensor_float.to_dict()
+        values, full = self.per_tensor.to_dict(), self.per_tensor_float.to_dict()
         rows = [
-            (name, words[name], significant(own[name], 4), significant(full[name], 4),
-             significant(full[name] / own[name] if own[name] else None, 3))
+            (name, words[name], significant(values[name], 4), significant(full[name], 4),
+             significant(full[name] / values[name] if values[name] else None, 3))
             for name in words
         ]  # fmt: skip
         columns = ("metric", "per image", "here", "float", "float / here")
@@ -191,19 +191,19 @@ def cost(
     """
     spec = _spec(net, options)
     other = spec if against is None else _spec(against, options)
-    given = _by_net((spec, other), inputs or {})
-    found = net_cost(spec, given[0])
-    reference = found if against is None else net_cost(other, given[1])
-    compute = wrpn_cost(found.layers)
+    shapes = _by_net((spec, other), inputs or {})
+    costs = net_cost(spec, shapes[0])
+    reference = costs if against is None else net_cost(other, shapes[1])
+    compute = wrpn_cost(costs.layers)
     return Cost(
         spec.name,
-        found,
+        costs,
         compute,
         compute / wrpn_cost(as_float(reference).layers),
-        tuple(memory(found, n) for n in batch),
-        inference_cost(spec, given[0]),
-        per_tensor(found, cost_index),
-        per_tensor(as_float(found), cost_index),
+        tuple(memory(costs, n) for n in batch),
+        inference_cost(spec, shapes[0]),
+        per_tensor(costs, cost_index),
+        per_tensor(as_float(costs), cost_index),
         None if against is None else other.name or "the other net",
     )
 
@@ -227,10 +227,10 @@ def _by_net(
     specs: Sequence[NetSpec], inputs: Mapping[str, Sequence[int]]
 ) -> list[dict[str, Sequence[int]]]:
     """Those of `inputs` that each net's data layers make. Raises: UsageError on one of no net."""
-    made: list[dict[str, Sequence[int]]] = []
+    by_net: list[dict[str, Sequence[int]]] = []
     for spec in specs:
         tops = {top for x in spec if not x.bottoms for top in x.tops}
-        made.append({name: shape for name, shape in inputs.items() if name in tops})
-    unknown = {n: tuple(s) for n, s in inputs.items() if not any(n in own for own in made)}
+        by_net.append({name: shape for name, shape in inputs.items() if name in tops})
+    unknown = {n: tuple(s) for n, s in inputs.items() if not any(n in shapes for shapes in by_net)}
     with_inputs(specs[0], unknown)  # says what the net's data layers make
-    return made
+    return by_net

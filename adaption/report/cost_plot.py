@@ -63,12 +63,12 @@ def _compute(parts: list[Markup], cost: Cost, top: float) -> float:
     named = len(layers) <= NAMED
     for i, x in enumerate(layers):
         left = LEFT + step * i
-        own, full = _cost_of(x), FLOAT_BITS_PER_MAC * x.macs
+        low, full = _cost_of(x), FLOAT_BITS_PER_MAC * x.macs
         tip = (
             f"{x.name}: {count(x.macs)} MACs, weights {x.weight_bits} bits, activations"
-            f" {x.activation_bits} bits, {percent(own / full if full else None)} of float"
+            f" {x.activation_bits} bits, {percent(low / full if full else None)} of float"
         )
-        for value, kind in ((full, "float"), (own, "c0")):
+        for value, kind in ((full, "float"), (low, "c0")):
             height = PLOT * value / most
             parts.append(svg.rect(left, lower - height, max(step - 2, 1), height, kind, tip))
         if named:
@@ -89,16 +89,16 @@ def _cost_of(x: LayerCost) -> int:
     return x.macs * (x.weight_bits + x.activation_bits)
 
 
-def _memory(parts: list[Markup], found: Sequence[Memory], top: float) -> float:
+def _memory(parts: list[Markup], memories: Sequence[Memory], top: float) -> float:
     """Two lying bars for each batch size: training, and inference."""
     names = ("weights", "activations", "largest dZ", "largest dX", "features")
     parts.append(svg.text(LEFT, top + 18, "Memory by batch size", "t"))
     for i, name in enumerate(names):
         left = LEFT + 110 * i
         parts += [svg.rect(left, top + 26, 10, 10, f"c{i}"), svg.text(left + 14, top + 35, name)]
-    most = max((x.training_bytes for x in found), default=1) or 1
+    most = max((x.training_bytes for x in memories), default=1) or 1
     top += HEADER + 8
-    for x in found:
+    for x in memories:
         training = (x.weights_bytes, x.activations_bytes, x.largest_dz_bytes, x.largest_dx_bytes)
         inference = ((0, x.weights_bytes), (4, x.feature_bytes))
         parts.append(svg.text(LEFT - 6, top + BAR + 4, str(x.batch), "", "end"))
@@ -127,8 +127,8 @@ def _training(parts: list[Markup], cost: Cost, top: float) -> float:
     parts.append(svg.text(LEFT, top + 18, "Metrics of training (Sakr and Shanbhag)", "t"))
     parts.append(svg.text(LEFT, top + 34, "each against float, which is grey"))
     top += HEADER + 4
-    full, own = cost.per_tensor_float.to_dict(), cost.per_tensor.to_dict()
-    shares = {name: own[name] / full[name] if full[name] else 0.0 for name in own}
+    full, low = cost.per_tensor_float.to_dict(), cost.per_tensor.to_dict()
+    shares = {name: low[name] / full[name] if full[name] else 0.0 for name in low}
     # Multipliers of wide fixed-point words have more adders than those of 23-bit mantissas.
     width = (WIDTH - LEFT - RIGHT - 220) / max(1.0, *shares.values())
     end = LEFT + width * max(1.0, *shares.values())
@@ -136,7 +136,7 @@ def _training(parts: list[Markup], cost: Cost, top: float) -> float:
         parts.append(svg.text(LEFT - 6, top + BAR - 4, name, "", "end"))
         parts.append(svg.rect(LEFT, top, width, BAR, "float"))
         parts.append(svg.rect(LEFT, top, width * share, BAR, "c0", percent(share)))
-        words = f"{compact(own[name])} of {compact(full[name])} ({percent(share)})"
+        words = f"{compact(low[name])} of {compact(full[name])} ({percent(share)})"
         parts.append(svg.text(end + 6, top + BAR - 4, words))
         top += BAR + 4
     return top + 12

@@ -130,9 +130,9 @@ def _why_not() -> str:
 
 
 def _gpu(number: int) -> Gpu:
-    found = torch.cuda.get_device_properties(number)
-    names = [name for _, name in _LINES if name != "name" and hasattr(found, name)]
-    return Gpu(number, found.name, {name: int(getattr(found, name)) for name in names})
+    properties = torch.cuda.get_device_properties(number)
+    names = [name for _, name in _LINES if name != "name" and hasattr(properties, name)]
+    return Gpu(number, properties.name, {name: int(getattr(properties, name)) for name in names})
 
 
 def _caffe_lines(gpu: Gpu) -> Iterator[str]:

@@ -69,11 +69,13 @@ def draw(
         )
     if isinstance(net, str | os.PathLike):
         keep_inputs([out], [net])
-    made = drawing_of(net, phase=phase, level=level, stages=stages, inputs=inputs, rankdir=rankdir)
-    data = picture(made, kind, os.fspath(out))
+    drawing = drawing_of(
+        net, phase=phase, level=level, stages=stages, inputs=inputs, rankdir=rankdir
+    )
+    data = picture(drawing, kind, os.fspath(out))
     with atomic_write(out) as file:
         file.write(data)
-    return made
+    return drawing
 
 
 def picture(drawing: Drawing, kind: str, out: str = "net.svg") -> bytes:
@@ -95,9 +97,9 @@ def picture(drawing: Drawing, kind: str, out: str = "net.svg") -> bytes:
         [program, f"-T{kind}"], input=drawing.dot().encode(), capture_output=True, check=False
     )
     if done.returncode or not done.stdout:
-        said = done.stderr.decode("utf-8", "replace").strip() or "no reason given"
+        reason = done.stderr.decode("utf-8", "replace").strip() or "no reason given"
         raise UsageError(
-            f"graphviz ({program}) failed to draw .{kind}: {said}", "write a .dot or .mmd instead"
+            f"graphviz ({program}) failed to draw .{kind}: {reason}", "write a .dot or .mmd instead"
         )
     return done.stdout
 
@@ -117,20 +119,20 @@ def drawing_of(
         raise FieldError("rankdir", rankdir, ", ".join(RANKDIRS))
     whole = _spec(net, phase, NetState(phase or "TEST", level, tuple(stages)))
     layers = (with_inputs(whole, inputs) if inputs else whole).layers
-    made = Drawing(whole.name, rankdir=rankdir)
+    drawing = Drawing(whole.name, rankdir=rankdir)
     shapes = _top_shapes(layers)
     sources: dict[str, list[tuple[int, Shape | None]]] = {}  # boxes a blob comes from
     unread: dict[str, None] = {}
     for spec, tops in zip(layers, shapes, strict=True):
-        here = len(made.boxes)
-        made.boxes.append(_box(spec))
+        here = len(drawing.boxes)
+        drawing.boxes.append(_box(spec))
         for bottom in spec.bottoms:
             if bottom not in sources:  # only in nets that are drawn in all states at once
-                sources[bottom] = [(len(made.boxes), None)]
-                made.boxes.append(Box((bottom,), "blob"))
+                sources[bottom] = [(len(drawing.boxes), None)]
+                drawing.boxes.append(Box((bottom,), "blob"))
             for tail, shape in sources[bottom]:
-                label = _label(made.boxes[tail], bottom, shape) if label_edges else ""
-                made.arrows.append(Arrow(tail, here, label))
+                label = _label(drawing.boxes[tail], bottom, shape) if label_edges else ""
+                drawing.arrows.append(Arrow(tail, here, label))
             unread.pop(bottom, None)
         for i, top in enumerate(spec.tops):
             origin = (here, None if tops is None else tops[i])
@@ -140,10 +142,10 @@ def drawing_of(
             unread[top] = None
     for top in unread:
         for tail, shape in sources[top]:
-            label = _label(made.boxes[tail], top, shape) if label_edges else ""
-            made.arrows.append(Arrow(tail, len(made.boxes), label))
-        made.boxes.append(Box((top,), "blob"))
-    return made
+            label = _label(drawing.boxes[tail], top, shape) if label_edges else ""
+            drawing.arrows.append(Arrow(tail, len(drawing.boxes), label))
+        drawing.boxes.append(Box((top,), "blob"))
+    return drawing
 
 
 def _spec(net: Drawable, phase: str | None, state: NetState) -> NetSpec:
@@ -169,16 +171,16 @@ def _spec(net: Drawable, phase: str | None, state: NetState) -> NetSpec:
 def _upgraded(message: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     if not needs_upgrade(message):
         return message
-    own = caffe_pb2.NetParameter()
-    own.CopyFrom(message)
-    upgrade_net(own)
-    return own
+    message_copy = caffe_pb2.NetParameter()
+    message_copy.CopyFrom(message)
+    upgrade_net(message_copy)
+    return message_copy
 
 
 def _top_shapes(layers: Sequence[LayerSpec]) -> list[list[Shape] | None]:
     """Shapes of each layer's tops; None where an unknown layer or a missing file hides them."""
     blobs: dict[str, Shape] = {}
-    found: list[list[Shape] | None] = []
+    shapes: list[list[Shape] | None] = []
     for spec in layers:
         tops: list[Shape] | None = None
         if is_known(spec.type) and all(b in blobs for b in spec.bottoms):
@@ -192,8 +194,8 @@ def _top_shapes(layers: Sequence[LayerSpec]) -> list[list[Shape] | None]:
             blobs.pop(top, None)
             if tops is not None:
                 blobs[top] = tuple(tops[i])
-        found.append(tops)
-    return found
+        shapes.append(tops)
+    return shapes
 
 
 def _box(spec: LayerSpec) -> Box:

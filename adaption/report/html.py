@@ -29,6 +29,7 @@ from adaption.report.format import (
     typeset,
 )
 from adaption.report.overview import sqnr_figure, zeros_figure
+from adaption.report.searched import searched_sections
 from adaption.report.sensitivity import sensitivity_grid
 from adaption.report.summary import (
     WEAK_DB,
@@ -105,6 +106,7 @@ def render_report(summary: Summary) -> str:
         notes=summary.get("notes") or [],
         warnings=summary.get("warnings") or [],
         weak_db=f"{WEAK_DB:g}",
+        search=searched_sections(summary["search"]) if "search" in summary else None,
     )
 
 
@@ -113,17 +115,17 @@ def environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     folder = resources.files("adaption.report")
-    made = Environment(
+    templates = Environment(
         loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["typeset"] = typeset
-    made.filters["one_line"] = one_line
-    made.filters["breakable"] = breakable
-    return made
+    templates.filters["typeset"] = typeset
+    templates.filters["one_line"] = one_line
+    templates.filters["breakable"] = breakable
+    return templates
 
 
 def breakable(name: object) -> Markup:

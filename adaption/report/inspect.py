@@ -41,7 +41,7 @@ from adaption.report.inspect_other import (
     is_solver,
 )
 from adaption.report.tables import Grid
-from adaption.solver.settings import NetPlan
+from adaption.solver.settings import NetRole
 
 __all__ = ["Inspection", "LayerView", "inspect"]
 
@@ -181,7 +181,7 @@ def inspect(
     """Look into a prototxt, a caffemodel, or both; or into a solver, or an ONNX file.
 
     Args:
-        files: one or two paths, in any order; told apart by their content.
+        files: one or two paths, in any order; recognized by their content.
         phase: "TRAIN" or "TEST"; None: TEST, or TRAIN where only that has the layers it needs.
         options: which layers are shown; see RunOptions.
         inputs: shapes of blobs that data layers make, where their data is not at hand.
@@ -216,14 +216,14 @@ def inspect(
         size = Path(path).stat().st_size
         shown["net" if is_net else "weights"] = {"path": os.fspath(path), "size_bytes": size}
     if net is not None:
-        made = _inspect_file(net, phase, wanted)
+        inspection = _inspect_file(net, phase, wanted)
         if weights is not None:
-            _hold_against(made, weights)
+            _compare_with(inspection, weights)
     else:
         assert weights is not None
-        made = _inspect_weights(weights)
-    made.files = shown
-    return made
+        inspection = _inspect_weights(weights)
+    inspection.files = shown
+    return inspection
 
 
 @dataclass(frozen=True)
@@ -245,14 +245,14 @@ def _inspect_other(
     if kind == "binary protobuf" and is_onnx(path):
         return inspect_onnx(path)
     if kind == "text" and is_solver(path):
-        return inspect_solver(path, lambda plan: _inspect_plan(plan, wanted))
+        return inspect_solver(path, lambda role: _inspect_role(role, wanted))
     return None
 
 
-def _inspect_plan(plan: NetPlan, wanted: _Wanted) -> Inspection:
+def _inspect_role(role: NetRole, wanted: _Wanted) -> Inspection:
     """A net that a solver asks for."""
-    spec = replace(wanted.of(plan.spec), dialect=wanted.options.dialect)
-    return _inspect_spec(spec.allowing(wanted.options.python_modules), plan.notices, ())
+    spec = replace(wanted.of(role.spec), dialect=wanted.options.dialect)
+    return _inspect_spec(spec.allowing(wanted.options.python_modules), role.notices, ())
 
 
 def _inspect_file(net: NetFile, phase: str | None, wanted: _Wanted) -> Inspection:
@@ -270,7 +270,7 @@ def _inspect_file(net: NetFile, phase: str | None, wanted: _Wanted) -> Inspectio
         )
         return wanted.of(spec)
 
-    said = []
+    notes = []
     try:
         spec = spec_of(phase or "TEST")
     except MissingBottomError as error:
@@ -280,9 +280,9 @@ def _inspect_file(net: NetFile, phase: str | None, wanted: _Wanted) -> Inspectio
             spec = spec_of("TRAIN")
         except AdaptionError:
             raise error from None
-        said = [f"{net.file}: shown in phase TRAIN, since in TEST {_in_words(error)}"]
+        notes = [f"{net.file}: shown in phase TRAIN, since in TEST {_in_words(error)}"]
     notices = [str(notice) for notice in net.notices]
-    return _inspect_spec(spec, said + notices, net.upgrades)
+    return _inspect_spec(spec, notes + notices, net.upgrades)
 
 
 def _in_words(error: LayerError) -> str:
@@ -294,17 +294,19 @@ def _inspect_spec(spec: NetSpec, notices: Sequence[str], upgrades: Sequence[str]
         LayerView(s.name, s.type, s.line, list(s.bottoms), list(s.tops), is_supported=can_run(s))
         for s in spec.layers
     ]
-    made = Inspection(spec.name, {}, views, spec.phase)
-    made.warnings = [*notices, *unknown_notices(spec)]
-    made.warnings += roi_scale_notices(spec) + repeated_notices(spec)
-    made.upgrades = list(upgrades)
-    made.warnings += [said for s in spec.layers if is_known(s.type) for said in _remarks(s, spec)]
+    inspection = Inspection(spec.name, {}, views, spec.phase)
+    inspection.warnings = [*notices, *unknown_notices(spec)]
+    inspection.warnings += roi_scale_notices(spec) + repeated_notices(spec)
+    inspection.upgrades = list(upgrades)
+    inspection.warnings += [
+        remark for s in spec.layers if is_known(s.type) for remark in _remarks(s, spec)
+    ]
     blobs: dict[str, Any] = {}
     known: list[LayerShapes] = []
     try:
         _fill_shapes(insert_splits(spec), views, blobs, known)
     except AdaptionError as error:
-        made.warnings.append(str(error.at(file=spec.file)))
+        inspection.warnings.append(str(error.at(file=spec.file)))
     for view, item in zip(views, spec.layers, strict=True):
         one = next((x for x in known if x.spec is item or x.spec.message is item.message), None)
         try:
@@ -313,9 +315,9 @@ def _inspect_spec(spec: NetSpec, notices: Sequence[str], upgrades: Sequence[str]
             raise error.at(
                 file=spec.file, line=item.line, layer=item.name, layer_type=item.type
             ) from None
-    made.inputs = {n: list(blobs[n]) if n in blobs else None for n in spec.inputs}
-    made.outputs = {n: list(blobs[n]) if n in blobs else None for n in spec.outputs}
-    return made
+    inspection.inputs = {n: list(blobs[n]) if n in blobs else None for n in spec.inputs}
+    inspection.outputs = {n: list(blobs[n]) if n in blobs else None for n in spec.outputs}
+    return inspection
 
 
 def _formats(item: LayerSpec, shapes: LayerShapes | None) -> LayerFormats:
@@ -357,28 +359,28 @@ def _fill_shapes(
     rest: dict[tuple[str, str, int | None], list[LayerView]] = {}
     for one in views:
         rest.setdefault((one.name, one.type, one.line), []).append(one)
-    for found in each_shape(spec):
-        blobs.update(zip(found.spec.tops, found.tops, strict=False))
-        waiting = rest.get((found.spec.name, found.spec.type, found.spec.line))
+    for item_shapes in each_shape(spec):
+        blobs.update(zip(item_shapes.spec.tops, item_shapes.tops, strict=False))
+        waiting = rest.get((item_shapes.spec.name, item_shapes.spec.type, item_shapes.spec.line))
         if not waiting:
             continue
         view = waiting.pop(0)
-        view.top_shapes = [list(s) for s in found.tops]
-        view.blob_shapes = [list(s) for s in found.blobs]
-        view.params = sum(prod(s) for s in found.blobs)
-        view.arranged = found.layer.arranged
-        view.macs = found.layer.macs(found.bottoms, found.tops)
-        known.append(found)
+        view.top_shapes = [list(s) for s in item_shapes.tops]
+        view.blob_shapes = [list(s) for s in item_shapes.blobs]
+        view.params = sum(prod(s) for s in item_shapes.blobs)
+        view.arranged = item_shapes.layer.arranged
+        view.macs = item_shapes.layer.macs(item_shapes.bottoms, item_shapes.tops)
+        known.append(item_shapes)
 
 
-def _hold_against(made: Inspection, weights: Weights) -> None:
+def _compare_with(inspection: Inspection, weights: Weights) -> None:
     """Say for every layer whether the caffemodel has blobs that fit."""
-    given: dict[str, list[LayerWeights]] = {}
+    by_name: dict[str, list[LayerWeights]] = {}
     for one in weights.layers:
         if one.blobs:
-            given.setdefault(one.name, []).append(one)
-    for view in made.layers:
-        left = given.get(view.name, [])
+            by_name.setdefault(one.name, []).append(one)
+    for view in inspection.layers:
+        left = by_name.get(view.name, [])
         layer = left.pop(0) if left else None
         if view.blob_shapes is None or not view.blob_shapes:
             continue
@@ -389,8 +391,8 @@ def _hold_against(made: Inspection, weights: Weights) -> None:
         want = [prod(s) for s in view.blob_shapes]
         have = [b.count for b in blobs]
         view.weights = "fit" if want == have else f"{_shapes(blobs)} in the caffemodel"
-    named = {view.name for view in made.layers}
-    made.not_in_net = [x.name for x in weights.layers if x.blobs and x.name not in named]
+    named = {view.name for view in inspection.layers}
+    inspection.not_in_net = [x.name for x in weights.layers if x.blobs and x.name not in named]
 
 
 def _inspect_weights(weights: Weights) -> Inspection:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 from adaption.errors import AdaptionError
 from adaption.io import prototxt, wire
 from adaption.io.file_bytes import FileBytes
-from adaption.solver.settings import NetPlan, plan_test_nets, plan_train_net, read_solver
+from adaption.solver.settings import NetRole, read_solver, role_of_train_net, roles_of_test_nets
 
 __all__ = [
     "OnnxInspection",
@@ -107,7 +107,7 @@ def is_solver(path: PathLike) -> bool:
     return any(root.first(name) for name in names)
 
 
-def inspect_solver(path: PathLike, look: Callable[[NetPlan], Shown]) -> SolverInspection:
+def inspect_solver(path: PathLike, look: Callable[[NetRole], Shown]) -> SolverInspection:
     """The settings of a solver and its nets.
 
     Args:
@@ -115,34 +115,34 @@ def inspect_solver(path: PathLike, look: Callable[[NetPlan], Shown]) -> SolverIn
     Raises: FieldError or ParseError on a bad solver. A net that cannot be read is a warning.
     """
     solver = read_solver(path)
-    made = SolverInspection(os.fspath(path), _settings(solver.message))
-    made.warnings = [*solver.notices, *([solver.prefix] if solver.prefix else [])]
+    inspection = SolverInspection(os.fspath(path), _settings(solver.message))
+    inspection.warnings = [*solver.notices, *([solver.prefix] if solver.prefix else [])]
     try:
-        plans = [("train net", plan_train_net(solver))]
+        roles = [("train net", role_of_train_net(solver))]
     except AdaptionError as error:
-        made.warnings.append(str(error))
-        plans = []
+        inspection.warnings.append(str(error))
+        roles = []
     try:
-        tests = plan_test_nets(solver)
-        plans += [
+        tests = roles_of_test_nets(solver)
+        roles += [
             (f"test net {i}" if len(tests) > 1 else "test net", t) for i, t in enumerate(tests)
         ]
     except AdaptionError as error:
-        made.warnings.append(str(error))
-    for role, plan in plans:
-        net = look(plan)
-        made.nets.append((f"{role} ({plan.source})", net))
-        made.warnings += [w for w in net.warnings if w not in made.warnings]
-    return made
+        inspection.warnings.append(str(error))
+    for name, role in roles:
+        net = look(role)
+        inspection.nets.append((f"{name} ({role.source})", net))
+        inspection.warnings += [w for w in net.warnings if w not in inspection.warnings]
+    return inspection
 
 
 def _settings(message: Any) -> str:
     """The fields that are set, without nets that stand in the solver itself."""
-    own = type(message)()
-    own.CopyFrom(message)
+    settings = type(message)()
+    settings.CopyFrom(message)
     for name in ("net_param", "train_net_param", "test_net_param"):
-        own.ClearField(name)
-    return prototxt.debug_string(own)
+        settings.ClearField(name)
+    return prototxt.debug_string(settings)
 
 
 def is_onnx(path: PathLike) -> bool:
@@ -174,8 +174,8 @@ def inspect_onnx(path: PathLike) -> OnnxInspection:
 
 
 def _shapes(infos: Any) -> dict[str, list[int | str]]:
-    found: dict[str, list[int | str]] = {}
+    shapes: dict[str, list[int | str]] = {}
     for info in infos:
         dims: Mapping[str, Any] = info.type.tensor_type.shape
-        found[info.name] = [d.dim_param or int(d.dim_value) for d in dims.dim]  # type: ignore[attr-defined]
-    return found
+        shapes[info.name] = [d.dim_param or int(d.dim_value) for d in dims.dim]  # type: ignore[attr-defined]
+    return shapes

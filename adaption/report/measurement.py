@@ -95,8 +95,8 @@ def _octaves(row: Row) -> dict[str, Any]:
     """The histogram of a row over whole powers of two, zeros apart, as figures take it."""
     fine = row["histogram"]
     steps = fine["steps"]
-    made: dict[str, Any] = {"exponent_low": fine["exponent_low"], "zeros": row["zeros"]}
+    octaves: dict[str, Any] = {"exponent_low": fine["exponent_low"], "zeros": row["zeros"]}
     for sign in ("negative", "positive"):
         counts = fine[sign]
-        made[sign] = [sum(counts[i : i + steps]) for i in range(0, len(counts), steps)]
-    return made
+        octaves[sign] = [sum(counts[i : i + steps]) for i in range(0, len(counts), steps)]
+    return octaves

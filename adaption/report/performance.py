@@ -43,8 +43,8 @@ def _of_layer(log: TrainingLog, name: str, key: str) -> list[tuple[float, float]
 
 
 def _points(log: TrainingLog, key: str) -> list[tuple[float, float]]:
-    found: list[tuple[float, Any]] = [(float(e["iter"]), e.get(key)) for e in log.performance]
-    return [(x, float(y)) for x, y in found if y is not None]
+    values: list[tuple[float, Any]] = [(float(e["iter"]), e.get(key)) for e in log.performance]
+    return [(x, float(y)) for x, y in values if y is not None]
 
 
 def performance_rows(log: TrainingLog) -> Iterator[tuple[str, ...]]:

@@ -28,7 +28,9 @@ def plan_grid(net: str, rule: str, lengths: str, rows: Iterable[Mapping[str, Any
         )
     columns = ("layer", "point", "Qm.f", "reason", "min", "max", "sat %", "flush %", "SQNR dB")
     title = f"{net or 'net'}: {lengths} bits, rule {rule}"
-    note = f"{Q_CONVENTION}.\nsat: outside the range; flush: rounded to 0; told from histograms."
+    note = (
+        f"{Q_CONVENTION}.\nsat: outside the range; flush: rounded to 0; computed from histograms."
+    )
     return Grid(columns, lines, title, note, text_columns=4)
 
 
@@ -64,7 +66,7 @@ def bias_grid(values: Mapping[str, Any]) -> Grid:
         lines.append((row["kind"], row["layer"], str(row["bias"]), *_sqnr(row["sqnr_db"])))
     columns = ("tensors", "layer", "bias", *(f"SQNR at {s:+d}" if s else "at 0" for s in biases))
     title = f"{values['net'] or 'net'}: {values['recipe']}, {values['bits']} bits"
-    note = "bias: on the shared exponent, where SQNR (dB) is best; told from histograms."
+    note = "bias: on the shared exponent, where SQNR (dB) is best; computed from histograms."
     return Grid(columns, lines, title, note, text_columns=2)
 
 

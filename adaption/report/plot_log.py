@@ -41,11 +41,11 @@ class LogPlot:
         }
 
     def table(self) -> str:
-        """What each log's training loss and test outputs came to, as text."""
+        """how each log's training loss and test outputs ended, as text."""
         return self.grid().plain()
 
     def grid(self) -> Grid:
-        """What each log's training loss and test outputs came to."""
+        """how each log's training loss and test outputs ended."""
         rows = [row for log in self.logs for row in _summary(log)]
         columns = ("log", "curve", "points", "last iteration", "first", "last", "best", "at")
         notes = [
@@ -70,14 +70,15 @@ def plot_log(
 
     Args:
         logs: what `caffe train` or `adaption train` wrote to standard error, at any age, or files
-            of --log-json. Each is a run with curves of its own.
+            of --log-json. Each is one run, with its own curves.
         out: .png, .svg or .html file to draw into.
         csv: folder, made when it is missing, for tables as parse_log.py writes them: `LOG.train`,
             `LOG.test`, and `LOG.test1`, ... for further test nets.
-        join: take the logs for parts of one run, oldest first.
+        join: treat the logs as parts of one run, oldest first.
         by: "iterations" or "seconds", the x axis.
         log_scale: draw losses on a logarithmic axis.
-    Raises: FileFormatError when a log is none; FieldError or UsageError on other bad arguments.
+    Raises: FileFormatError when a file is not a log; FieldError or UsageError on other bad
+        arguments.
     """
     if not logs:
         raise UsageError("no log is given", "name at least one")
@@ -112,12 +113,12 @@ class _Curve:
     is_test: bool = False
 
     def points(self, by: str) -> list[Point]:
-        found = []
+        values = []
         for row in self.rows:
             x, y = (row.iteration if by == "iterations" else row.seconds), self.value(row)
             if x is not None and y is not None:
-                found.append((float(x), y))
-        return found
+                values.append((float(x), y))
+        return values
 
 
 def _curves(log: TrainingLog) -> Iterator[_Curve]:
@@ -265,8 +266,8 @@ def _write_tables(log: TrainingLog, folder: Path) -> Iterator[Path]:
 def _rates(rows: Sequence[LogRow], train: Sequence[LogRow]) -> list[float | None]:
     """The learning rate of each row's iteration; else of the last one logged before it."""
     known = [(row.iteration, row.lr) for row in train if row.lr is not None]
-    found = []
+    values = []
     for row in rows:
         before = [lr for iteration, lr in known if iteration <= row.iteration]
-        found.append(before[-1] if before else (known[0][1] if known else None))
-    return found
+        values.append(before[-1] if before else (known[0][1] if known else None))
+    return values

@@ -112,7 +112,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time the rest takes at the rate so far; None when it cannot be told."""
+        """Time the rest takes at the rate so far; None when that is unknown."""
         rate = self.rate
         if rate is None or self.total is None:
             return None

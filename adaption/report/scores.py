@@ -107,40 +107,40 @@ def test(
     show_device(options.device, log)
     if options.device != "cpu":
         log("caffe.cpp:273", f"GPU device name: {torch.cuda.get_device_name(options.device)}")
-    given = options.for_net("phase", "original_semantics", "device")
-    made = build_logged(net, weights, log=log, seed=seed, input_shapes=input_shapes, **given)
-    sources = [node for node in made.nodes if node.layer.is_source and not node.spec.is_input]
-    if made.inputs and not sources:
+    net_options = options.for_net("phase", "original_semantics", "device")
+    built = build_logged(net, weights, log=log, seed=seed, input_shapes=input_shapes, **net_options)
+    sources = [node for node in built.nodes if node.layer.is_source and not node.spec.is_input]
+    if built.inputs and not sources:
         raise UsageError(
-            f"no layer brings data, {', '.join(made.inputs)} would be zeros",
+            f"no layer brings data, {', '.join(built.inputs)} would be zeros",
             "give a prototxt with data layers for phase TEST, as train_val files have them",
-        ).at(file=made.spec.file)
+        ).at(file=built.spec.file)
     log("caffe.cpp:285", f"Running for {iterations} iterations.")
     sums: list[float] = []
     loss = 0.0
-    notices = list(made.notices)
+    notices = list(built.notices)
     has_nan = False
     for i in range(iterations):
         with torch.no_grad():
-            made.forward()
-        loss += made.loss()
-        values = list(_values(made))
+            built.forward()
+        loss += built.loss()
+        values = list(_values(built))
         if not has_nan and any(math.isnan(v) for _, _, v in values):
             has_nan = True
-            notices.append(f"{nan_error(made, f'batch {i}')}".partition("\n")[0])
+            notices.append(f"{nan_error(built, f'batch {i}')}".partition("\n")[0])
         for output, _, value in values:
             log("caffe.cpp:308", f"Batch {i}, {output} = {value:g}")
         sums = [a + v for a, (_, _, v) in zip(sums or [0.0] * len(values), values, strict=True)]
     weight_of = {
         top: weight
-        for node in made.nodes
+        for node in built.nodes
         for top, weight in zip(node.spec.tops, node.loss_weights, strict=True)
     }
     scores = tuple(
         Score(output, index, total / iterations, weight_of.get(output, 0.0))
         for (output, index, _), total in zip(values, sums, strict=True)
     )
-    result = Scores(made.name, iterations, loss / iterations, scores, tuple(notices))
+    result = Scores(built.name, iterations, loss / iterations, scores, tuple(notices))
     log("caffe.cpp:313", f"Loss: {result.loss:g}")
     for score in scores:
         log("caffe.cpp:325", f"{score.output} = {score.mean:g}{_loss_text(score)}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sensitivity_grid", "sensitivity_svg"]
 
-Found = Mapping[str, Any]
+Result = Mapping[str, Any]
 
 _NOTE = (
     "Each point rounded alone, the worst first; SQNR of the output against the float net, the\n"
@@ -38,20 +38,22 @@ text{fill:#333}.t{font-weight:600}.grid{stroke:#ddd}
 </style>"""
 
 
-def sensitivity_grid(found: Found) -> Grid:
-    """One line per point; `found` as `adaption sensitivity --json` prints it."""
-    before = (found["accuracy"] or {}).get("top1")
-    rows = [[e["layer"], e["type"], e["kind"], e["q"], *_cells(e, before)] for e in found["points"]]
-    rows.append(["all", "", "", "", *_cells(found["together"], before)])
+def sensitivity_grid(result: Result) -> Grid:
+    """One line per point; `result` as `adaption sensitivity --json` prints it."""
+    before = (result["accuracy"] or {}).get("top1")
+    rows = [
+        [e["layer"], e["type"], e["kind"], e["q"], *_cells(e, before)] for e in result["points"]
+    ]
+    rows.append(["all", "", "", "", *_cells(result["together"], before)])
     columns = ("layer", "type", "point", "Qm.f", "SQNR dB", "flipped", "top-1", "change")
     title = (
-        f"{found['net'] or 'net'}: {found['lengths']} bits, rule {found['rule']},"
-        f" {count(found['samples'])} samples"
+        f"{result['net'] or 'net'}: {result['lengths']} bits, rule {result['rule']},"
+        f" {count(result['samples'])} samples"
     )
     return Grid(columns, [list(map(str, row)) for row in rows], title, _NOTE, text_columns=4)
 
 
-def _cells(entry: Found, before: float | None) -> list[str]:
+def _cells(entry: Result, before: float | None) -> list[str]:
     flipped = entry["flipped_predictions"]
     after = (entry["accuracy"] or {}).get("top1")
     change = ABSENT if before is None or after is None else points(after - before)
@@ -59,16 +61,16 @@ def _cells(entry: Found, before: float | None) -> list[str]:
     return [decibel(entry["sqnr_db"], ""), share, percent(after), change]
 
 
-def sensitivity_svg(found: Found) -> str:
+def sensitivity_svg(result: Result) -> str:
     """A whole SVG file: a bar per point that ends at its SQNR, so that short bars do harm; the
     share of flipped predictions beside it. Points without any effect have no bar."""
     from markupsafe import Markup
 
-    entries = found["points"]
+    entries = result["points"]
     most = max([10.0, *(e["sqnr_db"] for e in entries if e["sqnr_db"] is not None)])
     scale = (WIDTH - NAMES - RIGHT) / most
     bottom = HEAD + ROW * len(entries)
-    title = f"What rounding each point alone does to {one_line(found['net'] or 'a net')}"
+    title = f"What rounding each point alone does to {one_line(result['net'] or 'a net')}"
     parts: list[Markup] = [
         svg.text(12, 18, title, "t"),
         svg.text(12, 35, "SQNR of the output in dB: the shorter, the worse"),

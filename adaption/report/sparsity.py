@@ -17,10 +17,10 @@ _NOTE = (
 )
 
 
-def sparsity_grid(found: Mapping[str, Any]) -> Grid:
-    """One line per weight layer; `found` as `adaption sparsity --json` prints it."""
+def sparsity_grid(result: Mapping[str, Any]) -> Grid:
+    """One line per weight layer; `result` as `adaption sparsity --json` prints it."""
     rows = []
-    for layer in (*found["layers"], {"name": "all", "type": "", **found["total"]}):
+    for layer in (*result["layers"], {"name": "all", "type": "", **result["total"]}):
         row = [str(layer["name"]), str(layer["type"])]
         for key in ("weights", "result", "activation", "input"):
             pair = layer.get(key)
@@ -34,7 +34,7 @@ def sparsity_grid(found: Mapping[str, Any]) -> Grid:
         row.append(_shares(*(None if w is None else w / dense for w in words)))
         rows.append(row)
     columns = ("layer", "type", "weights", "result", "activation", "input", "MACs", "skip", "SM")
-    title = f"{found['net'] or 'net'}: zeros over {count(found['samples'])} samples"
+    title = f"{result['net'] or 'net'}: zeros over {count(result['samples'])} samples"
     return Grid(columns, rows, title, _NOTE, text_columns=2)
 
 

@@ -211,12 +211,12 @@ def _of_classifier(entry: Summary) -> Iterator[ResultRow]:
 def _of_detector(blob: str, entry: Summary) -> Iterator[ResultRow]:
     """How many boxes are found again, those the float net is sure of on their own."""
     sure = entry["sure"]
-    for what, found in (("boxes", entry), (f"boxes >= {sure['least_score']:g}", sure)):
+    for what, boxes_of in (("boxes", entry), (f"boxes >= {sure['least_score']:g}", sure)):
         yield ResultRow(
             f'{what} in "{one_line(blob)}"',
-            count(found["boxes"]),
-            count(found["boxes_quantized"]),
-            f"{percent(found['matched_share'])} found again",
+            count(boxes_of["boxes"]),
+            count(boxes_of["boxes_quantized"]),
+            f"{percent(boxes_of['matched_share'])} found again",
         )
     if entry["matched"]:
         overlap, error = significant(entry["mean_overlap"], 3), entry["mean_score_error"]

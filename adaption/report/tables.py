@@ -41,8 +41,8 @@ _COLUMNS = (
 
 def trusted(stream: TextIO) -> TextIO:
     """The terminal behind a stream that spells out control characters, for tables and bars."""
-    found: TextIO = getattr(stream, "trusted", stream)
-    return found
+    terminal: TextIO = getattr(stream, "trusted", stream)
+    return terminal
 
 
 @dataclass(frozen=True, slots=True)

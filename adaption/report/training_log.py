@@ -102,7 +102,7 @@ class TrainingLog:
 
 
 def read_log(*paths: PathLike) -> TrainingLog:
-    """The run that one log tells, or that several tell in turn (resumed runs, oldest first).
+    """The run that one log records, or that several record in turn (resumed runs, oldest first).
 
     Raises: FileFormatError when a file is missing or holds no line of a training run.
     """
@@ -128,7 +128,7 @@ class _Reader:
 
     def __init__(self, log: TrainingLog) -> None:
         self.log = log
-        self.found = 0  # lines that told something
+        self.found = 0  # lines that were used
         self.start: datetime | None = None
         self.iteration: int | None = None
         self.net = 0
@@ -154,7 +154,7 @@ class _Reader:
             seconds = None
             if now is not None and self.start is not None:
                 seconds = (now - self.start).total_seconds()
-            with suppress(ValueError):  # a number that is cut or garbled tells nothing
+            with suppress(ValueError):  # a number that is cut or garbled is skipped
                 self._take(line[stamp.end() :] if stamp else line, seconds)
 
     def _last_seconds(self) -> float:
@@ -259,11 +259,11 @@ class _Clock:
         self.last: datetime | None = None
 
     def read(self, stamp: re.Match[str]) -> datetime | None:
-        given, month, day, hour, minute, second, fraction = stamp.groups()
+        year, month, day, hour, minute, second, fraction = stamp.groups()
         time = f"{hour}:{minute}:{second}.{fraction[:6]:0<6}"
         try:
-            now = datetime.fromisoformat(f"{given or self.year}-{month}-{day} {time}")
-            if not given and self.last is not None and now.month < self.last.month:
+            now = datetime.fromisoformat(f"{year or self.year}-{month}-{day} {time}")
+            if not year and self.last is not None and now.month < self.last.month:
                 self.year += 1
                 now = now.replace(year=self.year)
         except ValueError:  # no such day, as of another kind of line

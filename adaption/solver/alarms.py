@@ -15,7 +15,7 @@ from adaption.net import Net
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint, Format
 from adaption.solver.listener import Listener, Output
-from adaption.solver.settings import NetPlan
+from adaption.solver.settings import NetRole
 
 __all__ = ["Alarms"]
 
@@ -44,7 +44,7 @@ class Alarms(Listener):
         """The request to the solver: "abandon" when the run is to end."""
         return "abandon" if self.diverged is not None else None
 
-    def built(self, plan: NetPlan, net: Net) -> None:
+    def built(self, role: NetRole, net: Net) -> None:
         if self._net is None:  # the train net is built first
             self._net = net
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adaption.net import Net
-    from adaption.solver.settings import NetPlan, SolverFile
+    from adaption.solver.settings import NetRole, SolverFile
 
 __all__ = ["Listener", "Output"]
 
@@ -28,10 +28,10 @@ class Listener:
     def reading(self, solver: SolverFile) -> None:
         """The solver definition is read."""
 
-    def building(self, plan: NetPlan, test_net: int | None) -> None:
+    def building(self, role: NetRole, test_net: int | None) -> None:
         """A net is about to be built: the train net, or a test net by number."""
 
-    def built(self, plan: NetPlan, net: Net) -> None:
+    def built(self, role: NetRole, net: Net) -> None:
         """That net is built."""
 
     def ready(self) -> None:

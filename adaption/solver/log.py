@@ -16,7 +16,7 @@ from adaption.io.prototxt import debug_string
 from adaption.net import Net
 from adaption.net.building_log import show_building, show_definition
 from adaption.solver.listener import Listener, Output
-from adaption.solver.settings import NetPlan, SolverFile
+from adaption.solver.settings import NetRole, SolverFile
 
 __all__ = ["CaffeLog", "JsonLog", "loss_text", "performance_lines", "rounding_lines"]
 
@@ -94,17 +94,17 @@ class CaffeLog(Listener):
     def restored(self, path: str) -> None:
         self.log("caffe.cpp:242", f"Resuming from {path}")
 
-    def building(self, plan: NetPlan, test_net: int | None) -> None:
+    def building(self, role: NetRole, test_net: int | None) -> None:
         if test_net is None:
-            joint = "from" if " file: " in plan.source else "specified in"
-            self.log("solver.cpp:92", f"Creating training net {joint} {plan.source}")
+            joint = "from" if " file: " in role.source else "specified in"
+            self.log("solver.cpp:92", f"Creating training net {joint} {role.source}")
         else:
             self.log(
-                "solver.cpp:182", f"Creating test net (#{test_net}) specified by {plan.source}"
+                "solver.cpp:182", f"Creating test net (#{test_net}) specified by {role.source}"
             )
-        show_definition(plan.message, self.log)
+        show_definition(role.message, self.log)
 
-    def built(self, plan: NetPlan, net: Net) -> None:
+    def built(self, role: NetRole, net: Net) -> None:
         show_building(net, self.log)
 
     def solving(self, name: str, policy: str, iteration: int, last: int) -> None:
@@ -243,7 +243,7 @@ class JsonLog(Listener):
             self._has_failed = True
             warning("solver.cpp:1", f"the JSON log ends here, training goes on: {error}")
 
-    def built(self, plan: NetPlan, net: Net) -> None:
+    def built(self, role: NetRole, net: Net) -> None:
         if self._net is None:
             self._net = net
 

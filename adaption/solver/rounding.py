@@ -17,7 +17,7 @@ from adaption.errors import NonFiniteError
 from adaption.net import Net, Point
 from adaption.numerics import DynamicFixed, Format
 from adaption.solver.listener import Listener, Output
-from adaption.solver.settings import NetPlan, SolverFile
+from adaption.solver.settings import NetRole, SolverFile
 
 __all__ = ["RoundingShares"]
 
@@ -76,7 +76,7 @@ class RoundingShares(Listener):
     def reading(self, solver: SolverFile) -> None:
         self._display = solver.message.display
 
-    def built(self, plan: NetPlan, net: Net) -> None:
+    def built(self, role: NetRole, net: Net) -> None:
         if self._net is None:  # the train net is built first
             self._net = net
 

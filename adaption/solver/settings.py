@@ -21,7 +21,7 @@ from adaption.io.upgrade import needs_upgrade, upgrade_net, upgrade_solver
 from adaption.proto import caffe_pb2
 from adaption.solver.rates import check_policy
 
-__all__ = ["NetPlan", "SolverFile", "plan_test_nets", "plan_train_net", "read_solver"]
+__all__ = ["NetRole", "SolverFile", "read_solver", "role_of_train_net", "roles_of_test_nets"]
 
 MOST_AVERAGED = 1_000_000  # iterations whose losses are kept
 
@@ -46,8 +46,8 @@ class SolverFile:
 
 
 @dataclass(frozen=True)
-class NetPlan:
-    """A net that a solver asks for.
+class NetRole:
+    """A net that a solver builds, and what for.
 
     source: "net file: lenet.prototxt" or the solver's field that holds it, as Caffe's log says it.
     message: the definition with its final `state`, as Caffe prints it.
@@ -130,9 +130,9 @@ def _check(p: caffe_pb2.SolverParameter) -> None:
         raise FieldError("snapshot_prefix", "", 'a path, as in snapshot_prefix: "run/lenet"')
 
 
-def plan_train_net(
+def role_of_train_net(
     solver: SolverFile, *, stages: Sequence[str] = (), level: int | None = None
-) -> NetPlan:
+) -> NetRole:
     """The one net to train. `stages` and `level` are added to the solver's `train_state`.
 
     Raises: FieldError when the solver names no train net, or several.
@@ -154,10 +154,10 @@ def plan_train_net(
     if level is not None:
         state.level = level
     state.stage.extend(stages)
-    return _planned(solver, *given[0], PHASES.index("TRAIN"), state)
+    return _role(solver, *given[0], PHASES.index("TRAIN"), state)
 
 
-def plan_test_nets(solver: SolverFile) -> list[NetPlan]:
+def roles_of_test_nets(solver: SolverFile) -> list[NetRole]:
     """The nets to test, in Caffe's order: test_net_param, test_net, then the solver's own net.
 
     Raises: FieldError when test_iter, test_state and the nets do not fit each other.
@@ -191,18 +191,18 @@ def plan_test_nets(solver: SolverFile) -> list[NetPlan]:
         raise error.at(file=solver.file) from None
     states = list(p.test_state) or [caffe_pb2.NetState()] * len(named)
     return [
-        _planned(solver, name, net, PHASES.index("TEST"), state)
+        _role(solver, name, net, PHASES.index("TEST"), state)
         for (name, net), state in zip(named, states, strict=True)
     ]
 
 
-def _planned(
+def _role(
     solver: SolverFile,
     name: str,
     net: caffe_pb2.NetParameter | str,
     phase: int,
     state: caffe_pb2.NetState,
-) -> NetPlan:
+) -> NetRole:
     """The net of one solver field in its state: the phase, the net's own state, the solver's."""
     full = caffe_pb2.NetState(phase=phase)
     lines: Sequence[int | None] = ()
@@ -232,7 +232,7 @@ def _planned(
         lines=lines,
         unknown=unknown,
     )
-    return NetPlan(source, spec, message, notices)
+    return NetRole(source, spec, message, notices)
 
 
 def _found(solver: SolverFile, name: str, net: str) -> str:

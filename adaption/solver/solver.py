@@ -24,11 +24,11 @@ from adaption.solver.passes import Passes, outputs_of
 from adaption.solver.ranks import ALONE, Ranks
 from adaption.solver.rates import learning_rate
 from adaption.solver.settings import (
-    NetPlan,
+    NetRole,
     SolverFile,
-    plan_test_nets,
-    plan_train_net,
     read_solver,
+    role_of_train_net,
+    roles_of_test_nets,
 )
 from adaption.solver.smoothing import SmoothedLoss
 from adaption.solver.snapshot import restore, save
@@ -118,11 +118,11 @@ class Solver:
             listener.reading(self.definition)
             for text in self.definition.notices:
                 listener.notice(text)
-        plan = plan_train_net(self.definition, stages=stages, level=level)
-        self.net = self._build(plan, None, seed, options)
+        role = role_of_train_net(self.definition, stages=stages, level=level)
+        self.net = self._build(role, None, seed, options)
         self.test_nets = [
-            self._build(plan, i, None if seed is None else seed + 1 + i, options)
-            for i, plan in enumerate(plan_test_nets(self.definition))
+            self._build(role, i, None if seed is None else seed + 1 + i, options)
+            for i, role in enumerate(roles_of_test_nets(self.definition))
             if ranks.is_first
         ]
         self.net.followers = self.test_nets
@@ -166,17 +166,17 @@ class Solver:
             net.draw_weights(draw)
 
     def _build(
-        self, plan: NetPlan, number: int | None, seed: int | None, options: dict[str, Any]
+        self, role: NetRole, number: int | None, seed: int | None, options: dict[str, Any]
     ) -> Net:
         for listener in self.listeners:
-            listener.building(plan, number)
-        for text in plan.notices:
+            listener.building(role, number)
+        for text in role.notices:
             self.notice(text)
-        net = Net(plan.spec, phase=plan.spec.phase, seed=seed, **options)
+        net = Net(role.spec, phase=role.spec.phase, seed=seed, **options)
         for text in net.notices:
             self.notice(text)
         for listener in self.listeners:
-            listener.built(plan, net)
+            listener.built(role, net)
         return net
 
     @contextmanager

@@ -14,7 +14,7 @@ protobuf; one that is missing is named as not installed, a row that lacks its da
 Published models and data are looked for in $ADAPTION_SHARED or ../shared (`--material`). The nets
 of "float", "low", "int8" and "measure" are those of models/ with random weights, or those of --net.
 A row that fails is named with its error, and the exit code is 1; the others are measured all the
-same. `--quick` takes below three minutes: it goes without VGG16, and has few rounds.
+same. `--quick` takes below three minutes: it goes without VGG16 and ResNet-50, and has few rounds.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         before = Run.load(args.against) if args.against else None
-        run = join([Run.load(path) for path in args.show]) if args.show else measured(args)
+        run = shown(args.show) if args.show else measured(args)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -73,6 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
     if before is not None:
         print(f"\nagainst {args.against}, of {before.facts['date']}:\n{changes(before, run)}")
     return 1 if any(figure.is_failed for figure in run.figures) else 0
+
+
+def shown(paths: Sequence[Path]) -> Run:
+    """What was measured before, as one run. Raises: ValueError where it does not go together."""
+    run = join([Run.load(path) for path in paths])
+    return Run(run.facts, []).with_figures(run.figures, order=list(ROWS))
 
 
 def measured(args: argparse.Namespace) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -155,8 +156,12 @@ def join(runs: Sequence[Run]) -> Run:
 
 
 def number(value: float) -> str:
-    """Three digits, without an exponent."""
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.095 else 4
+    """Three digits, two of small ones, without an exponent."""
+    size = abs(value)
+    if 0 < size < 0.095:
+        digits = 1 - math.floor(math.log10(size))
+    else:
+        digits = 0 if size >= 100 else 1 if size >= 10 else 2
     return f"{value:,.{digits}f}"
 
 

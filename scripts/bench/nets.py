@@ -23,7 +23,7 @@ MODELS = {
     "MobileNet": "mobilenet",
     "VGG16": "vgg16",
 }
-LARGE = ("VGG16",)  # half a gigabyte of weights
+LARGE = ("VGG16", "ResNet-50")  # tens of seconds each, mostly for the proof in exact arithmetic
 
 
 @dataclass(frozen=True)

@@ -165,3 +165,12 @@ def test_flags_in_commands_exist() -> None:
                 flags = [w.partition("=")[0] for w in words[2:] if re.match(r"--?[a-z]", w)]
                 unknown = [f for f in flags if f not in known]
                 assert not unknown, f"{name_of(page)}:{block.line}: {words[1]} has no {unknown}"
+
+
+def test_each_term_stands_once() -> None:
+    text = (ROOT / "docs/reference/terms.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", text, re.M)
+    terms = [term.lower() for term, _ in rows if term not in ("word", "---")]
+    assert len(terms) == len(set(terms)) > 30
+    assert {"plan", "proposal", "sidecar", "code"} <= set(terms)
+    assert not [term for term in terms if "," in term]  # one word a row

@@ -154,8 +154,8 @@ def test_a_plan_by_hand() -> None:
 def test_plans_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
     quantized("n.prototxt", "n.caffemodel", "a", "--bits", "8")
     arguments = ["quantize", "n.prototxt", "n.caffemodel", "--data", "x.npz", "-o", "b", "--quiet"]
-    assert main([*arguments, "--plan", "a/plan.json", "--bits", "4", "--refine"]) == 2
-    assert "bits, refine beside a plan, which says the formats" in capsys.readouterr().err
+    assert main([*arguments, "--plan", "a/plan.json", "--bits", "4", "--equalize"]) == 2
+    assert "bits, equalize beside --plan, which says the formats" in capsys.readouterr().err
     other = Path("a/plan.json").read_text().replace('"middle"', '"centre"')
     Path("other.json").write_text(other)
     assert main([*arguments, "--plan", "other.json"]) == 2

@@ -13,7 +13,7 @@ import pytest
 from adaption.errors import FieldError, UsageError
 from adaption.graph.filter import PHASES as PHASES_OF_NETS
 from adaption.numerics import ROUNDINGS as ROUNDINGS_OF_FORMATS
-from adaption.options import INT8, NET, RULE_NAMES, Formats, Option, Options, RunOptions
+from adaption.options import INT8, NET, RULE_NAMES, Budget, Formats, Option, Options, RunOptions
 from adaption.options.base import option
 from adaption.options.checks import Names, Switch, Text
 from adaption.options.formats import PLACES, ROUNDINGS
@@ -261,3 +261,23 @@ def test_the_example_of_contributing_is_the_code() -> None:
         assert set(shown) <= set(code)
         of_the_choice = [line for line in code if "unsigned:" in line or ".unsigned" in line]
         assert of_the_choice == shown
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [("40k", 40 << 10), ("1.5M", 3 << 19), ("2 GiB", 2 << 30), (512, 512)]
+)
+def test_sizes_are_counted_in_bytes(size: object, count: int) -> None:
+    assert Budget(max_size=size).max_size == count  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", ["many", "-4k", "0", "4kk", "1e3"])
+def test_what_is_no_size_is_refused(size: str) -> None:
+    with pytest.raises(FieldError, match="a number of bytes"):
+        Budget(max_size=size)  # type: ignore[arg-type]
+
+
+def test_macs_are_saved_first_only_where_nothing_else_is_limited() -> None:
+    assert not Budget(least_bits=3).is_set
+    assert Budget(max_macbits="3e8").cost == "macs"  # type: ignore[arg-type]
+    assert Budget(max_macbits=3e8, max_size="4k").cost == "weights"  # type: ignore[arg-type]
+    assert Budget(max_drop=1).cost == "weights"

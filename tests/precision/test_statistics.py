@@ -233,3 +233,22 @@ def test_what_lies_on_a_grid_loses_nothing_on_finer_ones() -> None:
     assert effect_of(stats, FixedPoint(8, 5)).sqnr_db < 40
     cut = FixedPoint(6, 6)  # up to 31/64
     assert effect_of(stats, cut).sqnr_db == pytest.approx(sqnr_db(x, cut.quantize(x)), abs=0.5)
+
+
+def test_a_large_tensor_counts_as_the_sum_of_its_pieces() -> None:
+    """More values than are counted at once: the bins are those of all, counted in one go."""
+    x = torch.randn(2_500_000, generator=torch.Generator().manual_seed(5)).mul_(40)
+    x[::7] = 0
+    x[3] = -0.0
+    fields = x.numpy().view(np.uint32) >> 20
+    want = np.bincount(fields, minlength=4096).reshape(2, 2048)
+    want[:, 0] = want[:, 0].sum(), 0  # a zero has no sign
+    stats = TensorStats.of(x)
+    np.testing.assert_array_equal(stats.bins, want)
+    assert stats.zeros == x.numel() - int(torch.count_nonzero(x))
+    pieces = x.split(1 << 20)
+    # float32 inside a piece, float64 over them, in this order.
+    assert stats.total == sum(float(p.sum()) for p in pieces)
+    assert stats.magnitudes == sum(float(p.abs().sum()) for p in pieces)
+    assert stats.squares == sum(float(torch.dot(p, p)) for p in pieces)
+    assert stats.signed_squares == sum(float(torch.dot(p, p.abs())) for p in pieces)

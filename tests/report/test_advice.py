@@ -94,7 +94,7 @@ def test_a_failed_check_comes_first(bad: Summary) -> None:
 def test_formats_by_hand(bad: Summary) -> None:
     bad["command"] += ["--plan", "p.json"]
     texts = [step.text for step in next_steps(bad)]
-    assert any("came from a plan" in text for text in texts)
+    assert any("came from --plan" in text for text in texts)
     assert not any("--best" in words for words in commands(bad))
 
 

@@ -242,5 +242,5 @@ def test_other_suffixes_are_refused(path: Path) -> None:
         adaption.draw(path, "n.jpeg")
     assert str(caught.value) == (
         "the file to draw is 'n.jpeg', allowed suffixes: .svg, .png, .pdf, .dot, .gv, .mmd,"
-        " .mermaid"
+        " .mermaid\n  fix: did you mean .png?"
     )

@@ -17,7 +17,7 @@ from adaption.solver import Solver, train
 from adaption.solver.listener import Listener
 from adaption.solver.log import CaffeLog, rounding_lines
 from adaption.solver.rounding import RoundingShares
-from adaption.solver.settings import NetPlan
+from adaption.solver.settings import NetRole
 from tests.solver.runs import write_run
 
 Rows = Sequence[dict[str, Any]]
@@ -36,7 +36,7 @@ class Watcher(Listener):
         self.seen: dict[Point, list[Tensor]] = {}
         self.kept: list[dict[Point, list[Tensor]]] = []
 
-    def built(self, plan: NetPlan, net: Net) -> None:
+    def built(self, role: NetRole, net: Net) -> None:
         if not hasattr(self, "net"):
             self.net = net
             net.watch({"weight", "bias", "activation"}, self.look)

@@ -12,7 +12,7 @@ from adaption.errors import AdaptionError
 from adaption.graph import insert_splits
 from adaption.proto import caffe_pb2
 from adaption.solver import Solver, train
-from adaption.solver.settings import NetPlan, plan_test_nets, plan_train_net, read_solver
+from adaption.solver.settings import NetRole, read_solver, role_of_train_net, roles_of_test_nets
 from tests.golden_cases import SHARED
 from tests.solver.conftest import Copy
 from tests.solver.runs import write_run
@@ -47,11 +47,11 @@ def test_golden_solver_states(suite: Copy) -> None:
     want = json.loads((folder / "solver_states.json").read_text())
     solver = read_solver("solver_states.solver.prototxt")
 
-    def names(plan: NetPlan) -> list[str]:
-        return [layer.name for layer in insert_splits(plan.spec).layers]
+    def names(role: NetRole) -> list[str]:
+        return [layer.name for layer in insert_splits(role.spec).layers]
 
-    assert names(plan_train_net(solver)) == want["train"]
-    assert [names(plan) for plan in plan_test_nets(solver)] == want["tests"]
+    assert names(role_of_train_net(solver)) == want["train"]
+    assert [names(role) for role in roles_of_test_nets(solver)] == want["tests"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
@@ -100,8 +100,8 @@ def test_zoo_solvers_are_read() -> None:
 )
 def test_nets(here: Path, lines: str, train: str, tests: list[str]) -> None:
     solver = read_solver(solver_of(BASE + lines))
-    assert plan_train_net(solver).source == train
-    assert [plan.source for plan in plan_test_nets(solver)] == tests
+    assert role_of_train_net(solver).source == train
+    assert [role.source for role in roles_of_test_nets(solver)] == tests
 
 
 def test_states(here: Path) -> None:
@@ -110,9 +110,9 @@ def test_states(here: Path) -> None:
         ' test_state { stage: "deep" }'
     )
     solver = read_solver(solver_of(BASE + lines))
-    spec = plan_train_net(solver, stages=["y"]).spec
+    spec = role_of_train_net(solver, stages=["y"]).spec
     assert (spec.phase, spec.level, spec.stages) == ("TRAIN", 2, ("x", "y"))
-    (test,) = plan_test_nets(solver)
+    (test,) = roles_of_test_nets(solver)
     assert (test.spec.phase, test.spec.stages) == ("TEST", ("deep",))
     assert test.message.state == caffe_pb2.NetState(phase="TEST", stage=["deep"])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,23 @@ def test_the_log_has_both_shares(here: Path, capsys: pytest.CaptureFixture[str])
         parts = event["outputs"]
         assert event["loss"] == pytest.approx(0.3 * parts["loss"] + 0.7 * parts["teacher"])
     assert re.search(r"Train net output #1: teacher = \S+ \(\* 0\.7 = \S+ loss\)", shown)
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def log(source: str, text: str) -> None:
+        if text.startswith("Iteration 4, loss"):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("adaption.cli.options.info", log)
+    path = write_run(here, rounding="DETERMINISTIC", solver="max_iter: 9 display: 4")
+    flags = ["--teacher", "wise.prototxt", "wise.caffemodel", "--teacher-weight=0.5"]
+    assert main(["train", str(path.name), *flags]) == 130
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "next: adaption train --solver=solver.prototxt --snapshot=run_iter_5.solverstate --teacher"
+        " wise.prototxt wise.caffemodel --teacher-weight=0.5"
+    )
 
 
 BAD = [

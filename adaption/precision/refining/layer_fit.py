@@ -15,7 +15,7 @@ from adaption.precision.refining.activations import of_range, ranges
 from adaption.precision.refining.moments import Moments
 from adaption.precision.refining.rounding import DAMPING, SWEEPS, Hessian, loss, round_compensating
 
-__all__ = ["MOST_INPUTS", "FitSettings", "Fitted", "fit_layer"]
+__all__ = ["MOST_INPUTS", "FitSettings", "Fitted", "LayerFit", "fit_layer"]
 
 MOST_INPUTS = 4608  # of one Hessian
 BLOCK_INPUTS = 2048  # more inputs are treated in blocks of so many, which bounds memory
@@ -60,38 +60,77 @@ class Fitted:
     blocks: int
 
 
-def fit_layer(
-    weight: Tensor, columns: Columns, settings: FitSettings, importance: Tensor | None = None
-) -> Fitted:
-    """Fit one layer.
+class LayerFit:
+    """The fit of one layer, for one word length or several.
 
     Args:
         weight: (G, R, d), float.
         columns: pairs of columns (G, M, d) of the rounded and of the float net, of some inputs.
         importance: (G, R), how much the error of each output counts.
     """
-    size = weight.shape[2]
-    count = 1 if size <= MOST_INPUTS else math.ceil(size / BLOCK_INPUTS)
-    edges = [round(size * i / count) for i in range(count + 1)]
-    slices = [slice(a, b) for a, b in pairwise(edges)]
-    single = _Block.of(weight, columns, slices[0], settings) if count == 1 else None
 
-    def blocks() -> Iterator[_Block]:
-        for one in slices:
-            yield single or _Block.of(weight, columns, one, settings)
+    def __init__(
+        self,
+        weight: Tensor,
+        columns: Columns,
+        settings: FitSettings,
+        importance: Tensor | None = None,
+    ) -> None:
+        self.weight, self.columns, self.settings = weight, columns, settings
+        self.importance = importance
+        size = weight.shape[2]
+        count = 1 if size <= MOST_INPUTS else math.ceil(size / BLOCK_INPUTS)
+        edges = [round(size * i / count) for i in range(count + 1)]
+        self.slices = [slice(a, b) for a, b in pairwise(edges)]
+        self.single = self._block(self.slices[0]) if count == 1 else None  # serves every length
 
-    form = settings.format
-    losses: dict[int, float] = {}
-    if form is None:
-        form, losses = _best_format(weight, blocks, settings, importance)
-    rounded = torch.empty_like(weight)  # float32 holds values on the grid
-    shift = torch.zeros(weight.shape[:2], dtype=torch.float64)
-    for block in blocks():
-        for start in range(0, weight.shape[1], ROWS):
-            rows = slice(start, start + ROWS)
-            rounded[:, rows, block.inputs] = block.rounded(form, rows)
-        shift += block.moments.shift(block.weight, rounded[:, :, block.inputs].double())
-    return Fitted(rounded, form, shift, losses, count)
+    def _block(self, inputs: slice) -> _Block:
+        return _Block.of(self.weight, self.columns, inputs, self.settings)
+
+    def _blocks(self) -> Iterator[_Block]:
+        for one in self.slices:
+            yield self.single or self._block(one)
+
+    def rounded(self, like: FixedPoint | None = None) -> Fitted:
+        """The layer's weights on the grid of a format.
+
+        Args:
+            like: in place of what the settings say: of their format where they name one, else of
+                the word length and rounding that the format is found for.
+        """
+        weight, settings = self.weight, self.settings
+        losses: dict[int, float] = {}
+        if settings.format is None:
+            form, losses = _best_format(
+                weight, self._blocks, like or settings.like, self.importance
+            )
+        else:
+            form = like or settings.format
+        rounded = torch.empty_like(weight)  # float32 holds values on the grid
+        shift = torch.zeros(weight.shape[:2], dtype=torch.float64)
+        for block in self._blocks():
+            for start in range(0, weight.shape[1], ROWS):
+                rows = slice(start, start + ROWS)
+                rounded[:, rows, block.inputs] = block.rounded(form, rows)
+            shift += block.moments.shift(block.weight, rounded[:, :, block.inputs].double())
+        return Fitted(rounded, form, shift, losses, len(self.slices))
+
+    def fitted(self) -> tuple[Tensor, Tensor]:
+        """The float weights (G, R, d) that give the float net's result best, before any rounding,
+        and the shift (G, R) that the bias then has to make up for."""
+        made = torch.empty_like(self.weight)
+        shift = torch.zeros(self.weight.shape[:2], dtype=torch.float64)
+        for block in self._blocks():
+            made[:, :, block.inputs] = block.target
+            shift += block.moments.shift(block.weight, block.target)
+        return made, shift
+
+
+def fit_layer(
+    weight: Tensor, columns: Columns, settings: FitSettings, importance: Tensor | None = None
+) -> Fitted:
+    """Fit one layer for the word length of its settings; arguments as of LayerFit."""
+    return LayerFit(weight, columns, settings, importance).rounded()
 
 
 @dataclass(frozen=True)
@@ -112,7 +151,7 @@ class _Block:
         for u, v in columns(inputs):
             moments.add(u, v, own)
         damping = max(DAMPING, SHRINKING * own.shape[2] / max(1, moments.count))
-        hessian = Hessian.of(moments.hessian(centred=settings.centred), damping)
+        hessian = Hessian.of(moments.taken_hessian(centred=settings.centred), damping)
         wide = own.double()
         target = wide + hessian.solve(moments.drift(centred=settings.centred))
         if settings.keeps_zeros:
@@ -133,7 +172,7 @@ class _Block:
 def _best_format(
     weight: Tensor,
     blocks: Callable[[], Iterator[_Block]],
-    settings: FitSettings,
+    like: FixedPoint,
     importance: Tensor | None,
 ) -> tuple[FixedPoint, dict[int, float]]:
     """The format with the least error of the result, on some of the outputs."""
@@ -145,7 +184,7 @@ def _best_format(
         if forms is None:
             peak = max(float(block.target.abs().max()), float(weight.abs().max()))
             tried = list(ranges(peak))[:OCTAVES]
-            forms = [of_range(settings.like, bits) for bits in tried]
+            forms = [of_range(like, bits) for bits in tried]
             losses = dict.fromkeys((f.frac_length for f in forms), 0.0)
         for form in forms:
             error = loss(block.target[:, rows], block.rounded(form, rows, 0), block.hessian.matrix)

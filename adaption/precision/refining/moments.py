@@ -63,7 +63,14 @@ class Moments:
         made = self.uu / self.count
         if centred:
             mean = self.u / self.count
-            made -= mean.unsqueeze(2) * mean.unsqueeze(1)
+            for i in range(0, made.shape[1], PIECE):
+                made[:, i : i + PIECE] -= mean[:, i : i + PIECE].unsqueeze(2) * mean.unsqueeze(1)
+        return made
+
+    def taken_hessian(self, *, centred: bool) -> Tensor:
+        """As `hessian`, and H is given up here: nothing else reads `uu`."""
+        made = self.hessian(centred=centred)
+        self.uu = self.uu.new_empty(0)
         return made
 
     def drift(self, *, centred: bool) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import sqrt
@@ -18,11 +18,13 @@ from adaption.io.weights import LayerWeights, WeightBlob, Weights
 from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
 from adaption.options import Formats, Refinement
+from adaption.precision.given_plan import fitted_plan
 from adaption.precision.joined import joined_results
 from adaption.precision.measure import Measurement
 from adaption.precision.product_grids import bottom_grids
 from adaption.precision.proposal import Proposal
 from adaption.precision.propose import propose, refitted, stats_of
+from adaption.precision.refining.alone import Alone, LayerEffects, scored_tops
 from adaption.precision.refining.equalize import Equalized, equalize
 from adaption.precision.refining.sums import Sum, sums_of
 from adaption.precision.refining.walk import Refined, Task, Walk
@@ -85,6 +87,7 @@ class Refining:
         batches: gives the calibration data anew each time, as input blobs by name.
         measure: measures the net on the calibration data.
         progress: a step is done; called `total` times at most.
+        given: formats to keep; None: they are chosen.
     """
 
     net: Net
@@ -96,6 +99,7 @@ class Refining:
     batches: Callable[[], Iterable[Mapping[str, Any]]]
     measure: Measure
     progress: Callable[[], None] = lambda: None
+    given: Proposal | None = None
 
     def __post_init__(self) -> None:
         self.shared = _sharing(self.net)
@@ -120,6 +124,40 @@ class Refining:
         found = self._walked(start, keeps_zeros) if self._is_fitted else Refined()
         return self._outcome(start, keeps_zeros, found, trials)
 
+    def alone(
+        self,
+        lengths: Mapping[int, Formats],
+        scores: Sequence[str],
+        known: Collection[str],
+        done: Callable[[str, LayerEffects], None],
+    ) -> None:
+        """Round the weights of one layer at a time, in several word lengths, and compare scores.
+
+        Args:
+            lengths: by word length, formats that give it to weights.
+            scores: blobs of class scores, or outputs.
+            known: layers to leave out. Those that share their parameters are left out, too.
+            done: called with each layer's name and its effects.
+        Raises: AdaptionError.
+        """
+        start = self._start(self.weights, self.measured, None)
+        plans = {
+            bits: propose(self.spec, self.measured, formats=formats).plan
+            for bits, formats in lengths.items()
+        }
+        self.net.load(start.weights)
+        keeps_zeros = self.steps.keep_zeros and not self.steps.on_trial
+        Alone(
+            self.net,
+            self._task(start, keeps_zeros),
+            self._sums(),
+            self._pieces(),
+            plans,
+            scored_tops(self.net.nodes, scores),
+            {*known, *self.shared},
+            done,
+        ).measure()
+
     @property
     def _is_fitted(self) -> bool:
         return self.steps.walks or self.formats.rule == "error"
@@ -129,7 +167,7 @@ class Refining:
     def _start(
         self, weights: Weights, measured: Measurement, equalized: Equalized | None
     ) -> _Start:
-        proposal = propose(self.spec, measured, formats=self.formats)
+        proposal = self.given or propose(self.spec, measured, formats=self.formats)
         rounded = {point.layer for point in proposal.plan if point.kind == "activation"}
         self.groups = [group & rounded for group in self.groups]  # layers may be left in float
         return _Start(weights, measured, proposal, equalized)
@@ -183,16 +221,21 @@ class Refining:
     # -- walks ---------------------------------------------------------------------------------
 
     def _walked(self, start: _Start, keeps_zeros: bool, held_out: int = 0) -> Refined:
+        task = self._task(start, keeps_zeros)
+        walk = Walk(self.net, task, self._sums(), self._pieces(), self.progress, held_out)
+        return walk.run()
+
+    def _task(self, start: _Start, keeps_zeros: bool) -> Task:
         proposal, steps = start.proposal, self.steps
         plan = proposal.plan
         formats, as_weights = dict(plan), set()
         for point in plan:
-            if point.kind != "bias" or self.formats.lengths.rounds_biases:
+            if point.kind != "bias" or self.given or self.formats.lengths.rounds_biases:
                 continue
             del formats[point]
             if self.formats.round_bias:
                 as_weights.add(point)
-        task = Task(
+        return Task(
             formats=formats,
             places=proposal.places,
             groups=self.groups,
@@ -206,8 +249,6 @@ class Refining:
             as_weights=frozenset(as_weights),
             grid_below=self._grid_below if self.formats.product_bias else None,
         )
-        walk = Walk(self.net, task, self._sums(), self._pieces(), self.progress, held_out)
-        return walk.run()
 
     def _grid_below(self, results: Mapping[str, FixedPoint], layer: str) -> int | str:
         return bottom_grids(self.spec, results, [layer])[layer]
@@ -241,7 +282,9 @@ class Refining:
             if self.steps.walks and Point(name, "bias") in measured.points and len(blobs) > 1:
                 measured.points[Point(name, "bias")] = TensorStats.of(blobs[1])
         proposal = start.proposal
-        if self._is_fitted:
+        if self.given is not None:
+            proposal = fitted_plan(proposal, measured)
+        elif self._is_fitted:
             proposal = refitted(self.spec, proposal, measured, found.formats, self._reasons())
         said: dict[str, Any] = {
             "refined": self.steps.refine,

@@ -32,16 +32,23 @@ class Hessian:
 
     @classmethod
     def of(cls, moments: Tensor, damping: float = DAMPING) -> Hessian:
-        """Args: moments: E[u u'], (G, d, d); damping: share of its mean diagonal to be added."""
+        """The Hessian of these moments, in their memory: at 4,608 inputs a matrix has 170 MB.
+
+        Args:
+            moments: E[u u'], (G, d, d); they become the damped matrix.
+            damping: share of their mean diagonal to be added.
+        """
         size = moments.shape[-1]
         diagonal = moments.diagonal(dim1=1, dim2=2)
         # Where a group has read zeros alone, any weights are as good as any other.
         extra = (damping * diagonal.mean(1)).clamp_min(1e-30)
-        matrix = moments + extra[:, None, None] * torch.eye(size, dtype=moments.dtype)
-        lower = torch.linalg.cholesky(matrix.flip(1, 2))
-        eye = torch.eye(size, dtype=moments.dtype).expand_as(matrix)
-        inverse = torch.linalg.solve_triangular(lower, eye, upper=False)
-        return cls(matrix, inverse.flip(1, 2))
+        diagonal += extra[:, None]
+        lower = torch.linalg.cholesky(moments.flip(1, 2))
+        # Solved in place, in the order of columns that LAPACK takes.
+        inverse = torch.eye(size, dtype=moments.dtype).repeat(len(moments), 1, 1).mT
+        torch.linalg.solve_triangular(lower, inverse, upper=False, out=inverse)
+        del lower
+        return cls(moments, inverse.flip(1, 2))
 
     def solve(self, rows: Tensor) -> Tensor:
         """`rows` H^-1, rows (G, R, d)."""

@@ -26,13 +26,13 @@ from adaption.precision.refining.activations import (
     of_range,
     ranges,
 )
-from adaption.precision.refining.columns import picked_columns
-from adaption.precision.refining.layer_fit import FitSettings, fit_layer
+from adaption.precision.refining.columns import MOST_COLUMNS, picked_columns
+from adaption.precision.refining.layer_fit import FitSettings, Fitted, LayerFit
 from adaption.precision.refining.steps import Step, bytes_held, steps_to
 from adaption.precision.refining.sums import Sum
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["Refined", "Task", "Walk"]
+__all__ = ["Inputs", "Piece", "Refined", "Task", "Walk", "values_of"]
 
 CARRIED = 512 << 20  # bytes of blobs of both nets
 
@@ -96,7 +96,7 @@ class Refined:
 
 
 @dataclass
-class _Piece:
+class Piece:
     """Blobs of some samples in both nets, by name; one tensor where both hold the same."""
 
     full: dict[str, Tensor]
@@ -128,7 +128,7 @@ class Walk:
         self.pieces, self.done, self.held_out = iter(pieces), done, held_out
         points = {place: name for name, place in task.places.items()}
         self.steps = steps_to(net.nodes, task.weight_layers, points)
-        self.carried: list[_Piece] = []
+        self.carried: list[Piece] = []
         self.taken = 0  # pieces
         self.own: dict[str, Node] = {}  # layers of the rounded net that differ
         self.decided: dict[str, int] = {}  # activation point -> range, of those in groups
@@ -152,7 +152,7 @@ class Walk:
         return self.found
 
     @property
-    def _fitting(self) -> list[_Piece]:
+    def _fitting(self) -> list[Piece]:
         """The pieces that layers are fitted on."""
         return [piece for piece in self.carried if not piece.is_held_out]
 
@@ -179,7 +179,7 @@ class Walk:
             count = len(next(iter(inputs.values())))
             is_held_out = self.held_out > 0 and self.taken % self.held_out == self.held_out - 1
             self.taken += 1
-            piece = _Piece(dict(inputs), dict(inputs), count, is_held_out)
+            piece = Piece(dict(inputs), dict(inputs), count, is_held_out)
             for step in self.steps[:index]:
                 self._advance(piece, step)
                 if step.point:
@@ -194,7 +194,7 @@ class Walk:
         shapes = {name: blob.shape for name, blob in self.net.blobs.items()}
         self.held = [2 * size for size in bytes_held(self.steps, shapes)]
 
-    def _advance(self, piece: _Piece, step: Step) -> None:
+    def _advance(self, piece: Piece, step: Step) -> None:
         """Run a layer in both nets, and give up what nobody reads any more."""
         node, spec = step.node, step.node.spec
         if not spec.is_input:
@@ -223,29 +223,44 @@ class Walk:
 
     def _fit(self, step: Step) -> None:
         """Find the weights, the bias and the weights' format of the rounded net's layer."""
-        task, node = self.task, step.node
-        name, layer = node.spec.name, node.layer
-        point = Point(name, "weight")
-        like = task.formats[point]
-        blobs = [blob.tensor.detach() for blob in node.masters]
-        if name in task.shared:
-            self._take(node, [like.quantize(blobs[0]), *blobs[1:]], like)
+        name = step.node.spec.name
+        if name in self.task.shared:
+            like, blobs = self.task.formats[Point(name, "weight")], values_of(step.node)
+            self._take(step.node, [like.quantize(blobs[0]), *blobs[1:]], like)
             del self.found.blobs[name]
             self.found.notes[name] = "shares its parameters: each is rounded to the nearest"
             return
+        self.found.samples[name] = sum(piece.samples for piece in self._fitting)
+        made = self._layer_fit(step).rounded()
+        if made.blocks > 1:
+            self.found.notes[name] = (
+                f"its {made.rounded.shape[2]} inputs are treated in {made.blocks} blocks"
+            )
+        self._use(step, made)
+
+    def _layer_fit(self, step: Step, columns_per_input: int | None = None) -> LayerFit:
+        """The fit of a layer to what both nets have made so far.
+
+        Args:
+            columns_per_input: look at so many columns only for each input of a sum.
+        """
+        task, node = self.task, step.node
+        name, layer = node.spec.name, node.layer
+        like = task.formats[Point(name, "weight")]
         low, full = (
             [of[b] for of in pieces for b in node.spec.bottoms]
             for pieces in ([p.low for p in self._fitting], [p.full for p in self._fitting])
         )
-        rows = torch.from_numpy(layer.by_output(blobs[0].numpy()))
+        rows = torch.from_numpy(layer.by_output(values_of(node)[0].numpy()))
         groups = layer.columns(low[0], torch.tensor([0])).shape[0]
         weight = rows.reshape(groups, -1, rows.shape[1])
-        of_sum = self.sums[name]
-        slope = torch.from_numpy(of_sum.slope(len(rows))).reshape(groups, -1)
-        seed = self.steps.index(step)
+        slope = torch.from_numpy(self.sums[name].slope(len(rows))).reshape(groups, -1)
+        seed, most = self.steps.index(step), MOST_COLUMNS
+        if columns_per_input is not None:
+            most = min(most, columns_per_input * weight.shape[2])
 
         def columns(inputs: slice) -> Iterator[tuple[Tensor, Tensor]]:
-            return picked_columns(layer, low, full, seed=seed, inputs=inputs)
+            return picked_columns(layer, low, full, most=most, seed=seed, inputs=inputs)
 
         settings = FitSettings(
             compensates=task.compensates,
@@ -254,18 +269,20 @@ class Walk:
             format=None if task.by_error else like,
             like=like,
         )
-        made = fit_layer(weight, columns, settings, slope.square())
-        values = made.rounded.reshape(rows.shape).numpy()
-        shape = tuple(blobs[0].shape)
-        weights = torch.from_numpy(layer.from_output(values, shape)).float()
-        self.found.samples[name] = sum(piece.samples for piece in self._fitting)
-        if made.blocks > 1:
-            self.found.notes[name] = (
-                f"its {weight.shape[2]} inputs are treated in {made.blocks} blocks"
-            )
-        self._take(node, [weights, *blobs[1:]], made.format)
-        if task.corrects_bias:
-            self._shift(of_sum, made.shift.reshape(-1))
+        return LayerFit(weight, columns, settings, slope.square())
+
+    def _use(self, step: Step, made: Fitted) -> None:
+        """Use what was fitted in the rounded net."""
+        blobs = values_of(step.node)
+        self._take(step.node, [self._as_blob(step, made.rounded), *blobs[1:]], made.format)
+        if self.task.corrects_bias:
+            self._shift(self.sums[step.node.spec.name], made.shift.reshape(-1))
+
+    def _as_blob(self, step: Step, weight: Tensor) -> Tensor:
+        """Weights (G, R, d) in the shape of the layer's blob."""
+        values = weight.reshape(-1, weight.shape[2]).numpy()
+        shape = tuple(values_of(step.node)[0].shape)
+        return torch.from_numpy(step.node.layer.from_output(values, shape)).float()
 
     def _take(self, node: Node, blobs: list[Tensor], form: FixedPoint) -> None:
         """Use these blobs in the rounded net, weights that lie on the grid of `form`."""
@@ -309,7 +326,7 @@ class Walk:
             self.found.notes[name] = f'the mean is not made up for: "{node.spec.name}" is shared'
             return
         blobs = list(self.found.blobs.get(node.spec.name, ()))
-        blobs = blobs or [blob.tensor.detach() for blob in node.masters]
+        blobs = blobs or values_of(node)
         for i, values in changed.items():
             blobs[i] = torch.from_numpy(values).float()
         self._own(node, blobs)
@@ -337,10 +354,15 @@ class Walk:
             self.decided.update(dict.fromkeys(group, best))
         self.found.formats[point] = of_range(like, self.decided[name])
 
-    def _round(self, piece: _Piece, step: Step) -> None:
+    def _round(self, piece: Piece, step: Step) -> None:
         top = step.node.spec.tops[0]
         form = self.found.formats[Point(step.point, "activation")]
         piece.low[top] = form.quantize(piece.low[top], self.net.generator)
+
+
+def values_of(node: Node) -> list[Tensor]:
+    """A layer's blobs in full precision."""
+    return [blob.tensor.detach() for blob in node.masters]
 
 
 def _peak(x: Tensor) -> float:

@@ -78,3 +78,22 @@ def test_target_is_the_least_squares_solution(centred: bool) -> None:
     shift = moments.shift(weight.double(), target)
     gap = (v @ weight.mT)[0].double().mean(0) - (u[0].double() @ target[0].T).mean(0)
     torch.testing.assert_close(shift[0], gap, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("groups", "size"), [(1, 5), (3, 4)])
+def test_a_hessian_takes_the_memory_of_its_moments(groups: int, size: int) -> None:
+    columns = torch.randn(groups, 40, size, generator=torch.Generator().manual_seed(0))
+    weight = torch.ones(groups, 2, size)
+    moments = Moments.of(*weight.shape)
+    moments.add(columns, columns, weight)
+    want = moments.hessian(centred=True)
+    taken = moments.taken_hessian(centred=True)
+    assert torch.equal(taken, want) and not moments.uu.numel()
+    made = Hessian.of(taken, 0.01)
+    assert made.matrix.data_ptr() == taken.data_ptr()
+    extra = 0.01 * want.diagonal(dim1=1, dim2=2).mean(1)
+    damped = want + extra[:, None, None] * torch.eye(size)
+    torch.testing.assert_close(made.matrix, damped)
+    torch.testing.assert_close(made.factor, made.factor.triu())
+    identity = torch.eye(size, dtype=torch.float64).expand_as(damped)
+    torch.testing.assert_close(made.factor.mT @ made.factor @ damped, identity)

@@ -1,4 +1,4 @@
-"""Sidecar files: JSON with one line per tensor or point, to be read and edited by hand."""
+"""Files of rows: JSON with one line per tensor or point, to be read and edited by hand."""
 
 from __future__ import annotations
 

@@ -1,0 +1,132 @@
+"""The path from the widest word lengths down: what is cut, in which order, and why.
+
+Each layer has word lengths that it may take, each with a cost and with the error that it makes
+alone. Errors of layers are taken to add up. The path then cuts, time and again, where the least
+error is added per cost that is saved. Of each layer only the lengths on the lower convex hull of
+(cost, error) are met, so every plan of the path has the least error at its cost among all plans
+whose cost lies between its neighbours'.
+Source: Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE
+Transactions on Acoustics, Speech, and Signal Processing 36 (1988).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+__all__ = ["Cut", "Path", "last_that_fits", "path_of"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One layer gets fewer bits.
+
+    before, bits: its word length before and behind. saved: cost. added: error.
+    """
+
+    layer: str
+    before: int
+    bits: int
+    saved: int
+    added: float
+
+    @property
+    def price(self) -> float:
+        """Error per cost that is saved."""
+        return self.added / self.saved
+
+
+@dataclass(frozen=True)
+class Path:
+    """The cuts in their order, the cheapest first; position k is behind the first k of them.
+
+    widest: word length by layer before any cut. error: of all layers together there.
+    """
+
+    widest: Mapping[str, int]
+    cuts: tuple[Cut, ...]
+    error: float
+
+    def __len__(self) -> int:
+        return len(self.cuts)
+
+    def lengths(self, position: int) -> dict[str, int]:
+        """Word length by layer at a position."""
+        return dict(self.widest) | {cut.layer: cut.bits for cut in self.cuts[:position]}
+
+    def saved(self, position: int) -> int:
+        """Cost that the first cuts save."""
+        return self._sums[position][0]
+
+    def error_at(self, position: int) -> float:
+        """The sum of the errors of all layers."""
+        return self._sums[position][1]
+
+    def next_cut(self, layer: str, position: int) -> Cut | None:
+        """What the layer would lose next; None where it has its least length."""
+        return next((cut for cut in self.cuts[position:] if cut.layer == layer), None)
+
+    def last_cut(self, layer: str, position: int) -> Cut | None:
+        """What it lost last; None where it has its widest length."""
+        return next((c for c in reversed(self.cuts[:position]) if c.layer == layer), None)
+
+    @cached_property
+    def _sums(self) -> list[tuple[int, float]]:
+        found = [(0, self.error)]
+        for cut in self.cuts:
+            saved, error = found[-1]
+            found.append((saved + cut.saved, error + cut.added))
+        return found
+
+
+def path_of(
+    errors: Mapping[str, Mapping[int, float]],
+    cost_per_bit: Mapping[str, int],
+) -> Path:
+    """The path through the word lengths of layers.
+
+    Args:
+        errors: by layer and word length, the error that it makes alone.
+        cost_per_bit: by layer, what one bit costs: its weights, or its MACs.
+    """
+    widest = {layer: max(known) for layer, known in errors.items()}
+    cuts = []
+    for layer, known in errors.items():
+        cuts += _cuts_of(layer, known, cost_per_bit[layer])
+    start = sum(errors[layer][bits] for layer, bits in widest.items())
+    return Path(widest, tuple(sorted(cuts, key=lambda cut: cut.price)), start)
+
+
+def _cuts_of(layer: str, errors: Mapping[int, float], cost_per_bit: int) -> list[Cut]:
+    """From the widest length along the lower convex hull; prices rise."""
+    if not cost_per_bit:
+        return []
+    found: list[Cut] = []
+    bits = max(errors)
+    while bits > min(errors):
+        to = min(
+            (b for b in errors if b < bits),
+            key=lambda b: ((errors[b] - errors[bits]) / (bits - b), b),  # of equal ones the least
+        )
+        saved = (bits - to) * cost_per_bit
+        found.append(Cut(layer, bits, to, saved, errors[to] - errors[bits]))
+        bits = to
+    return found
+
+
+def last_that_fits(positions: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+    """The last of rising positions that fits, by bisection; None where the first does not.
+
+    Where `fits` wavers, one position that fits with a neighbour behind it that does not.
+    """
+    if not fits(positions[0]):
+        return None
+    low, high = 0, len(positions)  # low fits, high does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(positions[middle]):
+            low = middle
+        else:
+            high = middle
+    return positions[low]

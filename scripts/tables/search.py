@@ -1,0 +1,132 @@
+"""What searched word lengths save against the same word length everywhere, both refined.
+
+    python scripts/tables/search.py SHARED -o out [--only resnet20] [--bits 4,3] [--limit 2000]
+
+SHARED holds models/ and data/, as for refine.py: activations of 8 bits, weights of --int8 --best in
+one word length, and in word lengths searched with 25 % fewer weight bits (quantize --max-size).
+Both are calibrated on the same samples, and scored on others. What is done is not done again.
+Prints one Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import adaption
+from adaption.errors import AdaptionError
+from adaption.options import BEST, INT8
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import refine as published
+
+FEWER = 0.25  # weight bits
+ROOM = 0.2  # points that the searched net may be worse
+BITS = {"resnet20": (8, 6, 5, 4, 3), "squeezenet": (8, 6, 5, 4)}
+HEAD = (
+    *("net", "weights, bits", "samples", "float", "uniform", "searched", "difference"),
+    *("target", "weight bits", "flipped, uniform", "flipped, searched"),
+)
+
+
+def main() -> int:
+    """Quantize what is missing, print the table. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("shared", type=Path, metavar="SHARED")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--only", help="nets, with commas between")
+    parser.add_argument("--bits", help="uniform word lengths, with commas between")
+    parser.add_argument("--limit", type=int, help="score so many samples of CIFAR-10")
+    args = parser.parse_args()
+    rows = []
+    try:
+        for name in args.only.split(",") if args.only else BITS:
+            for bits in map(int, args.bits.split(",")) if args.bits else BITS[name]:
+                rows.append(row(args, name, bits))
+                print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
+    except AdaptionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
+    print("\n".join(f"| {' | '.join(cells)} |" for cells in rows))
+    return 0
+
+
+def row(args: argparse.Namespace, name: str, bits: int) -> list[str]:
+    """One row of the table, over all of its splits of the data."""
+    uniform, searched = [], []
+    for number, split in enumerate(published.splits(args, name)):
+        state = args.out / f"{name}_{number}_state"
+        one = quantized(args, name, number, split, f"{bits}", {"bits": [8, f"weight={bits}"]})
+        uniform.append(one)
+        weights = sum(layer["weight"]["count"] for layer in one["layers"] if layer["weight"])
+        most = one["cost"]["quantized"]["parameter_bits"] - FEWER * bits * weights
+        size = {"bits": 8, "max_size": int(most) // 8, "search_state": state}
+        searched.append(quantized(args, name, number, split, f"{bits}_less", size))
+    samples = sum(s["accuracy"]["samples"] for s in uniform)
+
+    def share(found: list[dict[str, Any]], side: str) -> float:
+        hits = sum(s["accuracy"][side]["top1"] * s["accuracy"]["samples"] for s in found)
+        return 100 * hits / samples
+
+    def flipped(found: list[dict[str, Any]]) -> str:
+        count = sum(s["flipped_predictions"]["count"] for s in found)
+        return f"{100 * count / samples:.2f} %"
+
+    before, after = share(uniform, "quantized"), share(searched, "quantized")
+    average = [s["search"]["average_bits"] for s in searched]
+    fewer = 1 - sum(average) / len(average) / bits
+    is_met = after - before >= -ROOM - 1e-9 and fewer >= FEWER - 1e-9
+    return [
+        name,
+        f"{bits} / {', '.join(f'{x:.2f}' for x in average)}",
+        f"{samples:,}",
+        f"{share(uniform, 'float'):.2f}",
+        f"{before:.2f}",
+        f"{after:.2f}",
+        f"{after - before:+.2f}",
+        f">= -{ROOM:.2f}{'' if is_met else ' (missed)'}",
+        f"-{100 * fewer:.1f} %",
+        flipped(uniform),
+        flipped(searched),
+    ]
+
+
+def quantized(
+    args: argparse.Namespace,
+    name: str,
+    number: int,
+    split: dict[str, Any],
+    label: str,
+    choices: dict[str, Any],
+) -> dict[str, Any]:
+    """The summary of one net, made now or before."""
+    net = published.NETS[name]
+    folder = args.out / f"{name}_{number}_{label}"
+    if not (folder / "summary.json").exists():
+        settings = {**net.settings, **split}
+        if args.limit and "limit" in settings:
+            settings["limit"] = args.limit
+        adaption.quantize(
+            args.shared / net.folder / "deploy.prototxt",
+            args.shared / net.folder / "deploy.caffemodel",
+            out=folder,
+            reference=args.out / f"{name}_{number}_float",
+            quiet=True,
+            **{**settings, **INT8, **BEST, **choices},
+        )
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+    for check in summary["verification"]:
+        if not check["ok"]:
+            print(f"{folder}: not verified: {check['what']}", file=sys.stderr)
+    return summary
+
+
+if __name__ == "__main__":
+    sys.exit(main())
