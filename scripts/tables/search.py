@@ -73,7 +73,7 @@ def row(args: argparse.Namespace, name: str, bits: int) -> list[str]:
 
     def share(found: list[dict[str, Any]], side: str) -> float:
         hits = sum(s["accuracy"][side]["top1"] * s["accuracy"]["samples"] for s in found)
-        return 100 * hits / samples
+        return float(100 * hits / samples)
 
     def flipped(found: list[dict[str, Any]]) -> str:
         count = sum(s["flipped_predictions"]["count"] for s in found)
