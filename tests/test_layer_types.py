@@ -33,6 +33,7 @@ MAY_NAME = {
     "adaption/precision/original/descriptor.py": GRAMMAR,
     "adaption/precision/original/create.py": GRAMMAR,
     "adaption/precision/original/extract.py": GRAMMAR,
+    "adaption/solver/teacher.py": "the loss whose gradient a teacher takes the place of",
     "adaption/precision/__init__.py": "Proposal is a class of this package",
     "adaption/precision/format_text.py": (
         "LPAct's lpfp_param is the format of its result; a Clip is a WRPN format without rounding"

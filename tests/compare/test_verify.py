@@ -139,8 +139,9 @@ def test_names_of_version_0_1_0_say_what_they_are_now(tmp_path: Path) -> None:
 
 
 def test_the_verb_says_what_the_call_says(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     net = net_of(TEXT)
     Path("n.prototxt").write_text(TEXT)
     net.save("n.caffemodel")
