@@ -1,4 +1,4 @@
-"""Make the prototxts in models/: deploy, train_val, solver, and their low-precision variants.
+"""Make the prototxts in models/: deploy, train_val, solver, and those ADaPTION has in fixed point.
 
     python scripts/make_models.py            # write them
     python scripts/make_models.py --check    # exit with 1 when a file is not what would be written
@@ -174,8 +174,8 @@ def _as_file(net: caffe_pb2.NetParameter) -> NetFile:
 
 
 def _plan(net: NetFile, formats: Formats) -> Proposal:
-    """Formats by layer, in the order of the weight layers; auxiliary classifiers stay float."""
-    sites = [s for s in file_sites(net) if not s.weight.name.startswith(("loss1/", "loss2/"))]
+    """Formats by layer, in the order of the weight layers."""
+    sites = list(file_sites(net))
     rounding = "stochastic" if formats.stochastic else "half_away"
     made = Proposal(net.message.name)
     rows = [

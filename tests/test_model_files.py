@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
+import shlex
 import sys
 from collections import Counter
 from functools import cache
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from adaption.cli.main import main
 from adaption.io import prototxt
 from adaption.io.netfile import from_document, read_net
 from adaption.net import Net, Point
@@ -60,17 +63,39 @@ def test_each_net_has_a_readme() -> None:
         assert "Origin: " in text and "Weights: " in text
 
 
+def low_file(name: str, kind: str, out: Path) -> Path:
+    """The net `kind` in fixed point: the file of models/ where ADaPTION published one, otherwise
+    what the command in the model's README.md writes."""
+    ours = ROOT / "models" / name / f"{kind}_lp.prototxt"
+    if ours.exists():
+        return ours
+    if not (out / ours.name).exists():
+        text = (ROOT / "models" / name / "README.md").read_text("utf-8")
+        command = re.search(r"^adaption (rewrite (?:.*\\\n)*.*)$", text, re.MULTILINE)
+        assert command is not None
+        words = shlex.split(command[1].replace("\\\n", " "))
+        with contextlib.chdir(out):
+            assert main([str(ROOT / w) if w.startswith("models/") else w for w in words]) == 0
+    return out / ours.name
+
+
+def test_published_fixed_point_nets() -> None:
+    """Those of ADaPTION alone: what `rewrite` makes is not kept."""
+    found = {path.parent.name for path in ROOT.glob("models/*/*_lp*.prototxt")}
+    assert found == {"alexnet", "lenet", "vgg16", "vgg19"}
+
+
 @pytest.mark.parametrize("name", NETS)
-def test_deploy_and_train_val_have_the_same_weights_and_formats(name: str) -> None:
+def test_deploy_and_train_val_have_the_same_weights_and_formats(name: str, tmp_path: Path) -> None:
     folder = ROOT / "models" / name
     deploy, train = (_weight_layers(folder / f"{k}.prototxt") for k in ("deploy", "train_val"))
     assert deploy and {k: v for k, v in train.items() if k in deploy} == deploy
     assert all(name.startswith(("loss1/", "loss2/")) for name in set(train) - set(deploy))
-    low = [_formats(folder / f"{kind}_lp.prototxt") for kind in ("deploy", "train_val")]
+    low = [_formats(low_file(name, kind, tmp_path)) for kind in ("deploy", "train_val")]
     assert low[0] == low[1] and low[0]
     floats = [read_net(folder / f"{kind}.prototxt") for kind in ("deploy", "train_val")]
     for one, kind in zip(floats, ("deploy", "train_val"), strict=True):
-        rounded = read_net(folder / f"{kind}_lp.prototxt")
+        rounded = read_net(low_file(name, kind, tmp_path))
         kept = [m.name for m in rounded.message.layer if m.type != "LPAct"]
         assert kept == [m.name for m in one.message.layer]
 
@@ -196,11 +221,14 @@ def test_layers_are_those_of_the_published_nets(name: str, zoo: str, shared: Pat
     "name", [n if n in SMALL else pytest.param(n, marks=pytest.mark.slow) for n in NETS]
 )
 @pytest.mark.parametrize("kind", ["deploy", "deploy_lp", "train_val_lp"])
-def test_runs_with_random_weights(name: str, kind: str) -> None:
+def test_runs_with_random_weights(name: str, kind: str, tmp_path: Path) -> None:
     folder = ROOT / "models" / name
+    file = folder / f"{kind}.prototxt"
+    if kind.endswith("_lp"):
+        file = low_file(name, kind.removesuffix("_lp"), tmp_path)
     shape = _shape(folder)
     shapes: dict[str, Any] = {"data": shape, "label": (1,)} if kind == "train_val_lp" else {}
-    net = Net(folder / f"{kind}.prototxt", seed=1, input_shapes=shapes)
+    net = Net(file, seed=1, input_shapes=shapes)
     assert not net.notices
     net.blobs["data"].data[...] = np.random.default_rng(0).normal(size=shape)
     with torch.no_grad():

@@ -27,7 +27,9 @@ class Recipe:
     batch: tuple[int, int]  # TRAIN, TEST
     transform: str
     solver: Mapping[str, object]
-    low: Mapping[str, Formats]  # by what the files' names end in: "lp" for net_lp.prototxt
+    # Of the nets that ADaPTION published in fixed point, by what the files' names end in: "lp" for
+    # net_lp.prototxt. For the others README.md of the model has a command of `adaption rewrite`.
+    low: Mapping[str, Formats] = field(default_factory=dict)
     source: str = "data/ilsvrc12_{}_lmdb"
     top5: bool = True
     mirror: bool = True  # training images
@@ -36,7 +38,6 @@ class Recipe:
 
 
 IMAGENET_MEAN = "mean_value: 104 mean_value: 117 mean_value: 123"  # BGR
-START = {"lp": Formats("2.14", "14.2")}  # global, as ADaPTION's LP_VGG16_2_14_14_2
 
 _SGD = {"momentum": 0.9, "weight_decay": 0.0005, "snapshot": 10000, "display": 20}
 # Krizhevsky 2012: 0.01, divided by 10 where accuracy stands still; about 90 epochs of batch 256.
@@ -103,7 +104,6 @@ RECIPES = {
             "gamma": 0.1, "stepvalue": (4000,), "momentum": 0.9, "weight_decay": 0.004,
             "display": 100, "max_iter": 5000, "snapshot": 1000,
         },
-        {"lp": Formats("2.14", "10.6")},
         mirror=False,
         **_CIFAR,
     ),
@@ -117,7 +117,6 @@ RECIPES = {
             "gamma": 0.1, "stepvalue": (60000, 65000), "momentum": 0.9, "weight_decay": 0.004,
             "display": 200, "max_iter": 70000, "snapshot": 10000,
         },
-        {"lp": Formats("2.14", "10.6")},
         **_CIFAR,
     ),
     "cifar10_resnet20": Recipe(
@@ -130,7 +129,6 @@ RECIPES = {
             "gamma": 0.1, "stepvalue": (32000, 48000), "momentum": 0.9, "weight_decay": 0.0001,
             "display": 100, "max_iter": 64000, "snapshot": 16000,
         },
-        {"lp": Formats("2.14", "8.8")},
         **_CIFAR,
     ),
     "alexnet": Recipe(
@@ -148,7 +146,7 @@ RECIPES = {
         },
     ),
     "caffenet": Recipe(
-        "CaffeNet", (3, 227, 227), (256, 50), IMAGENET_MEAN, _ALEXNET_SOLVER, START
+        "CaffeNet", (3, 227, 227), (256, 50), IMAGENET_MEAN, _ALEXNET_SOLVER
     ),
     "vgg16": Recipe(
         "VGG16",
@@ -189,7 +187,6 @@ RECIPES = {
             "power": 0.5, "momentum": 0.9, "weight_decay": 0.0002, "max_iter": 2400000,
             "display": 40, "snapshot": 40000,
         },
-        START,
         losses={"loss1/": 0.3, "loss2/": 0.3, "loss3/": 1.0},  # section 5 of the paper
     ),
     "resnet50": Recipe(
@@ -202,7 +199,6 @@ RECIPES = {
             "gamma": 0.1, "stepsize": 200000, "momentum": 0.9, "weight_decay": 0.0001,
             "max_iter": 600000, "iter_size": 8, "display": 20, "snapshot": 10000,
         },
-        START,
     ),
     "resnet152": Recipe(
         "ResNet-152",
@@ -214,7 +210,6 @@ RECIPES = {
             "gamma": 0.1, "stepsize": 200000, "momentum": 0.9, "weight_decay": 0.0001,
             "max_iter": 600000, "iter_size": 16, "display": 20, "snapshot": 10000,
         },
-        START,
     ),
     "resnet34": Recipe(
         "ResNet-34",
@@ -226,7 +221,6 @@ RECIPES = {
             "gamma": 0.1, "stepsize": 200000, "momentum": 0.9, "weight_decay": 0.0001,
             "max_iter": 600000, "iter_size": 4, "display": 20, "snapshot": 10000,
         },
-        START,
     ),
     "squeezenet": Recipe(
         "SqueezeNet-1.1",
@@ -238,7 +232,6 @@ RECIPES = {
             "power": 1.0, "momentum": 0.9, "weight_decay": 0.0002, "max_iter": 170000,
             "iter_size": 16, "display": 40, "snapshot": 1000,
         },
-        START,
     ),
     "mobilenet": Recipe(
         "MobileNet",
@@ -250,7 +243,6 @@ RECIPES = {
             "power": 1.0, "momentum": 0.9, "weight_decay": 0.00004, "max_iter": 500000,
             "iter_size": 8, "display": 100, "snapshot": 10000,
         },
-        {"lp": Formats("4.12", "6.10")},
     ),
     "cifar10_preresnet20": Recipe(
         "Pre-activation ResNet-20",
@@ -262,7 +254,6 @@ RECIPES = {
             "gamma": 0.1, "stepvalue": (31280, 46920, 62560), "momentum": 0.9,
             "weight_decay": 0.0002, "display": 100, "max_iter": 78200, "snapshot": 15640,
         },
-        {"lp": Formats("2.14", "8.8")},
         pad=4,
         **_CIFAR,
     ),
@@ -272,7 +263,6 @@ RECIPES = {
         (250, 100),
         "scale: 0.00390625",
         _SAKR_SOLVER,
-        {"lp": Formats("2.14", "8.8")},
         pad=4,
         **_CIFAR,
     ),
@@ -282,7 +272,6 @@ RECIPES = {
         (250, 100),
         "scale: 0.00390625",
         _SAKR_SOLVER,
-        {"lp": Formats("2.14", "8.8")},
         pad=4,
         **_CIFAR,
     ),
@@ -296,7 +285,6 @@ RECIPES = {
             "gamma": 0.1, "stepvalue": (4900, 7350), "iter_size": 4, "momentum": 0.9,
             "weight_decay": 0.00000001, "display": 100, "max_iter": 9800, "snapshot": 4900,
         },
-        {"lp": Formats("2.14", "8.8")},
         pad=4,
         **_CIFAR,
     ),
@@ -310,7 +298,6 @@ RECIPES = {
             "gamma": 0.1, "stepvalue": (3290,), "iter_size": 4, "momentum": 0.9,
             "weight_decay": 0.0001, "display": 50, "max_iter": 3525, "snapshot": 3525,
         },
-        {"lp": Formats("2.14", "6.10")},
         source="data/mnist32_{}_lmdb",
         top5=False,
         mirror=False,

@@ -323,7 +323,7 @@ def test_blobs_that_the_file_does_not_read_may_be_given(tmp_path: Path) -> None:
         (
             {"dat": np.zeros((1, 3, 12, 12))},
             UsageError,
-            "inputs are given for 'dat'\n  fix: give one array for each of 'data'",
+            "inputs are given for 'dat'\n  fix: did you mean data?",
         ),
         (
             {"data": np.zeros((1, 3, 12, 11))},

@@ -307,7 +307,10 @@ def test_opset_is_what_was_asked_for(opset: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"style": "qdq8"}, "style is 'qdq8', allowed: float, qdq, integer, qonnx"),
+        (
+            {"style": "qdq8"},
+            "style is 'qdq8', allowed: float, qdq, integer, qonnx\n  fix: did you mean qdq?",
+        ),
         ({"opset": 10}, "opset is 10, allowed: 11..21"),
         ({"batch": 0}, "batch is 0, allowed: 1 or more"),
     ],

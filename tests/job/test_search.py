@@ -217,8 +217,8 @@ def test_bad_budgets(
     [
         (["--least-bits", "3"], "least_bits without a budget: nothing is searched"),
         (["--search-state", "kept"], "search_state without a budget: nothing is searched"),
-        (["--equalize", "--plan", "PLAN"], "equalize beside a plan, which says the formats"),
-        (["--max-size", "4k", "--plan", "PLAN"], "max_size beside a plan, which says the formats"),
+        (["--equalize", "--plan", "PLAN"], "equalize beside --plan, which says the formats"),
+        (["--max-size", "4k", "--plan", "PLAN"], "max_size beside --plan, which says the formats"),
     ],
 )
 def test_what_goes_with_no_search(

@@ -52,7 +52,10 @@ def test_a_gpu(device: str | torch.device, cuda: None) -> None:
 def test_what_is_no_device(device: str) -> None:
     with pytest.raises(UsageError) as caught:
         as_device(device)
-    assert str(caught.value) == f"device is {device!r}, allowed: cpu, cuda, cuda:0, cuda:1, ..."
+    fact, *fix = str(caught.value).split("\n")
+    assert fact == f"device is {device!r}, allowed: cpu, cuda, cuda:0, cuda:1, ..."
+    near = {"tpu": "cpu", "cuda:x": "cuda:1"}
+    assert fix == ([f"  fix: did you mean {near[device]}?"] if device in near else [])
 
 
 def test_a_gpu_too_many(cuda: None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from adaption.cli.main import main
 from adaption.errors import FieldError, LayerError, UsageError
 from adaption.graph.widening.table import RULES
 from adaption.io import prototxt
@@ -167,8 +168,10 @@ def test_a_solver_of_other_nets_is_refused(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.prototxt", "s.prototxt"]
 
 
-def test_projection_is_written_like_the_branch() -> None:
-    net = ROOT / "models/cifar10_resnet20/train_val_lp.prototxt"
+def test_projection_is_written_like_the_branch(tmp_path: Path) -> None:
+    net = str(tmp_path / "lp.prototxt")
+    floating = str(ROOT / "models/cifar10_resnet20/train_val.prototxt")
+    assert main(["rewrite", floating, "-o", net, "--weight=Q2.14", "--activation=Q8.8"]) == 0
     made = widen(net, factor=2, widen_first=False, project=True)
     assert made.inserted == ["res2a_project"]
     layers = {m.name: m for m in made.nets[0].message.layer}
