@@ -33,6 +33,7 @@ NETS = sorted(
 )
 SMALL = ("lenet", "lenet5", "cifar10_quick", "cifar10_full", "cifar10_resnet20")
 SMALL += ("cifar10_preresnet20", "cifar10_convnet_sakr", "cifar10_alexnet")
+MARKED = [n if n in SMALL else pytest.param(n, marks=pytest.mark.slow) for n in NETS]
 SOLVERS = sorted(ROOT.glob("models/*/*solver.prototxt"))
 SOLVER_NAMES = [path.relative_to(ROOT / "models").as_posix() for path in SOLVERS]
 FASTER = ROOT / "models/faster_rcnn_vgg16"
@@ -85,7 +86,7 @@ def test_published_fixed_point_nets() -> None:
     assert found == {"alexnet", "lenet", "vgg16", "vgg19"}
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", MARKED)
 def test_deploy_and_train_val_have_the_same_weights_and_formats(name: str, tmp_path: Path) -> None:
     folder = ROOT / "models" / name
     deploy, train = (_weight_layers(folder / f"{k}.prototxt") for k in ("deploy", "train_val"))
@@ -217,9 +218,7 @@ def test_layers_are_those_of_the_published_nets(name: str, zoo: str, shared: Pat
     assert mine == theirs
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in SMALL else pytest.param(n, marks=pytest.mark.slow) for n in NETS]
-)
+@pytest.mark.parametrize("name", MARKED)
 @pytest.mark.parametrize("kind", ["deploy", "deploy_lp", "train_val_lp"])
 def test_runs_with_random_weights(name: str, kind: str, tmp_path: Path) -> None:
     folder = ROOT / "models" / name

@@ -25,6 +25,8 @@ from figures import Run, facts_of
 from google.protobuf import text_format
 from nets import ROOT, train_net
 
+from adaption import rewrite_files
+from adaption.numerics import FixedPoint
 from adaption.proto import caffe_pb2
 from adaption.solver import Solver
 
@@ -64,7 +66,14 @@ def main() -> None:
 
 def solver_of(name: str, suffix: str, batch: int, prefix: Path) -> caffe_pb2.SolverParameter:
     """SGD with momentum on random images."""
-    net = train_net(ROOT / f"models/{name}/train_val{suffix}.prototxt", batch, SIDE.get(name, 224))
+    path = ROOT / f"models/{name}/train_val.prototxt"
+    if suffix:  # formats of one kind do: the length of words is no matter of files
+        low = prefix.with_name("low.prototxt")
+        rewrite_files(path, low, weight=FixedPoint.q("2.14"), activation=FixedPoint.q("8.8"))
+        path = low
+    net = train_net(path, batch, SIDE.get(name, 224))
+    if suffix:
+        path.unlink()
     return caffe_pb2.SolverParameter(
         net_param=net, base_lr=1e-5, lr_policy="fixed", momentum=0.9, weight_decay=1e-4,
         random_seed=1, display=DISPLAY, max_iter=ITERATIONS, snapshot_prefix=str(prefix),

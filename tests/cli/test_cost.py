@@ -102,7 +102,9 @@ def test_training_net_without_its_data(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("name", ["lenet", "resnet50"])
 def test_plot(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    net = str(ROOT / f"models/{name}/deploy_lp.prototxt")
+    net = str(tmp_path / "low.prototxt")
+    floating = str(ROOT / f"models/{name}/deploy.prototxt")
+    assert main(["rewrite", floating, "-o", net, "--weight=Q2.14", "--activation=Q8.8"]) == 0
     plot = tmp_path / "cost.svg"
     assert main(["cost", net, "--plot", str(plot), "--batch", "1,8"]) == 0
     assert f"written: {plot}\n" in capsys.readouterr().out

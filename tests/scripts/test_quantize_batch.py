@@ -62,6 +62,7 @@ def test_random_weights(main: Main, tmp_path: Path) -> None:
     assert (tmp_path / "max_12" / "net_lp.onnx").exists()
 
 
+@pytest.mark.slow
 def test_failure_is_told(main: Main, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = str(EXAMPLE / "lenet_digits.caffemodel")
     assert main(flags(tmp_path, weights, "--bits=40")) == 1
@@ -75,6 +76,7 @@ def test_weights_twice(main: Main, tmp_path: Path) -> None:
     assert main(flags(tmp_path, "--bits=8")) == 2
 
 
+@pytest.mark.slow
 def test_best_on_calibration_data(main: Main, tmp_path: Path) -> None:
     weights = str(EXAMPLE / "lenet_digits.caffemodel")
     call = [word for word in flags(tmp_path, weights, "--bits=4") if word != "--rules=max"]
