@@ -36,6 +36,12 @@ def test_adaption_alone_lists_every_verb_once(capsys: pytest.CaptureFixture[str]
             id="verb",
         ),
         pytest.param(
+            ["help"],
+            "adaption: unknown verb 'help'\n"
+            "  fix: adaption VERB --help explains a verb; adaption alone lists all verbs\n",
+            id="a verb of others",
+        ),
+        pytest.param(
             ["inspect", "a", "--jsn"],
             "adaption inspect: unknown flag --jsn\n  fix: did you mean --json?\n",
             id="flag",
