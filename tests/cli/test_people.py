@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from adaption.cli.main import VERBS, main, verb_parsers
+from adaption.cli.options import preprocessing_words
 from adaption.cli.parser import meant
 from adaption.net import Net
 
@@ -331,3 +332,9 @@ def test_verbs_of_text_import_neither_torch_nor_numpy(tmp_path: Path) -> None:
     call = [sys.executable, "-c", code, json.dumps(calls)]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_command_to_type_next_keeps_the_preprocessing() -> None:
+    words = ["test", "a", "b", "--data", "c", "--scale", "0.0625", "--mirror", "--root", "d"]
+    args = verb_parsers()["test"].parse_args(words[1:])
+    assert preprocessing_words(args) == ["--scale", "0.0625", "--root", "d", "--mirror"]
