@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder to make")
     out: Path = parser.parse_args(argv).out
     if out.exists():
-        print(f"{out} exists already\n  fix: remove it, or name another folder", file=sys.stderr)
+        fix = f"cd {out} goes on with it; or remove it, or name another folder"
+        print(f"{out} exists already\n  fix: {fix}", file=sys.stderr)
         return 2
     out.mkdir(parents=True)
     lay_out(out)

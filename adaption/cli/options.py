@@ -162,6 +162,15 @@ def preprocessing_given(args: argparse.Namespace) -> list[str]:
     ]
 
 
+def preprocessing_words(args: argparse.Namespace) -> list[str]:
+    """The flags of `add_preprocessing_flags` that were given, for the command to type next."""
+    words = []
+    for name in preprocessing_given(args):
+        flag, value = f"--{name.replace('_', '-')}", getattr(args, name)
+        words += [flag] if value is True else [flag, str(value)]
+    return words
+
+
 def transform_of(args: argparse.Namespace) -> Transform | None:
     """The Transform that the preprocessing flags describe; None when none is given.
 

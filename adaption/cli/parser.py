@@ -13,6 +13,10 @@ from adaption.errors import UsageError
 __all__ = ["Parser", "meant"]
 
 _NUMBER = re.compile(r"-\d|-\.\d")
+_INSTEAD = {  # what others have as a verb
+    "help": "adaption VERB --help explains a verb; ",
+    "version": "adaption --version tells it; ",
+}
 _AMBIGUOUS = re.compile(r"ambiguous option: (\S+) could match (.+)")
 _MISSING = "the following arguments are required: "
 
@@ -68,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         names = [str(choice) for choice in action.choices]
         near = meant(str(value), names)
         if isinstance(action, argparse._SubParsersAction):
-            fix = f"{near} " if near else ""
+            fix = f"{near} " if near else _INSTEAD.get(str(value), "")
             raise UsageError(f"unknown verb {value!r}", f"{fix}{self.prog} alone lists all verbs")
         name = _name_of(action)
         raise UsageError(f"{name} is {value!r}, allowed: {', '.join(names)}", near)

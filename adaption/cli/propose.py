@@ -103,5 +103,6 @@ def _biases(args: argparse.Namespace) -> int:
     bias_grid(made.to_dict()).print(sys.stdout)
     if not args.quiet:
         flags = flags_for(SdfpOptions, made.rewriting())
-        print(f"next: adaption rewrite {shlex.quote(args.net)} --recipe sdfp {flags} -o OUT")
+        net = shlex.quote(args.net)
+        print(f"next: adaption rewrite {net} --recipe sdfp {flags} -o sdfp.prototxt")
     return 0

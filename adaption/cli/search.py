@@ -28,6 +28,7 @@ from adaption.cli.options import (
     add_output_flags,
     add_preprocessing_flags,
     data_settings,
+    preprocessing_words,
 )
 from adaption.cli.quantize import add_calibration_flags
 from adaption.errors import one_line
@@ -118,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         for flag in ("data", "calibration", "calibration_root", "calibration_limit"):
             value = getattr(args, flag)
             words += [] if value is None else [f"--{flag.replace('_', '-')}", str(value)]
+        words += preprocessing_words(args)
         words += ["--config", str(Path(args.out) / "quantize.toml"), "-o", "out"]
         print(f"next: {shlex.join(words)}")
     return 0 if found.is_met else 1

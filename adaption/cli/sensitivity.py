@@ -17,6 +17,7 @@ from adaption.cli.options import (
     add_output_flags,
     add_preprocessing_flags,
     data_settings,
+    preprocessing_words,
 )
 from adaption.errors import one_line
 from adaption.options import COMMON
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     layers = [point["layer"] for point in found["points"] if point["type"] != "input"]
     if not args.quiet and layers:
         data = ["--data", args.data] if args.data else []
+        data += preprocessing_words(args)
         command = ["adaption", "quantize", args.net, args.weights, *data]
         command += ["--exclude", layers[0], "-o", "out"]
         print(f"next: {shlex.join(command)}")

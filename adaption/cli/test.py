@@ -24,6 +24,7 @@ from adaption.cli.options import (
     file_of,
     log_of,
     preprocessing_given,
+    preprocessing_words,
 )
 from adaption.errors import UsageError, one_line
 from adaption.options import COMMON, NET, RunOptions
@@ -67,7 +68,8 @@ def _on_data(args: argparse.Namespace) -> int:
         return 0
     found.grid().print(sys.stdout)
     if not (args.quiet or found.formats):
-        command = ["adaption", "quantize", model, weights, "--data", args.data, "-o", "out"]
+        data = ["--data", args.data, *preprocessing_words(args)]
+        command = ["adaption", "quantize", model, weights, *data, "-o", "out"]
         print(f"next: {shlex.join(command)}")
     return 0
 

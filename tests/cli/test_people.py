@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from adaption.cli.main import VERBS, main, verb_parsers
+from adaption.cli.options import preprocessing_words
 from adaption.cli.parser import meant
 from adaption.net import Net
 
@@ -34,6 +35,12 @@ def test_adaption_alone_lists_every_verb_once(capsys: pytest.CaptureFixture[str]
             "adaption: unknown verb 'quantise'\n"
             "  fix: did you mean quantize? adaption alone lists all verbs\n",
             id="verb",
+        ),
+        pytest.param(
+            ["help"],
+            "adaption: unknown verb 'help'\n"
+            "  fix: adaption VERB --help explains a verb; adaption alone lists all verbs\n",
+            id="a verb of others",
         ),
         pytest.param(
             ["inspect", "a", "--jsn"],
@@ -325,3 +332,9 @@ def test_verbs_of_text_import_neither_torch_nor_numpy(tmp_path: Path) -> None:
     call = [sys.executable, "-c", code, json.dumps(calls)]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_command_to_type_next_keeps_the_preprocessing() -> None:
+    words = ["test", "a", "b", "--data", "c", "--scale", "0.0625", "--mirror", "--root", "d"]
+    args = verb_parsers()["test"].parse_args(words[1:])
+    assert preprocessing_words(args) == ["--scale", "0.0625", "--root", "d", "--mirror"]

@@ -42,5 +42,5 @@ def write_onnx(request: Request) -> Export:
         notes=report.notes,
         details=report.to_dict(),
         table="" if report.ties is None else str(report.ties),
-        next=("verify", *map(str, names)),
+        next=() if settings.get("style") == "qonnx" else ("verify", *map(str, names)),
     )
