@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from pathlib import Path
 
 from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         if args.plot is not None:
             print(f"written: {args.plot}")
-        wide = f"{args.net.removesuffix('.prototxt')}_wide.prototxt"
+        wide = f"{Path(args.net).stem}_wide.prototxt"
         hint = ["widen", args.net, "-o", wide, "--factor", "2"]
         if args.against is not None:
             hint = ["inspect", args.net]

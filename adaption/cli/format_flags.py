@@ -47,6 +47,15 @@ def formats_of(args: argparse.Namespace) -> Formats:
     return Formats.over(preset, **given(args, Formats))
 
 
+def format_words(args: argparse.Namespace) -> list[str]:
+    """The flags of `add_format_flags` that were given, for the command to type next."""
+    words = ["--int8"] if args.int8 else []
+    for name, value in given(args, Formats).items():
+        for one in value if isinstance(value, list) else [value]:  # given several times
+            words += flags_for(Formats, {name: one}).split(maxsplit=1)
+    return words
+
+
 def refinement_of(args: argparse.Namespace) -> Refinement:
     """The value that the flags stand for. Raises: FieldError."""
     return Refinement(**({**_of(Refinement, BEST)} if args.best else {}) | given(args, Refinement))

@@ -108,7 +108,6 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**made.head(), "tensors": rows}, indent=2))
         return 0
     measurement_grid(made.net, made.samples, rows).print(sys.stdout)
-    if not args.quiet:
-        net = args.net or "NET"
-        print(f"next: adaption propose {shlex.join([net, args.out])} --bits 8 -o plan.json")
+    if not args.quiet and args.net:  # measurements that are merged do not say where their net lies
+        print(f"next: adaption propose {shlex.join([args.net, args.out])} --bits 8 -o plan.json")
     return 0

@@ -11,7 +11,7 @@ import json
 import shlex
 import sys
 
-from adaption.cli.format_flags import add_format_flags, formats_of
+from adaption.cli.format_flags import add_format_flags, format_words, formats_of
 from adaption.cli.options import (
     add_data_flags,
     add_output_flags,
@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
     layers = [point["layer"] for point in found["points"] if point["type"] != "input"]
     if not args.quiet and layers:
         data = ["--data", args.data] if args.data else []
-        data += preprocessing_words(args)
+        data += [*preprocessing_words(args), *format_words(args)]
+        data += ["--fold-batch-norm"] if args.fold_batch_norm else []
         command = ["adaption", "quantize", args.net, args.weights, *data]
         command += ["--exclude", layers[0], "-o", "out"]
         print(f"next: {shlex.join(command)}")

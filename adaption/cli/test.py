@@ -75,6 +75,8 @@ def _on_data(args: argparse.Namespace) -> int:
 
 
 def _on_own_data(args: argparse.Namespace) -> int:
+    from adaption.io.netfile import read_net
+    from adaption.precision.rewrite import low_precision_layers
     from adaption.report.scores import test
 
     _refuse(
@@ -94,7 +96,7 @@ def _on_own_data(args: argparse.Namespace) -> int:
     for notice in scores.notices:
         print(f"warning: {one_line(notice)}", file=sys.stderr)
     print(json.dumps(scores.to_dict(), indent=2) if args.json else scores.table())
-    if not (args.json or args.quiet):
+    if not (args.json or args.quiet or low_precision_layers(read_net(model))):
         print(f"next: {shlex.join(['adaption', 'quantize', model, weights, '-o', 'out'])}")
     return 0
 

@@ -47,7 +47,7 @@ C_W     bits of weights, their gradients and accumulators  2.927e+07  4.133e+07 
 C_A     bits of activations and their gradients            5.733e+05  9.995e+05          1.74
 C_M     full adders in the multipliers of one iteration    6.063e+08  3.639e+09             6
 C_C     bits of weight gradients to communicate            1.378e+07  1.378e+07             1
-next: adaption widen {LENET_LP} -o {LENET_LP.removesuffix(".prototxt")}_wide.prototxt --factor 2
+next: adaption widen {LENET_LP} -o deploy_lp_wide.prototxt --factor 2
 """
     )
 

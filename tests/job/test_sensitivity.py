@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import adaption
-from adaption.cli.main import main
+from adaption.cli.format_flags import format_words
+from adaption.cli.main import main, verb_parsers
 from adaption.io.netfile import read_net
 from adaption.job import Sensitivity, measure, sensitivity
 from adaption.net import Net, Point
@@ -96,3 +97,9 @@ def test_verb(tmp_path: Path, found: Sensitivity, capsys: pytest.CaptureFixture[
 def test_a_plot_is_an_svg_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sensitivity", *map(str, FILES), "--data", str(DATA), "--plot", "s.png"]) == 2
     assert "--plot s.png is no .svg file" in capsys.readouterr().err
+
+
+def test_the_command_to_type_next_keeps_the_formats() -> None:
+    said = ["--int8", "--bits", "4", "--unsigned", "--exclude", "d e", "--exclude", "f"]
+    args = verb_parsers()["sensitivity"].parse_args(["a", "b", "--data", "c", *said])
+    assert format_words(args) == said
