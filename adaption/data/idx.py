@@ -58,7 +58,12 @@ def read_idx(path: Path) -> Array:
     if len(content) != start + size:
         found = f"{len(content) - start} values" if len(content) < start + size else "more values"
         raise FileFormatError(f"holds {found}, its shape is {shown}", _FIX, file=path)
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    except ValueError:  # too many axes, or one of length zero beside lengths beyond any memory
+        raise FileFormatError(
+            f"has a shape that no array can have: {shown}", _FIX, file=path
+        ) from None
 
 
 def _read(path: Path, count: int) -> bytes:

@@ -71,6 +71,8 @@ def test_refused(values: Array, message: str, tmp_path: Path) -> None:
     [
         (b"\0\0\x08\1\0\0\0\5abc", "holds 3 values, its shape is 5"),
         (b"\0\0\x0d\1\0\0\0\1abcd", "is no idx file of uint8 values"),
+        (b"\0\0\x08\4" + b"\x80\0\0\0" * 3 + b"\0" * 4, "has a shape that no array can have: "),
+        (b"\0\0\x08\x80" + b"\0\0\0\1" * 128 + b"a", "has a shape that no array can have: "),
         (gzip.compress(b"\0\0\x08\1\0\0\0\5abcde" * 9)[:30], "cannot be read: "),
     ],
 )
