@@ -12,7 +12,7 @@ from adaption.data.images import open_folder, open_list
 from adaption.data.leveldb_source import LevelDbSource, is_leveldb
 from adaption.data.lmdb_source import LmdbSource, is_lmdb
 from adaption.errors import DataError
-from adaption.io.kinds import KINDS, is_plain_file, kind_of
+from adaption.io.kinds import KINDS, is_plain_file, kind_of, near_file
 from adaption.io.npy import is_npz
 
 __all__ = ["open_source"]
@@ -78,7 +78,8 @@ def _no_data(path: Path, kind: str) -> DataError:
     if kind == "image":
         return DataError("is one image, data is many", "give the folder that holds it", file=path)
     if kind == "missing":
-        return DataError("no such file or folder", "check the path", file=path)
+        fix = near_file(path) or "check the path"
+        return DataError("no such file or folder", fix, file=path)
     if kind == "npy":
         own_fix = "write it with numpy.savez, one array per input blob and optionally label"
     return DataError(

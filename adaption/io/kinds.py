@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from adaption.errors import FileFormatError, ResourceError, system_error
+from adaption.errors import FileFormatError, ResourceError, near_miss, system_error
 
 __all__ = [
     "KINDS",
@@ -17,8 +17,11 @@ __all__ = [
     "is_there",
     "kind_of",
     "kind_of_bytes",
+    "near_file",
     "wrong_kind",
 ]
+
+MOST_NAMES = 1000  # of a folder that are compared with a name that is not there
 
 # kind: (what to call it, what to do about it)
 KINDS: dict[str, tuple[str, str]] = {
@@ -164,7 +167,17 @@ def wrong_kind(
         "unreadable": f"the file is {what}",
     }
     fact = facts.get(kind, f"this is {what}, not {wanted}")
-    return FileFormatError(fact, own_fix or fix, file=path)
+    near = near_file(path) if kind == "missing" else ""
+    return FileFormatError(fact, near or own_fix or fix, file=path)
+
+
+def near_file(path: str | os.PathLike[str]) -> str:
+    """`did you mean ...?` with the name that is most like a missing file's in its folder, or ""."""
+    try:
+        names = sorted(entry.name for entry in Path(path).parent.iterdir())
+    except OSError:
+        return ""
+    return near_miss(Path(path).name, names[:MOST_NAMES])
 
 
 def _refusal(path: str | os.PathLike[str]) -> ResourceError | None:

@@ -21,7 +21,7 @@ from adaption.graph import (
     with_inputs,
 )
 from adaption.io.caffemodel import LayerWeights, Weights, read_weights
-from adaption.io.kinds import kind_of
+from adaption.io.kinds import kind_of, wrong_kind
 from adaption.io.limits import Size, within_limit
 from adaption.io.netfile import NetFile, read_net
 from adaption.layers.base import can_run, choose_class, is_known, unknown_notices
@@ -197,6 +197,8 @@ def inspect(
     shown: dict[str, dict[str, Any]] = {}
     for path in files:
         kind = kind_of(path)
+        if kind == "missing":
+            raise wrong_kind(path, kind, "a prototxt, caffemodel, solver or ONNX file")
         alone = _inspect_other(path, kind, wanted)
         if alone is not None:
             if len(files) > 1:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaption.errors import AdaptionError, FileFormatError, WeightsError
@@ -708,7 +708,7 @@ def test_truncated_anywhere(suffix: str, tmp_path: Path) -> None:
         read_all(raw[:size], path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(st.data())
 def test_garbled_anywhere(damaged: Path, data: st.DataObject) -> None:
     raw = bytearray(SAMPLE)
@@ -717,7 +717,7 @@ def test_garbled_anywhere(damaged: Path, data: st.DataObject) -> None:
     read_all(bytes(raw), damaged)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=100))
 def test_any_bytes(damaged: Path, raw: bytes) -> None:
     read_all(raw, damaged)

@@ -18,6 +18,7 @@ from adaption.io.kinds import (
     is_there,
     kind_of,
     kind_of_bytes,
+    near_file,
     wrong_kind,
 )
 from adaption.proto import caffe_pb2
@@ -129,3 +130,11 @@ def test_real_models_are_binary_protobufs(shared: Path) -> None:
 )
 def test_wrong_kind(kind: str, want: str) -> None:
     assert str(wrong_kind("m", kind, "a caffemodel", "give it")) == want
+
+
+def test_a_missing_file_is_compared_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "deploy.prototxt").touch()
+    found = wrong_kind(tmp_path / "deploy.protoxt", "missing", "a prototxt")
+    assert found.fix == "did you mean deploy.prototxt?"
+    assert wrong_kind(tmp_path / "else", "missing", "a prototxt").fix == "check the path"
+    assert near_file(tmp_path / "no folder" / "deploy.protoxt") == ""
