@@ -4,9 +4,9 @@
 
 SHARED holds models/ and data/: ResNet-20 and CIFAR-10 as JPEG, LeNet and MNIST. ResNet-20 is first
 trained in float on these images, a start that all rows have in common; then each row takes its
-formats from 512 training images (rule sqnr, unsigned, behind the ReLU, every bottom), and trains
-200 iterations in batches of 128: 150 with a learning rate of 0.01, 50 with 0.001. Scored are the
-10,000 test images. Rows:
+formats from 512 training images (rule sqnr, unsigned, behind the ReLU; the image stays as it is),
+and trains 200 iterations in batches of 128: 150 with a learning rate of 0.01, 50 with 0.001. Scored
+are the 10,000 test images. Rows:
 
     quantized   gradients go back through rounded weights
     masters     gradients go back through the masters, as in ADaPTION
@@ -62,7 +62,6 @@ CHOICES: dict[str, Any] = {
     "rule": "sqnr",
     "unsigned": True,
     "lpact": "after-relu",
-    "every_bottom": True,
 }
 DATA = """
 layer {{ name: "data" type: "Data" top: "{data}" top: "{label}"

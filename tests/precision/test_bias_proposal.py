@@ -275,7 +275,7 @@ def test_the_next_command_works(
     code, said = proposed(file, capsys, "--bits", "6", "--first-last", "quantized")
     assert code == 0 and "SQNR at -1" in said.out
     command = shlex.split(said.out.splitlines()[-1].removeprefix("next: adaption "))
-    assert command[-2:] == ["-o", "OUT"]
+    assert command[-2:] == ["-o", "sdfp.prototxt"]
     out = tmp_path / "low.prototxt"
     assert main([*command[:-1], str(out)]) == 0
     plan = Net(out, input_shapes={"data": (1, 1, 8, 8), "label": (1,)}).plan
