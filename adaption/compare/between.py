@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from adaption.compare.backends import Arithmetic, Backend, Exact, Onnxruntime
+from adaption.compare.gaps import gap_between
 from adaption.compare.named_backends import backend_of
 from adaption.compare.result import VerifyReport
 from adaption.compare.sessions import ModelFile
@@ -340,9 +341,7 @@ def _check(member: Member, blob: str, a: Array, b: Array, is_promised: bool) -> 
     if isinstance(fmt, FixedPoint) and fmt.divisor != 1:
         # No float is i / n: what counts is i.
         a, b = (np.rint(x * (2.0**fmt.frac_length * fmt.divisor)) * fmt.lsb for x in (a, b))
-    with np.errstate(invalid="ignore"):
-        gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
-    gap = np.where(np.isnan(gap), np.inf, gap)
+    gap = gap_between(a, b)
     greatest, mean = float(gap.max(initial=0.0)), float(gap.mean()) if gap.size else 0.0
     lsb = fmt.lsb if isinstance(fmt, FixedPoint) else None
     return TopCheck(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from adaption.compare.backends import Simulation
+from adaption.compare.gaps import gap_between
 from adaption.compare.image_check import ImageCheck, OutputCheck
 from adaption.compare.sessions import FileImages, ModelFile, SessionError, damage_told
 from adaption.data import Transform
@@ -125,7 +126,8 @@ def _outputs(net: Net, file: ModelFile, given: Blobs, found: Blobs) -> tuple[Out
             agreeing = None
             if holds_scores(mine.shape):
                 agreeing = int((mine.argmax(1) == theirs.argmax(1)).sum())
-            checks.append(OutputCheck(blob, float(np.abs(mine - theirs).max()), agreeing))
+            error = float(gap_between(mine, theirs).max(initial=0.0))
+            checks.append(OutputCheck(blob, error, agreeing))
     return tuple(checks)
 
 
