@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from adaption.compare.backends import Arithmetic, Backend, Exact, Onnxruntime
 from adaption.compare.gaps import gap_between
 from adaption.compare.named_backends import backend_of
 from adaption.compare.result import VerifyReport
 from adaption.compare.sessions import ModelFile
+from adaption.compare.verify_inputs import SAMPLES, on_grids
 from adaption.errors import UsageError
 from adaption.exact import ExactReport
 from adaption.exact.selection import Member, Selection, refuse_nan, select
@@ -26,7 +26,6 @@ __all__ = ["BetweenReport", "TopCheck", "check_between", "counterpart"]
 
 Array = npt.NDArray[Any]
 Side = str | os.PathLike[str] | Backend | ModelFile
-SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def check_between(
         if isinstance(made, Onnxruntime):
             formats = {**made.file.input_formats, **formats}
     one, other = (backend_of(x, net, formats) for x in files)
-    given = _rounded(_values(net, selection, inputs, formats, seed), formats)
+    given = on_grids(_values(net, selection, inputs, formats, seed), formats)
     left, right = one.run(given), other.run(given)
     refuse_nan(
         selection,
@@ -318,15 +317,6 @@ def _values(
         normal = rng.standard_normal((SAMPLES, *shape[1:]))
         made[name] = np.asarray(normal * peak / 3, np.float32)
     return made
-
-
-def _rounded(values: Mapping[str, Array], formats: Mapping[str, FixedPoint]) -> dict[str, Array]:
-    return {
-        name: formats[name].quantize(torch.from_numpy(np.array(x))).numpy()
-        if name in formats
-        else x
-        for name, x in values.items()
-    }
 
 
 def _check(member: Member, blob: str, a: Array, b: Array, is_promised: bool) -> TopCheck:

@@ -24,6 +24,11 @@ class OutputCheck:
         """The check as plain values, for JSON."""
         return {"blob": self.blob, "max_error": self.max_error, "agreeing": self.agreeing}
 
+    def detail(self, samples: int) -> str:
+        """The result in a few words."""
+        agree = "" if self.agreeing is None else f", {self.agreeing}/{samples} predictions agree"
+        return f'output "{self.blob}" within {self.max_error:.3g}{agree}'
+
 
 @dataclass(frozen=True)
 class ImageCheck:
@@ -60,11 +65,7 @@ class ImageCheck:
                 f"{where}: differs from the net's own preprocessing in {self.differing} of"
                 f" {self.count} values, by up to {self.max_error:.3g}"
             )
-        ends = [
-            f'from image to output "{o.blob}" within {o.max_error:.3g}'
-            + ("" if o.agreeing is None else f", {o.agreeing}/{self.samples} predictions agree")
-            for o in self.outputs
-        ]
+        ends = [f"from image to {o.detail(self.samples)}" for o in self.outputs]
         return "; ".join([said, *self.unlike, *ends])
 
     def to_dict(self) -> dict[str, Any]:

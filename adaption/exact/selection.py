@@ -52,6 +52,11 @@ class Selection:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def makers(self) -> dict[str, str]:
+        """The last layer that makes each blob, by name."""
+        return {blob: member.spec.name for member in self.members for blob in member.spec.tops}
+
 
 def members(net: Net) -> list[Member]:
     """The net's layers without the Split layers that were inserted."""
