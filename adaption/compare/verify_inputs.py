@@ -36,11 +36,12 @@ def given_or_random(
     if inputs is None:
         return {**_random(net, model, seed), **_from_data_layers(net, model)}
     missing = [name for name in model.inputs if name not in inputs]
-    if missing or any(name not in net.blobs for name in inputs):
+    unknown = [name for name in inputs if name not in net.blobs]
+    if missing or unknown:
+        near = near_miss(unknown[0], missing) if unknown else ""
         raise UsageError(
             f"inputs are given for {', '.join(map(repr, inputs)) or 'no blob'}",
-            (missing and inputs and near_miss(next(iter(inputs)), missing))
-            or f"give one array for each of {', '.join(map(repr, model.inputs))}",
+            near or f"give one array for each of {', '.join(map(repr, model.inputs))}",
         )
     values = {}
     for name in model.inputs:
