@@ -165,7 +165,7 @@ def check_between(
     Equality is promised, and anything less a failure, between two exact ones that round alike, and
     at quantization points between an exact one and lp64 where exact arithmetic rounds nothing else
     (its `is_lossless`). ONNX files of styles integer and qdq are exact, from the first layer on to
-    the first that their export named as an exception. Everything else is told and not judged,
+    the first that their export named as an exception. Everything else is reported and not judged,
     unless `tolerance` asks for it.
 
     Args:

@@ -36,7 +36,7 @@ class ImageCheck:
 
     `stated` is what the file says of its preprocessing, `unlike` the parts of it that the transform
     has otherwise. Errors in units of the net's input. `outputs` are those of the file on the images
-    against those of the net on what the transform made; told, not judged.
+    against those of the net on what the transform made; reported, not judged.
     """
 
     path: Path

@@ -89,8 +89,8 @@ def verify(
         b, inputs = None, cast(Inputs, b)
     register = re.fullmatch(r"int(\d+)", a) if isinstance(a, str) else None
     if register is not None:
-        beside = {"b": b, "tolerance": tolerance, "input_formats": input_formats}
-        given = [name for name, value in {**beside, "transform": transform}.items() if value]
+        beside = {"b": b, "tolerance": tolerance, "input_formats": input_formats or None}
+        given = [n for n, x in {**beside, "transform": transform}.items() if x is not None]
         if given:
             raise UsageError(f"{', '.join(given)} cannot be given with {a}", "leave it out")
         return check_step(net, inputs, register_bits=int(register[1]))

@@ -1,4 +1,4 @@
-"""verify: right files pass, whatever the order of sums; wrong ones fail and name the layer."""
+"""check_float: right files pass, whatever the order of sums; wrong ones fail and name the layer."""
 
 from __future__ import annotations
 
