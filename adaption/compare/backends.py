@@ -165,8 +165,8 @@ class Exact:
 class Onnxruntime:
     """A file of export_onnx, with every top read out."""
 
-    def __init__(self, path: str | os.PathLike[str] | ModelFile) -> None:
-        self.file = path if isinstance(path, ModelFile) else ModelFile(path)
+    def __init__(self, file: ModelFile) -> None:
+        self.file = file
         self.name = f"{self.file.path.name} ({self.file.style})"
         stated = self.file.arithmetic
         self.arithmetic = Arithmetic("exact" if self.file.style == "integer" else "float32")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaption.compare.backends import Arithmetic, Backend, Exact, Onnxruntime
+from adaption.compare.backends import Arithmetic, Exact
 from adaption.compare.gaps import gap_between
-from adaption.compare.named_backends import backend_of
+from adaption.compare.named_backends import Side, backend_of, opened
 from adaption.compare.result import VerifyReport
 from adaption.compare.sessions import ModelFile
 from adaption.compare.verify_inputs import SAMPLES, on_grids
@@ -25,7 +24,6 @@ from adaption.numerics import FixedPoint, Format
 __all__ = ["BetweenReport", "TopCheck", "check_between", "counterpart"]
 
 Array = npt.NDArray[Any]
-Side = str | os.PathLike[str] | Backend | ModelFile
 
 
 @dataclass(frozen=True)
@@ -178,12 +176,12 @@ def check_between(
         first layer that gives NaN, where it reaches an output.
     """
     selection = select(net)
-    files = [_opened(x) for x in (a, b)]
+    sides = [opened(side) for side in (a, b)]
     formats = dict(input_formats or {})
-    for made in files:
-        if isinstance(made, Onnxruntime):
-            formats = {**made.file.input_formats, **formats}
-    one, other = (backend_of(x, net, formats) for x in files)
+    for side in sides:
+        if isinstance(side, ModelFile):
+            formats = {**side.input_formats, **formats}
+    one, other = (backend_of(side, net, formats) for side in sides)
     given = on_grids(_values(net, selection, inputs, formats, seed), formats)
     left, right = one.run(given), other.run(given)
     refuse_nan(
@@ -253,15 +251,6 @@ def _problems(tops: Sequence[TopCheck], tolerance: float | None) -> Iterator[str
                 f'layer "{t.layer}" ({t.type}): "{t.blob}" differs in {t.differing} of'
                 f" {t.count} values, by up to {t.max_error:.3g}"
             )
-
-
-def _opened(given: Side) -> str | os.PathLike[str] | Backend:
-    """An ONNX file opened, so that it can say what its inputs are rounded to."""
-    if isinstance(given, ModelFile):
-        return Onnxruntime(given)
-    if isinstance(given, str | os.PathLike) and os.fspath(given).endswith(".onnx"):
-        return Onnxruntime(given)
-    return given
 
 
 def _promise(a: Arithmetic, b: Arithmetic) -> tuple[str, bool | None]:
