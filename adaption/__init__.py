@@ -137,10 +137,10 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         module = _MODULE_OF.get(name)
         if module is None:
-            import difflib
+            from adaption.nearest import nearest_name
 
-            near = difflib.get_close_matches(name, __all__, 1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
+            near = nearest_name(name, tuple(__all__))
+            hint = f", did you mean {near!r}?" if near else ""
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
         value = getattr(import_module(module), name)
         globals()[name] = value

@@ -6,13 +6,14 @@ file, line and layer adds them with `at()`. The command line prints `str(error)`
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self
+
+from adaption.nearest import nearest_name
 
 __all__ = [
     "AdaptionError",
@@ -32,7 +33,9 @@ __all__ = [
     "UnknownLayerError",
     "UsageError",
     "WeightsError",
+    "bad_choice",
     "in_iteration",
+    "near_miss",
     "one_line",
     "plain_text",
     "remade",
@@ -138,9 +141,8 @@ def _near(found: object, allowed: str) -> str:
 
 def near_miss(found: object, names: Iterable[str]) -> str:
     """`did you mean ...?` for a name that is none of `names`; "" where none of them is near."""
-    folded = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(str(found).casefold(), folded, 1, 0.65)
-    return f"did you mean {one_line(folded[near[0]])}?" if near else ""
+    near = nearest_name(str(found), tuple(names))
+    return "" if near is None else f"did you mean {one_line(near)}?"
 
 
 def bad_choice(what: str, found: object, names: Iterable[str], more: str = "") -> UsageError:

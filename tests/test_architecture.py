@@ -22,11 +22,11 @@ PACKAGE = ROOT / "adaption"
 
 # Data flows to the right, imports point to the left.
 ROOMS = (
-    *("errors", "glog", "table", "options", "numerics", "proto", "io", "graph", "layers", "net"),
-    *("recipes", "data", "precision", "solver", "exact", "export", "compare", "report", "job"),
-    *("pycaffe", "cli"),
+    *("nearest", "errors", "glog", "table", "options", "numerics", "proto", "io", "graph"),
+    *("layers", "net", "recipes", "data", "precision", "solver", "exact", "export", "compare"),
+    *("report", "job", "pycaffe", "cli"),
 )
-TORCHLESS = ("errors", "glog", "table", "options", "proto", "io", "graph")
+TORCHLESS = ("nearest", "errors", "glog", "table", "options", "proto", "io", "graph")
 ANYWHERE = ("_version", "later", "moved")
 FRONT_DOOR = ("__init__", "__main__")  # may name every room
 GENERATED = ("adaption/proto/caffe_pb2.py", "adaption/proto/caffe_pb2.pyi")

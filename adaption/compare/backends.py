@@ -30,7 +30,7 @@ from adaption.exact import ExactNet, ExactOptions
 from adaption.exact.reference import run_layers
 from adaption.exact.selection import Member, Selection
 from adaption.exact.ties import tie_points
-from adaption.io.arrays import read_arrays
+from adaption.io.arrays import read_recorded
 from adaption.net import Net
 from adaption.net.blob import Blob
 from adaption.net.node import Node
@@ -165,8 +165,8 @@ class Exact:
 class Onnxruntime:
     """A file of export_onnx, with every top read out."""
 
-    def __init__(self, path: str | os.PathLike[str] | ModelFile) -> None:
-        self.file = path if isinstance(path, ModelFile) else ModelFile(path)
+    def __init__(self, file: ModelFile) -> None:
+        self.file = file
         self.name = f"{self.file.path.name} ({self.file.style})"
         stated = self.file.arithmetic
         self.arithmetic = Arithmetic("exact" if self.file.style == "integer" else "float32")
@@ -239,16 +239,15 @@ class Recorded:
 
     def __init__(self, path: str | os.PathLike[str], selection: Selection) -> None:
         self.name = os.fspath(path)
-        self._last = {b: m.spec.name for m in selection.members for b in m.spec.tops}
+        self._makers = selection.makers
 
     def run(self, inputs: Mapping[str, Array]) -> Trace:
-        arrays = {k.replace("|", "/"): v for k, v in read_arrays(self.name).items()}
         samples = max((len(x) for x in inputs.values()), default=0)
         return Trace(
             {
-                (self._last[blob], blob): np.asarray(x[:samples], np.float64)
-                for blob, x in arrays.items()
-                if blob in self._last
+                (self._makers[blob], blob): np.asarray(x[:samples], np.float64)
+                for blob, x in read_recorded(self.name).items()
+                if blob in self._makers
             }
         )
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from adaption.compare.backends import Arithmetic, Backend, Exact, Onnxruntime
-from adaption.compare.named_backends import backend_of
+from adaption.compare.backends import Arithmetic, Exact
+from adaption.compare.gaps import gap_between
+from adaption.compare.named_backends import Side, backend_of, opened
 from adaption.compare.result import VerifyReport
 from adaption.compare.sessions import ModelFile
+from adaption.compare.verify_inputs import SAMPLES, on_grids
 from adaption.errors import UsageError
 from adaption.exact import ExactReport
 from adaption.exact.selection import Member, Selection, refuse_nan, select
@@ -24,8 +24,6 @@ from adaption.numerics import FixedPoint, Format
 __all__ = ["BetweenReport", "TopCheck", "check_between", "counterpart"]
 
 Array = npt.NDArray[Any]
-Side = str | os.PathLike[str] | Backend | ModelFile
-SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ def check_between(
     Equality is promised, and anything less a failure, between two exact ones that round alike, and
     at quantization points between an exact one and lp64 where exact arithmetic rounds nothing else
     (its `is_lossless`). ONNX files of styles integer and qdq are exact, from the first layer on to
-    the first that their export named as an exception. Everything else is told and not judged,
+    the first that their export named as an exception. Everything else is reported and not judged,
     unless `tolerance` asks for it.
 
     Args:
@@ -178,13 +176,13 @@ def check_between(
         first layer that gives NaN, where it reaches an output.
     """
     selection = select(net)
-    files = [_opened(x) for x in (a, b)]
+    sides = [opened(side) for side in (a, b)]
     formats = dict(input_formats or {})
-    for made in files:
-        if isinstance(made, Onnxruntime):
-            formats = {**made.file.input_formats, **formats}
-    one, other = (backend_of(x, net, formats) for x in files)
-    given = _rounded(_values(net, selection, inputs, formats, seed), formats)
+    for side in sides:
+        if isinstance(side, ModelFile):
+            formats = {**side.input_formats, **formats}
+    one, other = (backend_of(side, net, formats) for side in sides)
+    given = on_grids(_values(net, selection, inputs, formats, seed), formats)
     left, right = one.run(given), other.run(given)
     refuse_nan(
         selection,
@@ -255,15 +253,6 @@ def _problems(tops: Sequence[TopCheck], tolerance: float | None) -> Iterator[str
             )
 
 
-def _opened(given: Side) -> str | os.PathLike[str] | Backend:
-    """An ONNX file opened, so that it can say what its inputs are rounded to."""
-    if isinstance(given, ModelFile):
-        return Onnxruntime(given)
-    if isinstance(given, str | os.PathLike) and os.fspath(given).endswith(".onnx"):
-        return Onnxruntime(given)
-    return given
-
-
 def _promise(a: Arithmetic, b: Arithmetic) -> tuple[str, bool | None]:
     """What must be equal, in words; and True: points only, False: every top, None: nothing."""
     kinds = {a.kind, b.kind}
@@ -319,15 +308,6 @@ def _values(
     return made
 
 
-def _rounded(values: Mapping[str, Array], formats: Mapping[str, FixedPoint]) -> dict[str, Array]:
-    return {
-        name: formats[name].quantize(torch.from_numpy(np.array(x))).numpy()
-        if name in formats
-        else x
-        for name, x in values.items()
-    }
-
-
 def _check(member: Member, blob: str, a: Array, b: Array, is_promised: bool) -> TopCheck:
     fmt = member.node.formats.activation
     if a.shape != b.shape:
@@ -340,9 +320,7 @@ def _check(member: Member, blob: str, a: Array, b: Array, is_promised: bool) -> 
     if isinstance(fmt, FixedPoint) and fmt.divisor != 1:
         # No float is i / n: what counts is i.
         a, b = (np.rint(x * (2.0**fmt.frac_length * fmt.divisor)) * fmt.lsb for x in (a, b))
-    with np.errstate(invalid="ignore"):
-        gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
-    gap = np.where(np.isnan(gap), np.inf, gap)
+    gap = gap_between(a, b)
     greatest, mean = float(gap.max(initial=0.0)), float(gap.mean()) if gap.size else 0.0
     lsb = fmt.lsb if isinstance(fmt, FixedPoint) else None
     return TopCheck(

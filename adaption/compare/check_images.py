@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from adaption.compare.backends import Simulation
+from adaption.compare.gaps import gap_between
 from adaption.compare.image_check import ImageCheck, OutputCheck
 from adaption.compare.sessions import FileImages, ModelFile, SessionError, damage_told
+from adaption.compare.verify_inputs import on_grids
 from adaption.data import Transform
 from adaption.errors import ShapeError, UsageError
 from adaption.exact.selection import select
@@ -105,19 +106,13 @@ def _run(file: ModelFile, images: FileImages, given: Array) -> Blobs:
 def _outputs(net: Net, file: ModelFile, given: Blobs, found: Blobs) -> tuple[OutputCheck, ...]:
     """The file's outputs against those of our net on `given`."""
     selection = select(net)
-    last = {blob: member.spec.name for member in selection.members for blob in member.spec.tops}
+    makers = selection.makers
 
     def forward(inputs: Blobs) -> Blobs:
         values = Simulation("lp", selection).run(inputs).values
-        return {blob: values[last[blob], blob] for blob in selection.outputs if blob in last}
+        return {b: values[makers[b], b] for b in selection.outputs if b in makers}
 
-    rounded = {
-        name: file.input_formats[name].quantize(torch.from_numpy(x)).numpy()
-        if name in file.input_formats
-        else x
-        for name, x in given.items()
-    }
-    ours = _in_pieces(forward, rounded, file.batch)
+    ours = _in_pieces(forward, on_grids(given, file.input_formats), file.batch)
     checks = []
     for blob, name in zip(selection.outputs, file.outputs, strict=False):
         if blob in ours and name in found and ours[blob].shape == found[name].shape:
@@ -125,7 +120,8 @@ def _outputs(net: Net, file: ModelFile, given: Blobs, found: Blobs) -> tuple[Out
             agreeing = None
             if holds_scores(mine.shape):
                 agreeing = int((mine.argmax(1) == theirs.argmax(1)).sum())
-            checks.append(OutputCheck(blob, float(np.abs(mine - theirs).max()), agreeing))
+            error = float(gap_between(mine, theirs).max(initial=0.0))
+            checks.append(OutputCheck(blob, error, agreeing))
     return tuple(checks)
 
 

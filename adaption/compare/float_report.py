@@ -110,11 +110,7 @@ class FloatReport(VerifyReport):
                 f"given our values, a layer is off by up to {worst:.3g} ulp of its greatest value,"
                 " since scales 1/n are no floats and sums add in another order"
             )
-        said += [
-            f'output "{o.blob}" within {o.max_error:.3g}'
-            + ("" if o.agreeing is None else f", {o.agreeing}/{self.samples} predictions agree")
-            for o in self.outputs
-        ]
+        said += [o.detail(self.samples) for o in self.outputs]
         return "; ".join(said)
 
     @property

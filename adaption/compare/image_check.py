@@ -24,6 +24,11 @@ class OutputCheck:
         """The check as plain values, for JSON."""
         return {"blob": self.blob, "max_error": self.max_error, "agreeing": self.agreeing}
 
+    def detail(self, samples: int) -> str:
+        """The result in a few words."""
+        agree = "" if self.agreeing is None else f", {self.agreeing}/{samples} predictions agree"
+        return f'output "{self.blob}" within {self.max_error:.3g}{agree}'
+
 
 @dataclass(frozen=True)
 class ImageCheck:
@@ -31,7 +36,7 @@ class ImageCheck:
 
     `stated` is what the file says of its preprocessing, `unlike` the parts of it that the transform
     has otherwise. Errors in units of the net's input. `outputs` are those of the file on the images
-    against those of the net on what the transform made; told, not judged.
+    against those of the net on what the transform made; reported, not judged.
     """
 
     path: Path
@@ -60,11 +65,7 @@ class ImageCheck:
                 f"{where}: differs from the net's own preprocessing in {self.differing} of"
                 f" {self.count} values, by up to {self.max_error:.3g}"
             )
-        ends = [
-            f'from image to output "{o.blob}" within {o.max_error:.3g}'
-            + ("" if o.agreeing is None else f", {o.agreeing}/{self.samples} predictions agree")
-            for o in self.outputs
-        ]
+        ends = [f"from image to {o.detail(self.samples)}" for o in self.outputs]
         return "; ".join([said, *self.unlike, *ends])
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,12 +19,15 @@ from adaption.compare.backends import (
 )
 from adaption.compare.c_backend import CProgram
 from adaption.compare.opencv import OpenCv
+from adaption.compare.sessions import ModelFile
 from adaption.errors import UsageError, near_miss
 from adaption.exact import ExactOptions
 from adaption.exact.selection import select
 from adaption.net import Net
 
-__all__ = ["BACKENDS", "backend_of"]
+__all__ = ["BACKENDS", "Side", "backend_of", "opened"]
+
+Side = str | os.PathLike[str] | Backend | ModelFile
 
 Factory = Callable[[Net, Formats], Backend]
 
@@ -45,18 +48,26 @@ BACKENDS: MappingProxyType[str, Factory] = MappingProxyType(
 """Backends by name."""
 
 
-def backend_of(given: str | os.PathLike[str] | Backend, net: Net, formats: Formats) -> Backend:
+def opened(side: Side) -> Side:
+    """The path of an ONNX file as the opened file, which says its style and its input formats."""
+    if isinstance(side, str | os.PathLike) and os.fspath(side).endswith(".onnx"):
+        return ModelFile(side)
+    return side
+
+
+def backend_of(side: Side, net: Net, formats: Formats) -> Backend:
     """The backend that a name, a file or an object stands for.
 
     Raises: UsageError on an unknown name.
     """
-    if not isinstance(given, str | os.PathLike):
-        return given
-    text = os.fspath(given)
+    side = opened(side)
+    if isinstance(side, ModelFile):
+        return Onnxruntime(side)
+    if not isinstance(side, str | os.PathLike):
+        return side
+    text = os.fspath(side)
     if text in BACKENDS:
         return BACKENDS[text](net, formats)
-    if Path(text).suffix == ".onnx":
-        return Onnxruntime(text)
     if Path(text).suffix in (".npz", ".npy"):
         return Recorded(text, select(net))
     raise UsageError(

@@ -46,8 +46,8 @@ class OpenCv:
             raise UsageError("the net comes from no file", "read it from its prototxt")
         selection = select(net)
         self._inputs = selection.inputs
-        last = {b: m.spec.name for m in selection.members for b in m.spec.tops}
-        self._outputs: list[Key] = [(last[blob], blob) for blob in selection.outputs]
+        makers = selection.makers
+        self._outputs: list[Key] = [(makers[blob], blob) for blob in selection.outputs]
         with tempfile.TemporaryDirectory() as folder:
             weights, definition = Path(folder) / "baked.caffemodel", Path(folder) / "baked.prototxt"
             own = Path(folder) / "own.caffemodel"

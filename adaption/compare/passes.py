@@ -1,4 +1,4 @@
-"""Comparison: a file held against a fresh lowering of the net; the four passes of `verify`."""
+"""Comparison: compares a file with a fresh lowering of the net; the passes of `check_float`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from adaption.compare.float_report import BlobCheck
+from adaption.compare.gaps import are_equal, count_differing, gap_between
 from adaption.compare.image_check import OutputCheck
 from adaption.compare.probe import edge_values
 from adaption.compare.sessions import FROM_FILE, ModelFile, Session, SessionError
@@ -51,9 +52,9 @@ class _Top:
     def add(self, theirs: Array, ours: Array) -> None:
         """Count the differences of one end to end pass."""
         self.count += ours.size
-        if _are_equal(theirs, ours):
+        if are_equal(theirs, ours):
             return
-        gap = _gap(theirs, ours)
+        gap = gap_between(theirs, ours)
         self.differing += int(np.count_nonzero(gap))
         self.total_error += float(gap.sum())
         self.max_error = max(self.max_error, float(gap.max(initial=0.0)))
@@ -158,7 +159,7 @@ class Comparison:
             except SessionError as error:
                 self._problem(top.layer, f"its activation point does not run: {error}")
                 continue
-            bad = np.flatnonzero(_gap(y, want))
+            bad = np.flatnonzero(gap_between(y, want))
             if bad.size:
                 i = bad[0]
                 self._problem(
@@ -233,7 +234,7 @@ class Comparison:
                 seen.add(top.before)
                 rounded = found.get(FROM_FILE + top.value)
                 if rounded is not None and top.value not in seen:
-                    differing = _differing(rounded, run.tops[j].detach().numpy())
+                    differing = count_differing(rounded, run.tops[j].detach().numpy())
                     if differing:
                         self._problem(
                             top.layer,
@@ -248,7 +249,7 @@ class Comparison:
         if theirs.shape != ours.shape:
             self._problem(top.layer, f"its top has shape {theirs.shape}, should be {ours.shape}")
             return
-        gap = _gap(theirs, ours)
+        gap = gap_between(theirs, ours)
         error = float(gap.max(initial=0.0))
         greatest = max(greatest_finite(before), run.error_scale)
         if run.own_errors is not None and greatest:
@@ -299,7 +300,7 @@ class Comparison:
             for top, mine in zip(tops, run.tops, strict=True):
                 theirs = found.get(FROM_FILE + top.value)
                 if top.fmt is not None and theirs is not None:
-                    top.flips += _differing(theirs, mine.detach().numpy())
+                    top.flips += count_differing(theirs, mine.detach().numpy())
 
     def _end_to_end(
         self, ours: list[LayerRun], given: Mapping[str, Array], found: Mapping[str, Array]
@@ -331,7 +332,7 @@ class Comparison:
             if theirs.shape == mine.shape and classifies and holds_scores(mine.shape):
                 same = theirs.argmax(1) == mine.argmax(1)
                 agreeing = (agreeing or 0) + int(np.count_nonzero(same[:samples]))
-            error = max(before.max_error, float(_gap(theirs, mine).max(initial=0.0)))
+            error = max(before.max_error, float(gap_between(theirs, mine).max(initial=0.0)))
             self.outputs[blob] = replace(before, max_error=error, agreeing=agreeing)
 
 
@@ -346,30 +347,8 @@ def _as_onnxruntime_has_it(run: LayerRun) -> LayerRun:
     return replace(run, before=before, tops=tops)
 
 
-def _are_equal(a: Array, b: Array) -> bool:
-    """Whether `_gap` is zero everywhere, as most often; False, too, where two NaN meet."""
-    return np.array_equal(a, b)
-
-
-def _differing(a: Array, b: Array) -> int:
-    return 0 if _are_equal(a, b) else int(np.count_nonzero(_gap(a, b)))
-
-
-def _gap(a: Array, b: Array) -> Array:
-    """Absolute differences in float64; 0 for equal infinities and two NaN, inf where only one
-    is NaN or the shapes differ."""
-    if a.shape != b.shape:
-        return np.full(b.shape, np.inf)
-    with np.errstate(invalid="ignore"):
-        gap = np.asarray(np.abs(np.subtract(a, b, dtype=np.float64)))
-    if np.isfinite(gap.max(initial=0.0)):  # so nothing is infinite or NaN: equal is 0 already
-        return gap
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    return np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
-
-
 def _difference(name: str, theirs: Array, ours: Array, fmt: Format | None) -> str:
-    gap = _gap(theirs, ours)
+    gap = gap_between(theirs, ours)
     lsb = (
         f" ({gap.max(initial=0.0) / fmt.lsb:.3g} LSB of {fmt})"
         if isinstance(fmt, FixedPoint)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from adaption.compare.result import VerifyReport
 from adaption.errors import DataError
-from adaption.io.arrays import read_arrays
+from adaption.io.arrays import read_recorded
 from adaption.net import Net
 
 __all__ = ["RecordedBlob", "RecordedReport", "check_recorded"]
@@ -102,7 +102,7 @@ def check_recorded(
         tolerance: greatest allowed difference relative to the blob's greatest magnitude.
     Raises: DataError when no recorded name is a blob of the net, or shapes do not fit.
     """
-    wanted = {name.replace("|", "/"): array for name, array in read_arrays(recorded).items()}
+    wanted = read_recorded(recorded)
     named = [name for name in net.blobs if name in wanted]
     if not named:
         raise DataError(

@@ -12,12 +12,12 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from adaption.compare.backends import Backend
 from adaption.compare.between import check_between, counterpart
 from adaption.compare.check_images import check_images
 from adaption.compare.float_check import OWN_ERRORS, check_float
 from adaption.compare.float_report import FloatReport
 from adaption.compare.image_check import ImageCheck
+from adaption.compare.named_backends import Side, opened
 from adaption.compare.recorded import TOLERANCE, check_recorded
 from adaption.compare.result import VerifyReport
 from adaption.compare.sessions import ModelFile
@@ -30,7 +30,6 @@ from adaption.numerics import FixedPoint
 
 __all__ = ["verify"]
 
-Side = str | os.PathLike[str] | Backend
 Inputs = Mapping[str, npt.ArrayLike]
 
 
@@ -89,14 +88,14 @@ def verify(
         b, inputs = None, cast(Inputs, b)
     register = re.fullmatch(r"int(\d+)", a) if isinstance(a, str) else None
     if register is not None:
-        beside = {"b": b, "tolerance": tolerance, "input_formats": input_formats}
-        given = [name for name, value in {**beside, "transform": transform}.items() if value]
+        beside = {"b": b, "tolerance": tolerance, "input_formats": input_formats or None}
+        given = [n for n, x in {**beside, "transform": transform}.items() if x is not None]
         if given:
             raise UsageError(f"{', '.join(given)} cannot be given with {a}", "leave it out")
         return check_step(net, inputs, register_bits=int(register[1]))
     if inputs is None and transform is not None:
         raise UsageError("preprocessing is for data, which is not given", "give inputs (--data)")
-    one, other = _opened(a), None if b is None else _opened(b)
+    one, other = opened(a), None if b is None else opened(b)
     files = [side for side in (one, other) if isinstance(side, ModelFile)]
     values, checks, notes = _prepared(net, files, inputs, transform)
     report: VerifyReport
@@ -120,11 +119,6 @@ def verify(
             net, same, one, values, input_formats=input_formats, tolerance=tolerance, seed=seed
         )
     return replace(report, preprocessing=tuple(checks), notes=(*report.notes, *notes))
-
-
-def _opened(side: Side) -> Side | ModelFile:
-    is_onnx = isinstance(side, str | os.PathLike) and os.fspath(side).endswith(".onnx")
-    return ModelFile(cast(str, side)) if is_onnx else side
 
 
 def _ran(report: FloatReport) -> FloatReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from adaption.export.onnx.model import Model
 from adaption.net import Net
 from adaption.numerics import FixedPoint
 
-__all__ = ["given_or_random", "pieces"]
+__all__ = ["given_or_random", "on_grids", "pieces"]
 
 CHUNK_BYTES = 2**26  # of blobs that are compared at once
 SAMPLES = 4
@@ -35,11 +36,12 @@ def given_or_random(
     if inputs is None:
         return {**_random(net, model, seed), **_from_data_layers(net, model)}
     missing = [name for name in model.inputs if name not in inputs]
-    if missing or any(name not in net.blobs for name in inputs):
+    unknown = [name for name in inputs if name not in net.blobs]
+    if missing or unknown:
+        near = near_miss(unknown[0], missing) if unknown else ""
         raise UsageError(
             f"inputs are given for {', '.join(map(repr, inputs)) or 'no blob'}",
-            (missing and inputs and near_miss(next(iter(inputs)), missing))
-            or f"give one array for each of {', '.join(map(repr, model.inputs))}",
+            near or f"give one array for each of {', '.join(map(repr, model.inputs))}",
         )
     values = {}
     for name in model.inputs:
@@ -59,6 +61,18 @@ def given_or_random(
     if len(lengths) > 1:
         raise ShapeError(f"inputs have {sorted(lengths)} samples, allowed: as many each")
     return values
+
+
+def on_grids(
+    values: Mapping[str, npt.NDArray[Any]], formats: Mapping[str, FixedPoint]
+) -> dict[str, npt.NDArray[Any]]:
+    """The values by input blob, rounded where an input has a format."""
+    return {
+        name: formats[name].quantize(torch.from_numpy(np.array(x))).numpy()
+        if name in formats
+        else x
+        for name, x in values.items()
+    }
 
 
 def _from_data_layers(net: Net, model: Model) -> dict[str, Tensor]:

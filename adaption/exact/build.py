@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, LayerError, UsageError, near_miss
+from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
 from adaption.exact.constants import weight_codes
 from adaption.exact.entries import Entry, FloatValue, Function, Pending
 from adaption.exact.floats import FloatBuilder
@@ -22,7 +22,7 @@ from adaption.exact.program import (
     Value,
 )
 from adaption.exact.reference import without_activation
-from adaption.exact.selection import Member, Selection, refuse_moving
+from adaption.exact.selection import Member, Selection, refuse_moving, refuse_unknown_inputs
 from adaption.layers.base import Shape
 from adaption.numerics import BinaryWeight, FixedPoint, Format, Wrpn
 
@@ -77,13 +77,7 @@ class _Walk:
         self.exceptions: list[str] = []
         self.tops: list[tuple[TopValue, Entry]] = []
         self.views: dict[tuple[str, int], str] = {}
-        unknown = [name for name in options.input_formats if name not in selection.inputs]
-        if unknown:
-            raise UsageError(
-                f"an input format is given for {', '.join(map(repr, unknown))}",
-                near_miss(unknown[0], selection.inputs)
-                or f"the net's inputs: {', '.join(map(repr, selection.inputs))}",
-            )
+        refuse_unknown_inputs(selection, options.input_formats)
 
     def add_input(self, name: str, shape: Shape) -> None:
         given = FloatValue(name, tuple(shape))

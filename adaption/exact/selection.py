@@ -13,14 +13,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaption.errors import DataError, LayerError, UsageError
+from adaption.errors import DataError, LayerError, UsageError, near_miss
 from adaption.graph import LayerSpec, refuse_repeated
 from adaption.net import Net
 from adaption.net.finite import refuse_not_finite
 from adaption.net.node import Node
 from adaption.numerics import BinaryWeight
 
-__all__ = ["Member", "Selection", "members", "refuse_moving", "refuse_nan", "select"]
+__all__ = [
+    "Member",
+    "Selection",
+    "members",
+    "refuse_moving",
+    "refuse_nan",
+    "refuse_unknown_inputs",
+    "select",
+]
 
 Value = tuple[int, int]  # layer index, top index
 
@@ -51,6 +59,22 @@ class Selection:
     outputs: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def makers(self) -> dict[str, str]:
+        """The last layer that makes each blob, by name."""
+        return {blob: member.spec.name for member in self.members for blob in member.spec.tops}
+
+
+def refuse_unknown_inputs(selection: Selection, formats: Iterable[str]) -> None:
+    """Raises: UsageError when an input format is given for a blob that is no input."""
+    unknown = [name for name in formats if name not in selection.inputs]
+    if unknown:
+        raise UsageError(
+            f"an input format is given for {', '.join(map(repr, unknown))}, allowed:"
+            f" {', '.join(map(repr, selection.inputs))}",
+            near_miss(unknown[0], selection.inputs),
+        )
 
 
 def members(net: Net) -> list[Member]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from adaption.errors import AdaptionError, LayerError, MissingBottomError
 from adaption.graph.filter import PHASES, NetState, is_kept, unmet_rules
 from adaption.graph.lp_params import read_lp_params
 from adaption.graph.spec import LayerSpec, NetSpec
+from adaption.nearest import nearest_name
 
 if TYPE_CHECKING:
     from adaption.io.prototxt import Notice
@@ -125,8 +125,8 @@ def _connect(spec: LayerSpec, readers: Counter[str], why: Callable[[str], str]) 
         if bottom not in readers:
             if hint := why(bottom):
                 raise MissingBottomError(f'unknown bottom blob "{bottom}" (bottom index {i})', hint)
-            near = difflib.get_close_matches(bottom, readers, 1)
-            hint = f'did you mean "{near[0]}"?' if near else "name the top of an earlier layer"
+            near = nearest_name(bottom, tuple(readers))
+            hint = f'did you mean "{near}"?' if near else "name the top of an earlier layer"
             raise LayerError(f'unknown bottom blob "{bottom}" (bottom index {i})', hint)
         readers[bottom] += 1
     for i, top in enumerate(spec.tops):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from adaption.errors import LayerError, UsageError
-from adaption.io.prototxt_values import nearest_name
+from adaption.nearest import nearest_name
 
 if TYPE_CHECKING:
     from adaption.io.prototxt import Notice

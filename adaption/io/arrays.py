@@ -11,7 +11,7 @@ from adaption.errors import DataError, FileFormatError
 from adaption.io.kinds import kind_of
 from adaption.io.npy import read_npy, read_npz
 
-__all__ = ["read_arrays"]
+__all__ = ["read_arrays", "read_recorded"]
 
 
 def read_arrays(path: str | os.PathLike[str], only: str = "") -> dict[str, NDArray[Any]]:
@@ -27,3 +27,8 @@ def read_arrays(path: str | os.PathLike[str], only: str = "") -> dict[str, NDArr
         raise DataError(
             f"is no npz or npy file of numbers: {error.fact}", error.fix, file=path
         ) from None
+
+
+def read_recorded(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Recorded blobs by name; a file of them writes `/` in a name as `|`. Raises: DataError."""
+    return {name.replace("|", "/"): array for name, array in read_arrays(path).items()}

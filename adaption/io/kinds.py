@@ -175,7 +175,7 @@ def near_file(path: str | os.PathLike[str]) -> str:
     """`did you mean ...?` with the name that is most like a missing file's in its folder, or ""."""
     try:
         names = sorted(entry.name for entry in Path(path).parent.iterdir())
-    except OSError:
+    except (OSError, ValueError):  # also where the path cannot be a name
         return ""
     return near_miss(Path(path).name, names[:MOST_NAMES])
 

@@ -16,7 +16,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from adaption.errors import ParseError
 from adaption.io.prototxt_tree import Block, Field, FieldList, Scalar, as_text
-from adaption.io.prototxt_values import Misfit, converter, nearest_name
+from adaption.io.prototxt_values import Misfit, converter
+from adaption.nearest import nearest_name
 
 if TYPE_CHECKING:
     from adaption.proto.caffe_pb2 import Message

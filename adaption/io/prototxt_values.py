@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from difflib import get_close_matches
-from functools import cache
 
 from google.protobuf.descriptor import FieldDescriptor
 
+from adaption.errors import near_miss
 from adaption.io.prototxt_tokens import quote
 from adaption.io.prototxt_tree import Scalar
 from adaption.io.text import decode
 
-__all__ = ["Misfit", "converter", "nearest_name"]
+__all__ = ["Misfit", "converter"]
 
 _TRUE = frozenset({"true", "True", "t"})
 _FALSE = frozenset({"false", "False", "f"})
@@ -32,14 +31,6 @@ class Misfit(Exception):
         super().__init__(allowed)
         self.allowed = allowed
         self.fix = fix
-
-
-@cache
-def nearest_name(name: str, names: tuple[str, ...]) -> str | None:
-    """The known name most like this one; case does not count."""
-    folded = {known.casefold(): known for known in reversed(names)}
-    close = get_close_matches(name.casefold(), folded, 1, 0.7)
-    return folded[close[0]] if close else None
 
 
 def converter(each: FieldDescriptor, names: dict[str, int] | None) -> Callable[[Scalar], object]:
@@ -146,8 +137,7 @@ def _enum(value: Scalar, name: str, names: dict[str, int]) -> int:
     if value.kind == "number" and (number := _as_integer(value)) in names.values():
         assert number is not None
         return number
-    nearest = nearest_name(value.string, tuple(names))
-    fix = "" if nearest is None else f"did you mean {nearest}?"
+    fix = near_miss(value.string, names)
     if value.kind == "string" and value.string in names:
         fix = f"write {name}: {value.string}"
     raise Misfit(", ".join(names), fix)

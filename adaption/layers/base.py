@@ -16,13 +16,13 @@ from google.protobuf.message import Message
 
 from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError, UnknownLayerError
 from adaption.graph import LayerSpec, NetSpec
-from adaption.io.prototxt_values import nearest_name
 from adaption.later import Tensor
 from adaption.layers.fields import read_fields
 from adaption.layers.lowering import IntegerLowering, Lowering, Shape
 from adaption.layers.runtime import Progress, Runtime
 from adaption.layers.scan import every_module, modules_of, params_of_files, types_of_files
 from adaption.layers.traits import KINDS, Count, KindName, Traits
+from adaption.nearest import nearest_name
 
 if TYPE_CHECKING:
     from adaption.proto import caffe_pb2

@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError
+from adaption.errors import AdaptionError, FieldError, near_miss
 from adaption.graph import NetSpec
 from adaption.io.precision_note import note_text, read_note
-from adaption.io.prototxt_values import nearest_name
 from adaption.net.node import Node
 from adaption.net.plan import FORWARD_KINDS, KINDS, LayerFormats, Plan, Point
 from adaption.net.points import GridWatch, Watch, WeightDraw
@@ -166,12 +165,10 @@ def set_plan(
 
 def _check_point(point: Point, nodes: Mapping[str, Node]) -> None:
     if point.kind not in KINDS:
-        near = nearest_name(point.kind, KINDS)
-        hint = f"did you mean {near}?" if near else ""
+        hint = near_miss(point.kind, KINDS)
         raise FieldError("point", str(point), f"kinds {', '.join(KINDS)}", hint)
     if point.layer not in nodes:
-        near = nearest_name(point.layer, tuple(nodes))
-        hint = f"did you mean {near}?" if near else ""
+        hint = near_miss(point.layer, nodes)
         raise FieldError("point", str(point), "layers of the net", hint)
 
 

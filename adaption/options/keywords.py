@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from adaption.errors import FieldError, KeywordError, UsageError
+from adaption.nearest import nearest_name
 from adaption.options.base import Options
 
 __all__ = ["takes_options"]
@@ -116,8 +116,8 @@ def _as_parameters(taken: Sequence[_Taken]) -> dict[str, inspect.Parameter]:
 
 
 def _unknown(call: str, name: str, known: Sequence[str]) -> KeywordError:
-    near = difflib.get_close_matches(name, known, 1)
+    near = nearest_name(name, tuple(known))
     return KeywordError(
         f"{call}() has no keyword {name!r}",
-        f"did you mean {near[0]!r}?" if near else f"its keywords are {', '.join(known)}",
+        f"did you mean {near!r}?" if near else f"its keywords are {', '.join(known)}",
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
 
 from adaption.errors import FieldError
+from adaption.nearest import nearest_name
 
 __all__ = ["Bits", "WordLengths"]
 
@@ -129,13 +129,13 @@ class WordLengths:
                         f'points that are rounded: of layer "{layer}" {why_float[layer]}',
                         "leave it out",
                     )
-                names = list(dict.fromkeys(p.layer for p in known))
-                near = difflib.get_close_matches(override.pattern, names, 1)
+                names = tuple(dict.fromkeys(p.layer for p in known))
+                near = nearest_name(override.pattern, names)
                 raise FieldError(
                     "bits",
                     str(override),
                     f"patterns of the layers {', '.join(names)}",
-                    f"did you mean {near[0]!r}?" if near else "",
+                    f"did you mean {near!r}?" if near else "",
                 )
 
     def __str__(self) -> str:

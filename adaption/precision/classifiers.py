@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from adaption.errors import UsageError
 from adaption.graph import LayerSpec, NetSpec
-from adaption.io.prototxt_values import nearest_name
 from adaption.layers.base import Layer, traits_of
+from adaption.nearest import nearest_name
 from adaption.net import Net
 
 __all__ = ["Classifier", "Classifiers", "find_classifiers", "holds_scores"]

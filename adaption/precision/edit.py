@@ -15,8 +15,8 @@ from adaption.io.lp_types import LP_ACT, LP_TYPES
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
 from adaption.io.prototxt import Block, Document, Field
-from adaption.io.prototxt_values import nearest_name
 from adaption.layers.base import traits_of_type
+from adaption.nearest import nearest_name
 from adaption.net.plan import KINDS as POINT_KINDS
 from adaption.net.plan import LayerFormats
 from adaption.numerics import DynamicFixed, FixedPoint, Format, parse_format

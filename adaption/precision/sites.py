@@ -15,8 +15,8 @@ from fnmatch import fnmatchcase
 
 from adaption.errors import FieldError, UsageError
 from adaption.graph import LayerSpec, NetSpec, refuse_repeated
-from adaption.io.prototxt_values import nearest_name
 from adaption.layers.base import Layer, traits_of
+from adaption.nearest import nearest_name
 
 __all__ = [
     "PLACES",

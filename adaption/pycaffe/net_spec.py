@@ -11,7 +11,6 @@ Caffe: python/caffe/net_spec.py.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from adaption.errors import AdaptionError, UsageError
 from adaption.graph import LayerSpec
 from adaption.io.prototxt import format_message
 from adaption.layers.base import choose_class, is_known
+from adaption.nearest import nearest_name
 from adaption.proto import caffe_pb2
 from adaption.pycaffe.errors import FieldError, InputError
 
@@ -70,8 +70,8 @@ def assign_proto(proto: Any, name: str, val: Any) -> None:
     """
     known = proto.DESCRIPTOR.fields_by_name
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else ""
+        near = nearest_name(name, tuple(known))
+        hint = f"did you mean {near!r}?" if near else ""
         raise FieldError(name, val, f"fields of {proto.DESCRIPTOR.name}", hint)
     target = getattr(proto, name)
     is_repeated = hasattr(target, "extend")
@@ -251,8 +251,8 @@ class NetSpec:
     def __getattr__(self, name: str) -> Any:
         tops = self.__dict__.get("tops", {})
         if name not in tops:
-            near = difflib.get_close_matches(name, tops, 1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
+            near = nearest_name(name, tuple(tops))
+            hint = f", did you mean {near!r}?" if near else ""
             raise AttributeError(f"the net has no top {name!r} yet{hint}", name=name)
         return tops[name]
 

@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaption.errors import AdaptionError, FieldError, LayerError, UsageError
+from adaption.errors import AdaptionError, FieldError, LayerError, UsageError, near_miss
 from adaption.graph import LayerSpec
-from adaption.io.prototxt_values import nearest_name
 from adaption.layers.base import Layer as CoreLayer
 from adaption.layers.base import Runtime, Shape
 from adaption.net import Blob
@@ -142,11 +141,10 @@ def _class_of(module: str, name: str) -> type[Layer]:
     if isinstance(found, type) and issubclass(found, Layer):
         return found
     known = [k for k, v in vars(loaded).items() if isinstance(v, type) and issubclass(v, Layer)]
-    near = nearest_name(name, tuple(known))
     has = "no such class" if found is None else "it, but not derived from caffe.Layer"
     raise LayerError(
         f"needs the class {name!r} of module {module!r}, which has {has}",
-        f"did you mean {near}?" if near else "derive it from adaption.pycaffe.Layer",
+        near_miss(name, known) or "derive it from adaption.pycaffe.Layer",
     )
 
 

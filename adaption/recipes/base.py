@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
-from adaption.errors import AdaptionError, FieldError
-from adaption.io.prototxt_values import nearest_name
+from adaption.errors import AdaptionError, FieldError, near_miss
 from adaption.later import Tensor
 from adaption.layers.base import Layer
 from adaption.layers.fields import read_fields
+from adaption.nearest import nearest_name
 from adaption.net.plan import LayerFormats, Plan, Point
 from adaption.proto import caffe_pb2
 
@@ -239,9 +239,8 @@ def named_recipe(name: str, **settings: Any) -> Recipe[Any]:
     known = tuple(message.DESCRIPTOR.fields_by_name)
     for key, value in settings.items():
         if key not in known:
-            near = nearest_name(key, known)
-            hint = f"did you mean {near}?" if near else ""
-            raise FieldError(f"{found.param}.{key}", value, ", ".join(known), hint)
+            name = f"{found.param}.{key}"
+            raise FieldError(name, value, ", ".join(known), near_miss(key, known))
         enum = message.DESCRIPTOR.fields_by_name[key].enum_type
         try:
             if enum is not None:

@@ -75,7 +75,10 @@ def test_c_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--to", "onnx", "--processor", "vnni"], "style float is the same for every processor"),
         (["--to", "onnx", "--scale", "2"], "preprocessing is given, and is not to be part"),
         (["--to", "onnx", "--input-format", "Q1.7"], "--input-format is 'Q1.7'"),
-        (["--to", "onnx", "--input-format", "x=Q1.7"], "input formats are given for 'x'"),
+        (
+            ["--to", "onnx", "--input-format", "x=Q1.7"],
+            "an input format is given for 'x', allowed: 'data'\n",
+        ),
         (["--to", "nothing"], "export target is 'nothing', allowed: "),
     ],
 )

@@ -1,4 +1,4 @@
-"""verify: right files pass, whatever the order of sums; wrong ones fail and name the layer."""
+"""check_float: right files pass, whatever the order of sums; wrong ones fail and name the layer."""
 
 from __future__ import annotations
 
@@ -340,6 +340,26 @@ def test_inputs_that_do_not_fit(
     with pytest.raises(error) as e:
         check_float(net, file, inputs)
     assert str(e.value) == message
+
+
+@pytest.mark.parametrize(
+    ("given", "fix"),
+    [
+        pytest.param(["left"], "give one array for each of 'left', 'left2'", id="one is missing"),
+        pytest.param(["left", "leff2"], "did you mean left2?", id="one is mistyped"),
+    ],
+)
+def test_the_input_that_is_mistyped_is_named(tmp_path: Path, given: list[str], fix: str) -> None:
+    """The hint was about the first input that was given, right or not."""
+    net = net_of(
+        input_layer("left", 2, 4)
+        + input_layer("left2", 2, 4)
+        + layer("sum", "left left2", "sum", 'type: "Eltwise"')
+    )
+    export_onnx(net, tmp_path / "net.onnx")
+    with pytest.raises(UsageError) as e:
+        check_float(net, tmp_path / "net.onnx", {name: np.zeros((2, 4)) for name in given})
+    assert e.value.fix == fix
 
 
 def test_a_file_of_another_net_is_refused(file: Path) -> None:

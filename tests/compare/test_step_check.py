@@ -208,6 +208,8 @@ def test_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert row["operands"] == ["DFP8-1", "DFP8-1"] and math.isfinite(sum(row["exponents"]))
     assert main(["verify", "low.prototxt", "w.caffemodel", "int32", "exact"]) == 2
     assert "b cannot be given with int32" in capsys.readouterr().err
+    assert main(["verify", "low.prototxt", "w.caffemodel", "int32", "--tolerance", "0"]) == 2
+    assert "tolerance cannot be given with int32" in capsys.readouterr().err
 
 
 def test_wide_words_are_told_when_a_net_is_rewritten(capsys: pytest.CaptureFixture[str]) -> None:

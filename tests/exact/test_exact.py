@@ -227,5 +227,6 @@ def test_input_format_replaces_an_lp_act() -> None:
     assert torch.equal(
         given.run({"data": data}).outputs["conv"], stated.run({"data": data}).outputs["conv"]
     )
-    with pytest.raises(AdaptionError, match="an input format is given for 'dat'"):
+    with pytest.raises(AdaptionError, match="an input format is given for 'dat'") as e:
         ExactNet(net_of(DATA + CONV), ExactOptions({"dat": FixedPoint.q("Q3.5")}))
+    assert str(e.value).endswith(", allowed: 'data'\n  fix: did you mean data?")

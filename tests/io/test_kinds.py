@@ -138,3 +138,10 @@ def test_a_missing_file_is_compared_with_its_folder(tmp_path: Path) -> None:
     assert found.fix == "did you mean deploy.prototxt?"
     assert wrong_kind(tmp_path / "else", "missing", "a prototxt").fix == "check the path"
     assert near_file(tmp_path / "no folder" / "deploy.protoxt") == ""
+
+
+@pytest.mark.parametrize("path", ["a\0b/net.prototxt", "\ud800/net.prototxt"])
+def test_a_folder_that_cannot_be_a_name_has_no_near_file(path: str) -> None:
+    """A path out of a file may hold anything."""
+    assert kind_of(path) == "missing"
+    assert wrong_kind(path, "missing", "a prototxt").fix == "check the path"

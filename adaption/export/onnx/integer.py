@@ -1,6 +1,6 @@
 """Style integer: integer operators only, between the quantized inputs and the outputs.
 
-The model is exact arithmetic (`export.exact`), operation by operation. Inputs become codes by the
+The model is exact arithmetic (`adaption.exact`), operation by operation. Inputs become codes by the
 operators of style float; outputs, and layers behind the last integer one, are float32 values of
 codes. Between sums of WRPN weights and the next point stand float32 operators, see integer_floats.
 Codes are int32, or int64 where 32 bits do not hold every code there can be. onnxruntime's
@@ -16,13 +16,7 @@ from torch import Tensor
 
 from adaption.errors import AdaptionError
 from adaption.exact import ExactOptions, build_program
-from adaption.exact.program import (
-    Op,
-    Product,
-    Program,
-    TopValue,
-    Value,
-)
+from adaption.exact.program import Op, Product, Program, TopValue, Value
 from adaption.exact.selection import Selection
 from adaption.export.onnx.integer_codes import Codes
 from adaption.export.onnx.integer_ops import EMITTERS

@@ -104,21 +104,12 @@ class LayerLowered(Lowered):
         """Follow the values that the style has moved."""
         self.notes, self.arithmetic = finished.notes, finished.arithmetic
         names = finished.names
-
-        def now(values: Sequence[str | None]) -> tuple[str | None, ...]:
-            return tuple(names.get(v, v) if v else v for v in values)
-
         for old, new in names.items():
             if new is not None and old in self.graph.shapes:
                 self.graph.shapes[new] = self.graph.shapes[old]
         self._latest = {blob: names.get(v, v) or v for blob, v in self._latest.items()}
         self.types.update(finished.types)
         self.layers = [
-            replace(
-                x,
-                tops=(tops := now(x.tops)),
-                before=now(x.before),
-                scales=tuple(finished.scales.get(t or "") for t in tops),
-            )
-            for x in self.layers
+            replace(x, scales=tuple(finished.scales.get(top or "") for top in x.tops))
+            for x in (layer.renamed(names) for layer in self.layers)
         ]

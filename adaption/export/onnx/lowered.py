@@ -36,6 +36,14 @@ class LayerValues:
     scales: tuple[Scale | None, ...] = ()
     views: Mapping[int, str] = field(default_factory=dict)  # as lowered, before a style moves them
 
+    def renamed(self, names: Mapping[str, str | None]) -> LayerValues:
+        """The layer with the new names of its tops' values; None for a value that is gone."""
+
+        def now(values: Sequence[str | None]) -> tuple[str | None, ...]:
+            return tuple(names.get(v, v) if v else v for v in values)
+
+        return replace(self, tops=now(self.tops), before=now(self.before))
+
     def to_dict(self) -> dict[str, Any]:
         """The layer as plain values, for JSON."""
         return {
@@ -86,13 +94,7 @@ class Lowered:
             self.outputs.append(self._output(blob, names))
         g.rename(names)
         self.types = {names.get(v, v): kind for v, kind in self.types.items()}
-
-        def renamed(values: Sequence[str | None]) -> tuple[str | None, ...]:
-            return tuple(names.get(v, v) if v else v for v in values)
-
-        self.layers = [
-            replace(x, tops=renamed(x.tops), before=renamed(x.before)) for x in self.layers
-        ]
+        self.layers = [layer.renamed(names) for layer in self.layers]
 
     def _output(self, blob: str, names: dict[str, str]) -> str:
         """Name of the output for `blob`; a value that already has a name of its own (an input,

@@ -10,8 +10,8 @@ from typing import Any
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from adaption._version import __version__
-from adaption.errors import AdaptionError, UsageError, near_miss
-from adaption.exact.selection import Selection, refuse_moving
+from adaption.errors import AdaptionError, UsageError
+from adaption.exact.selection import Selection, refuse_moving, refuse_unknown_inputs
 from adaption.export.onnx.file import same_bits
 from adaption.export.onnx.free_size import check_free_size, enlarged, free_dims
 from adaption.export.onnx.graph import Array, OnnxGraph
@@ -125,13 +125,7 @@ def build_model(
             f"opset is {opset}, style {style} needs {needed} or later for the formats of this net",
             f"give opset {needed}",
         )
-    unknown = [name for name in formats if name not in selection.inputs]
-    if unknown:
-        raise UsageError(
-            f"input formats are given for {', '.join(map(repr, unknown))}",
-            near_miss(unknown[0], selection.inputs)
-            or f"the model's inputs are {', '.join(map(repr, selection.inputs))}",
-        )
+    refuse_unknown_inputs(selection, formats)
     own = {name: net.blobs[name].shape for name in selection.inputs}
     size = next((shape[0] for shape in own.values() if shape), 1)
     batched = [name for name, shape in own.items() if shape and shape[0] == size]

@@ -16,11 +16,10 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
-from adaption.errors import FieldError, KeywordError
+from adaption.errors import FieldError, KeywordError, near_miss
 from adaption.options.base import Options
 
 __all__ = ["RecipeOptions", "known_recipe_options", "make_recipe_options", "recipe_options"]
@@ -79,9 +78,8 @@ def make_recipe_options(recipe: str, values: Mapping[str, Any]) -> RecipeOptions
     known = tuple(found.declared())
     for name in values:
         if name not in known:
-            near = get_close_matches(name, known, 1)
             raise KeywordError(
                 f"recipe {found.recipe} takes no {name}",
-                f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}",
+                near_miss(name, known) or f"it takes {', '.join(known)}",
             )
     return found(**values)

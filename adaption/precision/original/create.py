@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adaption.errors import FieldError, FileFormatError, UsageError
+from adaption.errors import FieldError, FileFormatError, bad_choice
 from adaption.numerics import FixedPoint
 from adaption.precision.format_text import SCHEMES, fits_lpfp
 from adaption.precision.original.descriptor import (
@@ -75,14 +75,13 @@ def create(
             strides keep one digit, dropout other than D5 counts as a layer with a top of its own,
             layers before the first with a top of its own are lost, RoI scales by 0.625, and
             `lp=False` takes the A out of the caller's list.
-    Raises: FieldError on a string that the grammar lacks, on formats that lpfp_param cannot say or
-        that are too few.
+    Raises: UsageError on another mode or filler; FieldError on a string that the grammar lacks, on
+        formats that lpfp_param cannot say or that are too few.
     """
-    if mode not in MODES or filler not in FILLERS:
-        raise UsageError(
-            f"mode is {mode!r} and filler {filler!r}",
-            f"mode: {', '.join(MODES)}; filler: {', '.join(FILLERS)}",
-        )
+    if mode not in MODES:
+        raise bad_choice("mode", mode, MODES)
+    if filler not in FILLERS:
+        raise bad_choice("filler", filler, FILLERS)
     writer = _Writer(mode, lp, filler, round_bias, original_semantics, data)
     writer.weights, writer.activations = list(weights), list(activations)
     if lp:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adaption.errors import FieldError, LayerError
+from adaption.errors import FieldError, LayerError, UsageError
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document
 from adaption.net import Net, Point
@@ -142,6 +142,23 @@ def test_formats_layer_by_layer() -> None:
 def test_formats_that_do_not_do(weights: list[FixedPoint], message: str) -> None:
     with pytest.raises(FieldError) as caught:
         create("n", ["4C3S1", "4C3S1", "2F"], weights)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (
+            {"mode": "deplyo"},
+            "mode is 'deplyo', allowed: train, deploy, vis\n  fix: did you mean deploy?",
+        ),
+        ({"filler": "msra"}, "filler is 'msra', allowed: xavier, gaussian"),
+    ],
+    ids=["mode", "filler"],
+)
+def test_an_unknown_mode_or_filler(choice: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        create("n", ["4C3S1"], lp=False, **choice)
     assert str(caught.value) == message
 
 

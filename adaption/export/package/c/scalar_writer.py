@@ -8,19 +8,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from adaption.exact.program import (
-    Op,
-    Quantize,
-)
+from adaption.exact.program import Op, Quantize
 from adaption.export.package.c.graph import Graph, refusal
 from adaption.export.package.c.lines import Lines
-from adaption.export.package.c.types import (
-    INT32,
-    INT64,
-    CType,
-    float_literal,
-    literal,
-)
+from adaption.export.package.c.types import INT32, INT64, CType, float_literal, literal
 from adaption.layers.base import Shape
 
 __all__ = ["Index", "Memory", "Scalar", "Scalars"]

@@ -31,14 +31,7 @@ from adaption.exact.program import (
 from adaption.export.package.c.float_scalars import FLOAT_SCALARS
 from adaption.export.package.c.graph import check_same_shape, is_move
 from adaption.export.package.c.scalar_writer import Scalar, Scalars
-from adaption.export.package.c.types import (
-    FLOAT,
-    INT32,
-    INT64,
-    CType,
-    computed_in,
-    literal,
-)
+from adaption.export.package.c.types import FLOAT, INT32, INT64, CType, computed_in, literal
 
 __all__ = ["write_scalars"]
 

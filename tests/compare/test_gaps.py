@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from adaption.compare.passes import _differing, _gap, _Top
+from adaption.compare.gaps import count_differing, gap_between
+from adaption.compare.passes import _Top
 from adaption.exact.reference import greatest_finite
 from adaption.export.onnx.graph import Array
 
@@ -41,21 +42,21 @@ def _plainly(a: Array, b: Array) -> list[float]:
 )
 def test_gap(a: Array, b: Array) -> None:
     want = _plainly(a, b)
-    assert _gap(a, b).tolist() == want
-    assert _differing(a, b) == sum(x != 0 for x in want)
+    assert gap_between(a, b).tolist() == want
+    assert count_differing(a, b) == sum(x != 0 for x in want)
     top = _Top("conv1", "Convolution", "conv1", "conv1", "conv1", None)
     top.add(a, b)
-    assert (top.count, top.differing) == (len(b), _differing(a, b))
+    assert (top.count, top.differing) == (len(b), count_differing(a, b))
     assert (top.total_error, top.max_error) == (sum(want), max(want, default=0.0))
 
 
 def test_one_number_without_axes() -> None:
-    assert _gap(np.array(A[2]), np.array(B[2])).max(initial=0.0) == 0.25
+    assert gap_between(np.array(A[2]), np.array(B[2])).max(initial=0.0) == 0.25
 
 
 def test_another_shape_differs_everywhere() -> None:
-    assert _gap(A[:3], B).tolist() == [math.inf] * 6
-    assert _differing(A[:3], B) == 6
+    assert gap_between(A[:3], B).tolist() == [math.inf] * 6
+    assert count_differing(A[:3], B) == 6
 
 
 @pytest.mark.parametrize(

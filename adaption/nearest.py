@@ -1,0 +1,18 @@
+"""The known name that a mistyped one may stand for: one rule for all messages."""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+
+__all__ = ["nearest_name"]
+
+LIKE = 0.65  # of difflib's ratio, from 0 for nothing in common to 1 for equal
+
+
+@lru_cache(1024)  # a file may hold one unknown name many times
+def nearest_name(name: str, names: tuple[str, ...]) -> str | None:
+    """The known name most like this one, if one is like it; case does not count."""
+    folded = {known.casefold(): known for known in reversed(names)}
+    near = difflib.get_close_matches(name.casefold(), folded, 1, LIKE)
+    return folded[near[0]] if near else None
