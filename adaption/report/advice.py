@@ -1,7 +1,7 @@
 """What to do next with a quantized net: from its summary, steps with commands that can be pasted.
 
-Commands are the one that made the summary, with other flags; a summary made from Python knows none
-and gets the same steps as keywords.
+Each command is the one that made the summary, with other flags. A summary made from Python has no
+command; its steps name keywords instead.
 """
 
 from __future__ import annotations
