@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adaption.io.atomic import atomic_write
+from adaption.report.advice import NOTABLE_LOSS
 from adaption.report.chart import Level, Panel, Series, panel_figure
 from adaption.report.format import ABSENT, count, decibel, percent, points
 from adaption.report.pages import render, tile
@@ -31,7 +32,6 @@ PANELS = (  # title, key of a row, factor, key of the float net's value
     ("SQNR of the output, dB", "output SQNR", 1, None),
     ("Zero inputs, %", "zero inputs", 100, "float zero inputs"),
 )
-CLOSE = 0.01  # of Top-1: a variant this near to the float net's is as good for most uses
 
 
 def comparison_grid(rows: Sequence[Row]) -> Grid:
@@ -112,9 +112,9 @@ def _tiles(rows: Sequence[Row]) -> Iterator[dict[str, str]]:
     if scored:
         full = scored[0]["float Top-1"]
         yield tile("Float net", percent(full), "Top-1")
-        close = [row for row in scored if row["Top-1"] >= full - CLOSE]
+        close = [row for row in scored if row["Top-1"] >= full - NOTABLE_LOSS]
         least = min(close, key=lambda row: (row["bits"], -row["Top-1"]), default=None)
-        label = f"Fewest bits within {100 * CLOSE:g} point of float"
+        label = f"Fewest bits within {100 * NOTABLE_LOSS:g} point of float"
         if least is None:
             yield tile(label, "none", "try more bits, --best, or --finetune", "warn")
         else:

@@ -13,12 +13,6 @@ from adaption.solver import Listener, train
 from tests.solver.runs import write_run
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 class Heard(Listener):
     """Keeps alarms, and the shares of the log."""
 
