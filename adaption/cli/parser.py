@@ -15,7 +15,7 @@ __all__ = ["Parser", "meant"]
 _NUMBER = re.compile(r"-\d|-\.\d")
 _INSTEAD = {  # what others have as a verb
     "help": "adaption VERB --help explains a verb; ",
-    "version": "adaption --version tells it; ",
+    "version": "adaption --version prints it; ",
 }
 _AMBIGUOUS = re.compile(r"ambiguous option: (\S+) could match (.+)")
 _MISSING = "the following arguments are required: "

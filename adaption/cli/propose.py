@@ -59,14 +59,14 @@ def run(args: argparse.Namespace) -> int:
     made = propose(args.net, args.measurement, formats=formats_of(args))
     keep_inputs([args.out], [args.net, args.measurement])
     made.save(args.out)
-    head, lost = made.head(), flushing(args.net, args.measurement, made)
+    head, found = made.head(), flushing(args.net, args.measurement, made)
+    flushed = None if found is None else found.to_dict()
     if args.json:
-        said = None if lost is None else lost.to_dict()
-        print(json.dumps({**head, "flushed_weights": said, "points": made.rows()}, indent=2))
+        print(json.dumps({**head, "flushed_weights": flushed, "points": made.rows()}, indent=2))
         return 0
     plan_grid(made.net, head["rule"], head["lengths"], made.rows()).print(sys.stdout)
-    for line in [] if lost is None else flushing_lines(lost.to_dict()):
-        print(line)
+    if flushed is not None:
+        print(*flushing_lines(flushed), sep="\n")
     if not args.quiet:
         for layer, why in made.left_float.items():
             print(f'layer "{one_line(layer)}": {one_line(why)}')

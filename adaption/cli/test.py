@@ -104,8 +104,8 @@ def _on_own_data(args: argparse.Namespace) -> int:
 def _refuse(args: argparse.Namespace, flags: list[str], *uses: str, beside: str, fix: str) -> None:
     """Raises: UsageError on flags of the other form: `flags`, or RunOptions of the topics `uses`.
 
-    A flag that is given and not used would look as if it had counted. A file of --config speaks to
-    all verbs; what it says beside the matter is only named.
+    A flag that is given and not used would look as if it had counted. All verbs read a file of
+    --config: of its flags, those that do not apply are named in a warning.
     """
     options = {n: v for n, v in given(args, RunOptions).items() if n in RunOptions.declared(*uses)}
     said = [f"--{name.replace('_', '-')}" for name in flags]

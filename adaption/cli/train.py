@@ -169,7 +169,7 @@ def _teaching(args: argparse.Namespace) -> list[str]:
     words = [] if args.teacher is None else ["--teacher", *args.teacher]
     for name in ("weight", "temperature"):
         value = getattr(args, f"teacher_{name}")
-        words += [] if value is None else [f"--teacher-{name}={value:g}"]
+        words += [] if value is None else [f"--teacher-{name}={value}"]
     return words
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from adaption.data import Transform
@@ -28,7 +27,7 @@ from adaption.net import Net, Point
 from adaption.net.net import Observer
 from adaption.net.node import Node
 from adaption.net.plan import FORWARD_KINDS, stated_kinds
-from adaption.numerics import DynamicFixed, Format
+from adaption.numerics import DynamicFixed, Format, zero_share
 from adaption.options import COMMON, NET, RunOptions, takes_options
 from adaption.precision.classifiers import Classifiers, find_classifiers
 from adaption.precision.evaluate import Run, run_net
@@ -244,9 +243,7 @@ def _zeros(net: Net) -> dict[str, float]:
     shares = {}
     for node in net.nodes:
         if node.layer.is_weight_layer():
-            weight = node.quantized_blobs()[0]
-            zeros = weight.numel() - int(torch.count_nonzero(weight))
-            shares[node.spec.name] = zeros / max(1, weight.numel())
+            shares[node.spec.name] = zero_share(node.quantized_blobs()[0])
     return shares
 
 

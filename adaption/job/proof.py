@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -27,6 +26,8 @@ __all__ = ["PROVED", "prove"]
 PROVED = ("float", "qdq", "integer")  # styles of ONNX that onnxruntime runs
 PROOF_SAMPLES = 4
 
+Pair: TypeAlias = tuple[str | Path, Path | None]  # what `verify` compares
+
 
 def prove(
     low: Net,
@@ -47,68 +48,50 @@ def prove(
         quiet: show no progress.
     Returns: entries of `verification` in summary.json.
     """
-    against = (None,) if style == "float" else (counterpart(style), "lp")
-    with Progress(3 + len(against), "proving", quiet=quiet, unit="steps") as progress:
-        return _proved(low, feed, stage, part, seed, style, against, progress.advance)
-
-
-def _proved(
-    low: Net,
-    feed: Feed,
-    stage: Path,
-    part: Part,
-    seed: int,
-    style: str,
-    against: Sequence[str | None],
-    advance: Callable[[], None],
-) -> list[dict[str, Any]]:
-    """`prove`, calling `advance` after each of its steps: the net that ran, what is read back, the
-    ONNX file, and its comparison with each of `against` (None: style float's own)."""
-    batch = next(iter(feed))
-    inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
-    count = len(batch.names[:PROOF_SAMPLES])
-    ran = _blobs_of(low, inputs, seed)
-    advance()
-    low.release()  # large nets are held once: what is read back goes on in its place
-    again_spec = part.of(read_net(stage / "net_lp.prototxt"))
-    low = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
-    read = _blobs_of(low, inputs, seed)
-    differing = [name for name, values in ran.items() if not torch.equal(values, read[name])]
-    del ran, read
-    advance()
-    keep_rounded_only(low.nodes)
-    proof: list[dict[str, Any]] = [
-        {
-            "what": "net_lp.prototxt and net_lp.caffemodel, read back",
-            "ok": not differing,
-            "detail": f"{len(differing)} blobs differ, the first is {differing[0]}"
-            if differing
-            else f"all {len(low.blobs)} blobs bit-equal on {count} samples",
-        }
-    ]
     path = stage / "net_lp.onnx"
-    with in_this_process():  # which wrote the file
-        return [*proof, *_prove_onnx(low, path, inputs, style, against, advance)]
+    pairs: list[Pair] = [(counterpart(style), path), ("lp", path)]
+    if style == "float":
+        pairs = [(path, None)]  # compared with the net in float32
+    with Progress(3 + len(pairs), "proving", quiet=quiet, unit="steps") as progress:
+        batch = next(iter(feed))
+        inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
+        count = len(batch.names[:PROOF_SAMPLES])
+        ran = _blobs_of(low, inputs, seed)
+        progress.advance()
+        low.release()  # large nets are held once: what is read back goes on in its place
+        again_spec = part.of(read_net(stage / "net_lp.prototxt"))
+        low = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
+        read = _blobs_of(low, inputs, seed)
+        differing = [name for name, values in ran.items() if not torch.equal(values, read[name])]
+        del ran, read
+        progress.advance()
+        keep_rounded_only(low.nodes)
+        proof: list[dict[str, Any]] = [
+            {
+                "what": "net_lp.prototxt and net_lp.caffemodel, read back",
+                "ok": not differing,
+                "detail": f"{len(differing)} blobs differ, the first is {differing[0]}"
+                if differing
+                else f"all {len(low.blobs)} blobs bit-equal on {count} samples",
+            }
+        ]
+        with in_this_process():  # which wrote the file
+            return [*proof, *_prove_onnx(low, path, inputs, style, pairs, progress)]
 
 
 def _prove_onnx(
-    low: Net,
-    path: Path,
-    inputs: dict[str, Any],
-    style: str,
-    against: Sequence[str | None],
-    advance: Callable[[], None],
+    low: Net, path: Path, inputs: dict[str, Any], style: str, pairs: list[Pair], progress: Progress
 ) -> list[dict[str, Any]]:
+    """Write the file, and compare each of `pairs`."""
     proof: list[dict[str, Any]] = []
     try:
         made = export_onnx(low, path, style=style)
-        advance()
-        for other in against:
-            a, b = (path, None) if other is None else (other, path)
+        progress.advance()
+        for a, b in pairs:
             proof.append({**verify(low, a, b, inputs).to_dict(), "file": os.fspath(path)})
-            advance()
-        if style != "float":  # whose report has them
-            for entry in proof:  # all of this file: its notes are said once
+            progress.advance()
+        if len(pairs) > 1:  # they repeat what the export notes; one comparison alone states it
+            for entry in proof:
                 entry["notes"] = []
             proof[-1]["notes"] = list(made.notes)
     except AdaptionError as error:

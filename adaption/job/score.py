@@ -155,10 +155,7 @@ def _entries(run: Run) -> list[dict[str, Any]]:
             "blob": name,
             "is_main": name == run.main,
             "accuracy": tally.accuracy(),
-            "samples": tally.labelled,
-            "classes": tally.classes,
-            "labels_outside": tally.outside,
-            "labels_range": [tally.least_label, tally.greatest_label],
+            **tally.labels_entry(),
         }
         for name, tally in run.scores.items()
     ]

@@ -21,6 +21,7 @@ from adaption.net import Net, Point
 from adaption.net.node import Node
 from adaption.options import COMMON, NET, RunOptions, takes_options
 from adaption.precision.classifiers import Classifiers
+from adaption.precision.counting import count_zeros
 from adaption.precision.evaluate import refuse_nan_outputs
 from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import rewrite
@@ -44,13 +45,13 @@ class Count:
 
     def add(self, x: Tensor) -> None:
         """Count the zeros of one batch, samples first."""
-        live = int(torch.count_nonzero(x))
+        zeros = count_zeros(x)
         samples, shape = x.shape[0], tuple(x.shape[1:])
         if len(shape) not in (1, 3):
             shape = (prod(shape),)
         self.values += x.numel()
-        self.zeros += x.numel() - live
-        self.words += samples * compressed_words(shape, 0) + live
+        self.zeros += zeros
+        self.words += samples * compressed_words(shape, 0) + x.numel() - zeros
         self.dense += samples * dense_words(shape)
 
     @property

@@ -95,6 +95,15 @@ class Tally:
             "top5": self.top5 / self.labelled if self.classes > 5 else None,
         }
 
+    def labels_entry(self) -> dict[str, Any]:
+        """How many labels counted, and which were no class, as plain values."""
+        return {
+            "samples": self.labelled,
+            "classes": self.classes,
+            "labels_outside": self.outside,
+            "labels_range": [self.least_label, self.greatest_label],
+        }
+
     def add(self, rows: Tensor, labels: Tensor | None, ignored: int | None) -> None:
         """Take in scores (M, classes) and their labels (M,)."""
         self.classes = rows.shape[1]
@@ -255,10 +264,7 @@ def compare_runs(reference: Run, other: Run) -> dict[str, Any]:
             "is_main": name == reference.main,
             "float": tally.accuracy(),
             "quantized": other.scores[name].accuracy(),
-            "samples": tally.labelled,
-            "classes": tally.classes,
-            "labels_outside": tally.outside,
-            "labels_range": [tally.least_label, tally.greatest_label],
+            **tally.labels_entry(),
             "flipped_predictions": _flipped(tally, other.scores[name]),
             "sqnr_db": sqnr.get(name),
         }

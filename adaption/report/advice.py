@@ -1,7 +1,7 @@
 """What to do next with a quantized net: from its summary, steps with commands that can be pasted.
 
-Commands are the one that made the summary, with other flags; a summary made from Python knows none
-and gets the same steps as keywords.
+Each command is the one that made the summary, with other flags. A summary made from Python has no
+command; its steps name keywords instead.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def verify_command(summary: Summary) -> list[str]:
 def next_steps(summary: Summary) -> list[Step]:
     """What to do next, the most useful first; empty where nothing is known to help."""
     worse = _is_worse(summary)
-    steps = list(_mended(summary))
+    steps = list(_failed(summary))
     if worse is None:
         steps += _unmeasured(summary)
     elif worse:
@@ -148,10 +148,9 @@ def _is_worse(summary: Summary) -> bool | None:
     return None
 
 
-def _mended(summary: Summary) -> Iterator[Step]:
+def _failed(summary: Summary) -> Iterator[Step]:
     checks = summary.get("verification") or []
-    files = summary.get("files") or {}
-    if all(check.get("ok") for check in checks) or not {"net_lp", "weights_lp"} <= set(files):
+    if all(check.get("ok") for check in checks) or not _is_written(summary):
         return
     yield Step(
         "A check failed: what was written does not compute what was simulated. This finds the"
@@ -168,7 +167,7 @@ def _unmeasured(summary: Summary) -> Iterator[Step]:
 
 
 def _better(summary: Summary) -> Iterator[Step]:
-    if _is_by_hand(summary):
+    if _has_flag(summary, "--plan"):
         yield Step(
             "The formats came from --plan: give the points below more bits in that file and call"
             " again."
@@ -192,7 +191,7 @@ def _better(summary: Summary) -> Iterator[Step]:
         items = [f"{w.layer}:{w.kind}={bits}" for w, bits in wider]
         listed = ", ".join(str(w) for w, _ in wider)
         flags = [word for item in items for word in ("--bits", item)]
-        base = [] if _has_bits(summary) else ["--bits", str(summary.get("bits"))]
+        base = [] if _has_flag(summary, "--bits") else ["--bits", str(summary.get("bits"))]
         stated = str(summary.get("lengths") or summary.get("bits")).split(", ")
         yield _again(
             summary,
@@ -216,7 +215,7 @@ def _good_enough(summary: Summary) -> Iterator[Step]:
         shlex.join(verify_command(summary)) if _is_written(summary) else "",
     )
     bits, lengths = summary.get("bits"), summary.get("lengths")
-    if isinstance(bits, int) and bits > LEAST and not _is_by_hand(summary):
+    if isinstance(bits, int) and bits > LEAST and not _has_flag(summary, "--plan"):
         fewer = max(LEAST, bits - MORE_BITS)
         if lengths in (None, str(bits)):
             yield _again(
@@ -233,14 +232,10 @@ def _is_written(summary: Summary) -> bool:
     return {"net_lp", "weights_lp"} <= set(summary.get("files") or {})
 
 
-def _is_by_hand(summary: Summary) -> bool:
+def _has_flag(summary: Summary, flag: str) -> bool:
+    """Whether the command that made the summary has this flag."""
     words = summary.get("command") or []
-    return any(word == "--plan" or word.startswith("--plan=") for word in words)
-
-
-def _has_bits(summary: Summary) -> bool:
-    words = summary.get("command") or []
-    return any(word == "--bits" or word.startswith("--bits=") for word in words)
+    return any(word == flag or word.startswith(f"{flag}=") for word in words)
 
 
 def _again(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adaption.io.atomic import atomic_write
 from adaption.report.chart import Level, Panel, Series, panel_figure
 from adaption.report.format import compact, percent, significant
-from adaption.report.html import environment
+from adaption.report.pages import render
 from adaption.report.tables import Grid
 
 if TYPE_CHECKING:
@@ -102,29 +102,26 @@ def write_assigned(
         name: of the net. command: that trains it.
     Raises: UsageError when `path` cannot be written.
     """
-    page = (
-        environment()
-        .get_template("assigned.html.j2")
-        .render(
-            title=f"{name or 'net'}: precision of every tensor of training",
-            facts=_facts(report),
-            command=command,
-            tensors=[name for _, name in TENSORS],
-            layers=[_layer(layer) for layer in report["layers"]],
-            plot=_plot(report),
-            mismatches=[
-                (bits, percent(share), significant(report["p_m_bound"][bits], 3))
-                for bits, share in report["p_m"].items()
-            ],
-            b_min=str(report["b_min"]),
-            metrics=METRICS,
-            costs=_cost_rows(report),
-            schemes=SCHEMES,
-            runs=_run_rows(report),
-            files=list(report["files"].items()),
-            notes=report["notes"],
-        )
-    )  # fmt: skip
+    page = render(
+        "assigned.html.j2",
+        title=f"{name or 'net'}: precision of every tensor of training",
+        facts=_facts(report),
+        command=command,
+        tensors=[name for _, name in TENSORS],
+        layers=[_layer(layer) for layer in report["layers"]],
+        plot=_plot(report),
+        mismatches=[
+            (bits, percent(share), significant(report["p_m_bound"][bits], 3))
+            for bits, share in report["p_m"].items()
+        ],
+        b_min=str(report["b_min"]),
+        metrics=METRICS,
+        costs=_cost_rows(report),
+        schemes=SCHEMES,
+        runs=_run_rows(report),
+        files=list(report["files"].items()),
+        notes=report["notes"],
+    )
     with atomic_write(path, "w") as out:
         out.write(page)
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adaption.io.atomic import atomic_write
+from adaption.report.advice import NOTABLE_LOSS
 from adaption.report.chart import Level, Panel, Series, panel_figure
 from adaption.report.format import ABSENT, count, decibel, percent, points
+from adaption.report.pages import render, tile
 from adaption.report.tables import Grid
 
 if TYPE_CHECKING:
@@ -19,20 +21,10 @@ __all__ = ["comparison_grid", "write_comparison"]
 Row = Mapping[str, Any]
 
 FLOAT = "float net"
-COLUMNS = {  # key of a row: head of its column
-    "rule": "rule",
-    "bits": "bits",
-    "Top-1": "Top-1",
-    "change": "change",
-    "Top-5": "Top-5",
-    "flipped": "flipped",
-    "output SQNR": "output SQNR",
-    "zero weights": "zero weights",
-    "zero inputs": "zero inputs",
-    "verified": "verified",
-    "fine-tuned Top-1": "fine-tuned Top-1",
-    "fine-tuned Top-5": "fine-tuned Top-5",
-}
+COLUMNS = (  # keys of a row, which head the columns
+    *("rule", "bits", "Top-1", "change", "Top-5", "flipped", "output SQNR"),
+    *("zero weights", "zero inputs", "verified", "fine-tuned Top-1", "fine-tuned Top-5"),
+)
 PANELS = (  # title, key of a row, factor, key of the float net's value
     ("Top-1, %", "Top-1", 100, "float Top-1"),
     ("Top-1 after fine-tuning, %", "fine-tuned Top-1", 100, "float Top-1"),
@@ -40,7 +32,6 @@ PANELS = (  # title, key of a row, factor, key of the float net's value
     ("SQNR of the output, dB", "output SQNR", 1, None),
     ("Zero inputs, %", "zero inputs", 100, "float zero inputs"),
 )
-CLOSE = 0.01  # of Top-1: a variant this near to the float net's is as good for most uses
 
 
 def comparison_grid(rows: Sequence[Row]) -> Grid:
@@ -55,37 +46,33 @@ def comparison_grid(rows: Sequence[Row]) -> Grid:
     cells = [[_cell(row, key) for key in shown] for row in rows]
     if rows:
         cells.insert(0, [_float_cell(rows[0], key) for key in shown])
-    return Grid([COLUMNS[key] for key in shown], cells)
+    return Grid(shown, cells)
 
 
 def write_comparison(rows: Sequence[Row], path: str | os.PathLike[str], net: str = "net") -> None:
     """Write curves over the word length and the table, with links to each variant's report.
 
     Args:
-        rows: as for `comparison_grid`; the report of a variant is FOLDER/report.html beside `path`,
-            where `verified` is None its net, FOLDER/net_lp.prototxt.
+        rows: as for `comparison_grid`. A variant's line points to FOLDER/report.html beside `path`;
+            a recipe's, whose `verified` is None, to its net FOLDER/net_lp.prototxt.
         net: its name.
     Raises: UsageError when `path` cannot be written.
     """
-    from adaption.report.html import environment
-
     grid = comparison_grid(rows)
-    lines = [("", False, grid.rows[0])] if rows else []
+    lines = [("", "", grid.rows[0])] if rows else []
     for row, cells in zip(rows, grid.rows[1:], strict=True):
-        # A recipe's formats are part of its net: it has no report, and no proof.
-        name = "net_lp.prototxt" if row["verified"] is None else "report.html"
-        lines.append((f"{row['folder']}/{name}", row["verified"] is False, cells))
-    page = (
-        environment()
-        .get_template("comparison.html.j2")
-        .render(
-            title=f"{net}: quantized variants",
-            facts=_facts(rows),
-            tiles=list(_tiles(rows)),
-            figures=list(_figures(rows)),
-            columns=grid.columns,
-            lines=lines,
-        )
+        word, name = "report", "report.html"
+        if row["verified"] is None:  # a recipe's formats are part of its net: no report, no proof
+            word, name = "net", "net_lp.prototxt"
+        lines.append((word, f"{row['folder']}/{name}", cells))
+    page = render(
+        "comparison.html.j2",
+        title=f"{net}: quantized variants",
+        facts=_facts(rows),
+        tiles=list(_tiles(rows)),
+        figures=list(_figures(rows)),
+        columns=grid.columns,
+        lines=lines,
     )
     with atomic_write(path, "w") as out:
         out.write(page)
@@ -124,17 +111,17 @@ def _tiles(rows: Sequence[Row]) -> Iterator[dict[str, str]]:
     scored = [row for row in rows if row.get("Top-1") is not None]
     if scored:
         full = scored[0]["float Top-1"]
-        yield _tile("Float net", percent(full), "Top-1")
-        close = [row for row in scored if row["Top-1"] >= full - CLOSE]
+        yield tile("Float net", percent(full), "Top-1")
+        close = [row for row in scored if row["Top-1"] >= full - NOTABLE_LOSS]
         least = min(close, key=lambda row: (row["bits"], -row["Top-1"]), default=None)
-        label = f"Fewest bits within {100 * CLOSE:g} point of float"
+        label = f"Fewest bits within {100 * NOTABLE_LOSS:g} point of float"
         if least is None:
-            yield _tile(label, "none", "try more bits, --best, or --finetune", "warn")
+            yield tile(label, "none", "try more bits, --best, or --finetune", "warn")
         else:
             note = f"rule {least['rule']}, Top-1 {percent(least['Top-1'])}"
-            yield _tile(label, f"{least['bits']} bits", note, "good")
+            yield tile(label, f"{least['bits']} bits", note, "good")
         best = max(scored, key=lambda row: (row["Top-1"], -row["bits"]))
-        yield _tile(
+        yield tile(
             "Best Top-1", percent(best["Top-1"]), f"rule {best['rule']}, {best['bits']} bits"
         )
     proved = [row["verified"] for row in rows if row["verified"] is not None]
@@ -142,11 +129,7 @@ def _tiles(rows: Sequence[Row]) -> Iterator[dict[str, str]]:
         return
     good = all(proved)
     note = f"{sum(proved)} of {len(proved)} variants: files and simulation agree"
-    yield _tile("Verification", "ok" if good else "FAILED", note, "good" if good else "bad")
-
-
-def _tile(label: str, value: str, note: str, tone: str = "plain") -> dict[str, str]:
-    return {"label": label, "value": value, "note": note, "tone": tone}
+    yield tile("Verification", "ok" if good else "FAILED", note, "good" if good else "bad")
 
 
 def _figures(rows: Sequence[Row]) -> Iterator[Markup]:

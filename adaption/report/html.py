@@ -6,10 +6,8 @@ import base64
 import hashlib
 import math
 import os
-import re
 from collections.abc import Mapping
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adaption.io.atomic import atomic_write
 from adaption.report.advice import NOTABLE_LOSS, Weak, next_steps, weakest
@@ -29,6 +27,7 @@ from adaption.report.format import (
     typeset,
 )
 from adaption.report.overview import sqnr_figure, zeros_figure
+from adaption.report.pages import OPEN_FIGURES, render, tile
 from adaption.report.searched import searched_sections
 from adaption.report.sensitivity import sensitivity_grid
 from adaption.report.summary import (
@@ -42,16 +41,9 @@ from adaption.report.summary import (
     sqnr_value,
 )
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-__all__ = ["breakable", "environment", "render_report", "write_report"]
+__all__ = ["render_report", "write_report"]
 
 Summary = Mapping[str, Any]
-
-_SEAMS = re.compile(r"(?<=[/_.:\-])(?=[^/_.:\-])|(?<=[a-z])(?=[A-Z])")
-OPEN_FIGURES = 12  # nets with more layers than this start with their figures folded
 
 
 def write_report(summary: Summary, path: str | os.PathLike[str]) -> None:
@@ -70,13 +62,13 @@ def write_report(summary: Summary, path: str | os.PathLike[str]) -> None:
 def render_report(summary: Summary) -> str:
     """The text of the report; see `write_report`."""
     checked(summary)
-    templates = environment()
-    script = templates.get_template("report.js.j2").render()
+    script = render("report.js.j2")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     rounding = str(summary.get("rounding") or "half_away")
     layers = summary["layers"]
     measured = summary.get("sensitivity")
-    return templates.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         summary=summary,
         script=script,
         script_hash=digest,
@@ -110,31 +102,6 @@ def render_report(summary: Summary) -> str:
     )
 
 
-def environment() -> Environment:
-    """Templates of this room, everything escaped."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    folder = resources.files("adaption.report")
-    templates = Environment(
-        loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["typeset"] = typeset
-    templates.filters["one_line"] = one_line
-    templates.filters["breakable"] = breakable
-    return templates
-
-
-def breakable(name: object) -> Markup:
-    """A name in one line that may be broken behind its separators and at its capitals only."""
-    from markupsafe import Markup, escape
-
-    return Markup("<wbr>").join(escape(part) for part in _SEAMS.split(one_line(name)))
-
-
 def _facts(summary: Summary) -> list[str]:
     """The line under the headline."""
     known = {
@@ -155,17 +122,13 @@ def _facts(summary: Summary) -> list[str]:
 
 
 def _tiles(summary: Summary) -> list[dict[str, str]]:
-    """The verdict: one tile per question, `tone` good, bad, warn or plain."""
+    """The verdict: one tile per question."""
     return [
         _accuracy_tile(summary),
         _flipped_tile(summary),
         _sqnr_tile(summary),
         _verification_tile(summary),
     ]
-
-
-def _tile(label: str, value: str, note: str, tone: str = "plain") -> dict[str, str]:
-    return {"label": label, "value": value, "note": note, "tone": tone}
 
 
 def _accuracy_tile(summary: Summary) -> dict[str, str]:
@@ -175,26 +138,26 @@ def _accuracy_tile(summary: Summary) -> dict[str, str]:
     if before is None or after is None:
         has_labels = (summary.get("data") or {}).get("has_labels")
         reason = "the data has no labels" if has_labels is False else "no accuracy in the summary"
-        return _tile("Top-1 accuracy", "not measured", reason)
+        return tile("Top-1 accuracy", "not measured", reason)
     change = after - before
     note = f"{points(change)} on {count(accuracy.get('samples'))} samples"
     tone = "good" if change > -NOTABLE_LOSS else "warn"  # NaN warns
-    return _tile("Top-1 accuracy", f"{percent(before)} → {percent(after)}", note, tone)
+    return tile("Top-1 accuracy", f"{percent(before)} → {percent(after)}", note, tone)
 
 
 def _flipped_tile(summary: Summary) -> dict[str, str]:
     flipped = summary.get("flipped_predictions")
     if flipped is None:
-        return _tile("Flipped predictions", "not measured", "the net has no class scores")
+        return tile("Flipped predictions", "not measured", "the net has no class scores")
     value = f"{count(flipped.get('count'))} of {count(flipped.get('samples'))}"
     note = f"{percent(flipped.get('share'))} of the samples change their class"
-    return _tile("Flipped predictions", value, note)
+    return tile("Flipped predictions", value, note)
 
 
 def _sqnr_tile(summary: Summary) -> dict[str, str]:
     outputs = dict(summary.get("output_sqnr_db") or {})
     if not outputs:
-        return _tile("SQNR of the output", "not measured", "no output was compared")
+        return tile("SQNR of the output", "not measured", "no output was compared")
 
     def key(blob: str) -> float:
         value = outputs[blob]
@@ -203,17 +166,17 @@ def _sqnr_tile(summary: Summary) -> dict[str, str]:
     worst = min(outputs, key=key)
     among = f", the worst of {len(outputs)} outputs" if len(outputs) > 1 else ""
     note = f'blob "{one_line(worst)}"{among}'
-    return _tile("SQNR of the output", decibel(outputs[worst]), note)
+    return tile("SQNR of the output", decibel(outputs[worst]), note)
 
 
 def _verification_tile(summary: Summary) -> dict[str, str]:
     entries = summary.get("verification") or []
     if not entries:
-        return _tile("Verification", "not run", "nothing is proved", "warn")
+        return tile("Verification", "not run", "nothing is proved", "warn")
     passed = sum(bool(entry.get("ok")) for entry in entries)
     note = f"{passed} of {len(entries)} checks hold"
     good = passed == len(entries)
-    return _tile("Verification", "ok" if good else "FAILED", note, "good" if good else "bad")
+    return tile("Verification", "ok" if good else "FAILED", note, "good" if good else "bad")
 
 
 def _layer(index: int, layer: Summary, rounding: str) -> dict[str, Any]:

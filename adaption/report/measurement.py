@@ -9,7 +9,7 @@ from typing import Any
 from adaption.io.atomic import atomic_write
 from adaption.report.figures import layer_figure
 from adaption.report.format import count, percent, significant
-from adaption.report.html import OPEN_FIGURES, environment
+from adaption.report.pages import OPEN_FIGURES, render
 from adaption.report.tables import Grid
 
 __all__ = ["measurement_grid", "write_measurement_report"]
@@ -76,16 +76,13 @@ def write_measurement_report(
         {"name": name, "drawing": layer_figure(f"figure-{i}", {"name": name, **panels})}
         for i, (name, panels) in enumerate(drawn.items())
     ]
-    page = (
-        environment()
-        .get_template("measurement.html.j2")
-        .render(
-            title=f"{net or 'net'}: measured ranges",
-            facts=list(facts),
-            grid=grid,
-            figures=figures,
-            figures_open=len(figures) <= OPEN_FIGURES,
-        )
+    page = render(
+        "measurement.html.j2",
+        title=f"{net or 'net'}: measured ranges",
+        facts=list(facts),
+        grid=grid,
+        figures=figures,
+        figures_open=len(figures) <= OPEN_FIGURES,
     )
     with atomic_write(path, "w") as out:
         out.write(page)

@@ -15,6 +15,7 @@ from adaption.io.atomic import atomic_write, together
 from adaption.io.outputs import keep_inputs
 from adaption.report.chart import Panel, Point, Series, chart_png, chart_svg, panel_figure
 from adaption.report.format import ABSENT, duration, significant
+from adaption.report.pages import render
 from adaption.report.performance import performance_panels, performance_rows
 from adaption.report.tables import Grid
 from adaption.report.training_log import LogRow, TrainingLog, read_log
@@ -41,11 +42,11 @@ class LogPlot:
         }
 
     def table(self) -> str:
-        """how each log's training loss and test outputs ended, as text."""
+        """`grid` as text."""
         return self.grid().plain()
 
     def grid(self) -> Grid:
-        """how each log's training loss and test outputs ended."""
+        """How the training loss and the test outputs of each log ended."""
         rows = [row for log in self.logs for row in _summary(log)]
         columns = ("log", "curve", "points", "last iteration", "first", "last", "best", "at")
         notes = [
@@ -194,13 +195,12 @@ def _write_chart(logs: Sequence[TrainingLog], out: Path, by: str, log_scale: boo
 
 def _page(title: str, panels: Sequence[Panel], logs: Sequence[TrainingLog]) -> str:
     """A self-contained HTML page: a figure per panel, and the table."""
-    from adaption.report.html import environment
-
     grid = LogPlot(tuple(logs), ()).grid()
     figures = [panel_figure(f"chart-{i}", panel) for i, panel in enumerate(panels)]
-    template = environment().get_template("plot_log.html.j2")
     notes = grid.note.splitlines()
-    return template.render(title=title, facts=[], figures=figures, grid=grid, notes=notes)
+    return render(
+        "plot_log.html.j2", title=title, facts=[], figures=figures, grid=grid, notes=notes
+    )
 
 
 # -- tables --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adaption.io.atomic import atomic_write
-from adaption.report.html import environment
+from adaption.report.pages import render
 from adaption.report.searched import searched_sections, verdict
 
 __all__ = ["write_searched"]
@@ -20,15 +20,12 @@ def write_searched(report: Mapping[str, Any], path: str | os.PathLike[str]) -> N
         report: the content of search.json.
     Raises: UsageError when `path` cannot be written.
     """
-    page = (
-        environment()
-        .get_template("searched.html.j2")
-        .render(
-            title=f"{report['net'] or 'net'}: word lengths under a budget",
-            facts=verdict(report),
-            search=searched_sections(report),
-            notes=report["notes"],
-        )
+    page = render(
+        "searched.html.j2",
+        title=f"{report['net'] or 'net'}: word lengths under a budget",
+        facts=verdict(report),
+        search=searched_sections(report),
+        notes=report["notes"],
     )
     with atomic_write(path, "w") as out:
         out.write(page)

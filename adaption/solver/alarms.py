@@ -6,14 +6,15 @@ Only displayed iterations are looked at, so that what is in between costs nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from adaption.net import Net
+from adaption.net import Net, Point
 from adaption.net.node import Node
-from adaption.numerics import FixedPoint, Format
+from adaption.numerics import FixedPoint
 from adaption.solver.listener import Listener, Output
 from adaption.solver.settings import NetRole
 
@@ -21,6 +22,7 @@ __all__ = ["Alarms"]
 
 SATURATED = 0.1  # share of a tensor's values from which on it is worth a word
 SHOWN = 6  # tensors named in one alarm
+KINDS = ("weight", "activation")
 
 
 class Alarms(Listener):
@@ -53,8 +55,25 @@ class Alarms(Listener):
             return
         with torch.no_grad():
             self._look_for_nan(self._net, iteration, loss, outputs)
-            if self._was_finite:
-                self._look_for_saturation(self._net, iteration)
+
+    def rounding(self, iteration: int, points: Sequence[Mapping[str, Any]]) -> None:
+        if self._net is None or not self._was_finite:
+            return
+        plan = self._net.plan
+        found = {
+            f"{p['layer']}:{p['kind']}": p["saturated"]
+            for p in points
+            if p["kind"] in KINDS
+            and p["saturated"] >= SATURATED
+            # A dynamic format's bias lets values saturate on purpose.
+            and isinstance(plan.get(Point(p["layer"], p["kind"])), FixedPoint)
+        }
+        if found.keys() - self._saturated:  # said again when another tensor joins
+            worst = sorted(found.items(), key=lambda item: -item[1])
+            shown = ", ".join(f"{name} {share:.0%}" for name, share in worst[:SHOWN])
+            more = f" and {len(worst) - SHOWN} more" if len(worst) > SHOWN else ""
+            self.tell(f"iteration {iteration}: values beyond their format's range: {shown}{more}")
+        self._saturated = set(found)
 
     def _look_for_nan(
         self, net: Net, iteration: int, loss: float, outputs: Sequence[Output]
@@ -69,15 +88,6 @@ class Alarms(Listener):
             if self.stop_on_nan:
                 self.diverged = text
         self._was_finite = not bad
-
-    def _look_for_saturation(self, net: Net, iteration: int) -> None:
-        found = {name: share for name, share in _saturated_shares(net) if share >= SATURATED}
-        if found.keys() - self._saturated:  # said again when another tensor joins
-            worst = sorted(found.items(), key=lambda item: -item[1])
-            shown = ", ".join(f"{name} {share:.0%}" for name, share in worst[:SHOWN])
-            more = f" and {len(worst) - SHOWN} more" if len(worst) > SHOWN else ""
-            self.tell(f"iteration {iteration}: values at the end of their format: {shown}{more}")
-        self._saturated = set(found)
 
 
 def _first_not_finite(net: Net) -> str:
@@ -98,22 +108,3 @@ def _named(node: Node) -> str:
 
 def _is_finite(values: Tensor) -> bool:
     return bool(torch.isfinite(values).all())
-
-
-def _saturated_shares(net: Net) -> Iterator[tuple[str, float]]:
-    """Of each weight and activation that has a fixed-point format, the share at its ends."""
-    for node in net.nodes:
-        name = node.spec.name
-        if node.masters:
-            yield from _share(f"{name}:weight", node.formats.weight, node.masters[0].tensor)
-        for top in node.spec.tops[:1]:
-            yield from _share(f"{name}:activation", node.formats.activation, net.blobs[top].tensor)
-
-
-def _share(name: str, fmt: Format | None, values: Tensor) -> Iterator[tuple[str, float]]:
-    if not isinstance(fmt, FixedPoint) or not values.numel():
-        return
-    beyond = values >= fmt.max_value
-    if fmt.is_signed:
-        beyond |= values <= fmt.min_value
-    yield name, float(beyond.float().mean())

@@ -1,4 +1,4 @@
-"""The passes of a training iteration: forward, loss, backward; and the same with a teacher."""
+"""The passes of a training iteration: forward, loss, backward; and what a display shows of them."""
 
 from __future__ import annotations
 

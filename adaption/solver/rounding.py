@@ -16,6 +16,7 @@ from torch import Tensor
 from adaption.errors import NonFiniteError
 from adaption.net import Net, Point
 from adaption.numerics import DynamicFixed, Format
+from adaption.precision.counting import count_zeros
 from adaption.solver.listener import Listener, Output
 from adaption.solver.settings import NetRole, SolverFile
 
@@ -37,12 +38,11 @@ class _Seen:
     def add(self, x: Tensor) -> None:
         """Take in a tensor that is about to be rounded."""
         generator = torch.Generator(x.device).manual_seed(0) if self.fmt.is_random else None
-        before = int(torch.count_nonzero(x))
-        after = int(torch.count_nonzero(self.fmt.quantize(x, generator)))
+        zeros = count_zeros(self.fmt.quantize(x, generator))
         self.count += x.numel()
         self.saturated += x.numel() - int(self.fmt.inside(x).sum())
-        self.flushed += before - after
-        self.zeros += x.numel() - after
+        self.flushed += zeros - count_zeros(x)
+        self.zeros += zeros
 
     def to_dict(self, point: Point) -> dict[str, Any]:
         """Shares of all values; `q` is the format."""

@@ -218,11 +218,12 @@ def _solve(
         for listener in listeners:
             listener.notice(f"alarm: {text}")
 
+    alarms = Alarms(tell, stop_on_nan=settings.pop("stop_on_nan"))
+
     def tell_rounding(iteration: int, points: Sequence[dict[str, Any]]) -> None:
-        for listener in listeners:
+        for listener in [*listeners, alarms]:
             listener.rounding(iteration, points)
 
-    alarms = Alarms(tell, stop_on_nan=settings.pop("stop_on_nan"))
     requests = Requests(settings.pop("sigint_effect"), settings.pop("sighup_effect"))
     settings["net_options"] = {**settings["net_options"], "device": device}
     run = Solver(

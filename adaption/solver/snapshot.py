@@ -225,8 +225,7 @@ def _learned_net(solver: Training, state: SolverState, path: Path) -> Path:
             "put the caffemodel of the same iteration beside the state",
             file=path,
         )
-    for listener in solver.listeners:
-        listener.notice(f"{state.learned_net} is not there: taking {beside}")
+    solver.notice(f"{state.learned_net} is not there: taking {beside}")
     return beside
 
 
@@ -310,10 +309,9 @@ def _read_sidecar(solver: Training, state: SolverState, path: Path) -> dict[str,
                 return dict(found)
         except (AdaptionError, *_DAMAGE):
             why = "has a damaged sidecar"
-    for listener in solver.listeners:
-        listener.notice(
-            f"{path} {why}: data and random numbers start anew, as with Caffe's own snapshots"
-        )
+    solver.notice(
+        f"{path} {why}: data and random numbers start anew, as with Caffe's own snapshots"
+    )
     return None
 
 
@@ -321,8 +319,7 @@ def _tell_changes(solver: Training, before: dict[str, Any]) -> None:
     for name, old in before.items():
         new = _plain(getattr(solver.param, name, old))
         if new != old:
-            for listener in solver.listeners:
-                listener.notice(f"{name} was {old} when the snapshot was made, now it is {new}")
+            solver.notice(f"{name} was {old} when the snapshot was made, now it is {new}")
 
 
 def _tell_teacher(solver: Training, before: dict[str, Any] | None) -> None:
@@ -332,8 +329,7 @@ def _tell_teacher(solver: Training, before: dict[str, Any] | None) -> None:
             "none" if said is None else ", ".join(f"{k} {v:g}" for k, v in said.items())
             for said in (before, now)
         )
-        for listener in solver.listeners:
-            listener.notice(f"the teacher was {old} when the snapshot was made, now it is {new}")
+        solver.notice(f"the teacher was {old} when the snapshot was made, now it is {new}")
 
 
 def _restore_running_state(solver: Training, sidecar: dict[str, Any], path: Path) -> None:
@@ -349,8 +345,7 @@ def _restore_running_state(solver: Training, sidecar: dict[str, Any], path: Path
             _restore_net(net, state, draws)
         _tell_teacher(solver, sidecar.get("teacher"))
         for text in _told_by_place(solver, sidecar, len(others) + 1):
-            for listener in solver.listeners:
-                listener.notice(text)
+            solver.notice(text)
     except AdaptionError:
         raise
     except _DAMAGE as error:

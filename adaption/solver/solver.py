@@ -188,7 +188,7 @@ class Solver:
             raise error.at(file=self.definition.file) from None
 
     def notice(self, text: str) -> None:
-        """Tell the listeners."""
+        """Send a notice to the listeners."""
         for listener in self.listeners:
             listener.notice(text)
 

@@ -74,21 +74,22 @@ class TeachingPasses(Passes):
         axis, self.ignored = self.loss_node.layer.scores_of()
         self.axis = canonical_axis(axis, len(self._scores(net).shape))
         self.loss_weight = self.loss_node.loss_weights[0]
-        self.wise, self.logits, self.last = _built(teacher, net, net_options)
-        self.fed = [name for name in self.wise.inputs if name in net.blobs]
-        self.fed_by = _last_source(net, self.fed)
-        self.pull = torch.empty(0)  # gradient of the divergence, of the latest forward pass
-        self.divergence = 0.0  # T^2 KL, of that pass
+        self.teacher_net, self.logits, self.last = _build(teacher, net, net_options)
+        self.shared = [name for name in self.teacher_net.inputs if name in net.blobs]
+        self.sources_end = _last_maker(net, self.shared)
+        self.gradient = torch.empty(0)  # of the divergence, in the latest forward pass
+        self.divergence = 0.0  # T^2 KL, in that pass
 
     def _scores(self, net: Net) -> Tensor:
         return net.blobs[self.loss_node.spec.bottoms[0]].tensor
 
     def forward(self, net: Net) -> float:
-        net.forward(end=self.fed_by)
+        net.forward(end=self.sources_end)
+        inputs = {name: net.blobs[name].tensor for name in self.shared}
         with torch.no_grad():  # before layers of the train net round their inputs in place
-            self.wise.forward({name: net.blobs[name].tensor for name in self.fed}, end=self.last)
-        if self.fed_by + 1 < len(net.nodes):
-            net.forward(start=self.fed_by + 1)
+            self.teacher_net.forward(inputs, end=self.last)
+        if self.sources_end + 1 < len(net.nodes):
+            net.forward(start=self.sources_end + 1)
         with torch.no_grad():
             self._compare(net)
         own = self.loss_weight * float(net.blobs[self.loss_node.spec.tops[0]].tensor)
@@ -96,23 +97,25 @@ class TeachingPasses(Passes):
 
     def _compare(self, net: Net) -> None:
         """The divergence from the teacher and its gradient, a mean over samples that count."""
-        scores, wise = self._scores(net), self.wise.blobs[self.logits].tensor
-        if scores.shape != wise.shape:
+        scores, theirs = self._scores(net), self.teacher_net.blobs[self.logits].tensor
+        if scores.shape != theirs.shape:
             raise ShapeError(
-                f'the teacher\'s class scores "{self.logits}" have shape {tuple(wise.shape)}, those'
-                f" of the train net {tuple(scores.shape)}",
+                f'the teacher\'s class scores "{self.logits}" have shape {tuple(theirs.shape)},'
+                f" those of the train net {tuple(scores.shape)}",
                 "give a teacher of the same classes",
-            ).at(file=self.wise.spec.file)
-        heat = self.teacher.temperature
-        own = torch.log_softmax(scores.detach() / heat, self.axis)
-        want = torch.log_softmax(wise / heat, self.axis)
+            ).at(file=self.teacher_net.spec.file)
+        temperature = self.teacher.temperature
+        own = torch.log_softmax(scores.detach() / temperature, self.axis)
+        want = torch.log_softmax(theirs / temperature, self.axis)
         counts = torch.ones_like(own.select(self.axis, 0))
         if self.ignored is not None:
             labels = net.blobs[self.loss_node.spec.bottoms[1]].tensor
             counts = (labels.reshape(counts.shape) != self.ignored).to(own.dtype)
         share = (counts / counts.sum().clamp(min=1)).unsqueeze(self.axis)
-        self.divergence = heat * heat * float((want.exp() * (want - own) * share).sum())
-        self.pull = heat * (own.exp() - want.exp()) * share
+        self.divergence = (
+            temperature * temperature * float((want.exp() * (want - own) * share).sum())
+        )
+        self.gradient = temperature * (own.exp() - want.exp()) * share
 
     def backward(self, net: Net) -> None:
         net.backward(observer=lambda node: self._share(net, node))
@@ -123,7 +126,7 @@ class TeachingPasses(Passes):
             return
         blob, w = net.blobs[node.spec.bottoms[0]], self.teacher.weight
         assert blob.grad is not None
-        blob.set_grad((1 - w) * blob.grad + (w * self.loss_weight) * self.pull)
+        blob.set_grad((1 - w) * blob.grad + (w * self.loss_weight) * self.gradient)
 
     def outputs(self, net: Net) -> list[Output]:
         """The loss with the share that it has left, and the teacher's as an output of its own."""
@@ -135,7 +138,7 @@ class TeachingPasses(Passes):
         return [*shown, Output("teacher", self.divergence, w * self.loss_weight)]
 
 
-def _built(teacher: Teacher, net: Net, options: dict[str, Any]) -> tuple[Net, str, int]:
+def _build(teacher: Teacher, net: Net, options: dict[str, Any]) -> tuple[Net, str, int]:
     """The teacher, fed by the blobs of `net`; the blob of its scores before any Softmax, and the
     place of the last layer to run for it."""
     file = read_net(teacher.net)
@@ -145,43 +148,45 @@ def _built(teacher: Teacher, net: Net, options: dict[str, Any]) -> tuple[Net, st
         for top in item.tops:
             shapes[top] = net.blobs[top].shape if top in net.blobs else (1,)
     try:
-        wise = Net(spec, input_shapes=shapes, **options)
-        report = wise.load(teacher.weights)
+        built = Net(spec, input_shapes=shapes, **options)
+        report = built.load(teacher.weights)
         if report.missing:
             raise WeightsError(
                 f"has no weights for: {', '.join(report.missing)}",
                 "give the caffemodel that belongs to the teacher's prototxt",
             ).at(file=teacher.weights)
-        main = find_classifiers(wise.spec, wise)
-        one = next((c for c in main.all if c.scores == main.main), None)
-        if one is None:
+        found = find_classifiers(built.spec, built)
+        classifier = next((c for c in found.all if c.scores == found.main), None)
+        if classifier is None:
             raise UsageError(
                 "no blob of the teacher is known to hold class scores",
                 "give a net that ends in a Softmax or SoftmaxWithLoss layer",
             )
-        logits = _before_softmax(wise.spec, one)
+        logits = _before_softmax(built.spec, classifier)
     except AdaptionError as error:
         raise error.at(file=file.file) from error.__cause__
-    read = {name for item in wise.spec.layers for name in item.bottoms}
-    lacking = [n for n in wise.inputs if n in read and n not in net.blobs and n != one.label]
+    read = {name for item in built.spec.layers for name in item.bottoms}
+    lacking = [
+        n for n in built.inputs if n in read and n not in net.blobs and n != classifier.label
+    ]
     if lacking:
         raise UsageError(
             f"the teacher reads {', '.join(lacking)}, which the train net does not have",
             f"name its input as the train net's: {', '.join(net.blobs)[:200]}",
         ).at(file=file.file)
-    makers = [i for i, node in enumerate(wise.nodes) if logits in node.spec.tops]
-    softmax = [i for i in makers if wise.nodes[i].layer.gives_scores]  # one in place
+    makers = [i for i, node in enumerate(built.nodes) if logits in node.spec.tops]
+    softmax = [i for i in makers if built.nodes[i].layer.gives_scores]  # one in place
     if softmax:
         makers = [i for i in makers if i < softmax[0]]
-    return wise, logits, makers[-1]
+    return built, logits, makers[-1]
 
 
-def _before_softmax(spec: NetSpec, one: Classifier) -> str:
+def _before_softmax(spec: NetSpec, classifier: Classifier) -> str:
     """The blob that the Softmax layer of a classifier reads; its own blob where it has none."""
     for item in spec.layers:
-        if one.scores in item.tops and traits_of(item, spec).gives_scores:
+        if classifier.scores in item.tops and traits_of(item, spec).gives_scores:
             return item.bottoms[0]
-    return one.scores
+    return classifier.scores
 
 
 def _sources(spec: NetSpec) -> list[LayerSpec]:
@@ -190,7 +195,7 @@ def _sources(spec: NetSpec) -> list[LayerSpec]:
     return [s for s in found if traits_of(s, spec).is_source]
 
 
-def _last_source(net: Net, blobs: list[str]) -> int:
+def _last_maker(net: Net, blobs: list[str]) -> int:
     """The place of the last layer that first makes one of these blobs."""
     first: dict[str, int] = {}
     for i, node in enumerate(net.nodes):

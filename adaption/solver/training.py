@@ -23,7 +23,7 @@ __all__ = ["Training"]
 
 
 class Training(Protocol):
-    """The part of `Solver` that a snapshot holds, or needs to hold it.
+    """The part of `Solver` that a snapshot stores, or that storing and restoring it needs.
 
     A protocol, since Solver imports what writes its snapshots.
     """
@@ -48,7 +48,7 @@ class Training(Protocol):
     listeners: list[Listener]
 
     def notice(self, text: str) -> None:
-        """Tell the listeners."""
+        """Send a notice to the listeners."""
 
     def at_file(self) -> AbstractContextManager[None]:
         """Errors inside name the solver's file."""

@@ -93,3 +93,11 @@ def test_no_variant_at_all(tmp_path: Path) -> None:
 def test_none_is_near_to_float(tmp_path: Path) -> None:
     page = Page(written([row("max", 3, 0.5)], tmp_path))
     assert "none" in page.words and "--best" in page.words
+
+
+def test_a_recipe_has_a_net_and_no_report(tmp_path: Path) -> None:
+    rows = [row("sqnr", 4, 0.8), row("wrpn", 4, 0.85, verified=None)]
+    text = written(rows, tmp_path)
+    assert Page(text).addresses == ["sqnr_4/report.html", "wrpn_4/net_lp.prototxt"]
+    assert ">net</a>" in text and "1 of 1 variants" in text  # it does not count as unproved
+    assert "Verification" not in written(rows[1:], tmp_path)

@@ -40,6 +40,10 @@ def test_names_from_model_files_are_escaped(summary: Summary) -> None:
     Page(text)
 
 
+def test_a_date_is_no_subtraction(summary: Summary) -> None:
+    assert "2026-11-29" in Page(render_report(summary | {"date": "2026-11-29"})).words
+
+
 def test_a_failed_check_stands_out(summary: Summary) -> None:
     summary["verification"][1]["ok"] = False
     summary["verification"][1]["detail"] = "conv2 differs"

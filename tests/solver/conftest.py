@@ -14,6 +14,13 @@ Copy = Callable[[str], Path]
 
 
 @pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copy:
     """Copies a golden suite and makes the copy the working directory, as its paths ask for."""
 

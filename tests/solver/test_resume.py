@@ -42,12 +42,6 @@ class Told(Listener):
         self.tests[iteration] = [o.value for o in outputs]
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def blobs(solver: Solver) -> dict[str, Any]:
     params = solver.net.params.items()
     return {f"{n}.{i}": b.data.copy() for n, bs in params for i, b in enumerate(bs)}

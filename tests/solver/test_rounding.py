@@ -23,12 +23,6 @@ from tests.solver.runs import write_run
 Rows = Sequence[dict[str, Any]]
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 class Watcher(Listener):
     """Keeps every tensor of the iterations that are displayed, beside who else watches."""
 

@@ -48,12 +48,6 @@ class Story(Listener):
         self.lines.append("done")
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_order_of_events(here: Path) -> None:
     story = Story()
     path = write_run(here, solver="max_iter: 12 snapshot: 5")
