@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import torch
-from figures import Figure
+from figures import Figure, milliseconds
 from nets import ROOT, train_net
-from turns import Settings, in_turn, ratios, spread_of
+from turns import Settings, in_turn, ratios
 
 from adaption.net import Point
 from adaption.net.plan import KINDS, Plan
@@ -81,8 +81,8 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
         yield Figure(
             rows[0],
             f"cifar10_full, batch {size}, {name}",
-            f"{spread_of(seconds[name]).median * 1e3:.1f} ms",
-            f"our float {spread_of(seconds['float']).median * 1e3:.1f} ms",
+            milliseconds(seconds[name]),
+            f"our float {milliseconds(seconds['float'])}",
             ratios(seconds[name], seconds["float"]),
             target=1.3,
         )

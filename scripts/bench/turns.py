@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-__all__ = ["Form", "Settings", "Spread", "in_turn", "round_robin", "spread_of"]
+__all__ = ["Form", "Settings", "Spread", "in_turn", "ratios", "round_robin", "spread_of"]
 
 WARM_UP = 2  # rounds, or calls at the start of a turn, that do not count
 PAUSE = 0.1  # seconds in which the threads of the last one fall asleep
