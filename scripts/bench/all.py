@@ -110,7 +110,7 @@ def measured(args: argparse.Namespace) -> Run:
 
 
 def announced(figures: Iterable[Figure], rows: Sequence[str]) -> Iterator[Figure]:
-    """Each figure, with a line on stderr; after an error, a line in the table for each of `rows`."""
+    """Each figure, with a line on stderr; for an error a figure in each of `rows`."""
     try:
         for figure in figures:
             said = figure.note if figure.value is None else f"{figure.value.median:.4g}"
