@@ -2,8 +2,8 @@
 
 The net is models/cifar10_full with random data in its first blobs. A step is the solver's: forward,
 backward, and an SGD update with momentum and decay. All variants run in turn, in one process.
-"fixed" has one FIXED format of 8 bits at each of the eight kinds of point of every weight layer
-(and at every activation), "dynamic" a shared exponent at bottoms, weights and gradients.
+"fixed" has a FIXED format at each kind of point of every weight layer, of 8 bits, and of 16 bits at
+weight_accumulator; "dynamic" has a shared exponent at weights, bottoms and gradients of results.
 """
 
 from __future__ import annotations
