@@ -9,10 +9,10 @@ Inputs are made of whole files (the project's own, and those of ../shared where 
 damage that knows their structure, always the same for a seed. Each is read in a child process with
 limits of time and memory, as the verbs do it. It has to be accepted, or refused with an
 AdaptionError of one fact and one fix without control characters; anything else is a fault: another
-exception, a process that ends, an input that takes 10 s of a core or 2 GiB.
+exception, a process that ends, an input that takes 10 s of a core, 60 s in all, or 2 GiB.
 
---long takes days: it goes round the formats, some thousand inputs at a time, prints where each is,
-and can be stopped with Ctrl-C; --start goes on.
+--long takes days: the formats take turns, some thousand inputs at a time, and each turn prints how
+far its format is. Stop it with Ctrl-C and continue with --start.
 
 Exit code: 0 without a fault, 1 with one, 2 for a wrong command.
 """
@@ -72,7 +72,7 @@ def main() -> int:
     corpus = Corpus(shared=not args.own)
     print(HEAD)
     try:
-        for turn in count():  # in turn, so that all come to something
+        for turn in count():  # in turn, so that a run that is stopped has tried all formats
             parts = {name: PART[FORMATS[name].is_cheap] for name in names}
             left = {name: wanted[name] - turn * part for name, part in parts.items()}
             if max(left.values()) <= 0:

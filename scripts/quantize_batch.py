@@ -4,14 +4,14 @@
         --bits 16,8,6 --rules adaption,sqnr --mean-value 104,117,123
 
 takes the flags of `adaption quantize`, --best, --refine, --calibration and --max-drop among them.
-Each variant is one folder, out/RULE_BITS, with everything that verb makes, and a log beside it; the
-float net runs over the data once (out/float). What is done is not done again, so a batch that was
-stopped goes on when it is called again. Variants run side by side as far as memory goes (--jobs).
-With --train-net each is fine-tuned on the training data of that net for --finetune iterations,
-tested and exported again. With --recipe sdfp,wrpn a variant is a recipe at a word length, written
-by `adaption rewrite` with the flags that are left; its weights are those of the float net until it
-is fine-tuned. --random-weights needs no caffemodel: anyone can try it. At the end:
-out/comparison.json, comparison.md and comparison.html.
+Each variant is one folder, out/RULE_BITS, with all files of that verb, and a log beside it; the
+float net runs over the data once (out/float). A variant that is done is not run again: call the
+same command to continue a batch that was stopped. Variants run side by side as far as memory allows
+(--jobs). With --train-net each is fine-tuned on the training data of that net for --finetune
+iterations, tested and exported again. With --recipe sdfp,wrpn a variant is a recipe at a word
+length, written by `adaption rewrite`, which gets all flags that this script does not know; its
+weights are those of the float net until it is fine-tuned. --random-weights needs no caffemodel:
+anyone can try it. At the end: out/comparison.json, comparison.md and comparison.html.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import adaption
 from adaption.cli.options import add_preprocessing_flags, transform_of
 from adaption.errors import AdaptionError, UsageError
 from adaption.io.atomic import atomic_write
+from adaption.job.score import DataScore
 from adaption.options.recipes import known_recipe_options
 from adaption.precision.proposal import Proposal
 from adaption.report.comparison import comparison_grid, write_comparison
@@ -45,8 +46,7 @@ max_iter: {iterations} display: {display} snapshot: {snapshot}
 snapshot_prefix: "{prefix}" random_seed: 1
 """
 
-
-PULSE_S = 30.0  # after so long without a word, say how far the variants are
+PULSE_S = 30.0  # after so long without a line, print how far the variants are
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ class Variant:
     @property
     def is_done(self) -> bool:
         return (self.folder / "summary.json").exists()
+
+
+Running = list[tuple[Variant, "subprocess.Popen[bytes]"]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -190,7 +193,7 @@ def make_all(args: argparse.Namespace, rest: list[str], missing: list[Variant]) 
     """Quantize: the first variant alone, since it makes the reference, the others side by side."""
     alone = not (args.out / "float" / "run.npz").exists()
     progress = Progress(len(missing))
-    running: list[tuple[Variant, subprocess.Popen[bytes]]] = []
+    running: Running = []
     try:
         for number, variant in enumerate(missing):
             jobs = 1 if alone and number < 2 else args.jobs or jobs_by_memory(args.weights)
@@ -247,9 +250,6 @@ def last_line(path: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-Running = list[tuple[Variant, "subprocess.Popen[bytes]"]]
-
-
 def wait(running: Running, progress: Progress) -> Running:
     """A moment of waiting; returns what still runs, and says what has ended."""
     time.sleep(0.2)
@@ -279,10 +279,8 @@ def start(args: argparse.Namespace, rest: list[str], variant: Variant) -> subpro
 
 def rewrite_all(args: argparse.Namespace, rest: list[str], missing: list[Variant]) -> None:
     """Write the formats of each recipe, and score the net with them and in float."""
-    data = {"transform": transform_of(args), "root": args.root, "limit": args.limit}
-    data["seed"] = args.seed
     print("the float net: testing", flush=True)
-    full = adaption.score(args.net, args.weights, args.data, **data)
+    full = scored(args, args.net, args.weights)
     progress = Progress(len(missing))
     for number, variant in enumerate(missing):
         name = variant.folder.name
@@ -296,15 +294,22 @@ def rewrite_all(args: argparse.Namespace, rest: list[str], missing: list[Variant
         if code:
             progress.end(name, f"failed with exit code {code}", time.monotonic() - began)
             continue
-        found = adaption.score(low, args.weights, args.data, **data)
+        score = scored(args, low, args.weights)
         summary = {
-            "net": found.net,
-            "accuracy": {"float": full.accuracy, "quantized": found.accuracy},
+            "net": score.net,
+            "accuracy": {"float": full.accuracy, "quantized": score.accuracy},
             "seconds": time.monotonic() - began,
         }
         with atomic_write(variant.folder / "summary.json", "w") as out:
             json.dump(summary, out, indent=2)
         progress.end(name, "done", time.monotonic() - began)
+
+
+def scored(args: argparse.Namespace, net: Path, weights: Path) -> DataScore:
+    """A net on the data of the batch."""
+    transform = transform_of(args)
+    more = {"root": args.root, "limit": args.limit, "seed": args.seed}
+    return adaption.score(net, weights, args.data, transform=transform, **more)
 
 
 def recipe_command(args: argparse.Namespace, variant: Variant, low: Path) -> list[str]:
@@ -323,11 +328,9 @@ def recipe_command(args: argparse.Namespace, variant: Variant, low: Path) -> lis
 
 def given(args: argparse.Namespace) -> Iterator[str]:
     """The flags of quantize that this script reads, too."""
-    for name in ("data", "limit", "resize", "channel_order", "crop", "mean_value", "mean_file"):
-        if getattr(args, name) is not None:
-            yield f"--{name.replace('_', '-')}={getattr(args, name)}"
-    names = ("scale", "root", "calibration", "calibration_root", "calibration_limit", "max_drop")
-    for name in names:
+    of_data = ("data", "root", "limit", "calibration", "calibration_root", "calibration_limit")
+    of_images = ("resize", "channel_order", "crop", "mean_value", "mean_file", "scale")
+    for name in (*of_data, *of_images, "max_drop"):
         if getattr(args, name) is not None:
             yield f"--{name.replace('_', '-')}={getattr(args, name)}"
     for name in ("mirror", "random_crop", "best", "refine"):
@@ -357,9 +360,11 @@ def finetune(args: argparse.Namespace, variant: Variant) -> None:
         states = sorted(
             folder.glob("finetuned_iter_*.solverstate"), key=lambda p: p.stat().st_mtime
         )
+        # A recipe writes no weights of its own.
+        start = args.weights if variant.is_recipe else folder / "net_lp.caffemodel"
         ends = adaption.train(
             solver,
-            weights=None if states else start_weights(args, variant),
+            weights=None if states else start,
             snapshot=states[-1] if states else None,
             log_json=folder / "finetuned.jsonl",
         )
@@ -367,30 +372,18 @@ def finetune(args: argparse.Namespace, variant: Variant) -> None:
             raise KeyboardInterrupt
     accuracy = None
     if json.loads((folder / "summary.json").read_text("utf-8"))["accuracy"]:  # else no labels
-        found = adaption.score(
-            *(folder / "net_lp.prototxt", tuned, args.data),
-            transform=transform_of(args),
-            root=args.root,
-            limit=args.limit,
-            seed=args.seed,
-        )
-        accuracy = dict(found.accuracy)
-    if not variant.is_recipe:  # formats that move have no ONNX form; adaption freeze has
+        accuracy = dict(scored(args, folder / "net_lp.prototxt", tuned).accuracy)
+    if not variant.is_recipe:  # formats that move need `adaption freeze` before an export
         low = adaption.Net(folder / "net_lp.prototxt", tuned)
         adaption.export_onnx(low, folder / "finetuned.onnx")
     with atomic_write(result, "w") as out:
         json.dump({"iterations": args.finetune, "accuracy": accuracy}, out, indent=2)
 
 
-def start_weights(args: argparse.Namespace, variant: Variant) -> Path:
-    """What fine-tuning starts from; a recipe writes no weights of its own."""
-    return args.weights if variant.is_recipe else variant.folder / "net_lp.caffemodel"
-
-
 def tuning_solver(args: argparse.Namespace, variant: Variant, prefix: Path) -> Path:
     """Writes the low-precision train net and its solver; returns the solver's path."""
     net = variant.folder / "train_lp.prototxt"
-    if not variant.is_recipe:  # which has written it with the other
+    if not variant.is_recipe:  # `rewrite --also` has written that of a recipe
         proposal = Proposal.load(variant.folder / "plan.json")
         adaption.write_net(adaption.rewrite(args.train_net, proposal, partly=True), net)
     solver = variant.folder / "finetune.prototxt"

@@ -1,10 +1,10 @@
-"""Every row of the targets in one command, beside the peers that are installed.
+"""Times and memory beside their targets, and beside the peers that are installed.
 
     python scripts/bench/all.py [--quick] [--only ROW ...] [--json FILE] [--against FILE]
                                 [--markdown FILE] [--threads N] [--net NET[=WEIGHTS] ...]
     python scripts/bench/all.py --show FILE ... [--markdown FILE] [--against FILE]
 
-Prints one table: what we take, the peer that it is compared with, the ratio (median, quartiles in
+Prints one table: our figure, the peer that it is compared with, the ratio (median, quartiles in
 brackets, of rounds in which both sides took turns), the target, and further peers as ratios to the
 same base. Peers are onnxruntime, OpenCV 4, eager torch, torch's fake_quantize, Brevitas and
 protobuf; one that is missing is named as not installed, a row that lacks its data as skipped.
@@ -13,8 +13,8 @@ protobuf; one that is missing is named as not installed, a row that lacks its da
 
 Published models and data are looked for in $ADAPTION_SHARED or ../shared (`--material`). The nets
 of "float", "low", "int8" and "measure" are those of models/ with random weights, or those of --net.
-A row that fails is named with its error, and the exit code is 1; the others are measured all the
-same. `--quick` takes below three minutes: it goes without VGG16 and ResNet-50, and has few rounds.
+A row that fails is named with its error, and the exit code is 1; the others are still measured.
+`--quick` takes less than three minutes: it leaves out VGG16 and ResNet-50, and has few rounds.
 """
 
 from __future__ import annotations
@@ -110,13 +110,13 @@ def measured(args: argparse.Namespace) -> Run:
 
 
 def announced(figures: Iterable[Figure], rows: Sequence[str]) -> Iterator[Figure]:
-    """Each figure, with a line on stderr when it is there; a failure costs its own rows alone."""
+    """Each figure, with a line on stderr; for an error a figure in each of `rows`."""
     try:
         for figure in figures:
             said = figure.note if figure.value is None else f"{figure.value.median:.4g}"
             print(f"{figure.row}: {figure.what}: {said}", file=sys.stderr, flush=True)
             yield figure
-    except Exception as error:  # whatever a peer or a file may fail of, the table names it
+    except Exception as error:  # of a peer or a file: the table names it
         traceback.print_exc()
         first = str(error).strip().partition("\n")[0]
         for row in rows:

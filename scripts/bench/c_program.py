@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from commands import run, verb
 from figures import Figure
 from nets import ROOT
 from turns import Settings, spread_of
@@ -45,13 +44,14 @@ def of_net(
 ) -> Figure:
     given = ("--data", str(data), *flags)
     out = folder / "out"
-    adaption("quantize", net, weights, *given, "--limit=20", "--int8", "-o", out)
+    run(verb("quantize", net, weights, *given, "--limit=20", "--int8", "-o", out, "--quiet"))
     low = (out / "net_lp.prototxt", out / "net_lp.caffemodel")
-    adaption("export", *low, "--to", "c", "-o", folder / "program")
+    run(verb("export", *low, "--to", "c", "-o", folder / "program", "--quiet"))
     manifest = json.loads((folder / "program/manifest.json").read_text())
     memory = manifest["c"]["arena_bytes"] / 1000
     # Exit code 1, and so an exception, where one code differs.
-    adaption("verify", *low, "c", "exact", *given, "--samples=4", "--input-format=auto")
+    data_flags = (*given, "--samples=4", "--input-format=auto")
+    run(verb("verify", *low, "c", "exact", *data_flags, "--quiet"))
     return Figure(
         row,
         what,
@@ -61,10 +61,3 @@ def of_net(
         target=TARGET,
         note="arena beside constants, input and output; codes equal exact arithmetic",
     )
-
-
-def adaption(*words: str | Path) -> None:
-    command = [sys.executable, "-m", "adaption", *map(str, words), "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"adaption {words[0]}: {done.stderr or done.stdout}")

@@ -13,11 +13,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-from turns import Spread
+from turns import Spread, spread_of
 
 import adaption
 
-__all__ = ["Figure", "Run", "changes", "join", "machine", "table", "versions"]
+__all__ = ["NOT_INSTALLED", "Figure", "Run", "changes", "facts_of", "join", "machine",
+           "milliseconds", "table"]  # fmt: skip
 
 # Distributions whose versions a figure depends on. OpenCV has several names.
 PACKAGES = ("torch", "onnxruntime", "opencv-python-headless", "opencv-python",
@@ -163,6 +164,11 @@ def number(value: float) -> str:
     else:
         digits = 0 if size >= 100 else 1 if size >= 10 else 2
     return f"{value:,.{digits}f}"
+
+
+def milliseconds(seconds: Sequence[float]) -> str:
+    """Their median, as the table shows it."""
+    return f"{spread_of(seconds).median * 1e3:.1f} ms"
 
 
 def shown(value: Spread | str, unit: str = "") -> str:

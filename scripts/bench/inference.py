@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from figures import NOT_INSTALLED, Figure, machine
+from figures import NOT_INSTALLED, Figure, machine, milliseconds
 from nets import Given, OneBatch, left_out, nets, open_given, open_net
-from turns import Form, Settings, Spread, ratios, round_robin, spread_of
+from turns import Form, Settings, Spread, ratios, round_robin
 
 from adaption import verify
 from adaption.export.onnx import export_onnx
@@ -93,10 +93,6 @@ def figure(
         peers=peers or {},
         note=note,
     )
-
-
-def milliseconds(seconds: list[float]) -> str:
-    return f"{spread_of(seconds).median * 1e3:.1f} ms"
 
 
 # -- what is computed ------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ processes of their own, from start to end, in turn; both batches have ten images
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+from commands import run, verb
 from figures import Figure
 from nets import open_net
 from turns import Settings, ratios, spread_of
@@ -43,9 +43,9 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     export_onnx(made, folder / "float.onnx", batch=10)
     made.release()
     common = (images / "val.txt", images)
-    ours = [sys.executable, "-m", "adaption", "quantize", net, weights, "--data", common[0],
-            "--root", images, f"--crop={CROP}", f"--mean-value={MEAN}", "--int8",
-            f"--limit={count}", "-o", folder / "out", "--quiet"]  # fmt: skip
+    ours = verb("quantize", net, weights, "--data", common[0], "--root", images,
+                f"--crop={CROP}", f"--mean-value={MEAN}", "--int8", f"--limit={count}",
+                "-o", folder / "out", "--quiet")  # fmt: skip
     theirs = [sys.executable, PEER, folder / "float.onnx", *common, folder / "int8.onnx",
               settings.threads, count, CROP, MEAN]  # fmt: skip
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -66,13 +66,6 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
         note=f"top-1 float, 8 bit: ours {accuracies(summary)}; onnxruntime"
         f" {100 * peer['float']:.1f}, {100 * peer['int8']:.1f} %",
     )
-
-
-def run(command: Sequence[object]) -> str:
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{command[2:4]}: {done.stderr}")
-    return done.stdout
 
 
 def accuracies(summary: dict[str, dict[str, dict[str, float]]]) -> str:

@@ -14,7 +14,7 @@ from adaption.io.netfile import NetFile, read_net
 from adaption.net import Net
 from adaption.proto import caffe_pb2
 
-__all__ = ["ROOT", "Given", "OneBatch", "fill", "nets", "open_net", "train_net"]
+__all__ = ["ROOT", "Given", "OneBatch", "left_out", "nets", "open_given", "open_net", "train_net"]
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = {

@@ -7,13 +7,13 @@ ParseFromString in turn. Each also reads one layer ("touch").
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from commands import run
 from figures import Figure
 from turns import Settings, ratios, spread_of
 
@@ -97,9 +97,7 @@ MEASURES = {"ours": measure_ours, "protobuf": measure_protobuf}
 
 
 def in_fresh_process(what: str, path: Path) -> dict[str, float]:
-    command = [sys.executable, __file__, what, str(path)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    result: dict[str, float] = json.loads(out)
+    result: dict[str, float] = json.loads(run([sys.executable, __file__, what, path]))
     return result
 
 

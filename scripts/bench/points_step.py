@@ -2,8 +2,8 @@
 
 The net is models/cifar10_full with random data in its first blobs. A step is the solver's: forward,
 backward, and an SGD update with momentum and decay. All variants run in turn, in one process.
-"fixed" has one FIXED format of 8 bits at each of the eight kinds of point of every weight layer
-(and at every activation), "dynamic" a shared exponent at bottoms, weights and gradients.
+"fixed" has a FIXED format at each kind of point of every weight layer, of 8 bits, and of 16 bits at
+weight_accumulator; "dynamic" has a shared exponent at weights, bottoms and gradients of results.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import torch
-from figures import Figure
+from figures import Figure, milliseconds
 from nets import ROOT, train_net
-from turns import Settings, in_turn, ratios, spread_of
+from turns import Settings, in_turn, ratios
 
 from adaption.net import Point
 from adaption.net.plan import KINDS, Plan
@@ -81,8 +81,8 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
         yield Figure(
             rows[0],
             f"cifar10_full, batch {size}, {name}",
-            f"{spread_of(seconds[name]).median * 1e3:.1f} ms",
-            f"our float {spread_of(seconds['float']).median * 1e3:.1f} ms",
+            milliseconds(seconds[name]),
+            f"our float {milliseconds(seconds['float'])}",
             ratios(seconds[name], seconds["float"]),
             target=1.3,
         )

@@ -21,7 +21,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from figures import NOT_INSTALLED, Figure
+from figures import NOT_INSTALLED, Figure, milliseconds
 from torch import Tensor, nn
 from turns import Settings, Spread, in_turn, ratios, spread_of
 
@@ -261,13 +261,12 @@ def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
             for name in PEERS
         }
         peers["our float"] = ratios(seconds["float"], eager)
-        base = spread_of(seconds["float"]).median
         for name, target in TARGETS.items():
             yield Figure(
                 "step",
                 f"{what}, {name}",
-                f"{spread_of(seconds[name]).median * 1e3:.1f} ms",
-                f"our float {base * 1e3:.1f} ms",
+                milliseconds(seconds[name]),
+                f"our float {milliseconds(seconds['float'])}",
                 ratios(seconds[name], seconds["float"]),
                 target=target,
                 peers={f"{peer} / eager": value for peer, value in peers.items()}

@@ -67,7 +67,7 @@ def main() -> None:
 def solver_of(name: str, suffix: str, batch: int, prefix: Path) -> caffe_pb2.SolverParameter:
     """SGD with momentum on random images."""
     path = ROOT / f"models/{name}/train_val.prototxt"
-    if suffix:  # formats of one kind do: the length of words is no matter of files
+    if suffix:  # any formats will do: the size of the files does not depend on word lengths
         low = prefix.with_name("low.prototxt")
         rewrite_files(path, low, weight=FixedPoint.q("2.14"), activation=FixedPoint.q("8.8"))
         path = low

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-__all__ = ["Form", "Settings", "Spread", "in_turn", "round_robin", "spread_of"]
+__all__ = ["Form", "Settings", "Spread", "in_turn", "ratios", "round_robin", "spread_of"]
 
 WARM_UP = 2  # rounds, or calls at the start of a turn, that do not count
 PAUSE = 0.1  # seconds in which the threads of the last one fall asleep
@@ -100,7 +100,7 @@ class Form:
         return seconds
 
     def close(self) -> None:
-        self._pipe.send(0)
+        self._process.terminate()
         self._process.join()
 
 
@@ -110,7 +110,7 @@ def _serve(
     make: Callable[..., Callable[[], object]],
     what: tuple[object, ...],
 ) -> None:
-    """The process of a Form: how many calls in, their median seconds out; ends at 0."""
+    """The process of a Form: how many calls in, their median seconds out."""
     import torch
 
     torch.set_num_threads(threads)
@@ -121,7 +121,8 @@ def _serve(
         pipe.send(f"{type(error).__name__}: {error}")
         return
     pipe.send("")
-    while calls := pipe.recv():
+    while True:
+        calls: int = pipe.recv()
         times = []
         for i in range(WARM_UP + calls):
             start = time.perf_counter()
@@ -132,14 +133,16 @@ def _serve(
 
 
 def round_robin(forms: Mapping[str, Form], rounds: int, calls: int) -> dict[str, list[float]]:
-    """Seconds of a call of each form in each round; closes the forms."""
-    for form in forms.values():
-        form.wait()
+    """Seconds of a call of each form in each round; closes the forms, also after an error."""
     taken: dict[str, list[float]] = {name: [] for name in forms}
-    for _ in range(rounds):
-        for name, form in forms.items():
-            time.sleep(PAUSE)
-            taken[name].append(form.turn(calls))
-    for form in forms.values():
-        form.close()
+    try:
+        for form in forms.values():
+            form.wait()
+        for _ in range(rounds):
+            for name, form in forms.items():
+                time.sleep(PAUSE)
+                taken[name].append(form.turn(calls))
+    finally:
+        for form in forms.values():
+            form.close()
     return taken

@@ -6,12 +6,11 @@ Python's own start, with nothing imported, takes turns with them.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
+from commands import run, verb
 from figures import Figure
 from nets import ROOT
 from turns import Settings, in_turn, spread_of
@@ -38,25 +37,17 @@ I1129 10:00:{second:02}.000000 1 sgd_solver.cpp:112] Iteration {n}, lr = 0.01
 def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     """A row per verb; all take turns."""
     folder = settings.folder
-    run(folder, "rewrite", VGG16, "-o", "vgg16.prototxt", *FORMATS)
-    run(folder, "rewrite", str(DIGITS / "deploy.prototxt"), "-o", "digits.prototxt", *FORMATS)
+    digits = DIGITS / "deploy.prototxt"
+    run(verb("rewrite", VGG16, "-o", "vgg16.prototxt", *FORMATS), folder)
+    run(verb("rewrite", digits, "-o", "digits.prototxt", *FORMATS), folder)
     lines = (LOG.format(second=i, n=10 * i, loss=1 / (i + 1)) for i in range(50))
     (folder / "train.log").write_text("".join(lines))
-    calls = {verb: partial(run, folder, verb, *words) for verb, words in VERBS.items()}
-    nothing = [sys.executable, "-c", "pass"]
-    seconds = in_turn(
-        {"python": partial(subprocess.run, nothing, check=True), **calls},
-        settings.rounds_or(7, 2),
-    )
+    calls = {name: partial(run, verb(name, *words), folder) for name, words in VERBS.items()}
+    calls["python"] = partial(run, [sys.executable, "-c", "pass"])
+    seconds = in_turn(calls, settings.rounds_or(7, 2))
     start = f"Python's start {spread_of(seconds['python']).median:.2f} s"
-    for verb in VERBS:
-        taken = spread_of(seconds[verb])
+    for name in VERBS:
+        taken = spread_of(seconds[name])
         yield Figure(
-            rows[0], f"adaption {verb}", f"{taken.median:.2f} s", start, taken, "s", TARGET
+            rows[0], f"adaption {name}", f"{taken.median:.2f} s", start, taken, "s", TARGET
         )
-
-
-def run(folder: Path, *words: str) -> None:
-    """One command. Raises: CalledProcessError when it fails, with what it said."""
-    command = [sys.executable, "-m", "adaption", *words]
-    subprocess.run(command, check=True, cwd=folder, capture_output=True, text=True)

@@ -154,11 +154,6 @@ def _run_all(name: str, seed: int, number: int, stop: int, shared: mmap.mmap, pi
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
 
-    def too_slow(signum: int, _: object) -> None:
-        raise TooSlow(HANGS_S if signum == signal.SIGALRM else SLOW_S)
-
-    signal.signal(signal.SIGPROF, too_slow)
-    signal.signal(signal.SIGALRM, too_slow)
     accepted = refused = 0
     for index in range(number, stop):
         shared[:] = STATE.pack(index, accepted, refused)
@@ -170,6 +165,10 @@ def _run_all(name: str, seed: int, number: int, stop: int, shared: mmap.mmap, pi
     shared[:] = STATE.pack(stop, accepted, refused)
 
 
+def _too_slow(signum: int, _: object) -> None:
+    raise TooSlow(HANGS_S if signum == signal.SIGALRM else SLOW_S)
+
+
 def run_one(name: str, number: int, seed: int = 0) -> str | None:
     """What is wrong with how an input ends: "" when it is accepted, None when it is refused."""
     from adaption.errors import AdaptionError
@@ -177,6 +176,8 @@ def run_one(name: str, number: int, seed: int = 0) -> str | None:
     chosen = FORMATS[name]
     path = Path(chosen.file)
     path.write_bytes(chosen.input(number, seed))
+    signal.signal(signal.SIGPROF, _too_slow)
+    signal.signal(signal.SIGALRM, _too_slow)
     signal.setitimer(signal.ITIMER_PROF, SLOW_S)
     signal.setitimer(signal.ITIMER_REAL, HANGS_S)
     try:

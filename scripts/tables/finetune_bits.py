@@ -1,29 +1,31 @@
-"""What a short fine-tuning wins back at 4, 3 and 2 bits: the second table of few bits.
+"""What a short fine-tuning regains at 4, 3 and 2 bits: "At few bits" in docs/measurements.md.
 
     python scripts/tables/finetune_bits.py SHARED -o out [--only quantized:4:1,lenet:2:1] [--list]
 
-SHARED holds models/ and data/: ResNet-20 and CIFAR-10 as JPEG, LeNet and MNIST. ResNet-20 is first
+SHARED has models/ and data/: ResNet-20 and CIFAR-10 as JPEG, LeNet and MNIST. ResNet-20 is first
 trained in float on these images, a start that all rows have in common; then each row takes its
-formats from 512 training images (rule sqnr, unsigned, behind the ReLU; the image stays as it is),
-and trains 200 iterations in batches of 128: 150 with a learning rate of 0.01, 50 with 0.001. Scored
-are the 10,000 test images. Rows:
+formats from 512 training images (rule sqnr, unsigned, behind the ReLU), and trains 200 iterations
+in batches of 128: 150 with a learning rate of 0.01, 50 with 0.001. Weights and results of weight
+layers are rounded; the image, sums of branches and averages stay float. All rows are scored on the
+10,000 test images. Rows:
 
     quantized   gradients go back through rounded weights
     masters     gradients go back through the masters, as in ADaPTION
-    refined     like quantized, from the net that --best made of the common start
+    refined     like quantized, from the net that --int8 --best makes of the common start, which
+                also rounds the image, sums of branches and averages
     slow        like quantized, moving_average_fraction 0.999
     renewed     like slow, with statistics of batch norm computed anew from 50 batches at the end
     lenet       LeNet of the published weights, like quantized, 468 iterations
 
-A cell is ROW:BITS:SEED; what is done is not done again. Prints one Markdown table of the cells
-that are done: the median over their seeds, and the seeds.
+A cell is ROW:BITS:SEED; a cell whose file is in out is not run again. Prints one Markdown table of
+these cells: the median over their seeds, and each seed's figure. A target counts as missed only
+when all seeds are done.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 import statistics
 import sys
@@ -137,9 +139,11 @@ def main() -> int:
             names = {cell[0], "{}:{}".format(*cell[:2]), "{}:{}:{}".format(*cell)}
             if args.only is not None and not names & set(wanted):
                 continue
+            if path_of(out, cell).exists():
+                continue
             if args.list:
-                print("" if path_of(out, cell).exists() else "{}:{}:{}".format(*cell))
-            elif not path_of(out, cell).exists():
+                print("{}:{}:{}".format(*cell))
+            else:
                 train_cell(shared, out, cell)
     except AdaptionError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -310,12 +314,10 @@ def table(out: Path) -> str:
         if not found:
             continue
         median = statistics.median(c["after"] for c in found)
-        least = TARGETS.get((row, bits), math.nan)
-        target = (
-            ""
-            if math.isnan(least)
-            else f">= {least:.1f}{' (missed)' * (median < least and len(found) == len(SEEDS))}"
-        )
+        least = TARGETS.get((row, bits))
+        target = "" if least is None else f">= {least:.1f}"
+        if least is not None and median < least and len(found) == len(SEEDS):
+            target += " (missed)"
         seeds = ", ".join(f"{c['after']:.2f}" for c in found)
         cells = [row, f"{bits}/{bits}", f"{found[0]['start']:.2f}", f"{found[0]['before']:.2f}"]
         lines.append(f"| {' | '.join([*cells, f'{median:.2f}', seeds, target])} |")

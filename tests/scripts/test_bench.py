@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -96,6 +98,18 @@ def test_the_table_tells_reached_from_missed_and_names_missing_peers(figures: Mo
                        "OpenCV not installed; eager 1.20 (1.10..1.30)"]  # fmt: skip
     assert two[4:7] == ["0.40 s", "<= 0.30 s", "no"]
     assert three[4:7] == ["skipped", "", ""]
+
+
+def test_forms_take_turns_and_end_after_an_error(bench: ModuleType) -> None:
+    turns = sys.modules["turns"]
+    before = multiprocessing.active_children()
+    # What a form makes is called in its turns: len(()), and int("x"), which fails.
+    taken = turns.round_robin({"a": turns.Form(partial, len, ())}, rounds=2, calls=1)
+    assert list(taken) == ["a"] and len(taken["a"]) == 2
+    forms = {"a": turns.Form(int, "x"), "b": turns.Form(partial, len, ())}
+    with pytest.raises(RuntimeError, match="ValueError: invalid literal"):
+        turns.round_robin(forms, rounds=1, calls=1)
+    assert set(multiprocessing.active_children()) <= set(before)
 
 
 def test_changes_tell_apart_what_is_beyond_the_spread(figures: ModuleType) -> None:

@@ -83,14 +83,28 @@ class Letters(Format):
 runner.SLOW_S, runner.HANGS_S = 0.2, 4.0
 runner.LOADED = ()
 FORMATS["broken"] = Letters("broken", "f", True, lambda c: [], None, run)
-print(json.dumps(vars(runner.fuzz("broken", 8, corpus=Corpus(shared=False)))))
+{call}
 """
 
 
-def test_what_counts_as_a_fault() -> None:
-    code = BROKEN.format(root=str(SCRIPTS.parent), scripts=str(SCRIPTS))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    result = json.loads(done.stdout)
+def broken(call: str, folder: Path) -> str:
+    """What a call prints where the format "broken" is known."""
+    code = BROKEN.format(root=str(SCRIPTS.parent), scripts=str(SCRIPTS), call=call)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
+    )
+    return done.stdout
+
+
+def test_a_slow_case_is_a_fault_in_this_process_too(tmp_path: Path) -> None:
+    """--case ended with the signal, and reported nothing."""
+    call = 'print(runner.run_one("broken", 7))'
+    assert broken(call, tmp_path) == "takes longer than 0.2 s\n"
+
+
+def test_what_counts_as_a_fault(tmp_path: Path) -> None:
+    call = 'print(json.dumps(vars(runner.fuzz("broken", 8, corpus=Corpus(shared=False)))))'
+    result = json.loads(broken(call, tmp_path))
     assert (result["tried"], result["refused"], result["accepted"]) == (8, 1, 1)
     assert len(result["faults"]) == 6
     numbers = {number: fault for fault, number in result["examples"].items()}

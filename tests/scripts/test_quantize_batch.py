@@ -72,8 +72,12 @@ def test_failure_is_told(main: Main, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "allowed: 2..24" in (tmp_path / "max_40.log").read_text()
 
 
-def test_weights_twice(main: Main, tmp_path: Path) -> None:
-    assert main(flags(tmp_path, "--bits=8")) == 2
+@pytest.mark.parametrize("given", [[], ["w.caffemodel", "--random-weights"]])
+def test_weights_twice_or_not_at_all(
+    main: Main, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str]
+) -> None:
+    assert main(flags(tmp_path, *given, "--bits=8")) == 2
+    assert "weights are given twice or not at all" in capsys.readouterr().err
 
 
 @pytest.mark.slow
