@@ -10,6 +10,7 @@ layers are rounded; the image, sums of branches and averages stay float. All row
 10,000 test images. Rows:
 
     quantized   gradients go back through rounded weights
+    bottoms     like quantized; the image, sums of branches and averages are rounded, too
     masters     gradients go back through the masters, as in ADaPTION
     refined     like quantized, from the net that --int8 --best makes of the common start, which
                 also rounds the image, sums of branches and averages
@@ -52,7 +53,7 @@ TARGETS = {
 CELLS = [
     *(
         (row, bits, seed)
-        for row in ("quantized", "refined")
+        for row in ("quantized", "bottoms", "refined")
         for bits in (4, 3, 2)
         for seed in SEEDS
     ),
@@ -272,8 +273,14 @@ def formats_of(
         adaption.measure(
             deploy, start, images, limit=512, transform=transform, out=measured, quiet=True
         )
-    choices = {**CHOICES, "bits": bits, "backward_weights": row != "masters"}
-    plan = out / f"{subject.name}_{'masters' if row == 'masters' else 'quantized'}_{bits}.plan.json"
+    choices = {
+        **CHOICES,
+        "bits": bits,
+        "backward_weights": row != "masters",
+        "every_bottom": row == "bottoms",
+    }
+    kind = row if row in ("masters", "bottoms") else "quantized"
+    plan = out / f"{subject.name}_{kind}_{bits}.plan.json"
     adaption.propose(deploy, measured, **choices).save(plan)
     return plan, start
 
