@@ -68,7 +68,7 @@ def verify(
         transform: what makes the net's inputs of images; of a file that preprocesses them the
             default is what it states.
         input_formats: inputs are rounded to these first, on both sides; an ONNX file brings its
-            own.
+            own. Not with a recording or a file of style float alone.
         tolerance: of a recording, the greatest difference relative to a blob's greatest magnitude
             (default 2e-4); of an ONNX file of style float alone, how many times float32's own error
             a layer may be off (default 32); else LSBs at quantization points, in place of equality.
@@ -104,6 +104,7 @@ def verify(
             net, one, other, values, input_formats=input_formats, tolerance=tolerance, seed=seed
         )
     elif isinstance(one, str | os.PathLike) and os.fspath(one).endswith((".npz", ".npy")):
+        _refuse_formats(input_formats, "a recording alone")
         if values is None:
             raise UsageError(
                 "recorded blobs need their inputs", "give inputs (--data with an npz or npy file)"
@@ -111,6 +112,7 @@ def verify(
         relative = TOLERANCE if tolerance is None else tolerance
         report = check_recorded(net, one, values, tolerance=relative)
     elif isinstance(one, ModelFile) and one.style == "float":
+        _refuse_formats(input_formats, "an ONNX file of style float alone")
         own_errors = OWN_ERRORS if tolerance is None else tolerance
         report = _ran(check_float(net, one, values, tolerance=own_errors, seed=seed))
     else:
@@ -119,6 +121,15 @@ def verify(
             net, same, one, values, input_formats=input_formats, tolerance=tolerance, seed=seed
         )
     return replace(report, preprocessing=tuple(checks), notes=(*report.notes, *notes))
+
+
+def _refuse_formats(formats: Mapping[str, FixedPoint] | None, side: str) -> None:
+    """Raises: UsageError on formats of inputs where no input is rounded."""
+    if formats:
+        raise UsageError(
+            f"formats of inputs (--input-format) cannot be given with {side}",
+            "leave them out, or name both sides",
+        )
 
 
 def _ran(report: FloatReport) -> FloatReport:

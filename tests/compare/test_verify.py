@@ -19,6 +19,7 @@ from adaption.errors import UsageError
 from adaption.export.onnx import export_onnx
 from adaption.export.onnx.images import ImageInput
 from adaption.net import Net
+from adaption.numerics import FixedPoint
 from tests.exact.exact_nets import DATA, NETS
 from tests.export.nets import input_layer, layer, net_of
 
@@ -158,3 +159,21 @@ def test_reports_are_of_one_type() -> None:
     kinds = (FloatReport, BetweenReport, RecordedReport, StepReport)
     assert all(issubclass(kind, VerifyReport) for kind in kinds)
     assert not any("__str__" in vars(kind) or "to_dict" in vars(kind) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("make", "side"),
+    [
+        pytest.param(recording_of, "a recording alone", id="recording"),
+        pytest.param(
+            lambda n, f: onnx_of(n, f, "float"), "an ONNX file of style float alone", id="float"
+        ),
+    ],
+)
+def test_formats_of_inputs_need_a_side_that_rounds(
+    make: Callable[[Net, Path], Path], side: str, tmp_path: Path
+) -> None:
+    net = net_of(TEXT)
+    formats = {"data": FixedPoint(8, 4)}
+    with pytest.raises(UsageError, match=f"--input-format.* cannot be given with {side}"):
+        verify(net, make(net, tmp_path), inputs=INPUT, input_formats=formats)
