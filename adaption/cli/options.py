@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 __all__ = [
     "add_also_flag",
     "add_caffe_flag",
+    "add_calibration_flags",
     "add_data_flags",
     "add_file",
+    "add_fold_flag",
     "add_input_flag",
     "add_output_flags",
     "add_preprocessing_flags",
     "also_of",
+    "calibration_settings",
     "data_settings",
     "device_of",
     "devices_of",
@@ -31,10 +34,12 @@ __all__ = [
     "input_shapes_of",
     "log_of",
     "preprocessing_given",
+    "preprocessing_words",
     "transform_of",
+    "words_of",
 ]
 
-
+CALIBRATION = ("calibration", "calibration_root", "calibration_limit")
 PREPROCESSING = ("resize", "channel_order", "crop", "mean_value", "mean_file", "scale")
 
 
@@ -103,6 +108,31 @@ def data_settings(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def add_calibration_flags(parser: argparse.ArgumentParser, help: str) -> None:
+    """--calibration and what belongs to it."""
+    parser.add_argument("--calibration", metavar="DATA", help=help)
+    parser.add_argument(
+        "--calibration-root", metavar="DIR", help="its --root (default: that of --data)"
+    )
+    parser.add_argument(
+        "--calibration-limit", type=int, metavar="N", help="use N calibration samples at most"
+    )
+
+
+def calibration_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Keywords of calls that take calibration data."""
+    return {name: getattr(args, name) for name in CALIBRATION}
+
+
+def add_fold_flag(parser: argparse.ArgumentParser) -> None:
+    """--fold-batch-norm of verbs that choose formats for a float net."""
+    parser.add_argument(
+        "--fold-batch-norm",
+        action="store_true",
+        help="first fold BatchNorm, Scale and Bias into the weight layer before them",
+    )
+
+
 def add_also_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:
     """--also NET OUT; `what` is done to a companion net."""
     parser.add_argument(
@@ -164,10 +194,16 @@ def preprocessing_given(args: argparse.Namespace) -> list[str]:
 
 def preprocessing_words(args: argparse.Namespace) -> list[str]:
     """The flags of `add_preprocessing_flags` that were given, for the command to type next."""
+    return words_of(args, *preprocessing_given(args))
+
+
+def words_of(args: argparse.Namespace, *names: str) -> list[str]:
+    """Those of the flags `names` that were given, for the command to type next."""
     words = []
-    for name in preprocessing_given(args):
+    for name in names:
         flag, value = f"--{name.replace('_', '-')}", getattr(args, name)
-        words += [flag] if value is True else [flag, str(value)]
+        if value is not None and value is not False:
+            words += [flag] if value is True else [flag, str(value)]
     return words
 
 

@@ -24,13 +24,17 @@ from adaption.cli.format_flags import (
     refinement_of,
 )
 from adaption.cli.options import (
+    CALIBRATION,
+    add_calibration_flags,
     add_data_flags,
+    add_fold_flag,
     add_output_flags,
     add_preprocessing_flags,
+    calibration_settings,
     data_settings,
     preprocessing_words,
+    words_of,
 )
-from adaption.cli.quantize import add_calibration_flags
 from adaption.errors import one_line
 from adaption.options import COMMON, Budget
 
@@ -73,11 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_format_flags(parser, COMMON)
     add_refinement_flags(parser)
-    parser.add_argument(
-        "--fold-batch-norm",
-        action="store_true",
-        help="first fold BatchNorm, Scale and Bias into the weight layer before them",
-    )
+    add_fold_flag(parser)
     add_data_flags(parser, "score")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
@@ -97,11 +97,9 @@ def run(args: argparse.Namespace) -> int:
         formats=formats_of(args),
         refinement=refinement_of(args),
         fold=args.fold_batch_norm,
-        calibration=args.calibration,
-        calibration_root=args.calibration_root,
-        calibration_limit=args.calibration_limit,
         curve=args.curve,
         state=args.state,
+        **calibration_settings(args),
         **data_settings(args),
     )
     if args.json:
@@ -116,10 +114,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(f"report: {found.folder / 'search.html'}")
         words = ["adaption", "quantize", args.net, args.weights]
-        for flag in ("data", "calibration", "calibration_root", "calibration_limit"):
-            value = getattr(args, flag)
-            words += [] if value is None else [f"--{flag.replace('_', '-')}", str(value)]
-        words += preprocessing_words(args)
+        words += [*words_of(args, "data", *CALIBRATION), *preprocessing_words(args)]
         words += ["--config", str(Path(args.out) / "quantize.toml"), "-o", "out"]
         print(f"next: {shlex.join(words)}")
     return 0 if found.is_met else 1
