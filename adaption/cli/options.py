@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from adaption.cli.flags import add_caffe_flag, add_flags, value_of
+from adaption.cli.flags import add_caffe_flag, add_flags, given, value_of, words_for
 from adaption.errors import FieldError, UsageError
 from adaption.glog import Log, info, silent
 from adaption.options import COMMON, NET, RunOptions
@@ -27,6 +27,7 @@ __all__ = [
     "also_of",
     "calibration_settings",
     "data_settings",
+    "data_words",
     "device_of",
     "devices_of",
     "file_of",
@@ -55,15 +56,15 @@ def file_of(args: argparse.Namespace, name: str, *, required: Literal[True] = Tr
 def file_of(args: argparse.Namespace, name: str, *, required: Literal[False]) -> str | None: ...
 def file_of(args: argparse.Namespace, name: str, *, required: bool = True) -> str | None:
     """What was given for `add_file`. Raises: UsageError when it is missing, or given twice."""
-    given = [x for x in (getattr(args, name), getattr(args, f"{name}_by_place")) if x]
-    if len(given) > 1:
+    found = [x for x in (getattr(args, name), getattr(args, f"{name}_by_place")) if x]
+    if len(found) > 1:
         raise UsageError(
-            f"--{name} is given twice: {given[0]!r} as a flag, {given[1]!r} by its place",
+            f"--{name} is given twice: {found[0]!r} as a flag, {found[1]!r} by its place",
             "give each file once; beside flags, give all of them as flags",
         )
-    if not given and required:
+    if not found and required:
         raise UsageError(f"--{name} is missing", f"give --{name}=FILE, or the file by its place")
-    return given[0] if given else None
+    return found[0] if found else None
 
 
 def log_of(args: argparse.Namespace) -> Log:
@@ -131,6 +132,13 @@ def add_fold_flag(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first fold BatchNorm, Scale and Bias into the weight layer before them",
     )
+
+
+def data_words(args: argparse.Namespace, *but: str) -> list[str]:
+    """The flags of `add_data_flags` that were given, less those of some fields, for the command to
+    type next."""
+    said = given(args, RunOptions)
+    return words_for(RunOptions, {name: value for name, value in said.items() if name not in but})
 
 
 def add_also_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:

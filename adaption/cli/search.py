@@ -32,6 +32,7 @@ from adaption.cli.options import (
     add_preprocessing_flags,
     calibration_settings,
     data_settings,
+    data_words,
     preprocessing_words,
     words_of,
 )
@@ -115,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"report: {found.folder / 'search.html'}")
         words = ["adaption", "quantize", args.net, args.weights]
         words += [*words_of(args, "data", *CALIBRATION), *preprocessing_words(args)]
+        words += data_words(args)
         words += ["--config", str(Path(args.out) / "quantize.toml"), "-o", "out"]
         print(f"next: {shlex.join(words)}")
     return 0 if found.is_met else 1

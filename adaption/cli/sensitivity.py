@@ -18,6 +18,7 @@ from adaption.cli.options import (
     add_output_flags,
     add_preprocessing_flags,
     data_settings,
+    data_words,
     preprocessing_words,
     words_of,
 )
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     layers = [point["layer"] for point in found["points"] if point["type"] != "input"]
     if not args.quiet and layers:
         command = ["adaption", "quantize", args.net, args.weights, *words_of(args, "data")]
-        command += [*preprocessing_words(args), *format_words(args)]
+        command += [*preprocessing_words(args), *data_words(args, "limit"), *format_words(args)]
         command += [*words_of(args, "fold_batch_norm"), "--exclude", layers[0], "-o", "out"]
         print(f"next: {shlex.join(command)}")
     return 0

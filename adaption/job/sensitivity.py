@@ -63,7 +63,7 @@ class Sensitivity:
         }
 
 
-@takes_options(formats=(COMMON,), options=(COMMON, *NET))
+@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
 @within_limit
 def sensitivity(
     net: PathLike,

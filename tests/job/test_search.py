@@ -192,6 +192,7 @@ def test_page_and_table(found: SearchResult, capsys: pytest.CaptureFixture[str])
     assert main([*words, "-o", str(found.folder)]) == 0
     shown = capsys.readouterr().out
     assert "next: adaption quantize " in shown and "quantize.toml" in shown
+    assert " --limit 100 --config " in shown
     assert f"{found.report['average_bits']:.2f} bits per weight on average, 6.00 before" in shown
 
 
