@@ -17,11 +17,10 @@ from adaption.io.atomic import atomic_write
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration
-from adaption.job.feed import Feed, fed_by
+from adaption.job.feed import Feed
 from adaption.job.float_pass import float_pass
 from adaption.job.kept import Kept
-from adaption.job.load import open_float
-from adaption.job.part import Part
+from adaption.job.load import Prepared, prepare_float
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
 from adaption.job.searching import Ground, Searched, search_lengths
@@ -42,7 +41,6 @@ from adaption.precision.classifiers import find_classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.propose import Proposal
 from adaption.precision.refining.refine import MOST_SAMPLES
-from adaption.precision.rewrite import rewrite
 from adaption.report import track
 from adaption.report.searched_page import write_searched
 
@@ -128,20 +126,17 @@ def search(
         raise UsageError("a search needs a budget", LIMITS)
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
-    opened = open_float(net, weights, data, options, fold=fold, transform=transform, root=root)
-    feed, full, part = opened.feed, opened.net, opened.part
-    measured_on = calibrating.feed(
-        part.of(opened.file), feed, transform, options, opened.weights, root
-    )
+    source = prepare_float(net, weights, data, options, fold=fold, transform=transform, root=root)
+    feed, full = source.feed, source.build()
+    measured_on = calibrating.feed(source.spec, feed, transform, options, source.weights, root)
     fit, judges = shares_of(measured_on, calibrating, budget, curve)
     scores = find_classifiers(feed.spec, full, options.score)
     kept = kept_search(
         held,
-        (net, weights, data, feed),
-        (budget, formats, refinement, options),
+        (net, weights, data),
+        source,
+        (budget, formats, refinement),
         calibrating.origin(measured_on),
-        part=part,
-        fold=fold,
         judges=judges,
     )
     measured, before = float_pass(
@@ -149,15 +144,14 @@ def search(
         legacy_rule=formats.rule == "adaption-legacy",
     )  # fmt: skip
     ground = Ground(
-        full, opened.weights, measured, fit, judges, scores,
-        lambda proposal: fed_by(part.of(rewrite(opened.file, proposal)), feed), options.seed,
-    )  # fmt: skip
-    found = search_lengths(ground, formats, refinement, budget, kept, curve=curve, quiet=quiet)
-    full.load(opened.weights)
-    outcome = refined(
-        full, opened.weights, measured, fit, found.formats, found.refinement, quiet=quiet
+        full, source.weights, measured, fit, judges, scores, source.low_spec, options.seed
     )
-    low = Net(ground.low_spec(outcome.proposal), outcome.weights, seed=options.seed)
+    found = search_lengths(ground, formats, refinement, budget, kept, curve=curve, quiet=quiet)
+    full.load(source.weights)
+    outcome = refined(
+        full, source.weights, measured, fit, found.formats, found.refinement, quiet=quiet
+    )
+    low = Net(source.low_spec(outcome.proposal), outcome.weights, seed=options.seed)
     batches = track(feed, "scoring what was found", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     report = finite_only(
@@ -171,7 +165,7 @@ def search(
             "flipped_predictions": compare_runs(before, after)["flipped_predictions"],
             "data": feed.describe(),
             "calibration": calibrating.entry(measured_on, feed, measured.samples),
-            "notes": [*opened.notes, *([scores.why] if scores.why else []), *outcome.notes],
+            "notes": [*source.notes, *([scores.why] if scores.why else []), *outcome.notes],
         }
     )
     with staged_folder(folder, RESULTS, marker=JSON) as stage:
@@ -212,38 +206,33 @@ def shares_of(
 
 def kept_search(
     folder: PathLike,
-    ground: tuple[PathLike, PathLike, Any, Feed],
-    values: tuple[Budget, Formats, Refinement, RunOptions],
+    files: tuple[PathLike, PathLike, Any],
+    source: Prepared,
+    values: tuple[Budget, Formats, Refinement],
     calibration: Mapping[str, Any],
     *,
-    part: Part,
-    fold: bool,
     judges: Share | None,
     called: str = "--state",
 ) -> Kept:
     """What searches of the same net, data and choices have found so far.
 
     Args:
-        ground: the net, its weights, the data and its feed. calibration: what it depends on of
-            the calibration data.
+        files: the net, its weights and the data; `source` is what was read of them.
+        calibration: what it depends on of the calibration data.
         called: the flag that names the folder, in messages.
     Raises: UsageError where the folder holds the search of another net, data or choice.
     """
-    net, weights, data, feed = ground
-    budget, formats, refinement, options = values
+    net, weights, data = files
+    budget, formats, refinement = values
     settings = origin_of(
         net,
         weights,
-        data=None if data is None or calibration else feed.batches.source.origin,
-        preprocessing=feed.preprocessing(),
-        state=[part.state.phase, part.state.level, list(part.state.stages)],
-        fold=fold,
-        batch_size=feed.batches.batch_size,
+        data=None if data is None or calibration else source.feed.batches.source.origin,
+        **source.settings(),
         samples=None if judges is None else judges.count,
         least_bits=budget.least_bits,
-        seed=options.seed,
+        seed=source.part.options.seed,
         **calibration,
-        **options.changed("layers", "score"),
         **_plain(formats),
         **_plain(refinement),
     )
