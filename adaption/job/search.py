@@ -228,6 +228,7 @@ def kept_search(
         net,
         weights,
         data=None if data is None or calibration else source.feed.batches.source.origin,
+        limit=None if calibration else source.part.options.limit,
         **source.settings(),
         samples=None if judges is None else judges.count,
         least_bits=budget.least_bits,

@@ -97,6 +97,13 @@ def test_the_state_serves_other_budgets_and_no_other_choices(
     assert other.report["position"] > found.report["position"]
 
 
+def test_the_state_serves_no_other_samples(tmp_path: Path) -> None:
+    choices = {**INT8, "bits": 3, "max_size": "4k", "state": tmp_path / "state", "quiet": True}
+    search(*FILES, DATA, out=tmp_path / "a", limit=20, **choices)
+    with pytest.raises(UsageError, match="another limit than when the job was stopped: 30 instead"):
+        search(*FILES, DATA, out=tmp_path / "b", limit=30, **choices)
+
+
 def test_size_alone_takes_the_most_accurate_that_fits(found: SearchResult, tmp_path: Path) -> None:
     limit = found.report["widest"]["parameter_bits"] // 8 * 3 // 4
     made = searched(tmp_path, max_size=limit).report
