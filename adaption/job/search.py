@@ -37,6 +37,7 @@ from adaption.options import (
     RunOptions,
     takes_options,
 )
+from adaption.options.checks import Whole
 from adaption.precision.classifiers import find_classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.propose import Proposal
@@ -126,6 +127,7 @@ def search(
         raise UsageError("a search needs a budget", LIMITS)
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
+    Whole("0 or more", least=0)("curve", curve)
     source = prepare_float(net, weights, data, options, fold=fold, transform=transform, root=root)
     feed, full = source.feed, source.build()
     measured_on = calibrating.feed(source.spec, feed, transform, options, source.weights, root)
@@ -238,7 +240,7 @@ def kept_search(
         **_plain(refinement),
     )
     fresh = f"name another folder with {called} to start anew"
-    return Kept(Path(folder), settings, resume=True, called=called, fresh=fresh)
+    return Kept(Path(folder), settings, resume=True, called=called, fresh=fresh, placed=called)
 
 
 def _plain(values: Options) -> dict[str, Any]:

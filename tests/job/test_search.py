@@ -211,6 +211,14 @@ def test_page_and_table(found: SearchResult, capsys: pytest.CaptureFixture[str])
         (["--data", str(DATA), "--max-drop", "-1"], "max_drop"),
         (["--data", str(DATA), "--max-size", "many"], "a number of bytes, as in 40k or 1.5M"),
         (["--data", str(DATA), "--max-size", "4k", "--bits", "2"], "there is nothing to search"),
+        (
+            ["--data", str(DATA), "--max-size", "4k", "--curve", "-3"],
+            "curve is -3, allowed: 0 or more",
+        ),
+        (
+            ["--data", str(DATA), "--max-size", "4k", "--state", str(EXAMPLE)],
+            "of no job, and would be emptied\n  fix: name another folder with --state",
+        ),
     ],
 )
 def test_bad_budgets(
