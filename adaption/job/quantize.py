@@ -34,10 +34,12 @@ from adaption.job.quality import quality_warnings
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
 from adaption.job.results import RESULTS, SUMMARY, earlier_results, files_entry, taken_off_note
-from adaption.job.search import check_budget, kept_search, shares_of
+from adaption.job.search import check_budget, kept_search
 from adaption.job.searching import Ground, Searched, search_lengths
+from adaption.job.share import shares_of
 from adaption.job.summary import (
     FORMAT,
+    accuracy_entry,
     cost_entry,
     finite_only,
     layer_entries,
@@ -365,13 +367,6 @@ def _summary(
 ) -> dict[str, Any]:
     measured, proposal = outcome.measured, outcome.proposal
     layers = layer_entries(spec, low, measured, proposal, before, after, outcome.plain)
-    accuracy = None
-    if before.tally.labelled:
-        accuracy = {
-            "float": before.accuracy(),
-            "quantized": after.accuracy(),
-            "samples": before.tally.labelled,
-        }
     said = proposal.head()
     return {
         "format": FORMAT,
@@ -381,7 +376,7 @@ def _summary(
         "data": feed.describe(),
         "preprocessing": feed.preprocessing(),
         "layers": layers,
-        "accuracy": accuracy,
+        "accuracy": accuracy_entry(before, after),
         **compare_runs(before, after),
         "macs": macs_entry(layers),
         "cost": cost_entry(low, before, after),

@@ -17,15 +17,14 @@ from adaption.io.atomic import atomic_write
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration
-from adaption.job.feed import Feed
 from adaption.job.float_pass import float_pass
 from adaption.job.kept import Kept
 from adaption.job.load import Prepared, prepare_float
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
 from adaption.job.searching import Ground, Searched, search_lengths
-from adaption.job.share import Share, split
-from adaption.job.summary import finite_only
+from adaption.job.share import Share, shares_of
+from adaption.job.summary import accuracy_entry, finite_only
 from adaption.net import Net
 from adaption.options import (
     COMMON,
@@ -39,13 +38,12 @@ from adaption.options import (
 )
 from adaption.options.checks import Whole
 from adaption.precision.classifiers import find_classifiers
-from adaption.precision.evaluate import Run, compare_runs, run_net
+from adaption.precision.evaluate import compare_runs, run_net
 from adaption.precision.propose import Proposal
-from adaption.precision.refining.refine import MOST_SAMPLES
 from adaption.report import track
 from adaption.report.searched_page import write_searched
 
-__all__ = ["SearchResult", "check_budget", "kept_search", "search", "shares_of"]
+__all__ = ["SearchResult", "check_budget", "kept_search", "search"]
 
 PathLike = str | os.PathLike[str]
 FORMAT = "adaption.search/1"
@@ -153,6 +151,7 @@ def search(
     outcome = refined(
         full, source.weights, measured, fit, found.formats, found.refinement, quiet=quiet
     )
+    full.release()  # a large net would be held twice
     low = Net(source.low_spec(outcome.proposal), outcome.weights, seed=options.seed)
     batches = track(feed, "scoring what was found", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
@@ -163,7 +162,7 @@ def search(
             "net": full.spec.name or Path(full.spec.file or "net").stem,
             **found.said,
             "formats": formats.to_dict(),
-            "accuracy": _accuracy(before, after),
+            "accuracy": accuracy_entry(before, after),
             "flipped_predictions": compare_runs(before, after)["flipped_predictions"],
             "data": feed.describe(),
             "calibration": calibrating.entry(measured_on, feed, measured.samples),
@@ -186,24 +185,6 @@ def check_budget(budget: Budget, state: PathLike | None) -> None:
     said = [*budget.changed(), *(["search_state"] if state is not None else [])]
     if said and not budget.is_set:
         raise UsageError(f"{', '.join(said)} without a budget: nothing is searched", LIMITS)
-
-
-def shares_of(
-    measured_on: Feed, calibrating: Calibration, budget: Budget, curve: int = 0
-) -> tuple[Feed | Share, Share | None]:
-    """The calibration samples that formats come from, and those that judge word lengths.
-
-    Raises: UsageError where accuracy is asked for and there is no calibration data; DataError.
-    """
-    if budget.max_drop is None and not curve:
-        return measured_on, None
-    if calibrating.data is None:
-        raise UsageError(
-            "what word lengths do to accuracy is judged on calibration data, so that accuracy can"
-            " be stated on samples that took no part",
-            "give it with --calibration; other data than --data",
-        )
-    return split(measured_on, MOST_SAMPLES)
 
 
 def kept_search(
@@ -245,16 +226,6 @@ def kept_search(
 
 def _plain(values: Options) -> dict[str, Any]:
     return {name: str(value) for name, value in values.values().items()}
-
-
-def _accuracy(before: Run, after: Run) -> dict[str, Any] | None:
-    if not before.tally.labelled:
-        return None
-    return {
-        "float": before.accuracy(),
-        "quantized": after.accuracy(),
-        "samples": before.tally.labelled,
-    }
 
 
 def _config(found: Searched, fold: bool) -> str:
