@@ -5,7 +5,8 @@ bit saved; candidates are refined and scored on calibration samples that give no
 
 OUT gets search.json, search.html, plan.json and quantize.toml, with which quantize makes the net.
 What has been measured is kept in OUT/state: a call that was interrupted goes on there, and one with
-another budget is quick.
+another budget is quick. Calls with --max-drop or --curve and calls without them need a folder each,
+since other samples give formats.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_calibration_flags(
         parser,
         "data that formats come from and word lengths are judged on, prepared in the same way;"
-        " --max-drop needs it",
+        " --max-drop and --curve need it",
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
     budget = parser.add_argument_group("budget", "at least one limit is needed")

@@ -95,7 +95,8 @@ def search(
     """Find the word length of each layer's weights that a budget allows, and say why.
 
     A call that was interrupted goes on where it stopped, and one with another budget takes what
-    an earlier one has measured, as long as net, data and choices are the same.
+    an earlier one has measured, as long as net, data and choices are the same and the same samples
+    give formats: half of them with `max_drop` or `curve`, all of them without.
 
     Args:
         net, weights: prototxt and caffemodel of the float net; formats it has are taken off.
@@ -106,9 +107,9 @@ def search(
         formats, refinement, options: as of `quantize`. Word lengths go from those of `bits` down;
             layers that `bits` names keep theirs.
         fold, transform, root: as of `quantize`.
-        calibration, calibration_root, calibration_limit: as of `quantize`. With `max_drop` half of
-            it, at most 512 samples, gives formats, and the rest judges; without labels by the share
-            of changed predictions.
+        calibration, calibration_root, calibration_limit: as of `quantize`. With `max_drop` or
+            `curve` half of it, at most 512 samples, gives formats, and the rest judges; without
+            labels by the share of changed predictions.
         curve: score so many further points of the path, evenly spread.
         state: folder of what has been found so far; None: `state` in `out`.
         quiet: show no progress.
@@ -213,7 +214,7 @@ def kept_search(
         data=None if data is None or calibration else source.feed.batches.source.origin,
         limit=None if calibration else source.part.options.limit,
         **source.settings(),
-        samples=None if judges is None else judges.count,
+        number_of_samples_that_give_formats="all" if judges is None else judges.count,
         least_bits=budget.least_bits,
         seed=source.part.options.seed,
         **calibration,

@@ -93,6 +93,8 @@ def test_the_state_serves_other_budgets_and_no_other_choices(
     ):
         searched(tmp_path / "out", max_drop=2.0, bits=5, state=state)
     monkeypatch.setattr("adaption.precision.refining.refine.Refining.alone", None)
+    with pytest.raises(UsageError, match=r"formats than when .*: 'all' instead of 80"):
+        searched(tmp_path / "out", max_size="4k", state=state)
     other = searched(tmp_path / "out", max_drop=50.0, state=state)
     assert other.report["position"] > found.report["position"]
 
@@ -117,6 +119,7 @@ def test_macs_are_saved_where_they_are_limited(tmp_path: Path) -> None:
     made = searched(tmp_path, max_macbits=1_000_000).report
     assert made["is_met"] and made["saves"] == "macs"
     assert made["mac_bits"] <= 1_000_000 < made["widest"]["mac_bits"]
+    assert "the least error per MAC bit saved" in (tmp_path / "search.html").read_text()
 
 
 def test_a_budget_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
