@@ -84,7 +84,7 @@ class Refining:
         formats, steps: what is asked for.
         batches: gives the calibration data anew each time, as input blobs by name.
         measure: measures the net on the calibration data.
-        progress: a step is done; called `total` times at most.
+        progress: called after each weight layer of each walk.
         given: formats to keep; None: they are chosen.
     """
 
