@@ -19,6 +19,7 @@ __all__ = [
     "flags_for",
     "given",
     "value_of",
+    "words_for",
 ]
 
 T = TypeVar("T", bound=Options)
@@ -80,14 +81,20 @@ def value_of(args: argparse.Namespace, value: T) -> T:
 
 
 def flags_for(kind: type[Options], values: Mapping[str, Any]) -> str:
-    """The flags that say these values."""
+    """The flags that say these values, as text."""
+    return " ".join(words_for(kind, values))
+
+
+def words_for(kind: type[Options], values: Mapping[str, Any]) -> list[str]:
+    """The flags that say these values, each word apart; a repeated flag stands once per value."""
     words = []
     for name, value in values.items():
         option = kind.declared()[name]
-        words.append(flag_of(name, option))
-        if not isinstance(option.check, Switch):
-            words.append(option.word(value))
-    return " ".join(words)
+        for one in value if isinstance(value, list) else [value]:
+            words.append(flag_of(name, option))
+            if not isinstance(option.check, Switch):
+                words.append(option.word(one))
+    return words
 
 
 def _place(kind: type[Options], name: str) -> str:

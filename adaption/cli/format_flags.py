@@ -6,10 +6,16 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from adaption.cli.flags import add_flags, flags_for, given
+from adaption.cli.flags import add_flags, flags_for, given, words_for
 from adaption.options import BEST, INT8, Formats, Options, Refinement
 
-__all__ = ["add_format_flags", "add_refinement_flags", "formats_of", "refinement_of"]
+__all__ = [
+    "add_format_flags",
+    "add_refinement_flags",
+    "format_words",
+    "formats_of",
+    "refinement_of",
+]
 
 
 def add_format_flags(parser: argparse.ArgumentParser, *uses: str) -> None:
@@ -49,11 +55,7 @@ def formats_of(args: argparse.Namespace) -> Formats:
 
 def format_words(args: argparse.Namespace) -> list[str]:
     """The flags of `add_format_flags` that were given, for the command to type next."""
-    words = ["--int8"] if args.int8 else []
-    for name, value in given(args, Formats).items():
-        for one in value if isinstance(value, list) else [value]:  # given several times
-            words += flags_for(Formats, {name: one}).split(maxsplit=1)
-    return words
+    return [*(["--int8"] if args.int8 else []), *words_for(Formats, given(args, Formats))]
 
 
 def refinement_of(args: argparse.Namespace) -> Refinement:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from adaption.cli.flags import add_caffe_flag, add_flags, value_of
+from adaption.cli.flags import add_caffe_flag, add_flags, given, value_of, words_for
 from adaption.errors import FieldError, UsageError
 from adaption.glog import Log, info, silent
 from adaption.options import COMMON, NET, RunOptions
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 __all__ = [
     "add_also_flag",
     "add_caffe_flag",
+    "add_calibration_flags",
     "add_data_flags",
     "add_file",
+    "add_fold_flag",
     "add_input_flag",
     "add_output_flags",
     "add_preprocessing_flags",
     "also_of",
+    "calibration_settings",
     "data_settings",
+    "data_words",
     "device_of",
     "devices_of",
     "file_of",
@@ -31,10 +35,12 @@ __all__ = [
     "input_shapes_of",
     "log_of",
     "preprocessing_given",
+    "preprocessing_words",
     "transform_of",
+    "words_of",
 ]
 
-
+CALIBRATION = ("calibration", "calibration_root", "calibration_limit")
 PREPROCESSING = ("resize", "channel_order", "crop", "mean_value", "mean_file", "scale")
 
 
@@ -50,15 +56,15 @@ def file_of(args: argparse.Namespace, name: str, *, required: Literal[True] = Tr
 def file_of(args: argparse.Namespace, name: str, *, required: Literal[False]) -> str | None: ...
 def file_of(args: argparse.Namespace, name: str, *, required: bool = True) -> str | None:
     """What was given for `add_file`. Raises: UsageError when it is missing, or given twice."""
-    given = [x for x in (getattr(args, name), getattr(args, f"{name}_by_place")) if x]
-    if len(given) > 1:
+    found = [x for x in (getattr(args, name), getattr(args, f"{name}_by_place")) if x]
+    if len(found) > 1:
         raise UsageError(
-            f"--{name} is given twice: {given[0]!r} as a flag, {given[1]!r} by its place",
+            f"--{name} is given twice: {found[0]!r} as a flag, {found[1]!r} by its place",
             "give each file once; beside flags, give all of them as flags",
         )
-    if not given and required:
+    if not found and required:
         raise UsageError(f"--{name} is missing", f"give --{name}=FILE, or the file by its place")
-    return given[0] if given else None
+    return found[0] if found else None
 
 
 def log_of(args: argparse.Namespace) -> Log:
@@ -101,6 +107,38 @@ def data_settings(args: argparse.Namespace) -> dict[str, Any]:
         "options": value_of(args, RunOptions()),
         "quiet": args.quiet or args.json,
     }
+
+
+def add_calibration_flags(parser: argparse.ArgumentParser, help: str) -> None:
+    """--calibration and what belongs to it."""
+    parser.add_argument("--calibration", metavar="DATA", help=help)
+    parser.add_argument(
+        "--calibration-root", metavar="DIR", help="its --root (default: that of --data)"
+    )
+    parser.add_argument(
+        "--calibration-limit", type=int, metavar="N", help="use N calibration samples at most"
+    )
+
+
+def calibration_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Keywords of calls that take calibration data."""
+    return {name: getattr(args, name) for name in CALIBRATION}
+
+
+def add_fold_flag(parser: argparse.ArgumentParser) -> None:
+    """--fold-batch-norm of verbs that choose formats for a float net."""
+    parser.add_argument(
+        "--fold-batch-norm",
+        action="store_true",
+        help="first fold BatchNorm, Scale and Bias into the weight layer before them",
+    )
+
+
+def data_words(args: argparse.Namespace, *but: str) -> list[str]:
+    """The flags of `add_data_flags` that were given, less those of some fields, for the command to
+    type next."""
+    said = given(args, RunOptions)
+    return words_for(RunOptions, {name: value for name, value in said.items() if name not in but})
 
 
 def add_also_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:
@@ -164,10 +202,16 @@ def preprocessing_given(args: argparse.Namespace) -> list[str]:
 
 def preprocessing_words(args: argparse.Namespace) -> list[str]:
     """The flags of `add_preprocessing_flags` that were given, for the command to type next."""
+    return words_of(args, *preprocessing_given(args))
+
+
+def words_of(args: argparse.Namespace, *names: str) -> list[str]:
+    """Those of the flags `names` that were given, for the command to type next."""
     words = []
-    for name in preprocessing_given(args):
+    for name in names:
         flag, value = f"--{name.replace('_', '-')}", getattr(args, name)
-        words += [flag] if value is True else [flag, str(value)]
+        if value is not None and value is not False:
+            words += [flag] if value is True else [flag, str(value)]
     return words
 
 

@@ -20,9 +20,12 @@ from adaption.cli.format_flags import (
     refinement_of,
 )
 from adaption.cli.options import (
+    add_calibration_flags,
     add_data_flags,
+    add_fold_flag,
     add_output_flags,
     add_preprocessing_flags,
+    calibration_settings,
     data_settings,
 )
 from adaption.errors import one_line
@@ -72,11 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " after an interruption, goes on from it",
     )
     add_refinement_flags(parser)
-    parser.add_argument(
-        "--fold-batch-norm",
-        action="store_true",
-        help="first fold BatchNorm, Scale and Bias into the weight layer before them",
-    )
+    add_fold_flag(parser)
     parser.add_argument(
         "--onnx",
         choices=("float", "qdq", "integer"),
@@ -98,17 +97,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_flags(parser)
 
 
-def add_calibration_flags(parser: argparse.ArgumentParser, help: str) -> None:
-    """--calibration and what belongs to it."""
-    parser.add_argument("--calibration", metavar="DATA", help=help)
-    parser.add_argument(
-        "--calibration-root", metavar="DIR", help="its --root (default: that of --data)"
-    )
-    parser.add_argument(
-        "--calibration-limit", type=int, metavar="N", help="use N calibration samples at most"
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     from adaption.job import calibration_note, quantize
     from adaption.report import print_summary
@@ -122,9 +110,6 @@ def run(args: argparse.Namespace) -> int:
         formats=formats_of(args),
         refinement=refinement_of(args),
         fold=args.fold_batch_norm,
-        calibration=args.calibration,
-        calibration_root=args.calibration_root,
-        calibration_limit=args.calibration_limit,
         budget=value_of(args, Budget()),
         search_state=args.search_state,
         plan=args.plan,
@@ -132,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
         reference=args.reference,
         sensitivity=args.sensitivity,
         command=["adaption", *args.words],
+        **calibration_settings(args),
         **data_settings(args),
     )
     for notice in result.notices:

@@ -5,7 +5,8 @@ bit saved; candidates are refined and scored on calibration samples that give no
 
 OUT gets search.json, search.html, plan.json and quantize.toml, with which quantize makes the net.
 What has been measured is kept in OUT/state: a call that was interrupted goes on there, and one with
-another budget is quick.
+another budget is quick. Calls with --max-drop or --curve and calls without them need a folder each,
+since other samples give formats.
 """
 
 from __future__ import annotations
@@ -24,13 +25,18 @@ from adaption.cli.format_flags import (
     refinement_of,
 )
 from adaption.cli.options import (
+    CALIBRATION,
+    add_calibration_flags,
     add_data_flags,
+    add_fold_flag,
     add_output_flags,
     add_preprocessing_flags,
+    calibration_settings,
     data_settings,
+    data_words,
     preprocessing_words,
+    words_of,
 )
-from adaption.cli.quantize import add_calibration_flags
 from adaption.errors import one_line
 from adaption.options import COMMON, Budget
 
@@ -54,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_calibration_flags(
         parser,
         "data that formats come from and word lengths are judged on, prepared in the same way;"
-        " --max-drop needs it",
+        " --max-drop and --curve need it",
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="folder for the results")
     budget = parser.add_argument_group("budget", "at least one limit is needed")
@@ -73,11 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_format_flags(parser, COMMON)
     add_refinement_flags(parser)
-    parser.add_argument(
-        "--fold-batch-norm",
-        action="store_true",
-        help="first fold BatchNorm, Scale and Bias into the weight layer before them",
-    )
+    add_fold_flag(parser)
     add_data_flags(parser, "score")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
@@ -97,11 +99,9 @@ def run(args: argparse.Namespace) -> int:
         formats=formats_of(args),
         refinement=refinement_of(args),
         fold=args.fold_batch_norm,
-        calibration=args.calibration,
-        calibration_root=args.calibration_root,
-        calibration_limit=args.calibration_limit,
         curve=args.curve,
         state=args.state,
+        **calibration_settings(args),
         **data_settings(args),
     )
     if args.json:
@@ -116,10 +116,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(f"report: {found.folder / 'search.html'}")
         words = ["adaption", "quantize", args.net, args.weights]
-        for flag in ("data", "calibration", "calibration_root", "calibration_limit"):
-            value = getattr(args, flag)
-            words += [] if value is None else [f"--{flag.replace('_', '-')}", str(value)]
-        words += preprocessing_words(args)
+        words += [*words_of(args, "data", *CALIBRATION), *preprocessing_words(args)]
+        words += data_words(args)
         words += ["--config", str(Path(args.out) / "quantize.toml"), "-o", "out"]
         print(f"next: {shlex.join(words)}")
     return 0 if found.is_met else 1

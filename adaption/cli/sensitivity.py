@@ -14,10 +14,13 @@ import sys
 from adaption.cli.format_flags import add_format_flags, format_words, formats_of
 from adaption.cli.options import (
     add_data_flags,
+    add_fold_flag,
     add_output_flags,
     add_preprocessing_flags,
     data_settings,
+    data_words,
     preprocessing_words,
+    words_of,
 )
 from adaption.errors import one_line
 from adaption.options import COMMON
@@ -36,11 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", metavar="FILE", help="write the figures, as JSON")
     parser.add_argument("--plot", metavar="FILE.svg", help="also draw them")
     add_format_flags(parser, COMMON)
-    parser.add_argument(
-        "--fold-batch-norm",
-        action="store_true",
-        help="first fold BatchNorm, Scale and Bias into the weight layer before them",
-    )
+    add_fold_flag(parser)
     add_data_flags(parser, "score")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
@@ -77,10 +76,8 @@ def run(args: argparse.Namespace) -> int:
     sensitivity_grid(found).print(sys.stdout)
     layers = [point["layer"] for point in found["points"] if point["type"] != "input"]
     if not args.quiet and layers:
-        data = ["--data", args.data] if args.data else []
-        data += [*preprocessing_words(args), *format_words(args)]
-        data += ["--fold-batch-norm"] if args.fold_batch_norm else []
-        command = ["adaption", "quantize", args.net, args.weights, *data]
-        command += ["--exclude", layers[0], "-o", "out"]
+        command = ["adaption", "quantize", args.net, args.weights, *words_of(args, "data")]
+        command += [*preprocessing_words(args), *data_words(args, "limit"), *format_words(args)]
+        command += [*words_of(args, "fold_batch_norm"), "--exclude", layers[0], "-o", "out"]
         print(f"next: {shlex.join(command)}")
     return 0

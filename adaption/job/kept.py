@@ -31,7 +31,8 @@ class Kept:
             others is refused.
         settings: what the results depend on; a job resumes with the same only.
         resume: go on from what is there.
-        called: the flag that asks for that, in messages. fresh: how to start anew.
+        called: the flag that asks for that, in messages. fresh: how to start anew. placed: the
+            flag that names the folder.
     Raises: UsageError when the folder is of a job with other settings, or cannot be written.
     """
 
@@ -43,6 +44,7 @@ class Kept:
         resume: bool,
         called: str = "--resume",
         fresh: str = "leave out --resume to start anew",
+        placed: str = "-o",
     ) -> None:
         self.folder = folder
         self.called, self.fresh = called, fresh
@@ -58,14 +60,14 @@ class Kept:
                     raise UsageError(
                         f"{os.fspath(folder)!r} holds files that are of no job, and would be"
                         " emptied",
-                        "name another folder with -o",
+                        f"name another folder with {placed}",
                     )
                 shutil.rmtree(folder)
             folder.mkdir(parents=True)
         except OSError as error:
             raise UsageError(
                 f"cannot write to {os.fspath(folder)!r}: {error.strerror or error}",
-                "name a folder that can be written with -o",
+                f"name a folder that can be written with {placed}",
             ) from None
         self._write(path, wanted)
         self.is_new = True

@@ -46,7 +46,7 @@ def rounded_to_nearest(
         run = run_net(net, batches, scores=scores)
         said = compare_runs(before, run)
         entries["before_refining"] = {
-            "accuracy": run.accuracy() if run.tally.labelled else None,
+            "accuracy": run.accuracy(),
             "flipped_predictions": said["flipped_predictions"],
             "output_sqnr_db": said["output_sqnr_db"],
         }

@@ -24,7 +24,7 @@ class Part:
 
     @property
     def state(self) -> NetState:
-        """The net state that rules are held against."""
+        """The net state that `include` and `exclude` rules are compared with."""
         return NetState(self.options.phase, self.options.level, tuple(self.options.stages))
 
     def whole(self, net_file: NetFile) -> NetSpec:

@@ -18,34 +18,34 @@ from adaption.data.given import is_path
 from adaption.errors import FieldError, UsageError, one_line
 from adaption.graph import NetSpec
 from adaption.io.atomic import atomic_write
-from adaption.io.caffemodel import read_weights, write_weights
+from adaption.io.caffemodel import write_weights
 from adaption.io.limits import Size, within_limit
-from adaption.io.netfile import read_net, write_net
+from adaption.io.netfile import write_net
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration, calibration_note
-from adaption.job.feed import Feed, fed_by, feed_from_data, feed_from_layers
+from adaption.job.feed import Feed
 from adaption.job.float_pass import float_pass
 from adaption.job.foresee import refuse_float_layers, why_not_exact
-from adaption.job.load import load_all
+from adaption.job.load import prepare_float
 from adaption.job.nearest import rounded_to_nearest
 from adaption.job.notes import notes_of
-from adaption.job.part import Part
 from adaption.job.proof import PROVED, prove
 from adaption.job.quality import quality_warnings
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
 from adaption.job.results import RESULTS, SUMMARY, earlier_results, files_entry, taken_off_note
-from adaption.job.search import check_budget, kept_search, shares_of
+from adaption.job.search import check_budget, kept_search
 from adaption.job.searching import Ground, Searched, search_lengths
+from adaption.job.share import shares_of
 from adaption.job.summary import (
     FORMAT,
+    accuracy_entry,
     cost_entry,
     finite_only,
     layer_entries,
     macs_entry,
     sparsity_entry,
 )
-from adaption.layers.unread import refuse_unknown
 from adaption.net import Net
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
 from adaption.options import (
@@ -60,12 +60,11 @@ from adaption.options import (
 )
 from adaption.precision.classifiers import find_classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
-from adaption.precision.fold import fold_batch_norm
 from adaption.precision.given_plan import given_plan, judged_plan
 from adaption.precision.measure import Measurement
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.refining.refine import Outcome
-from adaption.precision.rewrite import low_precision_layers, rewrite
+from adaption.precision.rewrite import rewrite
 from adaption.report import track, write_report
 from adaption.report.advice import next_steps
 from adaption.report.searched import verdict
@@ -211,21 +210,8 @@ def quantize(
         _refuse_choices(formats, refinement, budget)
     earlier = earlier_results(folder)
 
-    net_file = read_net(net)
-    trained = read_weights(weights)
-    formatted = low_precision_layers(net_file)
-    if formatted:
-        net_file = rewrite(net_file)
-    folding = fold_batch_norm(net_file, trained) if fold else None
-    if folding is not None:
-        net_file, trained = folding.net, folding.weights
-    part = Part(options)
-    spec = part.of(net_file)
-    refuse_unknown(spec)
-    if data is None:
-        feed = feed_from_layers(spec, transform, options)
-    else:
-        feed = feed_from_data(spec, data, transform, options, root=root, weights=trained)
+    source = prepare_float(net, weights, data, options, fold=fold, transform=transform, root=root)
+    net_file, trained, spec, feed = source.file, source.weights, source.spec, source.feed
     calibrated = calibrating.feed(spec, feed, transform, options, trained, root)
     measured_on, judges = shares_of(calibrated, calibrating, budget)
 
@@ -234,19 +220,18 @@ def quantize(
             return judged_plan(feed.spec, by_hand, measurement)
         return propose(feed.spec, measurement, formats=formats)
 
-    def low_spec(proposal: Proposal) -> NetSpec:
-        return fed_by(part.of(rewrite(net_file, proposal)), feed)
-
     if onnx != "float":
         foreseen = why_not_exact(
             feed.spec,
             is_partly_float=formats.is_partial or by_hand is not None,
             propose=chosen,
-            low=low_spec,
+            low=source.low_spec,
         )
         if foreseen and formats.is_partial:
             all_rounded = partial(chosen, formats=formats.rounding_all)
-            why = why_not_exact(feed.spec, is_partly_float=False, propose=all_rounded, low=low_spec)
+            why = why_not_exact(
+                feed.spec, is_partly_float=False, propose=all_rounded, low=source.low_spec
+            )
             refuse_float_layers(onnx, foreseen, why)
         if foreseen and not quiet:
             print(
@@ -254,9 +239,7 @@ def quantize(
                 " asks for another style",
                 file=sys.stderr,
             )
-    full = Net(feed.spec, seed=options.seed)
-    load_all(full, trained)
-
+    full = source.build()
     scores = find_classifiers(feed.spec, full, options.score)
     origin = None
     if reference is not None:
@@ -264,12 +247,8 @@ def quantize(
             net,
             weights,
             data=None if data is None else feed.batches.source.origin,
-            preprocessing=feed.preprocessing(),
             limit=options.limit,
-            state=[part.state.phase, part.state.level, list(part.state.stages)],
-            fold=fold,
-            batch_size=feed.batches.batch_size,
-            **{"end": None, **options.changed("layers", "score")},
+            **{"end": None, **source.settings()},
             **calibrating.origin(calibrated),
             **({} if judges is None else {"calibration_share": judges.count}),
         )
@@ -290,16 +269,15 @@ def quantize(
         if search_state is not None:
             kept = kept_search(
                 search_state,
-                (net, weights, data, feed),
-                (budget, formats, refinement, options),
+                (net, weights, data),
+                source,
+                (budget, formats, refinement),
                 calibrating.origin(calibrated),
-                part=part,
-                fold=fold,
                 judges=judges,
                 called="--search-state",
             )
         ground = Ground(
-            full, trained, measured, measured_on, judges, scores, low_spec, options.seed
+            full, trained, measured, measured_on, judges, scores, source.low_spec, options.seed
         )
         found = search_lengths(ground, formats, refinement, budget, kept, quiet=quiet)
         formats, refinement = found.formats, found.refinement
@@ -311,7 +289,7 @@ def quantize(
     full.release()  # a large net would be held twice
     proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
-    fed = fed_by(part.of(low_file), feed)
+    fed = source.fed(low_file)
     nearest = rounded_to_nearest(
         fed, feed, outcome, before, scores, seed=options.seed, quiet=quiet, by_point=sensitivity
     )
@@ -324,27 +302,27 @@ def quantize(
         summary |= {"lengths": lengths, "search": found.said}
     summary["calibration"] = calibrating.entry(calibrated, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
-    if formatted:
-        notices.append(taken_off_note(formatted, net, weights))
+    taken_off = [taken_off_note(source.formatted, net, weights)] if source.formatted else []
+    notices += taken_off
 
     with staged_folder(folder, RESULTS, marker=SUMMARY) as stage:
         write_net(low_file, stage / "net_lp.prototxt")
-        held = part.weights(low, outcome.weights, low_file)
+        held = source.part.weights(low, outcome.weights, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         proposal.save(stage / "plan.json")
         summary["verification"] = prove(
-            low, feed, stage, part, options.seed, style=onnx, quiet=quiet
+            low, feed, stage, source.part, options.seed, style=onnx, quiet=quiet
         )
         summary["files"] = files_entry(net, weights, folder, stage)
         summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
         summary["notes"] += verdict(found.said) if found is not None else []
         summary["notes"] += notes_of(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []
-        summary["notes"] += [taken_off_note(formatted, net, weights)] if formatted else []
+        summary["notes"] += taken_off
         summary["warnings"] = quality_warnings(summary, scores)
         if found is not None and not found.is_met:
             summary["warnings"].append(verdict(found.said)[0])
-        if folding is not None:
+        if (folding := source.folding) is not None:
             taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
             summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
         for check in summary["verification"]:
@@ -389,13 +367,6 @@ def _summary(
 ) -> dict[str, Any]:
     measured, proposal = outcome.measured, outcome.proposal
     layers = layer_entries(spec, low, measured, proposal, before, after, outcome.plain)
-    accuracy = None
-    if before.tally.labelled:
-        accuracy = {
-            "float": before.accuracy(),
-            "quantized": after.accuracy(),
-            "samples": before.tally.labelled,
-        }
     said = proposal.head()
     return {
         "format": FORMAT,
@@ -405,7 +376,7 @@ def _summary(
         "data": feed.describe(),
         "preprocessing": feed.preprocessing(),
         "layers": layers,
-        "accuracy": accuracy,
+        "accuracy": accuracy_entry(before, after),
         **compare_runs(before, after),
         "macs": macs_entry(layers),
         "cost": cost_entry(low, before, after),

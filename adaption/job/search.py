@@ -17,16 +17,14 @@ from adaption.io.atomic import atomic_write
 from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration
-from adaption.job.feed import Feed, fed_by
 from adaption.job.float_pass import float_pass
 from adaption.job.kept import Kept
-from adaption.job.load import open_float
-from adaption.job.part import Part
+from adaption.job.load import Prepared, prepare_float
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
 from adaption.job.searching import Ground, Searched, search_lengths
-from adaption.job.share import Share, split
-from adaption.job.summary import finite_only
+from adaption.job.share import Share, shares_of
+from adaption.job.summary import accuracy_entry, finite_only
 from adaption.net import Net
 from adaption.options import (
     COMMON,
@@ -38,15 +36,14 @@ from adaption.options import (
     RunOptions,
     takes_options,
 )
+from adaption.options.checks import Whole
 from adaption.precision.classifiers import find_classifiers
-from adaption.precision.evaluate import Run, compare_runs, run_net
+from adaption.precision.evaluate import compare_runs, run_net
 from adaption.precision.propose import Proposal
-from adaption.precision.refining.refine import MOST_SAMPLES
-from adaption.precision.rewrite import rewrite
 from adaption.report import track
 from adaption.report.searched_page import write_searched
 
-__all__ = ["SearchResult", "check_budget", "kept_search", "search", "shares_of"]
+__all__ = ["SearchResult", "check_budget", "kept_search", "search"]
 
 PathLike = str | os.PathLike[str]
 FORMAT = "adaption.search/1"
@@ -98,7 +95,8 @@ def search(
     """Find the word length of each layer's weights that a budget allows, and say why.
 
     A call that was interrupted goes on where it stopped, and one with another budget takes what
-    an earlier one has measured, as long as net, data and choices are the same.
+    an earlier one has measured, as long as net, data and choices are the same and the same samples
+    give formats: half of them with `max_drop` or `curve`, all of them without.
 
     Args:
         net, weights: prototxt and caffemodel of the float net; formats it has are taken off.
@@ -109,9 +107,9 @@ def search(
         formats, refinement, options: as of `quantize`. Word lengths go from those of `bits` down;
             layers that `bits` names keep theirs.
         fold, transform, root: as of `quantize`.
-        calibration, calibration_root, calibration_limit: as of `quantize`. With `max_drop` half of
-            it, at most 512 samples, gives formats, and the rest judges; without labels by the share
-            of changed predictions.
+        calibration, calibration_root, calibration_limit: as of `quantize`. With `max_drop` or
+            `curve` half of it, at most 512 samples, gives formats, and the rest judges; without
+            labels by the share of changed predictions.
         curve: score so many further points of the path, evenly spread.
         state: folder of what has been found so far; None: `state` in `out`.
         quiet: show no progress.
@@ -128,20 +126,18 @@ def search(
         raise UsageError("a search needs a budget", LIMITS)
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
-    opened = open_float(net, weights, data, options, fold=fold, transform=transform, root=root)
-    feed, full, part = opened.feed, opened.net, opened.part
-    measured_on = calibrating.feed(
-        part.of(opened.file), feed, transform, options, opened.weights, root
-    )
+    Whole("0 or more", least=0)("curve", curve)
+    source = prepare_float(net, weights, data, options, fold=fold, transform=transform, root=root)
+    feed, full = source.feed, source.build()
+    measured_on = calibrating.feed(source.spec, feed, transform, options, source.weights, root)
     fit, judges = shares_of(measured_on, calibrating, budget, curve)
     scores = find_classifiers(feed.spec, full, options.score)
     kept = kept_search(
         held,
-        (net, weights, data, feed),
-        (budget, formats, refinement, options),
+        (net, weights, data),
+        source,
+        (budget, formats, refinement),
         calibrating.origin(measured_on),
-        part=part,
-        fold=fold,
         judges=judges,
     )
     measured, before = float_pass(
@@ -149,15 +145,15 @@ def search(
         legacy_rule=formats.rule == "adaption-legacy",
     )  # fmt: skip
     ground = Ground(
-        full, opened.weights, measured, fit, judges, scores,
-        lambda proposal: fed_by(part.of(rewrite(opened.file, proposal)), feed), options.seed,
-    )  # fmt: skip
-    found = search_lengths(ground, formats, refinement, budget, kept, curve=curve, quiet=quiet)
-    full.load(opened.weights)
-    outcome = refined(
-        full, opened.weights, measured, fit, found.formats, found.refinement, quiet=quiet
+        full, source.weights, measured, fit, judges, scores, source.low_spec, options.seed
     )
-    low = Net(ground.low_spec(outcome.proposal), outcome.weights, seed=options.seed)
+    found = search_lengths(ground, formats, refinement, budget, kept, curve=curve, quiet=quiet)
+    full.load(source.weights)
+    outcome = refined(
+        full, source.weights, measured, fit, found.formats, found.refinement, quiet=quiet
+    )
+    full.release()  # a large net would be held twice
+    low = Net(source.low_spec(outcome.proposal), outcome.weights, seed=options.seed)
     batches = track(feed, "scoring what was found", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     report = finite_only(
@@ -167,11 +163,11 @@ def search(
             "net": full.spec.name or Path(full.spec.file or "net").stem,
             **found.said,
             "formats": formats.to_dict(),
-            "accuracy": _accuracy(before, after),
+            "accuracy": accuracy_entry(before, after),
             "flipped_predictions": compare_runs(before, after)["flipped_predictions"],
             "data": feed.describe(),
             "calibration": calibrating.entry(measured_on, feed, measured.samples),
-            "notes": [*opened.notes, *([scores.why] if scores.why else []), *outcome.notes],
+            "notes": [*source.notes, *([scores.why] if scores.why else []), *outcome.notes],
         }
     )
     with staged_folder(folder, RESULTS, marker=JSON) as stage:
@@ -192,77 +188,45 @@ def check_budget(budget: Budget, state: PathLike | None) -> None:
         raise UsageError(f"{', '.join(said)} without a budget: nothing is searched", LIMITS)
 
 
-def shares_of(
-    measured_on: Feed, calibrating: Calibration, budget: Budget, curve: int = 0
-) -> tuple[Feed | Share, Share | None]:
-    """The calibration samples that formats come from, and those that judge word lengths.
-
-    Raises: UsageError where accuracy is asked for and there is no calibration data; DataError.
-    """
-    if budget.max_drop is None and not curve:
-        return measured_on, None
-    if calibrating.data is None:
-        raise UsageError(
-            "what word lengths do to accuracy is judged on calibration data, so that accuracy can"
-            " be stated on samples that took no part",
-            "give it with --calibration; other data than --data",
-        )
-    return split(measured_on, MOST_SAMPLES)
-
-
 def kept_search(
     folder: PathLike,
-    ground: tuple[PathLike, PathLike, Any, Feed],
-    values: tuple[Budget, Formats, Refinement, RunOptions],
+    files: tuple[PathLike, PathLike, Any],
+    source: Prepared,
+    values: tuple[Budget, Formats, Refinement],
     calibration: Mapping[str, Any],
     *,
-    part: Part,
-    fold: bool,
     judges: Share | None,
     called: str = "--state",
 ) -> Kept:
     """What searches of the same net, data and choices have found so far.
 
     Args:
-        ground: the net, its weights, the data and its feed. calibration: what it depends on of
-            the calibration data.
+        files: the net, its weights and the data; `source` is what was read of them.
+        calibration: what it depends on of the calibration data.
         called: the flag that names the folder, in messages.
     Raises: UsageError where the folder holds the search of another net, data or choice.
     """
-    net, weights, data, feed = ground
-    budget, formats, refinement, options = values
+    net, weights, data = files
+    budget, formats, refinement = values
     settings = origin_of(
         net,
         weights,
-        data=None if data is None or calibration else feed.batches.source.origin,
-        preprocessing=feed.preprocessing(),
-        state=[part.state.phase, part.state.level, list(part.state.stages)],
-        fold=fold,
-        batch_size=feed.batches.batch_size,
-        samples=None if judges is None else judges.count,
+        data=None if data is None or calibration else source.feed.batches.source.origin,
+        limit=None if calibration else source.part.options.limit,
+        **source.settings(),
+        number_of_samples_that_give_formats="all" if judges is None else judges.count,
         least_bits=budget.least_bits,
-        seed=options.seed,
+        seed=source.part.options.seed,
         **calibration,
-        **options.changed("layers", "score"),
         **_plain(formats),
         **_plain(refinement),
     )
     fresh = f"name another folder with {called} to start anew"
-    return Kept(Path(folder), settings, resume=True, called=called, fresh=fresh)
+    return Kept(Path(folder), settings, resume=True, called=called, fresh=fresh, placed=called)
 
 
 def _plain(values: Options) -> dict[str, Any]:
     return {name: str(value) for name, value in values.values().items()}
-
-
-def _accuracy(before: Run, after: Run) -> dict[str, Any] | None:
-    if not before.tally.labelled:
-        return None
-    return {
-        "float": before.accuracy(),
-        "quantized": after.accuracy(),
-        "samples": before.tally.labelled,
-    }
 
 
 def _config(found: Searched, fold: bool) -> str:

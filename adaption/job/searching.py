@@ -9,8 +9,9 @@ from.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, cast
 
 from adaption.errors import UsageError
@@ -22,10 +23,9 @@ from adaption.net import Net, Point
 from adaption.options import Budget, Formats, Refinement
 from adaption.precision.allocation import Path, last_that_fits, path_of
 from adaption.precision.classifiers import Classifiers
-from adaption.precision.cost_records import net_cost
 from adaption.precision.evaluate import Run, compare_runs, run_net
-from adaption.precision.inference_cost import inference_cost
 from adaption.precision.measure import Measurement
+from adaption.precision.path_costs import PathCosts
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.refining.alone import Effects, LayerEffects
 from adaption.precision.refining.refine import Outcome, needs_refining
@@ -93,7 +93,21 @@ def search_lengths(
         curve: score so many further positions, spread evenly over the path.
     Raises: UsageError where there is nothing to search, or nothing to judge by.
     """
-    return _Search(ground, formats, refinement, budget, kept, quiet).run(curve)
+    held = _InMemory() if kept is None else kept
+    return _Search(ground, formats, refinement, budget, held, quiet).run(curve)
+
+
+class _InMemory:
+    """As Kept, for a search that leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def load(self, name: str, default: Any) -> Any:
+        return self.values.get(name, default)
+
+    def save(self, name: str, value: Any) -> None:
+        self.values[name] = value
 
 
 @dataclass
@@ -102,16 +116,17 @@ class _Search:
     formats: Formats
     refinement: Refinement
     budget: Budget
-    kept: Kept | None
+    kept: Kept | _InMemory
     quiet: bool
 
     def __post_init__(self) -> None:
-        self.memory: dict[str, Any] = {}
+        self.scored: dict[int, dict[str, Any]] = {}  # by position of the path
         spec = self.ground.full.spec
         proposal = propose(spec, self.ground.measured, formats=self.formats)
         names = [p.layer for p in proposal.plan if p.kind == "weight"]
-        shared = refining(self.ground.full, self.ground.weights, self.ground.measured,
-                          self.ground.fit, self.formats, self.refinement).shared  # fmt: skip
+        self.work = refining(self.ground.full, self.ground.weights, self.ground.measured,
+                             self.ground.fit, self.formats, self.refinement)  # fmt: skip
+        shared = self.work.shared
         self.apart = {name: "shares its parameters" for name in names if name in shared}
         self.apart |= {n: "as --bits says" for n in names if self._is_named(n) and n not in shared}
         lengths = self.formats.lengths
@@ -131,17 +146,14 @@ class _Search:
                 "the net has no class scores, so that no loss of accuracy can be limited",
                 "limit --max-size or --max-macbits, or name the scores with --score BLOB",
             ).at(file=spec.file)
-        low = self.ground.low_spec(proposal)
-        self.cost_of = {layer.name: layer for layer in net_cost(low).layers}
-        self.at_widest = inference_cost(low)
+        self.costs = PathCosts.of(self.ground.low_spec(proposal), self.widest, self.budget)
 
     def run(self, curve: int) -> Searched:
         path = self._path()
         self._settle_trials()
         position, why = self._position(path)
-        if curve:
-            for i in range(curve):
-                self._score(path, round(len(path) * i / max(1, curve - 1)))
+        for i in range(curve):
+            self._score(path, round(len(path) * i / max(1, curve - 1)))
         lengths = path.lengths(position)
         said = {
             "budget": self.budget.changed(),
@@ -155,8 +167,8 @@ class _Search:
             "is_refined": self.refinement.refine,
             "refinement": self.refinement.changed(),
             "position": position,
-            **self._costs(path, position),
-            "widest": self._costs(path, 0),
+            **self.costs.at(path, position),
+            "widest": self.costs.at(path, 0),
             "layers": [self._layer(path, position, name) for name in self.widest],
             "apart": self.apart,
             "path": [
@@ -176,24 +188,22 @@ class _Search:
 
     def _effects(self) -> dict[str, LayerEffects]:
         """What each layer does alone at each length."""
-        found: dict[str, Any] = dict(self._load("effects", {}))
+        found: dict[str, Any] = dict(self.kept.load("effects", {}))
         lengths = range(self.budget.least_bits, max(self.widest.values()) + 1)
         uniform = {n: self._with(dict.fromkeys(self.widest, n)) for n in lengths}
-        work = refining(self.ground.full, self.ground.weights, self.ground.measured,
-                        self.ground.fit, self.formats, self.refinement)  # fmt: skip
         left = [name for name in self.widest if name not in found]
         with Progress(len(left), "each layer alone", quiet=self.quiet, unit="layers") as progress:
 
             def done(name: str, effects: LayerEffects) -> None:
                 alone = {str(n): (e.error, e.flipped) for n, e in effects.alone.items()}
                 found[name] = {"alone": alone, "remaining": effects.remaining}
-                self._save("effects", found)
+                self.kept.save("effects", found)
                 progress.advance()
 
             if left:
                 scores, outputs = self.ground.scores.main, self.ground.full.outputs
                 known = {*found, *self.apart}
-                work.alone(uniform, outputs if scores is None else [scores], known, done)
+                self.work.alone(uniform, outputs if scores is None else [scores], known, done)
         return {name: _effects_of(found[name]) for name in self.widest}
 
     def _path(self) -> Path:
@@ -203,11 +213,7 @@ class _Search:
             name: {n: known.remaining * e.error for n, e in known.alone.items()}
             for name, known in self.effects.items()
         }
-        return path_of(errors, {name: self._per_bit(name) for name in errors})
-
-    def _per_bit(self, name: str) -> int:
-        cost = self.cost_of[name]
-        return cost.macs if self.budget.cost == "macs" else cost.own_weights
+        return path_of(errors, {name: self.costs.per_bit(name) for name in errors})
 
     def _settle_trials(self) -> None:
         """Decide once what is taken on trial, at the middle length, not at each position."""
@@ -215,13 +221,13 @@ class _Search:
         if not steps.on_trial:
             return
         if (steps.equalize or steps.keep_zeros) and needs_refining(self.formats, steps):
-            said = self._load("trials", None)
+            said = self.kept.load("trials", None)
             if said is None:
                 middle = (self.budget.least_bits + max(self.widest.values())) // 2
                 made = self._refined(self._with(dict.fromkeys(self.widest, middle)))
                 said = {"equalize": bool(made.said["equalized_channels"]),
                         "keep_zeros": bool(made.said["kept_zeros"])}  # fmt: skip
-                self._save("trials", said)
+                self.kept.save("trials", said)
             steps = replace(steps, **said)
         self.refinement = replace(steps, on_trial=False)
 
@@ -230,9 +236,9 @@ class _Search:
     def _position(self, path: Path) -> tuple[int, str]:
         """The position that is taken, and why it does not keep the budget; "" where it does."""
         budget = self.budget
-        positions = [k for k in range(len(path) + 1) if self._is_within(path, k)]
+        positions = [k for k in range(len(path) + 1) if self.costs.is_within(path, k)]
         if not positions:
-            least = self._costs(path, len(path))
+            least = self.costs.at(path, len(path))
             return len(path), (
                 f"the fewest bits take {-(-least['parameter_bits'] // 8):,} bytes and"
                 f" {least['mac_bits']:,} MAC bits"
@@ -261,35 +267,26 @@ class _Search:
     def _has_labels(self) -> bool:
         return bool(self._before.tally.labelled)
 
-    @property
+    @cached_property
     def _before(self) -> Run:
         """The float net's run over the samples that judge."""
-        if "before" not in self.memory:
-            assert self.ground.judges is not None
-            self.ground.full.load(self.ground.weights)
-            self.memory["before"] = run_net(
-                self.ground.full, self.ground.judges, scores=self.ground.scores
-            )
-        return cast("Run", self.memory["before"])
-
-    def _is_within(self, path: Path, position: int) -> bool:
-        costs, budget = self._costs(path, position), self.budget
-        fits_size = budget.max_size is None or costs["parameter_bits"] <= 8 * budget.max_size
-        return fits_size and (budget.max_macbits is None or costs["mac_bits"] <= budget.max_macbits)
+        assert self.ground.judges is not None
+        self.ground.full.load(self.ground.weights)
+        return run_net(self.ground.full, self.ground.judges, scores=self.ground.scores)
 
     def _score(self, path: Path, position: int) -> dict[str, Any]:
         """What a refined net with the word lengths at a position makes of the judges."""
         assert self.ground.judges is not None
         lengths = path.lengths(position)
         key = " ".join(map(str, lengths.values()))
-        scored = dict(self._load("scores", {}))
+        scored = dict(self.kept.load("scores", {}))
         if key not in scored:
             made = self._refined(self._with(lengths))
             low = Net(self.ground.low_spec(made.proposal), made.weights, seed=self.ground.seed)
             after = run_net(low, self.ground.judges, scores=self.ground.scores)
             scored[key] = _judged(self._before, after)
-            self._save("scores", scored)
-        self.memory.setdefault("positions", {})[position] = scored[key]
+            self.kept.save("scores", scored)
+        self.scored[position] = scored[key]
         return dict(scored[key])
 
     def _refined(self, formats: Formats) -> Outcome:
@@ -308,31 +305,14 @@ class _Search:
 
     # -- what is said ----------------------------------------------------------------------------
 
-    def _costs(self, path: Path, position: int) -> dict[str, Any]:
-        """What the net costs at a position: bits of the weights that are searched, of all
-        parameters, MAC bits."""
-        lengths = path.lengths(position)
-        off = {name: self.widest[name] - bits for name, bits in lengths.items()}
-        weights = {name: self.cost_of[name].own_weights for name in lengths}
-        bits = sum(weights[name] * lengths[name] for name in lengths)
-        return {
-            "weight_bits": bits,
-            "average_bits": bits / max(1, sum(weights.values())),
-            "parameter_bits": self.at_widest.parameter_bits
-            - sum(weights[name] * less for name, less in off.items()),
-            "mac_bits": self.at_widest.mac_bits
-            - sum(self.cost_of[name].macs * less for name, less in off.items()),
-            "error": path.error_at(position),
-        }
-
     def _layer(self, path: Path, position: int, name: str) -> dict[str, Any]:
-        cost = self.cost_of[name]
+        cost = self.costs.layers[name]
         return {
             "name": name,
             "bits": path.lengths(position)[name],
             "weights": cost.own_weights,
             "macs": cost.macs,
-            "reason": "; ".join(self._reasons(path, position, name)),
+            "reason": self.costs.reason(path, position, name),
             "remaining": self.effects[name].remaining,
             "alone": {
                 str(bits): {"error": known.error, "flipped": known.flipped}
@@ -340,39 +320,9 @@ class _Search:
             },
         }
 
-    def _reasons(self, path: Path, position: int, name: str) -> Iterator[str]:
-        unit = "MAC bits" if self.budget.cost == "macs" else "weight bits"
-        last, following = path.last_cut(name, position), path.next_cut(name, position)
-        if last is not None:
-            yield (
-                f"from {last.before} to {last.bits} bits saves {last.saved:,} {unit} for"
-                f" {100 * last.added:.2g} % error"
-            )
-        if following is not None:
-            yield (
-                f"{following.bits} bits would save {following.saved:,} for"
-                f" {100 * following.added:.2g} %"
-            )
-        elif last is None:
-            yield "has no weights of its own" if not self._per_bit(name) else "the only length"
-        else:
-            yield "the fewest bits allowed"
-
     def _curve(self, path: Path) -> list[dict[str, Any]]:
-        found = self.memory.get("positions", {})
-        return [{"position": k, **self._costs(path, k), **found[k]} for k in sorted(found)]
-
-    # -- what is kept ----------------------------------------------------------------------------
-
-    def _load(self, name: str, default: Any) -> Any:
-        if self.kept is not None:
-            return self.kept.load(name, default)
-        return self.memory.get(name, default)
-
-    def _save(self, name: str, value: Any) -> None:
-        if self.kept is not None:
-            self.kept.save(name, value)
-        self.memory[name] = value
+        found = self.scored
+        return [{"position": k, **self.costs.at(path, k), **found[k]} for k in sorted(found)]
 
 
 def _effects_of(kept: Mapping[str, Any]) -> LayerEffects:

@@ -11,8 +11,8 @@ from typing import Any
 
 from adaption.data import Transform
 from adaption.io.limits import Size, within_limit
-from adaption.job.feed import Feed, fed_by
-from adaption.job.load import open_float
+from adaption.job.feed import Feed
+from adaption.job.load import prepare_float
 from adaption.job.summary import lp_act_behind
 from adaption.net import Net, Point
 from adaption.numerics import Format
@@ -21,7 +21,6 @@ from adaption.precision.classifiers import Classifiers, find_classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.measure import ActivationObserver, measure_weights
 from adaption.precision.propose import Proposal, propose
-from adaption.precision.rewrite import rewrite
 from adaption.report import track
 
 __all__ = ["Sensitivity", "one_by_one", "sensitivity"]
@@ -63,7 +62,7 @@ class Sensitivity:
         }
 
 
-@takes_options(formats=(COMMON,), options=(COMMON, *NET))
+@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
 @within_limit
 def sensitivity(
     net: PathLike,
@@ -97,8 +96,8 @@ def sensitivity(
         choices: fields of Formats and RunOptions as keywords.
     Raises: AdaptionError on bad input.
     """
-    opened = open_float(net, weights, data, options, fold=fold, transform=transform, root=root)
-    feed, full, part = opened.feed, opened.net, opened.part
+    source = prepare_float(net, weights, data, options, fold=fold, transform=transform, root=root)
+    feed, full = source.feed, source.build()
     scores = find_classifiers(feed.spec, full, options.score)
     measured = measure_weights(full, legacy_rule=formats.rule == "adaption-legacy")
     observer = ActivationObserver(measured, legacy_rule=formats.rule == "adaption-legacy")
@@ -107,8 +106,7 @@ def sensitivity(
     measured.samples = before.samples
     full.release()  # a large net would be held twice
     proposal = propose(feed.spec, measured, formats=formats)
-    low_spec = fed_by(part.of(rewrite(opened.file, proposal)), feed)
-    low = Net(low_spec, opened.weights, seed=options.seed)
+    low = Net(source.low_spec(proposal), source.weights, seed=options.seed)
     points, together = one_by_one(low, proposal, feed, scores, before, quiet=quiet)
     return Sensitivity(
         net=full.spec.name or Path(full.spec.file or "net").stem,
@@ -118,7 +116,7 @@ def sensitivity(
         accuracy=before.accuracy(),
         points=points,
         together=together,
-        notes=(*opened.notes, *([scores.why] if scores.why else [])),
+        notes=(*source.notes, *([scores.why] if scores.why else [])),
     )
 
 

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from adaption.errors import DataError
+from adaption.errors import DataError, UsageError
+from adaption.job.calibration import Calibration
 from adaption.job.feed import Feed
+from adaption.options import Budget
+from adaption.precision.refining.refine import MOST_SAMPLES
 
-__all__ = ["Share", "split"]
+__all__ = ["Share", "shares_of", "split"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,24 @@ class Share:
     def _holds(self, index: int) -> bool:
         is_first = (index + 1) * self.count // self.samples > index * self.count // self.samples
         return is_first != self.is_rest
+
+
+def shares_of(
+    measured_on: Feed, calibrating: Calibration, budget: Budget, curve: int = 0
+) -> tuple[Feed | Share, Share | None]:
+    """The calibration samples that formats come from, and those that judge word lengths.
+
+    Raises: UsageError where accuracy is asked for and there is no calibration data; DataError.
+    """
+    if budget.max_drop is None and not curve:
+        return measured_on, None
+    if calibrating.data is None:
+        raise UsageError(
+            "what word lengths do to accuracy is judged on calibration data, so that accuracy can"
+            " be stated on samples that took no part",
+            "give it with --calibration; other data than --data",
+        )
+    return split(measured_on, MOST_SAMPLES)
 
 
 def split(feed: Feed, most: int) -> tuple[Share, Share]:

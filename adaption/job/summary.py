@@ -21,7 +21,15 @@ from adaption.precision.measure import Measurement
 from adaption.precision.propose import Proposal
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["FORMAT", "cost_entry", "layer_entries", "lp_act_behind", "macs_entry", "sparsity_entry"]
+__all__ = [
+    "FORMAT",
+    "accuracy_entry",
+    "cost_entry",
+    "layer_entries",
+    "lp_act_behind",
+    "macs_entry",
+    "sparsity_entry",
+]
 
 FORMAT = "adaption.summary/1"
 PIECE = 1 << 22  # values of a weight looked at together
@@ -71,6 +79,17 @@ def layer_entries(
         entry["activation"] = _activation(name, node, low.spec, measured, proposal, after)
         entries.append(entry)
     return entries
+
+
+def accuracy_entry(before: Run, after: Run) -> dict[str, Any] | None:
+    """Accuracy of the float net and of the low-precision net; None without labels."""
+    if not before.tally.labelled:
+        return None
+    return {
+        "float": before.accuracy(),
+        "quantized": after.accuracy(),
+        "samples": before.tally.labelled,
+    }
 
 
 def _macs(node: Node, net: Net) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 __all__ = ["Cut", "Path", "last_that_fits", "path_of"]
 
@@ -55,13 +56,9 @@ class Path:
         """Word length by layer at a position."""
         return dict(self.widest) | {cut.layer: cut.bits for cut in self.cuts[:position]}
 
-    def saved(self, position: int) -> int:
-        """Cost that the first cuts save."""
-        return self._sums[position][0]
-
     def error_at(self, position: int) -> float:
         """The sum of the errors of all layers."""
-        return self._sums[position][1]
+        return self._errors[position]
 
     def next_cut(self, layer: str, position: int) -> Cut | None:
         """What the layer would lose next; None where it has its least length."""
@@ -72,12 +69,8 @@ class Path:
         return next((c for c in reversed(self.cuts[:position]) if c.layer == layer), None)
 
     @cached_property
-    def _sums(self) -> list[tuple[int, float]]:
-        found = [(0, self.error)]
-        for cut in self.cuts:
-            saved, error = found[-1]
-            found.append((saved + cut.saved, error + cut.added))
-        return found
+    def _errors(self) -> list[float]:
+        return list(accumulate((cut.added for cut in self.cuts), initial=self.error))
 
 
 def path_of(

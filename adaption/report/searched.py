@@ -136,6 +136,7 @@ def searched_sections(report: Report) -> dict[str, Any]:
         "curve_head": _CURVE,
         "curve": _curve_rows(report),
         "judges": _judges(report),
+        "saved": "MAC bit" if report["saves"] == "macs" else "bit",
     }
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,18 +75,29 @@ def main() -> int:
     parser.add_argument("--rule", help="--int8 with this rule instead of --int8 --best")
     args = parser.parse_args()
     wanted = args.only.split(",") if args.only else list(NETS)
-    rows = []
+    return print_table(
+        HEAD,
+        (
+            row(args, name, net, bits)
+            for name, net in NETS.items()
+            for bits in net.targets
+            if {name, f"{name}:{bits}"} & set(wanted)
+        ),
+    )
+
+
+def print_table(head: Sequence[str], rows: Iterable[list[str]]) -> int:
+    """Print each row when it is made, then all as a Markdown table. Returns the exit code."""
+    made = []
     try:
-        for name, net in NETS.items():
-            for bits in net.targets:
-                if {name, f"{name}:{bits}"} & set(wanted):
-                    rows.append(row(args, name, net, bits))
-                    print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
+        for row in rows:
+            made.append(row)
+            print(" | ".join(row), file=sys.stderr, flush=True)
     except AdaptionError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
-    print("\n".join(f"| {' | '.join(cells)} |" for cells in rows))
+    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    print("\n".join(f"| {' | '.join(row)} |" for row in made))
     return 0
 
 
@@ -97,24 +109,31 @@ def row(args: argparse.Namespace, name: str, net: Net, bits: str) -> list[str]:
     found = []
     for number, split in enumerate(splits(args, name)):
         label = args.rule or "best"
-        folder = args.out / f"{name}_{weight}_{activation}_{label}_{number}"
-        if not (folder / "summary.json").exists():
-            settings = {**net.settings, **split}
-            adaption.quantize(
-                args.shared / net.folder / "deploy.prototxt",
-                args.shared / net.folder / "deploy.caffemodel",
-                out=folder,
-                onnx="qdq",
-                reference=args.out / f"{name}_{number}_float",
-                quiet=True,
-                **settings,
-                **choices,
-            )
-        found.append(json.loads((folder / "summary.json").read_text("utf-8")))
-        unequal = [c["what"] for c in found[-1]["verification"] if not c["ok"]]
-        if unequal:
-            print(f"{folder}: not verified: {', '.join(unequal)}", file=sys.stderr)
+        folder = f"{name}_{weight}_{activation}_{label}_{number}"
+        settings = {**net.settings, **split, "onnx": "qdq", **choices}
+        found.append(quantized(args, name, number, folder, settings))
     return cells(name, bits, net.targets[bits], found)
+
+
+def quantized(
+    args: argparse.Namespace, name: str, number: int, folder: str, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """The summary of one net on one split of its data, made now or before."""
+    out, files = args.out / folder, args.shared / NETS[name].folder
+    if not (out / "summary.json").exists():
+        adaption.quantize(
+            files / "deploy.prototxt",
+            files / "deploy.caffemodel",
+            out=out,
+            reference=args.out / f"{name}_{number}_float",
+            quiet=True,
+            **settings,
+        )
+    summary: dict[str, Any] = json.loads((out / "summary.json").read_text("utf-8"))
+    unequal = [c["what"] for c in summary["verification"] if not c["ok"]]
+    if unequal:
+        print(f"{out}: not verified: {', '.join(unequal)}", file=sys.stderr)
+    return summary
 
 
 def splits(args: argparse.Namespace, name: str) -> list[dict[str, Any]]:

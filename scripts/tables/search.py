@@ -11,13 +11,10 @@ Prints one Markdown table.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import adaption
-from adaption.errors import AdaptionError
 from adaption.options import BEST, INT8
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -44,18 +41,14 @@ def main() -> int:
     parser.add_argument("--bits", help="uniform word lengths, with commas between")
     parser.add_argument("--limit", type=int, help="score so many samples of CIFAR-10")
     args = parser.parse_args()
-    rows = []
-    try:
-        for name in args.only.split(",") if args.only else BITS:
-            for bits in map(int, args.bits.split(",")) if args.bits else BITS[name]:
-                rows.append(row(args, name, bits))
-                print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
-    except AdaptionError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
-    print("\n".join(f"| {' | '.join(cells)} |" for cells in rows))
-    return 0
+    return published.print_table(
+        HEAD,
+        (
+            row(args, name, bits)
+            for name in (args.only.split(",") if args.only else BITS)
+            for bits in (map(int, args.bits.split(",")) if args.bits else BITS[name])
+        ),
+    )
 
 
 def row(args: argparse.Namespace, name: str, bits: int) -> list[str]:
@@ -107,25 +100,11 @@ def quantized(
     choices: dict[str, Any],
 ) -> dict[str, Any]:
     """The summary of one net, made now or before."""
-    net = published.NETS[name]
-    folder = args.out / f"{name}_{number}_{label}"
-    if not (folder / "summary.json").exists():
-        settings = {**net.settings, **split}
-        if args.limit and "limit" in settings:
-            settings["limit"] = args.limit
-        adaption.quantize(
-            args.shared / net.folder / "deploy.prototxt",
-            args.shared / net.folder / "deploy.caffemodel",
-            out=folder,
-            reference=args.out / f"{name}_{number}_float",
-            quiet=True,
-            **{**settings, **INT8, **BEST, **choices},
-        )
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
-    for check in summary["verification"]:
-        if not check["ok"]:
-            print(f"{folder}: not verified: {check['what']}", file=sys.stderr)
-    return summary
+    settings = {**published.NETS[name].settings, **split}
+    if args.limit and "limit" in settings:
+        settings["limit"] = args.limit
+    settings |= {**INT8, **BEST, **choices}
+    return published.quantized(args, name, number, f"{name}_{number}_{label}", settings)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import adaption
+import adaption.pycaffe
 from adaption.errors import AdaptionError, UsageError
 from adaption.net import Net, Point
 

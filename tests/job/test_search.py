@@ -93,8 +93,17 @@ def test_the_state_serves_other_budgets_and_no_other_choices(
     ):
         searched(tmp_path / "out", max_drop=2.0, bits=5, state=state)
     monkeypatch.setattr("adaption.precision.refining.refine.Refining.alone", None)
+    with pytest.raises(UsageError, match=r"formats than when .*: 'all' instead of 80"):
+        searched(tmp_path / "out", max_size="4k", state=state)
     other = searched(tmp_path / "out", max_drop=50.0, state=state)
     assert other.report["position"] > found.report["position"]
+
+
+def test_the_state_serves_no_other_samples(tmp_path: Path) -> None:
+    choices = {**INT8, "bits": 3, "max_size": "4k", "state": tmp_path / "state", "quiet": True}
+    search(*FILES, DATA, out=tmp_path / "a", limit=20, **choices)
+    with pytest.raises(UsageError, match="another limit than when the job was stopped: 30 instead"):
+        search(*FILES, DATA, out=tmp_path / "b", limit=30, **choices)
 
 
 def test_size_alone_takes_the_most_accurate_that_fits(found: SearchResult, tmp_path: Path) -> None:
@@ -110,6 +119,7 @@ def test_macs_are_saved_where_they_are_limited(tmp_path: Path) -> None:
     made = searched(tmp_path, max_macbits=1_000_000).report
     assert made["is_met"] and made["saves"] == "macs"
     assert made["mac_bits"] <= 1_000_000 < made["widest"]["mac_bits"]
+    assert "the least error per MAC bit saved" in (tmp_path / "search.html").read_text()
 
 
 def test_a_budget_that_cannot_be_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,6 +202,7 @@ def test_page_and_table(found: SearchResult, capsys: pytest.CaptureFixture[str])
     assert main([*words, "-o", str(found.folder)]) == 0
     shown = capsys.readouterr().out
     assert "next: adaption quantize " in shown and "quantize.toml" in shown
+    assert " --limit 100 --config " in shown
     assert f"{found.report['average_bits']:.2f} bits per weight on average, 6.00 before" in shown
 
 
@@ -203,6 +214,14 @@ def test_page_and_table(found: SearchResult, capsys: pytest.CaptureFixture[str])
         (["--data", str(DATA), "--max-drop", "-1"], "max_drop"),
         (["--data", str(DATA), "--max-size", "many"], "a number of bytes, as in 40k or 1.5M"),
         (["--data", str(DATA), "--max-size", "4k", "--bits", "2"], "there is nothing to search"),
+        (
+            ["--data", str(DATA), "--max-size", "4k", "--curve", "-3"],
+            "curve is -3, allowed: 0 or more",
+        ),
+        (
+            ["--data", str(DATA), "--max-size", "4k", "--state", str(EXAMPLE)],
+            "of no job, and would be emptied\n  fix: name another folder with --state",
+        ),
     ],
 )
 def test_bad_budgets(

@@ -99,6 +99,20 @@ def test_a_plot_is_an_svg_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--plot s.png is no .svg file" in capsys.readouterr().err
 
 
+def test_the_score_and_the_end_are_those_that_are_asked_for(
+    found: Sensitivity, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ["--seed", "3", "--end", "prob", "--score", "prob"]
+    flags = ["--data", str(DATA), "--bits", "4", "--limit", str(COUNT), *said]
+    assert main(["sensitivity", *map(str, FILES), *flags]) == 0
+    (command,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("next: "))
+    words = command.split()
+    assert words[words.index("--seed") :][: len(said)] == said
+    assert "--limit" not in words  # what makes sensitivity quick makes quantize no better
+    again = sensitivity(*FILES, DATA, bits=4, limit=COUNT, quiet=True, end="prob", score="prob")
+    assert again.points == found.points
+
+
 def test_the_command_to_type_next_keeps_the_formats() -> None:
     said = ["--int8", "--bits", "4", "--unsigned", "--exclude", "d e", "--exclude", "f"]
     args = verb_parsers()["sensitivity"].parse_args(["a", "b", "--data", "c", *said])

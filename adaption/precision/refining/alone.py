@@ -22,12 +22,19 @@ from adaption.net.node import Node
 from adaption.numerics import FixedPoint
 from adaption.precision.refining.steps import Step, steps_to
 from adaption.precision.refining.sums import Sum
-from adaption.precision.refining.walk import Inputs, Piece, Task, Walk, values_of
+from adaption.precision.refining.walk import (
+    HELD_OUT,
+    Inputs,
+    Piece,
+    Squares,
+    Task,
+    Walk,
+    values_of,
+)
 
-__all__ = ["HELD_OUT", "Alone", "Effects", "LayerEffects", "scored_tops"]
+__all__ = ["Alone", "Effects", "LayerEffects", "scored_tops"]
 
 COLUMNS = 32  # per input, that layers behind are fitted on: nothing of theirs is kept
-HELD_OUT = 4  # every so many-th piece judges, the others are fitted on
 
 
 @dataclass(frozen=True)
@@ -116,18 +123,17 @@ class Alone(Walk):
         return [i for i in every if self.carried[i].is_held_out] or list(every)
 
     def _compared(self, index: int) -> Effects:
-        noise = signal = 0.0
+        squares = Squares()
         flipped = rows = 0
         for i in self._judges:
             made = self._scores(self.carried[i].full, index)
             for full, low in zip(self.references[i], made, strict=True):
-                noise += float((low.double() - full.double()).square().sum())
-                signal += float(full.double().square().sum())
+                squares.add(full, low)
                 if full.dim() > 1:
                     changed = low.argmax(1) != full.argmax(1)
                     flipped += int(changed.sum())
                     rows += changed.numel()
-        return Effects(noise / signal if signal else 0.0, flipped / max(1, rows))
+        return Effects(squares.relative_error, flipped / max(1, rows))
 
     def _error_behind(self, index: int) -> float:
         """Error of the scores when each layer behind is fitted to what it then reads."""
@@ -139,16 +145,12 @@ class Alone(Walk):
                 self._use_fitted(step)
             for piece in self.carried:
                 self._advance(piece, step)
-        noise = signal = 0.0
+        squares = Squares()
         for i in self._judges:
             for name in self.scored.values():
-                full, low = (
-                    of[name].double() for of in (self.carried[i].full, self.carried[i].low)
-                )
-                noise += float((full - low).square().sum())
-                signal += float(full.square().sum())
+                squares.add(self.carried[i].full[name], self.carried[i].low[name])
         self.carried = before
-        return noise / signal if signal else 0.0
+        return squares.relative_error
 
     def _use_fitted(self, step: Step) -> None:
         """Give a layer behind the weights that refining would round. One that is fitted in blocks

@@ -27,7 +27,7 @@ from adaption.precision.propose import propose, refitted, stats_of
 from adaption.precision.refining.alone import Alone, LayerEffects, scored_tops
 from adaption.precision.refining.equalize import Equalized, equalize
 from adaption.precision.refining.sums import Sum, sums_of
-from adaption.precision.refining.walk import Refined, Task, Walk
+from adaption.precision.refining.walk import HELD_OUT, Inputs, Refined, Task, Walk
 from adaption.precision.sites import bottom_sites, quantization_sites
 from adaption.precision.statistics import TensorStats
 
@@ -35,10 +35,8 @@ __all__ = ["MOST_SAMPLES", "Outcome", "Refining", "needs_refining"]
 
 MOST_SAMPLES = 512  # that layers are fitted on
 PIECE = 16  # samples that are carried along together
-HELD_OUT = 4  # of a trial: every fourth piece judges
 FEW_ZEROS = 0.005  # share of weights below which it makes no difference whether zeros stay
 
-Inputs = Mapping[str, Tensor]
 Measure = Callable[[Net], Measurement]
 
 
@@ -86,7 +84,7 @@ class Refining:
         formats, steps: what is asked for.
         batches: gives the calibration data anew each time, as input blobs by name.
         measure: measures the net on the calibration data.
-        progress: a step is done; called `total` times at most.
+        progress: called after each weight layer of each walk.
         given: formats to keep; None: they are chosen.
     """
 

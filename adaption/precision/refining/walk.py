@@ -32,9 +32,19 @@ from adaption.precision.refining.steps import Step, bytes_held, steps_to
 from adaption.precision.refining.sums import Sum
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["Inputs", "Piece", "Refined", "Task", "Walk", "values_of"]
+__all__ = [
+    "HELD_OUT",
+    "Inputs",
+    "Piece",
+    "Refined",
+    "Squares",
+    "Task",
+    "Walk",
+    "values_of",
+]
 
 CARRIED = 512 << 20  # bytes of blobs of both nets
+HELD_OUT = 4  # every so many-th piece judges, where a walk is to show what comes of it
 
 Inputs = Mapping[str, Tensor]
 
@@ -105,6 +115,25 @@ class Piece:
     is_held_out: bool
 
 
+@dataclass
+class Squares:
+    """Sums of squares of a float result, and of what another differs from it, in float64."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+
+    def add(self, full: Tensor, low: Tensor) -> None:
+        """Take in a float result and the other, of the same shape."""
+        wide = full.double()
+        self.noise += float((wide - low.double()).square().sum())
+        self.signal += float(wide.square().sum())
+
+    @property
+    def relative_error(self) -> float:
+        """Noise over signal; 0 where there is no signal."""
+        return self.noise / self.signal if self.signal else 0.0
+
+
 class Walk:
     """One pass over the layers of `net`, a float net that holds its weights, phase TEST.
 
@@ -158,13 +187,11 @@ class Walk:
 
     def _error(self) -> float:
         """Of what no layer reads any more, the last results."""
-        noise = signal = 0.0
+        squares = Squares()
         for piece in self.carried:
             for name in piece.full if piece.is_held_out else ():
-                full, low = piece.full[name].double(), piece.low[name].double()
-                noise += float((full - low).square().sum())
-                signal += float(full.square().sum())
-        return noise / signal if signal else math.nan
+                squares.add(piece.full[name], piece.low[name])
+        return squares.noise / squares.signal if squares.signal else math.nan
 
     # -- carrying samples --------------------------------------------------------------------
 

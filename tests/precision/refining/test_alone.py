@@ -14,8 +14,9 @@ from adaption.io.weights import Weights
 from adaption.net import Net, Point
 from adaption.options import Formats, Refinement
 from adaption.precision.propose import propose
-from adaption.precision.refining.alone import HELD_OUT, LayerEffects, scored_tops
+from adaption.precision.refining.alone import LayerEffects, scored_tops
 from adaption.precision.refining.refine import Refining
+from adaption.precision.refining.walk import HELD_OUT
 from adaption.precision.rewrite import rewrite
 from tests.precision.refining.nets import GRAPH, file_of, samples, trained
 from tests.precision.refining.test_refine import FORMATS, Batch, measure
