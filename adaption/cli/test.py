@@ -20,6 +20,7 @@ from adaption.cli.options import (
     add_output_flags,
     add_preprocessing_flags,
     data_settings,
+    data_words,
     device_of,
     file_of,
     log_of,
@@ -68,7 +69,7 @@ def _on_data(args: argparse.Namespace) -> int:
         return 0
     found.grid().print(sys.stdout)
     if not (args.quiet or found.formats):
-        data = ["--data", args.data, *preprocessing_words(args)]
+        data = ["--data", args.data, *preprocessing_words(args), *data_words(args, "limit")]
         command = ["adaption", "quantize", model, weights, *data, "-o", "out"]
         print(f"next: {shlex.join(command)}")
     return 0

@@ -18,7 +18,7 @@ PHASES = ("TRAIN", "TEST")
 
 @dataclass(frozen=True)
 class NetState:
-    """Phase, level and stages that `include` and `exclude` rules are held against."""
+    """Phase, level and stages that `include` and `exclude` rules are compared with."""
 
     phase: str = "TEST"
     level: int = 0

@@ -1,4 +1,4 @@
-"""The float net's pass over the data, kept on disk so that many variants are held against one."""
+"""The float net's pass over the data, kept on disk so that many variants are compared with one."""
 
 from __future__ import annotations
 
