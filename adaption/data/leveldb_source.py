@@ -52,8 +52,10 @@ class _Database:
             for file in path.iterdir():
                 if file.name != "LOCK" and not file.name.startswith("LOG"):
                     _link(file.resolve(), Path(folder.name) / file.name)
+            # It takes over this process's path: looking for packages anew takes half of its start.
+            worker = [str(Path(leveldb_worker.__file__).resolve()), folder.name, json.dumps(sys.path)]
             self._process = subprocess.Popen(
-                [sys.executable, str(Path(leveldb_worker.__file__).resolve()), folder.name],
+                [sys.executable, "-I", "-S", *worker],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -96,6 +96,8 @@ class Reader:
 
 
 def main() -> None:
+    folder, path = sys.argv[1:]
+    sys.path[:] = json.loads(path)
     # What libraries print must not get between answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -104,7 +106,7 @@ def main() -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        reader: Any = Reader(sys.argv[1])
+        reader: Any = Reader(folder)
     except Exception as error:
         send(answers, [str(error).encode("utf-8", "replace")], is_error=True)
         return

@@ -81,7 +81,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     *((bytes([0x80, protocol]), "pickle") for protocol in range(2, 6)),
 )
 _HEAD_BYTES = 64 * 1024
-_TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
+_NOT_TEXT = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1b")
 
 
 def is_there(path: str | os.PathLike[str]) -> bool:
@@ -144,7 +144,7 @@ def kind_of_bytes(head: bytes) -> str:
         return "html"
     if start.startswith(b"<?xml"):
         return "html" if b"<html" in start else "xml"
-    if not any(byte < 32 and byte not in _TEXT_CONTROLS for byte in head[:4096]):
+    if len(head[:4096].translate(None, _NOT_TEXT)) == len(head[:4096]):
         return "text"
     return "binary protobuf" if _walks_as_protobuf(head) else "binary"
 

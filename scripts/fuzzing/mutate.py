@@ -100,19 +100,18 @@ def damage_json(draw: random.Random, text: str) -> str:
         return damage_text(draw, text)
     value = json.loads(text)
     for _ in range(draw.choice((1, 1, 1, 2))):
-        places = _places(value)
-        if not places:
+        place = _place(draw, value)
+        if place is None:
             break
-        holder, key = draw.choice(places)
+        holder, key = place
         match draw.randrange(6):
             case 0:
                 del holder[key]
             case 1:
-                other, name = draw.choice(places)
-                try:
-                    holder[key] = other[name]
-                except (LookupError, TypeError):
+                if (source := _place(draw, value)) is None:
                     continue
+                other, name = source
+                holder[key] = other[name]
             case _:
                 holder[key] = _odd(draw, holder[key])
         # What was moved may now hold itself.
@@ -123,18 +122,17 @@ def damage_json(draw: random.Random, text: str) -> str:
     return json.dumps(value)
 
 
-def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Every (dict or list, key or index) in a value; a loop, as measurements have thousands."""
-    places: list[tuple[Any, Any]] = []
-    left = [value] if isinstance(value, dict | list) else []
-    while left:
-        holder = left.pop()
-        items = holder.items() if isinstance(holder, dict) else enumerate(holder)
-        for key, item in items:
-            places.append((holder, key))
-            if isinstance(item, dict | list):
-                left.append(item)
-    return places
+def _place(draw: random.Random, value: Any) -> tuple[Any, Any] | None:
+    """A dict or list within a value, and a key or index of it; None where there is none.
+
+    Drawn level by level: a list of thousands of counts is no likelier than the field beside it.
+    """
+    place = None
+    while isinstance(value, dict | list) and value and (place is None or draw.random() < 0.8):
+        holder = value
+        key = draw.choice(list(holder)) if isinstance(holder, dict) else draw.randrange(len(holder))
+        place, value = (holder, key), holder[key]
+    return place
 
 
 def _odd(draw: random.Random, old: Any) -> Any:
