@@ -8,10 +8,10 @@ from typing import Any
 
 from fuzzing.base import of_json, of_text, register
 from fuzzing.corpus import Corpus
-from fuzzing.made import KEPT, MADE, NET, RECIPE_SIDECAR, SIDECAR
+from fuzzing.made import KEPT, MADE, RECIPE_SIDECAR, SIDECAR, SMALL_NET
 
 
-@register("plan", "plan.json", lambda c: [MADE.need("p.json")], of_json)
+@register("plan", "plan.json", lambda c: [MADE.need("small_p.json")], of_json)
 def plan(path: Path) -> None:
     from adaption.precision.proposal import Proposal
 
@@ -25,10 +25,10 @@ def _rewrite(found: Any) -> None:
     from adaption.io.netfile import read_net
     from adaption.precision.rewrite import rewrite
 
-    rewrite(read_net(NET), found)
+    rewrite(read_net(SMALL_NET), found)
 
 
-@register("measured", "measured.json", lambda c: [MADE.need("m.json")], of_json)
+@register("measured", "measured.json", lambda c: [MADE.need("small_m.json")], of_json)
 def measured(path: Path) -> None:
     from adaption.precision.measure import Measurement
     from adaption.precision.propose import propose
@@ -39,7 +39,7 @@ def measured(path: Path) -> None:
     measurement_grid(found.net, found.samples, rows).plain()
     found.merge(found)
     found.facts()
-    propose(str(NET), found, bits=8)
+    propose(SMALL_NET, found, bits=8)
 
 
 @register("sidecar", SIDECAR, lambda c: [MADE.need(SIDECAR)], of_json)
