@@ -6,10 +6,11 @@
 takes the flags of `adaption quantize`, --best, --refine, --calibration and --max-drop among them.
 Each variant is one folder, out/RULE_BITS, with all files of that verb, and a log beside it; the
 float net runs over the data once (out/float). A variant that is done is not run again: call the
-same command to continue a batch that was stopped. Variants run side by side as far as memory allows
-(--jobs). With --train-net each is fine-tuned on the training data of that net for --finetune
-iterations, tested and exported again. With --recipe sdfp,wrpn a variant is a recipe at a word
-length, written by `adaption rewrite`, which gets all flags that this script does not know; its
+same command to continue a batch that was stopped, or with more rules, word lengths or budgets to
+add to it. A variant that was made with other flags is refused. Variants run side by side as far as
+memory allows (--jobs). With --train-net each is fine-tuned on the training data of that net for
+--finetune iterations, tested and exported again. With --recipe sdfp,wrpn a variant is a recipe at a
+word length, written by `adaption rewrite`, which gets all flags that this script does not know; its
 weights are those of the float net until it is fine-tuned. --random-weights needs no caffemodel:
 anyone can try it. At the end: out/comparison.json, comparison.md and comparison.html.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,6 +36,7 @@ import adaption
 from adaption.cli.options import add_preprocessing_flags, transform_of
 from adaption.errors import AdaptionError, UsageError
 from adaption.io.atomic import atomic_write
+from adaption.io.files import read_json
 from adaption.job.score import DataScore
 from adaption.options.recipes import known_recipe_options
 from adaption.precision.proposal import Proposal
@@ -46,6 +49,8 @@ max_iter: {iterations} display: {display} snapshot: {snapshot}
 snapshot_prefix: "{prefix}" random_seed: 1
 """
 
+BUDGETS = {"drop": "POINTS", "size": "BYTES", "macbits": "N"}  # --max-drop, ...
+SUMMARY = "the results of a variant"  # in errors
 PULSE_S = 30.0  # after so long without a line, print how far the variants are
 
 
@@ -111,7 +116,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--calibration-limit", type=int, metavar="N")
     made.add_argument("--best", action="store_true")
     made.add_argument("--refine", action="store_true")
-    made.add_argument("--max-drop", metavar="POINTS")
+    for name, value in BUDGETS.items():
+        made.add_argument(f"--max-{name}", metavar=value)
     made.add_argument(
         "--recipe", metavar="NAMES", help="recipes with commas, in place of --rules: sdfp,wrpn"
     )
@@ -139,13 +145,16 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         args.weights = args.out / "random.caffemodel"
         if not args.weights.exists():
             draw_weights(args.net, args.weights, args.seed)
-    drop = "" if args.max_drop is None else f"_drop_{args.max_drop}"
+    limits = {name: getattr(args, f"max_{name}") for name in BUDGETS}
+    ending = "".join(f"_{name}_{most}" for name, most in limits.items() if most is not None)
     variants = [
-        Variant(name, int(bits), args.out / f"{name}_{bits}{drop}", args.recipe is not None)
+        Variant(name, int(bits), args.out / f"{name}_{bits}{ending}", args.recipe is not None)
         for name in (args.recipe or args.rules).split(",")
         for bits in args.bits.split(",")
     ]
     missing = [v for v in variants if not v.is_done]
+    for variant in variants:
+        refuse_other_flags(args, rest, variant)
     if len(missing) < len(variants):
         print(f"{len(variants) - len(missing)} of {len(variants)} variants are there already")
     if args.recipe is None:
@@ -169,10 +178,36 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 def refuse_beside_recipe(args: argparse.Namespace) -> None:
     """Raises: UsageError on flags that choose formats of quantize, where a recipe has its own."""
-    names = ("rules", "best", "refine", "calibration", "max_drop")
+    names = ("rules", "best", "refine", "calibration", *(f"max_{name}" for name in BUDGETS))
     said = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name)]
     if args.recipe is not None and said:
         raise UsageError(f"{', '.join(said)} beside --recipe", "leave out one of them")
+
+
+def refuse_other_flags(args: argparse.Namespace, rest: list[str], variant: Variant) -> None:
+    """Raises: UsageError where a variant was made, or fine-tuned, with other flags than these."""
+    fix = f"call it as before, give another --out, or remove {variant.folder}"
+    if variant.is_done:
+        made = read_json(variant.folder / "summary.json", SUMMARY).get("command", [])
+        now = command_of(args, rest, variant)[1:]
+        only = [shlex.join(w for w in a if w not in b) for a, b in ((made, now), (now, made))]
+        if any(only):
+            facts = [f"made with {only[0]}" if only[0] else "", f"now {only[1]}" if only[1] else ""]
+            raise UsageError(f"{variant.folder}: {', '.join(filter(None, facts))}", fix)
+    tuned = variant.folder / "finetuned.json"
+    if args.finetune and tuned.exists():
+        before, these = read_json(tuned, SUMMARY).get("settings", {}), tuning_of(args)
+        if before != these:
+            raise UsageError(f"{variant.folder}: fine-tuned with {before}, now {these}", fix)
+
+
+def tuning_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What a fine-tuned variant depends on."""
+    return {
+        "iterations": args.finetune,
+        "rate": args.finetune_lr,
+        "train_net": str(args.train_net),
+    }
 
 
 def draw_weights(net: Path, out: Path, seed: int) -> None:
@@ -267,12 +302,19 @@ def wait(running: Running, progress: Progress) -> Running:
     return left
 
 
-def start(args: argparse.Namespace, rest: list[str], variant: Variant) -> subprocess.Popen[bytes]:
-    """`adaption quantize` for one variant, its output in a log beside the folder."""
-    command = [sys.executable, "-m", "adaption", "quantize", str(args.net), str(args.weights)]
+def command_of(args: argparse.Namespace, rest: list[str], variant: Variant) -> list[str]:
+    """The words that make one variant, from `python -m adaption` on."""
+    if variant.is_recipe:
+        return [*recipe_command(args, variant), *rest]
+    command = ["-m", "adaption", "quantize", str(args.net), str(args.weights)]
     command += [f"--bits={variant.bits}", f"--rule={variant.rule}", f"--seed={args.seed}"]
     command += [f"--reference={args.out / 'float'}", f"--out={variant.folder}"]
-    command += [*given(args), *rest]
+    return [*command, *given(args), *rest]
+
+
+def start(args: argparse.Namespace, rest: list[str], variant: Variant) -> subprocess.Popen[bytes]:
+    """`adaption quantize` for one variant, its output in a log beside the folder."""
+    command = [sys.executable, *command_of(args, rest, variant)]
     with log_of(variant).open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
@@ -288,9 +330,9 @@ def rewrite_all(args: argparse.Namespace, rest: list[str], missing: list[Variant
         began = time.monotonic()
         variant.folder.mkdir(parents=True, exist_ok=True)
         low = variant.folder / "net_lp.prototxt"
+        command = command_of(args, rest, variant)
         with log_of(variant).open("wb") as log:
-            command = [*recipe_command(args, variant, low), *rest]
-            code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
+            code = subprocess.call([sys.executable, *command], stdout=log, stderr=subprocess.STDOUT)
         if code:
             progress.end(name, f"failed with exit code {code}", time.monotonic() - began)
             continue
@@ -298,6 +340,7 @@ def rewrite_all(args: argparse.Namespace, rest: list[str], missing: list[Variant
         summary = {
             "net": score.net,
             "accuracy": {"float": full.accuracy, "quantized": score.accuracy},
+            "command": command[1:],
             "seconds": time.monotonic() - began,
         }
         with atomic_write(variant.folder / "summary.json", "w") as out:
@@ -312,9 +355,10 @@ def scored(args: argparse.Namespace, net: Path, weights: Path) -> DataScore:
     return adaption.score(net, weights, args.data, transform=transform, **more)
 
 
-def recipe_command(args: argparse.Namespace, variant: Variant, low: Path) -> list[str]:
+def recipe_command(args: argparse.Namespace, variant: Variant) -> list[str]:
     """`adaption rewrite --recipe` for one variant, and for its train net."""
-    command = [sys.executable, "-m", "adaption", "rewrite", str(args.net), "-o", str(low)]
+    low = variant.folder / "net_lp.prototxt"
+    command = ["-m", "adaption", "rewrite", str(args.net), "-o", str(low)]
     command += ["--recipe", variant.rule]
     table = known_recipe_options()
     fields = table[variant.rule].declared() if variant.rule in table else {}
@@ -330,7 +374,7 @@ def given(args: argparse.Namespace) -> Iterator[str]:
     """The flags of quantize that this script reads, too."""
     of_data = ("data", "root", "limit", "calibration", "calibration_root", "calibration_limit")
     of_images = ("resize", "channel_order", "crop", "mean_value", "mean_file", "scale")
-    for name in (*of_data, *of_images, "max_drop"):
+    for name in (*of_data, *of_images, *(f"max_{name}" for name in BUDGETS)):
         if getattr(args, name) is not None:
             yield f"--{name.replace('_', '-')}={getattr(args, name)}"
     for name in ("mirror", "random_crop", "best", "refine"):
@@ -371,13 +415,17 @@ def finetune(args: argparse.Namespace, variant: Variant) -> None:
         if ends.stopped:
             raise KeyboardInterrupt
     accuracy = None
-    if json.loads((folder / "summary.json").read_text("utf-8"))["accuracy"]:  # else no labels
+    if read_json(folder / "summary.json", SUMMARY)["accuracy"]:  # else no labels
         accuracy = dict(scored(args, folder / "net_lp.prototxt", tuned).accuracy)
     if not variant.is_recipe:  # formats that move need `adaption freeze` before an export
         low = adaption.Net(folder / "net_lp.prototxt", tuned)
         adaption.export_onnx(low, folder / "finetuned.onnx")
     with atomic_write(result, "w") as out:
-        json.dump({"iterations": args.finetune, "accuracy": accuracy}, out, indent=2)
+        json.dump(
+            {"iterations": args.finetune, "settings": tuning_of(args), "accuracy": accuracy},
+            out,
+            indent=2,
+        )
 
 
 def tuning_solver(args: argparse.Namespace, variant: Variant, prefix: Path) -> Path:

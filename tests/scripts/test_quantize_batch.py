@@ -6,6 +6,7 @@ import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,38 @@ def test_best_on_calibration_data(main: Main, tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "error_4" / "summary.json").read_text())
     assert summary["refinement"]["refined"]
     assert summary["calibration"]["samples"] == 360 and summary["data"]["samples"] == 40
+
+
+def test_other_flags_are_refused(
+    main: Main, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = str(EXAMPLE / "lenet_digits.caffemodel")
+    call = [word for word in flags(tmp_path, weights, "--bits=2") if word != "--rules=max"]
+    call += ["--recipe=wrpn", "--first-last=quantized"]
+    assert main(call) == 0
+    made = (tmp_path / "wrpn_2" / "summary.json").read_bytes()
+    capsys.readouterr()
+    assert main([*call[:-1], "--first-last=float"]) == 2
+    told = capsys.readouterr().err
+    assert "wrpn_2: made with --first-last=quantized, now --first-last=float" in told
+    assert "another --out" in told
+    assert (tmp_path / "wrpn_2" / "summary.json").read_bytes() == made
+
+
+def test_a_folder_for_each_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = runpy.run_path(str(ROOT / "scripts/quantize_batch.py"))
+    names: list[str] = []
+
+    def make_all(args: object, rest: object, missing: list[Any]) -> None:
+        names.extend(variant.folder.name for variant in missing)
+
+    run = script["main"].__globals__
+    monkeypatch.setitem(run, "make_all", make_all)
+    monkeypatch.setitem(run, "compare", lambda *_: None)
+    call = ["n.prototxt", "w.caffemodel", "-o", str(tmp_path), "--bits=8", "--rules=max"]
+    for more in ([], ["--max-drop=1"], ["--max-size=40k"], ["--max-macbits=5M", "--max-drop=1"]):
+        script["main"]([*call, *more])
+    assert names == ["max_8", "max_8_drop_1", "max_8_size_40k", "max_8_drop_1_macbits_5M"]
 
 
 def test_flags_that_go_on_to_quantize(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
