@@ -158,6 +158,11 @@ def path_of(out: Path, cell: tuple[str, int, int]) -> Path:
     return out / "{}_{}_{}.json".format(*cell)
 
 
+def paths_of(out: Path, row: str, bits: int) -> list[Path]:
+    """The files of a row and word length, one per seed."""
+    return [path_of(out, (row, bits, seed)) for seed in SEEDS]
+
+
 def train_cell(shared: Path, out: Path, cell: tuple[str, int, int]) -> None:
     """One training run, scored, and written down."""
     row, bits, seed = cell
@@ -170,13 +175,15 @@ def train_cell(shared: Path, out: Path, cell: tuple[str, int, int]) -> None:
     plan, weights = formats_of(shared, out, subject, row, bits, start)
     low = out / f"{name}.prototxt"
     adaption.write_net(adaption.rewrite(full, Proposal.load(plan)), low)
-    before = accuracy(low, weights)
+    sisters = [json.loads(f.read_text("utf-8")) for f in paths_of(out, row, bits) if f.exists()]
+    # The seeds of a row begin with one net: what it scores is measured once.
+    before = sisters[0]["before"] if sisters else accuracy(low, weights)
     trained = run(out, low, name, weights, subject.iterations, seed, 50 if row == "renewed" else 0)
     found = {
         "cell": cell,
         "before": before,
         "after": accuracy(low, trained),
-        "start": accuracy(full, start),
+        "start": sisters[0]["start"] if sisters else accuracy(full, start),
         "cpu_seconds": time.process_time() - begun,
     }
     path_of(out, cell).write_text(json.dumps(found, indent=2), "utf-8")
@@ -263,7 +270,7 @@ def formats_of(
                 calibration_limit=512,
                 transform=transform,
                 out=folder,
-                onnx="none",
+                onnx="qdq",
                 quiet=True,
                 **{**INT8, **BEST, "bits": bits},
             )
@@ -316,7 +323,7 @@ def table(out: Path) -> str:
     """Markdown: one line per row and word length of which a seed is done."""
     lines = ["| row | bits W/A | start | before | median | seeds | target |", "|---|" + "---|" * 6]
     for row, bits in dict.fromkeys(cell[:2] for cell in CELLS):
-        files = [path_of(out, (row, bits, seed)) for seed in SEEDS]
+        files = paths_of(out, row, bits)
         found = [json.loads(f.read_text("utf-8")) for f in files if f.exists()]
         if not found:
             continue
