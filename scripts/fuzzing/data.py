@@ -279,12 +279,16 @@ def image(path: Path) -> None:
         decode_image(path, None)
 
 
-@register(
-    "list",
-    "f.txt",
-    lambda c: [b"a.png 0\nb.png 1\n", b"a.h5\nb.h5\n", b"x\ny\n", b"f.txt 3\n"],
-    of_text,
-)
+def _lists(corpus: Corpus) -> list[bytes]:
+    """Lists, and in the working directory some of what they name."""
+    picture, table = _images(corpus)[0], _h5_data(corpus)[0]
+    for stem in "ab":
+        Path(f"{stem}.png").write_bytes(picture)
+        Path(f"{stem}.h5").write_bytes(table)
+    return [b"a.png 0\nb.png 1\n", b"a.h5\nb.h5\n", b"x\ny\n", b"f.txt 3\n"]
+
+
+@register("list", "f.txt", _lists, of_text)
 def image_list(path: Path) -> None:
     from adaption.data.images import read_list
     from adaption.errors import AdaptionError

@@ -46,6 +46,15 @@ def test_a_few_inputs_of_every_format(name: str, pool: ProcessPoolExecutor) -> N
     assert result.tried == result.accepted + result.refused == count
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_some_inputs_are_accepted_and_some_refused(name: str, pool: ProcessPoolExecutor) -> None:
+    """Where all are refused, only the first check of a reader is tried."""
+    result = pool.submit(fuzz, name, 100, seed=2, corpus=Corpus(shared=False)).result()
+    assert not result.faults, result
+    assert result.accepted and result.refused, result
+
+
 BROKEN = """
 import json, os, sys, time
 sys.path[:0] = [{root!r}, {scripts!r}]
