@@ -9,7 +9,8 @@ generator of the other device.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -169,21 +170,34 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
     return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
+def _backward_within(calls: _Calls) -> AbstractContextManager[Any]:
+    """Backward passes see their calls: torch.autograd.grad is one itself, within which none is."""
+
+    def within(run: Callable[..., Any]) -> Callable[..., Any]:
+        def backward(*args: Any, **kwargs: Any) -> Any:
+            with calls:
+                return run(*args, **kwargs)
+
+        return backward
+
+    autograd: Any = torch.autograd
+    if hasattr(autograd, "_engine_run_backward"):
+        run = within(autograd._engine_run_backward)
+        return mock.patch.object(autograd, "_engine_run_backward", run)
+    run = within(autograd.Variable._execution_engine.run_backward)  # torch 2.2
+    engine = SimpleNamespace(run_backward=run)
+    return mock.patch.object(autograd.Variable, "_execution_engine", engine)
+
+
 @contextmanager
 def pretended_cuda() -> Iterator[None]:
     """torch has one CUDA device, cuda:0, until the end of the block."""
     calls = _Calls(_memory)
-    run_backward = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
-
-    def backward(*args: Any, **kwargs: Any) -> Any:
-        with calls:  # torch.autograd.grad is a call itself, within which calls are not seen
-            return run_backward(*args, **kwargs)
-
     cuda = {"is_available": lambda: True, "device_count": lambda: 1, "current_device": lambda: 0}
     with (
         mock.patch.multiple(torch.cuda, **cuda),
         mock.patch.object(torch, "Generator", _Generator),
-        mock.patch.object(torch.autograd, "_engine_run_backward", backward),
+        _backward_within(calls),
         _Operations(_memory),
         calls,
     ):

@@ -147,7 +147,9 @@ layer { name: "relu" type: "ReLU" bottom: "ip" top: "out" }"""
             id="one weight is off by one LSB",
         ),
         pytest.param(
-            set_constant("ip/blob1", lambda b: b.__setitem__(3, np.nextafter(b[3], np.inf))),
+            set_constant(
+                "ip/blob1", lambda b: b.__setitem__(3, np.nextafter(b[3], np.float32(np.inf)))
+            ),
             "ip",
             "1 of 10 values of 'ip/blob1' differ",
             id="one bias is off by one bit",

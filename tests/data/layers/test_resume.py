@@ -8,6 +8,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if HAS_LEVELDB:
         import plyvel
 
-        with plyvel.DB(str(made / "leveldb"), create_if_missing=True) as db:
+        with closing(plyvel.DB(str(made / "leveldb"), create_if_missing=True)) as db:
             for i, record in enumerate(raw):
                 db.put(b"%08d" % i, record)
     for name, rows in (("a", slice(0, 4)), ("b", slice(4, 5)), ("c", slice(5, 7))):
