@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import lru_cache
 
 __all__ = ["nearest_name"]
@@ -13,6 +12,8 @@ LIKE = 0.65  # of difflib's ratio, from 0 for nothing in common to 1 for equal
 @lru_cache(1024)  # a file may hold one unknown name many times
 def nearest_name(name: str, names: tuple[str, ...]) -> str | None:
     """The known name most like this one, if one is like it; case does not count."""
+    import difflib  # only mistakes need it
+
     folded = {known.casefold(): known for known in reversed(names)}
     near = difflib.get_close_matches(name.casefold(), folded, 1, LIKE)
     return folded[near[0]] if near else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -23,6 +22,8 @@ _MISSING = "the following arguments are required: "
 
 def meant(said: str, known: Iterable[str]) -> str:
     """`did you mean ...?` for a name that is not among the known ones; "" where none is near."""
+    import difflib  # only mistakes need it
+
     plain = {name.lstrip("-"): name for name in known}  # dashes make any two flags alike
     said = said.lstrip("-")
     near = [name for name in plain if name.startswith(said)]

@@ -15,11 +15,10 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from adaption.data.base import Array
 from adaption.errors import DataError
 from adaption.io.limits import check_size, given_limit
+from adaption.later import np
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -16,7 +16,6 @@ from adaption.io import wire
 from adaption.io.atomic import atomic_write
 from adaption.io.file_bytes import FileBytes, FileValues
 from adaption.io.kinds import kind_of, wrong_kind
-from adaption.io.npy import read_npy
 from adaption.io.weights import FloatArray, WeightBlob
 from adaption.later import np, npt
 
@@ -255,6 +254,8 @@ def _shape_dims(buffer: wire.Buffer, shape: wire.Field) -> list[int]:
 
 
 def _read_npy(path: str | os.PathLike[str]) -> FloatArray:
+    from adaption.io.npy import read_npy  # most files are no .npy
+
     values = read_npy(path)
     if values.dtype.kind not in "fiub":
         raise FileFormatError(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
+from typing import TYPE_CHECKING
 
 from adaption.errors import AdaptionError, FieldError, LayerError
 from adaption.graph import wrong_roi_scales
@@ -20,7 +21,6 @@ from adaption.nearest import nearest_name
 from adaption.net.plan import KINDS as POINT_KINDS
 from adaption.net.plan import LayerFormats
 from adaption.numerics import DynamicFixed, FixedPoint, Format, parse_format
-from adaption.options.formats import rounding_named
 from adaption.precision.format_text import (
     FORWARD,
     formats_of,
@@ -30,10 +30,12 @@ from adaption.precision.format_text import (
     set_points,
     text_of,
 )
-from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import file_sites, file_specs, fresh_document, matches
 from adaption.precision.sites import Wiring, shapes_result
 from adaption.precision.splice import take_out_rounding, unused_name
+
+if TYPE_CHECKING:
+    from adaption.precision.proposal import Proposal
 
 __all__ = ["Change", "Edited", "edit", "edit_file"]
 
@@ -86,7 +88,12 @@ def edit_file(
     dry_run: bool = False,
 ) -> Edited:
     """Edit a prototxt in place, or into `out`; with `dry_run` nothing is written. See `edit`."""
-    keep_inputs([net if out is None else out], [None if isinstance(plan, Proposal) else plan])
+    file = None
+    if plan is not None:
+        from adaption.precision.proposal import Proposal
+
+        file = None if isinstance(plan, Proposal) else plan
+    keep_inputs([net if out is None else out], [file])
     made = edit(net, requests, plan=plan, import_names=import_names, mend_roi_scale=mend_roi_scale)
     if not dry_run and (made.changes or out is not None):
         write_net(made.net, net if out is None else out)
@@ -131,6 +138,8 @@ def edit(
     if mend_roi_scale:
         editor.mend_roi_scale()
     if plan is not None:
+        from adaption.precision.proposal import Proposal
+
         chosen = plan if isinstance(plan, Proposal) else Proposal.load(plan)
         for point, fmt in chosen.plan.items():
             editor.apply(_Request(_escaped(point.layer), point.kind, fmt, is_whole=True))
@@ -152,6 +161,8 @@ def _parse(text: str, excluded: bool) -> _Request:
                          EXAMPLE)  # fmt: skip
     pattern, kind, value = found.groups()
     if kind == "rounding":
+        from adaption.options.formats import rounding_named
+
         return _Request(pattern, kind, rounding_named(value))
     if kind == "round_bias":
         if value not in ("true", "false"):
