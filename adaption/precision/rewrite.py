@@ -187,7 +187,8 @@ def uniform_plan(
         weight, activation: None leaves them float.
         exclude_first, exclude_last: leave the first or the last weight layer as it is.
     """
-    from adaption.precision.proposal import Choice, Proposal
+    from adaption.precision.proposal import Proposal
+    from adaption.precision.rules import Choice
 
     sites = file_sites(net, lpact)
     sites = sites[exclude_first : len(sites) - exclude_last]

@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from adaption.errors import FieldError, LayerError, UsageError
 from adaption.io import prototxt
 from adaption.io.atomic import together
-from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.kinds import is_folder
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
 from adaption.later import np
 from adaption.net import Point
 from adaption.numerics import FixedPoint
-from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import (
     backward_through_rounded,
     file_sites,
@@ -30,8 +28,10 @@ from adaption.precision.rewrite import (
 from adaption.precision.sites import excluded_layers
 
 if TYPE_CHECKING:  # what few calls need is imported where they do
+    from adaption.io.caffemodel import Weights
     from adaption.options.recipes import RecipeOptions
     from adaption.precision.fold import Folding
+    from adaption.precision.proposal import Proposal
     from adaption.recipes import Recipe
 
 __all__ = ["Rewritten", "rewrite_files"]
@@ -125,7 +125,7 @@ def rewrite_files(
         )
     keep_inputs(
         [out, weights_out, *(target for _, target in also)],
-        [net, weights, *(one for one, _ in also), None if isinstance(plan, Proposal) else plan],
+        [net, weights, *(one for one, _ in also), plan if _is_file(plan) else None],
     )
     if recipe is not None:
         others = {
@@ -146,7 +146,7 @@ def rewrite_files(
         plan, weight, activation, to_float, fold, backward_weights, weights, weights_out
     )
     made = Rewritten()
-    trained = None if weights is None else read_weights(weights)
+    trained = _read(weights)
     nets = [(read_net(a), b) for a, b in ((net, out), *also)]
     if fold:
         from adaption.precision.fold import fold_batch_norm
@@ -200,6 +200,7 @@ def rewrite_files(
             write_net(low, file)
             made.files.append(file)
         if weights_out is not None:
+            from adaption.io.caffemodel import write_weights
             from adaption.precision.convert import convert
 
             assert trained is not None
@@ -207,6 +208,18 @@ def rewrite_files(
             write_weights(weights_out, layers, name=trained.name)
             made.files.append(Path(weights_out))
     return made
+
+
+def _is_file(plan: Proposal | PathLike | None) -> TypeGuard[PathLike]:
+    return isinstance(plan, str | os.PathLike)
+
+
+def _read(weights: PathLike | None) -> Weights | None:
+    if weights is None:
+        return None
+    from adaption.io.caffemodel import read_weights
+
+    return read_weights(weights)
 
 
 def _refuse_beside_recipe(others: Mapping[str, object]) -> None:
@@ -227,7 +240,7 @@ def _by_recipe(
     from adaption.precision.recipe_rewrite import rewrite_by_recipe
     from adaption.recipes import Recipe
 
-    trained = None if weights is None else read_weights(weights)
+    trained = _read(weights)
     by = rewrite_by_recipe([read_net(a) for a, _ in pairs], chosen, trained)
     if strict and by.warnings:
         raise UsageError(by.warnings[0], file=pairs[0][0])
@@ -282,6 +295,8 @@ def _plan_of(
             round_bias=round_bias,
         )
     elif plan is not None:
+        from adaption.precision.proposal import Proposal
+
         chosen = plan if isinstance(plan, Proposal) else Proposal.load(plan)
     else:
         return None

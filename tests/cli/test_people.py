@@ -309,31 +309,6 @@ def test_verbs_that_need_no_torch_do_not_import_it(words: list[str], tmp_path: P
     assert done.returncode == 0, done.stderr
 
 
-def test_verbs_of_text_import_neither_torch_nor_numpy(tmp_path: Path) -> None:
-    lp, out = write(tmp_path / "lp.prototxt", LP), str(tmp_path / "out")
-    calls = [
-        ["edit", lp, "conv1:weight=Q3.5", "-o", f"{out}1.prototxt"],
-        ["create", "64C3S1", "A", "ReLU", "-o", f"{out}2.prototxt"],
-        ["rewrite", NET, "--weight", "Q2.6", "-o", f"{out}3.prototxt"],
-        ["widen", NET, "--factor", "2", "-o", f"{out}4.prototxt"],
-        ["draw", lp, "-o", f"{out}5.dot"],
-        ["cost", lp],
-        ["inspect", lp],
-        ["extract", NET],
-        ["upgrade", NET, "-o", f"{out}6.prototxt"],
-    ]
-    code = (
-        "import json, sys; from adaption.cli.main import main\n"
-        "for words in json.loads(sys.argv[1]):\n"
-        "    assert main(words) == 0, words\n"
-        "    slow = {'numpy', 'torch'} & set(sys.modules)\n"
-        "    assert not slow, (words, slow)\n"
-    )
-    call = [sys.executable, "-c", code, json.dumps(calls)]
-    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_the_command_to_type_next_keeps_the_preprocessing() -> None:
     words = ["test", "a", "b", "--data", "c", "--scale", "0.0625", "--mirror", "--root", "d"]
     args = verb_parsers()["test"].parse_args(words[1:])

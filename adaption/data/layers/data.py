@@ -105,15 +105,16 @@ class Data(FedLayer):
 
     def _open(self) -> DatumSource:
         """The store by its content: a wrong `backend` does no harm."""
-        # What opens the stores is not needed to look into a net.
-        from adaption.data.leveldb_source import LevelDbSource, is_leveldb
+        check_source("data_param", self.source)
+        # What opens the stores is not needed to look into a net without its data.
         from adaption.data.lmdb_source import LmdbSource, is_lmdb
 
-        check_source("data_param", self.source)
         path = Path(self.source)
         is_color = True if self.force_encoded_color else self.transform.is_color
         if is_lmdb(path):
             return LmdbSource(path, is_color)
+        from adaption.data.leveldb_source import LevelDbSource, is_leveldb
+
         if is_leveldb(path):
             return LevelDbSource(path, is_color)
         raise DataError(
