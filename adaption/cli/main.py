@@ -151,4 +151,4 @@ def _add_verb(verbs: argparse._SubParsersAction[Parser], name: str, module: Modu
         metavar="FILE",
         help="TOML file with flags: KEY = VALUE, at the top or in a table [VERB]",
     )
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run=module.run, parser=parser)
