@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from difflib import unified_diff
 from typing import TYPE_CHECKING
 
-from adaption.errors import AdaptionError, FieldError, LayerError
+from adaption.errors import AdaptionError, FieldError, LayerError, listed
 from adaption.graph import wrong_roi_scales
 from adaption.io import prototxt
 from adaption.io.lp_types import LP_ACT, LP_TYPES
@@ -17,7 +17,7 @@ from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
 from adaption.io.prototxt import Block, Document, Field
 from adaption.layers.base import traits_of_type
-from adaption.nearest import nearest_name
+from adaption.nearest import nearest_names
 from adaption.net.plan import KINDS as POINT_KINDS
 from adaption.net.plan import LayerFormats
 from adaption.numerics import DynamicFixed, FixedPoint, Format, parse_format
@@ -187,6 +187,12 @@ def _escaped(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
+def _is_low(layer: Field) -> bool:
+    return (
+        text_of(layer.block, "type") in LP_TYPES or layer.block.first("precision_param") is not None
+    )
+
+
 class _Editor:
     """Applies requests to a document and keeps the list of what changed."""
 
@@ -233,13 +239,14 @@ class _Editor:
     def apply(self, request: _Request) -> None:
         chosen = list(self._chosen(request))
         if not chosen:
-            names = tuple(text_of(item.block, "name") for item in self.layers)
-            near = nearest_name(request.pattern, names)
+            names = [text_of(item.block, "name") for item in self._takers(request.kind)]
+            near = [f'"{name}"' for name in nearest_names(request.pattern, tuple(names))]
             raise LayerError(
                 f'no layer for "{request.pattern}:{request.kind}"'
-                + (f', did you mean "{near}"?' if near else ""),
-                "name a weight layer, or for activation and rounding an LPAct; see"
-                " adaption inspect",
+                + (f", did you mean {' or '.join(near)}?" if near else ""),
+                f"name a weight layer, or for activation and rounding an LPAct: {listed(names)}"
+                if names
+                else "no layer is low precision yet: first set a format, as conv1:weight=Q2.14",
             ).at(file=self.file)
         for item in chosen:
             try:
@@ -250,12 +257,22 @@ class _Editor:
                     layer_type=text_of(item.block, "type"),
                 ) from None  # fmt: skip
 
+    def _takers(self, kind: str) -> Iterator[Field]:
+        """The layers that a request about this kind of point can name."""
+        for item in self.layers:
+            layer_type = text_of(item.block, "type")
+            is_weight_layer = traits_of_type(layer_type).is_weight_layer()
+            if kind == "rounding":
+                is_weight_layer = _is_low(item)
+            if is_weight_layer or (layer_type == LP_ACT and kind in ("activation", "rounding")):
+                yield item
+
     def _chosen(self, request: _Request) -> Iterator[Field]:
         """The layers that a request is about: for an activation, its LPAct where there is one."""
         acts = []
         for item in self.layers:
             name, kind = text_of(item.block, "name"), text_of(item.block, "type")
-            is_low = kind in LP_TYPES or item.block.first("precision_param") is not None
+            is_low = _is_low(item)
             if not (is_low if request.pattern == "all" else matches(name, [request.pattern])):
                 continue
             if request.kind == "rounding":

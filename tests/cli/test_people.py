@@ -89,6 +89,30 @@ def test_adaption_alone_lists_every_verb_once(capsys: pytest.CaptureFixture[str]
             id="missing",
         ),
         pytest.param(
+            ["verify", "a", "b"],
+            "adaption verify: missing: A\n  fix: A is the ONNX file made from the net, an npz of"
+            " recorded blobs, or a way to compute it: lp, lp64, exact, exact-half-even, c, float,"
+            " baked, opencv, int32; for example: adaption verify out/net_lp.prototxt"
+            " out/net_lp.caffemodel out/net_lp.onnx\n",
+            id="missing, with a name that says little",
+        ),
+        pytest.param(
+            ["measure", "a", "b", "--scale", "1/255"],
+            "adaption measure: --scale is '1/255', allowed: a number\n"
+            "  fix: write the number itself: --scale 0.00392157\n",
+            id="a quotient",
+        ),
+        pytest.param(
+            ["measure", "a", "b", "--scale", "1/0"],
+            "adaption measure: --scale is '1/0', allowed: a number\n",
+            id="no number",
+        ),
+        pytest.param(
+            ["train", "a", "--iterations", "1e3"],
+            "adaption train: --iterations is '1e3', allowed: a whole number\n",
+            id="no whole number",
+        ),
+        pytest.param(
             ["quantize", "a", "--weights", "b", "-o", "c"],
             "adaption quantize: unknown flag --weights\n"
             "  fix: give it by its place, without a flag: for example: adaption quantize",

@@ -210,7 +210,8 @@ def test_files_and_dry_run(tmp_path: Path) -> None:
         ),
         pytest.param(
             "conv1:weight=fine",
-            "Qm.f is 'fine', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)",
+            "Qm.f is 'fine', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)\n"
+            "  fix: write m and f with a point between: 16 bits may be Q2.14, Q9.7, ...",
             id="no format",
         ),
         pytest.param(
@@ -221,9 +222,15 @@ def test_files_and_dry_run(tmp_path: Path) -> None:
         pytest.param("fc:round_bias=1", "round_bias is '1', allowed: true, false", id="no bool"),
         pytest.param(
             "conv9:weight=Q2.14",
-            'net.prototxt: no layer for "conv9:weight", did you mean "conv2"?\n  fix: name a weight'
-            " layer, or for activation and rounding an LPAct; see adaption inspect",
+            'net.prototxt: no layer for "conv9:weight", did you mean "conv2" or "conv1"?\n'
+            "  fix: name a weight layer, or for activation and rounding an LPAct: conv1, conv2, fc",
             id="no such layer",
+        ),
+        pytest.param(
+            "relu9:activation=Q4.4",
+            'net.prototxt: no layer for "relu9:activation"\n  fix: name a weight layer, or for'
+            " activation and rounding an LPAct: conv1, conv2, fc",
+            id="nothing near",
         ),
         pytest.param(
             "conv2:round_bias=true",
