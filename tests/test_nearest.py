@@ -22,5 +22,5 @@ def test_nearest_name(name: str, names: tuple[str, ...], near: str | None) -> No
 
 def test_nearest_names() -> None:
     names = ("conv1", "conv2", "ip1", "Conv10", "conv3", "conv4")
-    assert nearest_names("conv11", names, 2) == ("Conv10", "conv1")
+    assert nearest_names("conv11", names, 2) == ("conv1", "Conv10")
     assert len(nearest_names("conv", names)) == 3 and nearest_names("x", names) == ()

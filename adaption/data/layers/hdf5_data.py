@@ -16,7 +16,7 @@ from adaption.data.part import kept_samples
 from adaption.data.transform import Transform
 from adaption.errors import DataError, LayerError
 from adaption.io.hdf5 import array_of, damage_told, is_group, member, open_hdf5
-from adaption.io.kinds import is_there
+from adaption.io.kinds import is_there, near_file
 from adaption.later import np
 from adaption.layers.base import Runtime, Shape, layer
 
@@ -169,9 +169,8 @@ def _read(path: str, names: Sequence[str], *, values: bool) -> list[Array]:
     Raises: DataError when one is missing, or they have different numbers of rows.
     """
     if not is_there(path):
-        raise DataError(
-            "no such file", "paths in the list are relative to the working directory", file=path
-        )
+        fix = f"{near_file(path)} paths in the list are relative to the working directory".lstrip()
+        raise DataError("no such file", fix, file=path)
     arrays: list[Array] = []
     with open_hdf5(path) as file, damage_told(path):
         for name in names:
