@@ -177,3 +177,20 @@ def _said(code: str, what: Sequence[str], slow: Sequence[str]) -> list[str]:
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("call", "frozen"), [("main()", "True"), ("main(['completion', 'bash'])", "False")]
+)
+def test_only_the_command_itself_ends_without_a_search_for_cycles(call: str, frozen: str) -> None:
+    code = (
+        "import gc, sys; sys.argv = ['adaption']\n"
+        "from adaption.cli.main import main\n"
+        "try:\n"
+        f"    {call}\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print(gc.get_freeze_count() > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == frozen, done.stderr
