@@ -244,9 +244,10 @@ class _Editor:
             raise LayerError(
                 f'no layer for "{request.pattern}:{request.kind}"'
                 + (f", did you mean {' or '.join(near)}?" if near else ""),
-                f"name a weight layer, or for activation and rounding an LPAct: {listed(names)}"
-                if names
-                else "no layer is low precision yet: first set a format, as conv1:weight=Q2.14",
+                "no layer is low precision yet: first set a format, as in conv1:weight=Q2.14"
+                if request.kind == "rounding" and not names
+                else "name a weight layer, or for activation and rounding an LPAct:"
+                f" {listed(names)}",
             ).at(file=self.file)
         for item in chosen:
             try:
@@ -261,10 +262,11 @@ class _Editor:
         """The layers that a request about this kind of point can name."""
         for item in self.layers:
             layer_type = text_of(item.block, "type")
-            is_weight_layer = traits_of_type(layer_type).is_weight_layer()
             if kind == "rounding":
-                is_weight_layer = _is_low(item)
-            if is_weight_layer or (layer_type == LP_ACT and kind in ("activation", "rounding")):
+                takes = _is_low(item)
+            else:
+                takes = traits_of_type(layer_type).is_weight_layer()
+            if takes or (kind == "activation" and layer_type == LP_ACT):
                 yield item
 
     def _chosen(self, request: _Request) -> Iterator[Field]:

@@ -233,6 +233,12 @@ def test_files_and_dry_run(tmp_path: Path) -> None:
             id="nothing near",
         ),
         pytest.param(
+            "conv9:rounding=floor",
+            'net.prototxt: no layer for "conv9:rounding", did you mean "conv1"?\n  fix: name a'
+            " weight layer, or for activation and rounding an LPAct: conv1, act1, fc",
+            id="a layer that rounds",
+        ),
+        pytest.param(
             "conv2:round_bias=true",
             "net.prototxt: layer \"conv2\" (Convolution): round_bias is 'true', allowed: a layer"
             " whose weights have a format\n  fix: write conv*:weight=Q2.14, fc6:activation=Q5.11"
@@ -245,3 +251,13 @@ def test_requests_that_do_not_do(request_: str, message: str) -> None:
     with pytest.raises((FieldError, LayerError)) as caught:
         edit(net_file(), [request_])
     assert str(caught.value) == message
+
+
+def test_where_nothing_rounds_yet() -> None:
+    net = edit(net_file(), ["all:weight=float", "all:activation=float"]).net
+    with pytest.raises(LayerError) as caught:
+        edit(net, ["conv1:rounding=floor"])
+    assert str(caught.value).endswith(
+        'no layer for "conv1:rounding"\n  fix: no layer is low precision yet: first set a format,'
+        " as in conv1:weight=Q2.14"
+    )
