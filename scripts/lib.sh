@@ -69,7 +69,8 @@ install_adaption() {
 run_pytest() {
     local processors parallel=""
     case " $* " in
-    *" -n"* | *" --numprocesses"* | *" --pdb"* | *" --trace "* | *" --collect-only "* | *" --co "*) ;;
+    *" -n"* | *" --numprocesses"* | *" --pdb"* | *" --trace "* | *" --collect-only "* | *" --co "* | \
+        *" no:xdist"*) ;;
     *)
         processors=$(python -c 'import os
 print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)')
