@@ -50,6 +50,8 @@ VERBS = (
     "verify",
     "widen",
 )
+# Verbs that run a net over data.
+PASSES = ("freeze", "measure", "quantize", "search", "sensitivity", "sparsity", "test", "verify")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,6 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             _use_config(verb_parsers(parser)[verb], verb, words[1:])
         args = parser.parse_args(words)
         args.words = words
+        if verb in PASSES:
+            from adaption.cli.memory import keep_freed_memory
+
+            keep_freed_memory()
         with memory_limit(args.memory_limit):
             code: int = args.run(args)
         return code

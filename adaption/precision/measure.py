@@ -315,6 +315,13 @@ class ActivationObserver:
         if self.every_value or self.legacy_rule:
             self.finish()
 
+    def zeros(self, blob: str) -> int | None:
+        """How many zeros a blob of this pass holds; None where only a sample tells."""
+        parts = self._latest.get(blob)
+        if parts is None or any(part.stride > 1 for part in parts):
+            return None
+        return sum(part.stats.zeros for part in parts)
+
     def finish(self) -> None:
         """Count what was kept of this pass."""
         for point, parts in self._waiting:
