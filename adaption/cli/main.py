@@ -71,9 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser.parse_args(words)
         args.words = words
         if verb in PASSES:
-            from adaption.cli.memory import keep_freed_memory
+            from adaption.cli.machine import keep_freed_memory, sleep_between_layers
 
             keep_freed_memory()
+            sleep_between_layers()
         with memory_limit(args.memory_limit):
             code: int = args.run(args)
         return code

@@ -1,10 +1,13 @@
-"""Memory of blobs, kept for the next blob."""
+"""Memory and threads of verbs that run a net over data."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["keep_freed_memory", "sleep_between_layers"]
+
+_SPINS = "10000"
 
 # glibc: malloc.h; values are C ints
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -26,3 +29,14 @@ def keep_freed_memory() -> bool:
         return False
     settings = {_MMAP_THRESHOLD: _LARGEST, _TRIM_THRESHOLD: 2**31 - 1}
     return all([mallopt(name, value) == 1 for name, value in settings.items()])
+
+
+def sleep_between_layers() -> None:
+    """Have the threads of torch sleep soon after a layer: by default they spin for milliseconds,
+    and take the processor from what comes between layers.
+
+    To be called before torch is loaded; what the environment says already counts. GNU's OpenMP, which torch
+    brings on Linux, reads it; others do not.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)

@@ -1,17 +1,20 @@
-"""Freed memory that is kept costs no page faults when it is used again."""
+"""What verbs that run a net ask of the C library and of OpenMP."""
 
 from __future__ import annotations
 
 import mmap
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
 
+from adaption.cli.machine import sleep_between_layers
+
 PROGRAM = """
 import ctypes, resource, sys
-from adaption.cli.memory import keep_freed_memory
+from adaption.cli.machine import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 libc = ctypes.CDLL(None)
@@ -37,3 +40,23 @@ def test_a_blob_takes_the_memory_of_the_one_before() -> None:
     pages = (48 << 20) // mmap.PAGESIZE
     assert faults("kept") < pages / 10
     assert faults("as it is") > pages / 2
+
+
+@pytest.mark.parametrize(
+    ("said", "want"),
+    [
+        pytest.param({}, "10000", id="nothing said"),
+        pytest.param({"GOMP_SPINCOUNT": "7"}, "7", id="a count"),
+        pytest.param({"OMP_WAIT_POLICY": "active"}, None, id="a policy"),
+    ],
+)
+def test_threads_sleep_soon_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, str], want: str | None
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    sleep_between_layers()
+    assert os.environ.get("GOMP_SPINCOUNT") == want
