@@ -35,8 +35,8 @@ def sleep_between_layers() -> None:
     """Have the threads of torch sleep soon after a layer: by default they spin for milliseconds,
     and take the processor from what comes between layers.
 
-    To be called before torch is loaded; what the environment says already counts. GNU's OpenMP, which torch
-    brings on Linux, reads it; others do not.
+    To be called before torch is loaded; what the environment says already counts. GNU's OpenMP,
+    which torch brings on Linux, reads it; others do not.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
