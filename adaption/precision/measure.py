@@ -342,6 +342,8 @@ class ActivationObserver:
     @staticmethod
     def _derived(node: Node, of_bottoms: list[list[Sample]]) -> list[Sample] | None:
         """What each top holds, where that follows from the bottoms."""
+        if node.formats.activation is not None:  # it is rounded
+            return None
         parts = [part for of_bottom in of_bottoms for part in of_bottom]
         if node.layer.rearranges:
             return parts

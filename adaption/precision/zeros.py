@@ -51,6 +51,8 @@ class ZerosOfBlobs:
             self._known[spec.tops[0]] = seen.zeros_after
             if seen.signal == seen.signal:  # no NaN, which is neither
                 self._positive[spec.tops[0]] = seen.positive_after
+        elif node.formats.activation is not None:  # rounded, and nobody counted
+            return
         elif layer.rectifies() and positive is not None and len(tops) == 1:
             self._known[spec.tops[0]] = tops[0].numel() - positive
         elif layer.rearranges and zeros and None not in zeros:
