@@ -51,6 +51,8 @@ VERBS = (
     "verify",
     "widen",
 )
+# Verbs that run a net over data.
+PASSES = ("freeze", "measure", "quantize", "search", "sensitivity", "sparsity", "test", "verify")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,6 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             _use_config(verb_parsers(parser)[verb], verb, words[1:])
         args = parser.parse_args(words)
         args.words = words
+        if verb in PASSES:
+            from adaption.cli.machine import keep_freed_memory, sleep_between_layers
+
+            keep_freed_memory()
+            sleep_between_layers()
         with memory_limit(args.memory_limit):
             code: int = args.run(args)
         return code

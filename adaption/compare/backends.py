@@ -148,9 +148,10 @@ class Exact:
         values: dict[Key, Array] = {}
         codes = set()
         for layer, blob, scale, top in run.tops():
-            values[layer, blob] = _float64(top)
-            if scale is not None:
-                values[layer, blob] = values[layer, blob] * scale.scale
+            if scale is None:
+                values[layer, blob] = _float64(top)
+            else:
+                values[layer, blob] = np.multiply(top.numpy(), scale.scale, dtype=np.float64)
                 codes.add((layer, blob))
         if self.net.options.rounding != "half_even":
             return Trace(values, frozenset(codes), run.ties)

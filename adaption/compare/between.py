@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaption.compare.backends import Arithmetic, Exact
-from adaption.compare.gaps import gap_between
+from adaption.compare.gaps import are_equal, gap_between
 from adaption.compare.named_backends import Side, backend_of, opened
 from adaption.compare.result import VerifyReport
 from adaption.compare.sessions import ModelFile
@@ -320,16 +320,20 @@ def _check(member: Member, blob: str, a: Array, b: Array, is_promised: bool) -> 
     if isinstance(fmt, FixedPoint) and fmt.divisor != 1:
         # No float is i / n: what counts is i.
         a, b = (np.rint(x * (2.0**fmt.frac_length * fmt.divisor)) * fmt.lsb for x in (a, b))
-    gap = gap_between(a, b)
-    greatest, mean = float(gap.max(initial=0.0)), float(gap.mean()) if gap.size else 0.0
+    greatest = mean = 0.0
+    differing = 0
+    if not are_equal(a, b):
+        gap = gap_between(a, b)
+        greatest, mean = float(gap.max(initial=0.0)), float(gap.mean())
+        differing = int(np.count_nonzero(gap))
     lsb = fmt.lsb if isinstance(fmt, FixedPoint) else None
     return TopCheck(
         layer=member.spec.name,
         type=member.spec.type,
         blob=blob,
         format=fmt,
-        count=gap.size,
-        differing=int(np.count_nonzero(gap)),
+        count=a.size,
+        differing=differing,
         max_error=greatest,
         mean_error=mean,
         max_error_lsb=None if lsb is None else greatest / lsb,

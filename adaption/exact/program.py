@@ -182,21 +182,33 @@ class Round(Op):
     high: int | None
 
     def run(self, *xs: Tensor) -> Tensor:
-        rounded = round_divide(xs[0] * self.factor, self.divisor, self.rounding)
+        rounded = round_divide(self._scaled(xs[0]), self.divisor, self.rounding)
         return rounded if self.low is None else rounded.clamp(self.low, self.high)
 
     def beyond(self, x: Tensor) -> int:
         """How many values lie outside the range, those included that round to its ends."""
-        if self.low is None or self.high is None:
+        if self.low is None or self.high is None or not x.numel():
             return 0
-        whole = torch.div(x * self.factor, self.divisor, rounding_mode="floor")
-        rest = x * self.factor - whole * self.divisor
-        outside = (whole < self.low) | (whole > self.high) | ((whole == self.high) & (rest > 0))
-        return int(torch.count_nonzero(outside))
+        scaled, word = self._scaled(x), torch.iinfo(torch.int64)
+        # No value is beyond an end that int64 does not hold.
+        least = max(self.low * self.divisor, word.min)
+        most = min(self.high * self.divisor, word.max)
+        if int(scaled.min()) >= least and int(scaled.max()) <= most:
+            return 0
+        return int(torch.count_nonzero((scaled < least) | (scaled > most)))
 
     def ties(self, x: Tensor) -> int:
         """How many values lie exactly between two codes."""
-        return int(torch.count_nonzero((2 * self.factor * x) % (2 * self.divisor) == self.divisor))
+        half, is_odd = divmod(self.divisor, 2)
+        if is_odd:
+            return 0
+        scaled = self._scaled(x)
+        is_power = not self.divisor & (self.divisor - 1)
+        rest = scaled & (self.divisor - 1) if is_power else scaled % self.divisor
+        return int(torch.count_nonzero(rest == half))
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        return x if self.factor == 1 else x * self.factor
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,8 @@ def tie_points(run: ExactRun) -> list[TiePoint]:
             ties = int(torch.count_nonzero((scaled - scaled.floor()) == 0.5))
         elif isinstance(op, Round) and op.low is not None:
             x = run.codes[op.inputs[0]]
-            codes = [replace(op, rounding=rounding).run(x) for rounding in BOTH]
+            ran = run.codes[op.outputs[0]]
+            codes = [ran if op.rounding == r else replace(op, rounding=r).run(x) for r in BOTH]
             ties = op.ties(x)
         else:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaption.errors import UsageError, near_and_all
+from adaption.errors import ShapeError, UsageError, near_and_all
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.caffemodel import Weights
 from adaption.io.netfile import NetFile, read_net
+from adaption.net.blob import Blob
 
-__all__ = ["PathLike", "as_spec", "each", "own_copy", "place_of"]
+__all__ = ["PathLike", "as_spec", "each", "fill_inputs", "place_of"]
 
 PathLike = str | os.PathLike[str]
 
@@ -40,7 +41,7 @@ def as_spec(
     return spec, [str(notice) for notice in net.notices]
 
 
-def own_copy(name: str, value: Any, device: torch.device) -> Tensor:
+def _own_copy(name: str, value: Any, device: torch.device) -> Tensor:
     """`value` as a float32 tensor on the device that shares no memory with it."""
     if isinstance(value, Tensor):
         return value.detach().to(device, torch.float32, copy=True).contiguous()
@@ -48,6 +49,29 @@ def own_copy(name: str, value: Any, device: torch.device) -> Tensor:
         return torch.from_numpy(np.array(value, np.float32, order="C")).to(device)
     except (TypeError, ValueError) as error:
         raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
+
+
+def fill_inputs(
+    blobs: Mapping[str, Blob],
+    values: Mapping[str, Any],
+    spec: NetSpec,
+    device: torch.device,
+) -> None:
+    """Write arrays or tensors to the blobs of these names, copied.
+
+    Raises: UsageError on an unknown name; ShapeError on another number of axes.
+    """
+    for name, value in values.items():
+        if name not in blobs:
+            fix = near_and_all(name, spec.inputs, "its inputs:")
+            raise UsageError(f"the net has no blob {name!r}", fix)
+        tensor = _own_copy(name, value, device)
+        blob = blobs[name]
+        if tensor.dim() != len(blob.shape):
+            raise ShapeError(
+                f'input "{name}" has shape {tuple(tensor.shape)}, the net has {blob.shape}'
+            ).at(file=spec.file)
+        blob.set(tensor)
 
 
 def each(

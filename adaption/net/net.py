@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adaption.errors import AdaptionError, ShapeError, UsageError, near_and_all
+from adaption.errors import AdaptionError
 from adaption.graph import (
     NetSpec,
     NetState,
@@ -20,7 +20,7 @@ from adaption.graph import (
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile
 from adaption.layers.base import Runtime
-from adaption.net.arguments import PathLike, as_spec, each, own_copy, place_of
+from adaption.net.arguments import PathLike, as_spec, each, fill_inputs, place_of
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import (
     accumulator_notices,
@@ -214,6 +214,7 @@ class Net(Planned, nn.Module):
         end: str | int | None = None,
         observer: Observer | None = None,
         fused: bool = False,
+        in_place: bool = False,
         **named: Any,
     ) -> dict[str, Tensor]:
         """Run the layers from `start` to `end`, both included; all of them by default.
@@ -226,9 +227,11 @@ class Net(Planned, nn.Module):
             observer: called after each layer with its node, its bottoms and its tops. It makes
                 every layer run on its own, where without it a convolution and the layers in place
                 behind it may run as one.
-            fused: let them run as one in spite of an observer, and layers overwrite bottoms that
-                nothing else needs, before the observer sees them. Of such a chain it is called for
-                the last layer before ReLU, with the convolution's bottoms, and for ReLU, with none.
+            in_place: let layers overwrite bottoms that nothing else needs, before the observer sees
+                them: the same bits in less memory.
+            fused: let them run as one in spite of an observer, and overwrite as with `in_place`. Of
+                such a chain it is called for the last layer before ReLU, with the convolution's
+                bottoms, and for ReLU, with none.
         Returns: the output blobs as tensors; with `end`, the tops of that layer.
         Raises: ShapeError when an input does not fit; UsageError on an unknown name.
         """
@@ -236,9 +239,15 @@ class Net(Planned, nn.Module):
             # Blobs outlive the pass, and torch forbids to write inference tensors after it.
             with torch.inference_mode(False), torch.no_grad():
                 return self.forward(
-                    inputs, start=start, end=end, observer=observer, fused=fused, **named
+                    inputs,
+                    start=start,
+                    end=end,
+                    observer=observer,
+                    fused=fused,
+                    in_place=in_place,
+                    **named,
                 )
-        self._set_inputs({**(inputs or {}), **named})
+        fill_inputs(self.blobs, {**(inputs or {}), **named}, self.spec, self.device)
         first = 0 if start is None else self.index(start)
         last = len(self.nodes) - 1 if end is None else self.index(end)
         try:
@@ -248,7 +257,8 @@ class Net(Planned, nn.Module):
                 index = first
                 # Blobs whose memory only their reader needs from now on; None: somebody looks.
                 alone = self.debug_info or (observer is not None and not fused)
-                free: set[str] | None = None if alone else set()
+                is_kept = alone and (self.debug_info or not in_place)
+                free: set[str] | None = None if is_kept else set()
                 while index <= last:
                     chain = None if alone else self._chain_at(index, last, observer)
                     if chain is not None:
@@ -266,19 +276,6 @@ class Net(Planned, nn.Module):
             raise error.at(file=self.spec.file) from error.__cause__
         names = self.outputs if end is None else self.nodes[last].spec.tops
         return {name: self.blobs[name].tensor for name in names}
-
-    def _set_inputs(self, values: Mapping[str, Any]) -> None:
-        for name, value in values.items():
-            if name not in self.blobs:
-                fix = near_and_all(name, self.inputs, "its inputs:")
-                raise UsageError(f"the net has no blob {name!r}", fix)
-            tensor = own_copy(name, value, self.device)
-            blob = self.blobs[name]
-            if tensor.dim() != len(blob.shape):
-                raise ShapeError(
-                    f'input "{name}" has shape {tuple(tensor.shape)}, the net has {blob.shape}'
-                ).at(file=self.spec.file)
-            blob.set(tensor)
 
     def _chain_at(
         self, index: int, last: int, observer: Observer | None

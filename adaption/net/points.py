@@ -18,11 +18,13 @@ from adaption.layers.base import Runtime
 from adaption.net.plan import LayerFormats, Point
 from adaption.numerics import DynamicFixed, Format, quantize_ste, quantize_ste_, view_ste
 
-__all__ = ["GridWatch", "Points", "Watch", "WeightDraw", "raise_non_finite"]
+__all__ = ["GridWatch", "Meter", "Points", "Watch", "WeightDraw", "raise_non_finite"]
 
 Watch = Callable[[Point, Tensor], None]
 GridWatch = Callable[[Point, int, Tensor, Format], None]
 """Gets the point, which of its tensors it is, the tensor before it is rounded, and the grid."""
+Meter = Callable[[Format, Tensor, torch.Generator | None], None]
+"""Rounds a tensor in its own memory, to the same bits, and counts what that does."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Points:
     watched, watch: kinds of point whose tensors `watch` sees before they are rounded, in passes
         that record for a backward pass.
     watch_grid: gets the grid of each tensor, where the format takes it from the tensor.
+    meter: rounds tops that nothing else needs, outside any graph.
     peaks: the greatest magnitude of the tensor before, for formats with a delayed exponent.
     """
 
@@ -61,6 +64,7 @@ class Points:
     watched: frozenset[str] = frozenset()
     watch: Watch | None = None
     watch_grid: GridWatch | None = None
+    meter: Meter | None = None
     peaks: dict[str, Tensor] = field(default_factory=dict)
 
     def see(self, kind: str, x: Tensor) -> None:
@@ -124,6 +128,9 @@ class Points:
             in_place: whether no backward pass reads the values before.
         """
         fmt = self.resolved("activation", x, index)
+        if in_place and self.meter is not None and not torch.is_grad_enabled():
+            self.meter(fmt, x.detach(), self.runtime.generator)
+            return x
         apply = quantize_ste_ if in_place else quantize_ste
         return apply(x, fmt, self.runtime.generator)
 

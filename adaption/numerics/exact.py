@@ -35,6 +35,8 @@ __all__ = [
 MOST_BITS = 61  # of a code, sign aside, that `round_divide` may double in int64
 FLOAT64_BITS = 53  # float64 holds every integer up to 2^53
 
+_EXACT = ("floor", "half_away", "half_even")
+
 Codes = npt.NDArray[np.int64]
 
 
@@ -58,6 +60,8 @@ def round_divide(x: Tensor, divisor: int, rounding: str) -> Tensor:
         rounding: "half_away", "half_even" or "floor", as in numerics.rounding.
     Raises: FieldError on any other rounding: it has no exact form.
     """
+    if divisor > 1 and not divisor & (divisor - 1) and rounding in _EXACT:
+        return _divide_by_power(x, divisor.bit_length() - 1, rounding)
     if rounding == "floor":
         return torch.div(x, divisor, rounding_mode="floor")
     if rounding == "half_away":
@@ -71,6 +75,19 @@ def round_divide(x: Tensor, divisor: int, rounding: str) -> Tensor:
         up = (rest > divisor) | ((rest == divisor) & (low % 2 == 1))
         return low + up.to(low.dtype)
     raise FieldError("rounding", rounding, "half_away, half_even, floor in exact arithmetic")
+
+
+def _divide_by_power(x: Tensor, bits: int, rounding: str) -> Tensor:
+    """`round_divide` by 2^bits, bits above 0: the processor divides int64 one by one, and shifts
+    several at once."""
+    if rounding == "floor":
+        return torch.bitwise_right_shift(x, bits)
+    half = 1 << (bits - 1)
+    if rounding == "half_away":
+        return x.abs().add_(half).bitwise_right_shift_(bits).mul_(x.sign())
+    # One less than half, and one more where the floor is odd: half itself carries only then.
+    is_odd = torch.bitwise_right_shift(x, bits).bitwise_and_(1)
+    return is_odd.add_(x).add_(half - 1).bitwise_right_shift_(bits)
 
 
 def round_to_odd(x: npt.NDArray[np.float64]) -> Codes:

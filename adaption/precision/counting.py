@@ -11,11 +11,17 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from adaption.later import Tensor, np, npt, torch
+from adaption.numerics import FixedPoint
+from adaption.precision.in_threads import in_threads
+from adaption.precision.sampling import SAMPLE
 
-__all__ = ["RoundingCounts", "count_rounding", "count_zeros"]
+__all__ = ["RoundingCounts", "count_patterns", "count_rounding", "count_zeros", "round_and_count_"]
 
-_BLOCK = 1 << 15  # values; with their float64 copy they fit into a core's cache
+_BLOCK = 1 << 15  # values whose squares are summed before they join the total
 _ROW = 1 << 13  # values of one dot product: BLAS keeps to one thread, so the order is always one
+# Values that are looked at in one go: fewer would cost more in calls, more leave the cache.
+_PIECE = 4 * _BLOCK
+_SHARE = 1 << 20  # values of a histogram that a thread takes at a time
 
 Values: TypeAlias = "npt.NDArray[Any]"
 
@@ -27,8 +33,12 @@ class RoundingCounts:
     saturated: int
     zeros_before: int
     zeros_after: int
+    positive_after: int  # values of y above zero: what ReLU behind it leaves
     signal: float  # of x
     noise: float  # of x - y, as float32 has it
+
+
+NOTHING = RoundingCounts(0, 0, 0, 0, 0.0, 0.0)
 
 
 def count_zeros(x: Tensor) -> int:
@@ -36,8 +46,34 @@ def count_zeros(x: Tensor) -> int:
     if x.device.type != "cpu":
         return x.numel() - int(torch.count_nonzero(x))
     (flat,) = _flat(x)
-    is_zero = np.empty(min(_BLOCK, flat.size), np.bool_)
-    return sum(_zeros(block, is_zero) for (block,) in _blocks(flat))
+    is_zero = np.empty(min(_PIECE, flat.size), np.bool_)
+    return sum(_zeros(piece, is_zero) for (piece,) in _pieces(flat))
+
+
+def count_patterns(values: Tensor, bits: int) -> npt.NDArray[np.int64]:
+    """How often each pattern of the upper `bits` bits occurs among float32 values, (2^bits,).
+
+    Args:
+        values: one axis, contiguous. bits: 1..31.
+    """
+    size, shift = 1 << bits, 32 - bits
+    if values.device.type != "cpu":
+        found = values.view(torch.int32).bitwise_right_shift(shift).bitwise_and_(size - 1)
+        return np.asarray(torch.bincount(found, minlength=size).cpu().numpy())
+    patterns, starts = values.numpy().view(np.uint32), range(0, values.numel(), _SHARE)
+    if len(patterns) <= SAMPLE:  # numpy takes a third of the time
+        return np.bincount(patterns >> shift, minlength=size)
+
+    def count(part: int, parts: int) -> npt.NDArray[np.int64]:
+        held = np.empty(min(_SHARE, len(patterns)), np.uint32)
+        made = np.zeros(size, np.int64)
+        for start in starts[part::parts]:
+            piece = patterns[start : start + _SHARE]
+            found = np.right_shift(piece, shift, out=held[: len(piece)]).view(np.int32)
+            made += torch.bincount(torch.from_numpy(found), minlength=size).numpy()
+        return made
+
+    return np.asarray(np.sum(in_threads(count, len(starts)), axis=0))
 
 
 def count_rounding(x: Tensor, y: Tensor, least: float, greatest: float) -> RoundingCounts:
@@ -47,29 +83,78 @@ def count_rounding(x: Tensor, y: Tensor, least: float, greatest: float) -> Round
     Sums go over blocks of 32768 values as they lie in memory, whatever the number of threads.
     """
     if not x.numel():
-        return RoundingCounts(0, 0, 0, 0.0, 0.0)
+        return NOTHING
     before, after = _flat(x.cpu(), y.cpu())
-    low, high = (float(value) for value in torch.aminmax(torch.from_numpy(before)))
-    reaches_low, reaches_high = not low >= least, not high <= greatest  # NaN: count to find out
-    size = min(_BLOCK, before.size)
-    flags, gap = np.empty(size, np.bool_), np.empty(size, np.result_type(before, after))
-    wide = np.empty(size, np.float64)
-    saturated = zeros_before = zeros_after = 0
-    signal = noise = 0.0
-    for a, b in _blocks(before, after):
+    counter = _Counter(before, after, least, greatest)
+    for a, b in _pieces(before, after):
+        counter.add(a, b)
+    return counter.made
+
+
+def round_and_count_(
+    x: Tensor, fmt: FixedPoint, generator: torch.Generator | None = None
+) -> RoundingCounts:
+    """Round `x`, of any shape, in its own memory, and compare it with what it was: the bits of
+    `fmt.quantize_` and the counts of `count_rounding`, in one pass over memory."""
+    flat = _dense(x)
+    if fmt.is_random or flat is None or x.device.type != "cpu" or not x.numel():
+        before = x.clone()  # a draw depends on the place in the tensor
+        fmt.quantize_(x, generator)
+        return count_rounding(before, x, fmt.min_value, fmt.max_value)
+    rounded = flat.new_empty(min(_PIECE, flat.numel()))
+    before, after = flat.numpy(), rounded.numpy()
+    counter = _Counter(before, after, fmt.min_value, fmt.max_value)
+    for start in range(0, flat.numel(), _PIECE):
+        piece = flat[start : start + _PIECE]
+        held = rounded[: len(piece)].copy_(piece)
+        fmt.quantize_(held)
+        counter.add(before[start : start + _PIECE], after[: len(piece)])
+        piece.copy_(held)
+    return counter.made
+
+
+class _Counter:
+    """Adds up what rounding does, `_PIECE` values or fewer at a time."""
+
+    def __init__(self, before: Values, after: Values, least: float, greatest: float) -> None:
+        size = min(_PIECE, before.size)
+        self.least, self.greatest = least, greatest
+        self.counts = [0, 0, 0, 0]
+        self.signal = self.noise = 0.0
+        self._flags = np.empty(size, np.bool_)
+        self._gap = np.empty(size, np.result_type(before, after))
+        self._wide = np.empty(size, np.float64)
+
+    def add(self, a: Values, b: Values) -> None:
+        """Take in some values and their rounded values."""
         n = len(a)
-        if reaches_low:
-            saturated += int(np.count_nonzero(np.less(a, least, out=flags[:n])))
-        if reaches_high:
-            saturated += int(np.count_nonzero(np.greater(a, greatest, out=flags[:n])))
-        zeros_before += _zeros(a, flags)
-        zeros_after += _zeros(b, flags)
-        wide[:n] = a
-        signal += _sum_of_squares(wide[:n])
+        flags, gap, wide = self._flags[:n], self._gap[:n], self._wide[:n]
+        counts = self.counts
+        if not a.min() >= self.least:  # NaN: count to find out
+            counts[0] += int(np.count_nonzero(np.less(a, self.least, out=flags)))
+        if not a.max() <= self.greatest:
+            counts[0] += int(np.count_nonzero(np.greater(a, self.greatest, out=flags)))
+        counts[1] += _zeros(a, flags)
+        counts[2] += _zeros(b, flags)
+        counts[3] += int(np.count_nonzero(np.greater(b, 0, out=flags)))
+        wide[:] = a
+        self.signal = _plus_squares(self.signal, wide)
         with np.errstate(invalid="ignore", over="ignore"):
-            wide[:n] = np.subtract(a, b, out=gap[:n])
-        noise += _sum_of_squares(wide[:n])
-    return RoundingCounts(saturated, zeros_before, zeros_after, signal, noise)
+            wide[:] = np.subtract(a, b, out=gap)
+        self.noise = _plus_squares(self.noise, wide)
+
+    @property
+    def made(self) -> RoundingCounts:
+        return RoundingCounts(*self.counts, self.signal, self.noise)
+
+
+def _dense(x: Tensor) -> Tensor | None:
+    """All values of `x` as one axis in its own memory; None where they do not lie side by side in
+    an order that is known here (NCHW, NHWC)."""
+    x = x.detach()
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.permute(0, 2, 3, 1)
+    return x.reshape(-1) if x.is_contiguous() else None
 
 
 def _flat(*tensors: Tensor) -> list[Values]:
@@ -82,19 +167,25 @@ def _flat(*tensors: Tensor) -> list[Values]:
     return [x.reshape(-1).numpy() for x in plain]
 
 
-def _blocks(*arrays: Values) -> list[tuple[Values, ...]]:
+def _pieces(*arrays: Values) -> list[tuple[Values, ...]]:
     return [
-        tuple(x[start : start + _BLOCK] for x in arrays)
-        for start in range(0, arrays[0].size, _BLOCK)
+        tuple(x[start : start + _PIECE] for x in arrays)
+        for start in range(0, arrays[0].size, _PIECE)
     ]
 
 
-def _zeros(block: Values, flags: npt.NDArray[np.bool_]) -> int:
-    return int(np.count_nonzero(np.equal(block, 0, out=flags[: len(block)])))
+def _zeros(piece: Values, flags: npt.NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(np.equal(piece, 0, out=flags[: len(piece)])))
 
 
-def _sum_of_squares(block: npt.NDArray[np.float64]) -> float:
-    even = len(block) // _ROW * _ROW
-    rows = block[:even].reshape(-1, 1, _ROW)
-    rest = block[even:]
-    return float((rows @ rows.transpose(0, 2, 1)).sum()) + float(rest @ rest)
+def _plus_squares(total: float, values: npt.NDArray[np.float64]) -> float:
+    """`total` and the squares of `values`, block by block, in each block row by row."""
+    even = len(values) // _ROW * _ROW
+    rows = values[:even].reshape(-1, 1, _ROW)
+    squares = (rows @ rows.transpose(0, 2, 1)).ravel().tolist()
+    per_block = _BLOCK // _ROW
+    rest = values[even:]
+    squares.append(float(rest @ rest))
+    for start in range(0, len(squares), per_block):
+        total += sum(squares[start : start + per_block])
+    return total

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +17,13 @@ from adaption.net import Net
 from adaption.net.finite import nan_error
 from adaption.net.net import Observer
 from adaption.net.node import Node
-from adaption.numerics import FixedPoint
+from adaption.numerics import FixedPoint, Format
 from adaption.numerics.measures import stated_db
 from adaption.precision.classifiers import Classifier, Classifiers
-from adaption.precision.counting import count_rounding, count_zeros
+from adaption.precision.counting import RoundingCounts, count_rounding, round_and_count_
 from adaption.precision.detections import compare_detections
+from adaption.precision.measure import ActivationObserver
+from adaption.precision.zeros import ZerosOfBlobs
 
 __all__ = [
     "PointError",
@@ -48,8 +51,11 @@ class PointError:
 
     def update(self, x: Tensor, y: Tensor, fmt: FixedPoint) -> None:
         """Take in `x` and its rounded values `y`."""
-        seen = count_rounding(x, y, fmt.min_value, fmt.max_value)
-        self.count += x.numel()
+        self.add(x.numel(), count_rounding(x, y, fmt.min_value, fmt.max_value))
+
+    def add(self, count: int, seen: RoundingCounts) -> None:
+        """Take in what was counted of a tensor of `count` values."""
+        self.count += count
         self.saturated += seen.saturated
         self.zeros_before += seen.zeros_before
         self.zeros_after += seen.zeros_after
@@ -171,7 +177,8 @@ def run_net(
 
     Args:
         scores: the net's classifiers.
-        observers: called for every layer besides the run's own.
+        observers: called for every layer besides the run's own, when layers in place may have
+            overwritten their bottoms.
     Raises: DataError naming the first layer that gave NaN, where it reached an output.
     """
     run = Run(main=scores.main, scores={c.scores: Tally() for c in scores.all})
@@ -182,14 +189,10 @@ def run_net(
         if node.layer.gives_boxes and top in net.outputs
     ]
 
-    def observe(node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
-        run_observer(run, node, bottoms, tops)
-        for observer in observers:
-            observer(node, bottoms, tops)
-
-    with torch.no_grad():
+    looker = _Looker(run, net, observers)
+    with torch.no_grad(), looker.metering():
         for batch in batches:
-            net.forward(batch.blobs, observer=observe)
+            net.forward(batch.blobs, observer=looker, in_place=True)
             refuse_nan_outputs(net, scores, batch)
             run.samples += len(batch.names)
             for one in scores.all:
@@ -210,18 +213,53 @@ def refuse_nan_outputs(net: Net, scores: Classifiers, batch: Any) -> None:
         raise nan_error(net, sample)
 
 
-def run_observer(run: Run, node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
-    """Count zeros that weight layers read, and what rounding does to results."""
-    name = node.spec.name
-    if node.layer.is_weight_layer():
-        seen = run.input_zeros.setdefault(name, [0, 0])
-        for x in bottoms:
-            seen[0] += count_zeros(x)
-            seen[1] += x.numel()
-    fmt = node.formats.activation
-    if node.layer.kind == "rounding" and isinstance(fmt, FixedPoint):
-        point = run.points.setdefault(name, PointError())
-        point.update(bottoms[0], tops[0], fmt)
+class _Looker:
+    """Counts zeros that weight layers read, and what rounding does to results: an observer that
+    calls others, and for rounding in place the meter of its point."""
+
+    def __init__(self, run: Run, net: Net, observers: Sequence[Observer]) -> None:
+        self.run, self.nodes, self.observers = run, net.nodes, observers
+        measuring = next((o for o in observers if isinstance(o, ActivationObserver)), None)
+        self._zeros = ZerosOfBlobs(None if measuring is None else measuring.zeros)
+        self._seen: RoundingCounts | None = None  # by the meter, of the layer that runs
+
+    @contextmanager
+    def metering(self) -> Iterator[None]:
+        """Have every rounding layer in place counted while it rounds."""
+        points = [node.points for node in self.nodes if _is_counted(node)]
+        for one in points:
+            one.meter = self._meter
+        try:
+            yield
+        finally:
+            for one in points:
+                one.meter = None
+
+    def _meter(self, fmt: Format, x: Tensor, generator: torch.Generator | None) -> None:
+        assert isinstance(fmt, FixedPoint)
+        self._seen = round_and_count_(x, fmt, generator)
+
+    def __call__(self, node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
+        name, seen = node.spec.name, self._seen
+        self._seen = None
+        if node.layer.is_weight_layer():
+            zeros = self.run.input_zeros.setdefault(name, [0, 0])
+            for blob, x in zip(node.spec.bottoms, bottoms, strict=True):
+                zeros[0] += self._zeros.of(blob, x)
+                zeros[1] += x.numel()
+        if _is_counted(node):
+            if seen is None:
+                fmt = node.formats.activation
+                assert isinstance(fmt, FixedPoint)
+                seen = count_rounding(bottoms[0], tops[0], fmt.min_value, fmt.max_value)
+            self.run.points.setdefault(name, PointError()).add(tops[0].numel(), seen)
+        self._zeros.follow(node, tops, seen)
+        for observer in self.observers:
+            observer(node, bottoms, tops)
+
+
+def _is_counted(node: Node) -> bool:
+    return node.layer.kind == "rounding" and isinstance(node.formats.activation, FixedPoint)
 
 
 def _score(run: Run, net: Net, one: Classifier, labels: NDArray[np.int64] | None) -> None:

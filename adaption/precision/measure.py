@@ -315,6 +315,13 @@ class ActivationObserver:
         if self.every_value or self.legacy_rule:
             self.finish()
 
+    def zeros(self, blob: str) -> int | None:
+        """How many zeros a blob of this pass holds; None where only a sample tells."""
+        parts = self._latest.get(blob)
+        if parts is None or any(part.stride > 1 for part in parts):
+            return None
+        return sum(part.stats.zeros for part in parts)
+
     def finish(self) -> None:
         """Count what was kept of this pass."""
         for point, parts in self._waiting:
@@ -335,6 +342,8 @@ class ActivationObserver:
     @staticmethod
     def _derived(node: Node, of_bottoms: list[list[Sample]]) -> list[Sample] | None:
         """What each top holds, where that follows from the bottoms."""
+        if node.formats.activation is not None:  # it is rounded
+            return None
         parts = [part for of_bottom in of_bottoms for part in of_bottom]
         if node.layer.rearranges:
             return parts

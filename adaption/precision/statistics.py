@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 from adaption.errors import FieldError
 from adaption.io.entries import Entries
 from adaption.later import Tensor, np, npt, torch
-from adaption.precision.counting import count_zeros
+from adaption.precision.counting import count_patterns, count_zeros
 from adaption.precision.sampling import SAMPLE, in_memory_order, sample_of
 
 __all__ = ["PERCENTILES", "STEPS", "TensorStats"]
@@ -20,7 +20,7 @@ STEPS = 8  # bins per octave, so a bin is 1/8 of its octave wide: three bits of 
 _OCTAVES = 256  # values of float32's exponent field
 _BINS = _OCTAVES * STEPS
 _BIAS = 127
-_TO_FIELDS = 20  # a float32's sign, exponent and first three mantissa bits are its upper twelve
+_PATTERN_BITS = 12  # a float32's sign, exponent and first three bits of its mantissa
 _FEW = 64  # values that tell whether a tensor may lie on a grid
 _GRID_BITS = 16  # a step further below the greatest value is no grid that a format could meet
 _MOST = 1 << 62  # of a count: what int64 holds
@@ -115,7 +115,7 @@ class TensorStats:
             self.squares += float(torch.dot(piece, piece)) * share
             self.magnitudes += float(magnitudes.sum()) * share
             self.signed_squares += float(torch.dot(piece, magnitudes)) * share
-        self.bins = _counts(sample)
+        self.bins = count_patterns(sample, _PATTERN_BITS).reshape(2, _BINS)
         if self.bins[0, 0] or self.bins[1, 0]:  # zeros, or denormals below 2^-129
             self.zeros = count_zeros(sample)
             # A zero has no sign; a denormal that small is counted as positive.
@@ -388,22 +388,6 @@ def bin_edges() -> npt.NDArray[np.float64]:
     return edges
 
 
-def _counts(values: Tensor) -> Counts:
-    """How often each pattern of upper twelve bits occurs, (2, 2048)."""
-    if values.numel() <= SAMPLE and values.device.type == "cpu":  # numpy takes a third of the time
-        few = values.numpy().view(np.uint32) >> _TO_FIELDS
-        return np.bincount(few, minlength=2 * _BINS).reshape(2, _BINS)
-    patterns = values.view(torch.int32)
-    held = torch.empty(min(_PIECE, len(patterns)), dtype=torch.int32, device=values.device)
-    counts = torch.zeros(2 * _BINS, dtype=torch.int64, device=values.device)
-    for start in range(0, len(patterns), _PIECE):
-        piece = patterns[start : start + _PIECE]
-        fields = torch.bitwise_right_shift(piece, _TO_FIELDS, out=held[: len(piece)])
-        counts += torch.bincount(fields.bitwise_and_(2 * _BINS - 1), minlength=2 * _BINS)
-    made: Counts = counts.view(2, _BINS).cpu().numpy()
-    return made
-
-
 def _grid_of(sample: Tensor) -> int | None:
     """The greatest e such that all values are multiples of 2^e; None where that says nothing.
 
@@ -436,7 +420,7 @@ def _grid_of(sample: Tensor) -> int | None:
 
 def _bin_of(value: float) -> int:
     """The bin of a finite value's magnitude."""
-    return int(np.float32(value).view(np.uint32)) >> _TO_FIELDS & (_BINS - 1)
+    return int(np.float32(value).view(np.uint32)) >> 32 - _PATTERN_BITS & (_BINS - 1)
 
 
 def _exponent_of(value: float) -> int:

@@ -118,6 +118,22 @@ def test_passes_without_gradients_too(text: str) -> None:
 
 
 @every_net
+def test_in_place_in_spite_of_an_observer(text: str) -> None:
+    net, seen = net_of(HEAD + text + LOSS, phase="TRAIN"), []
+    with torch.no_grad():
+        net.forward(
+            data=X,
+            label=LABEL,
+            observer=lambda node, bottoms, tops: seen.append(node.spec.name),
+            in_place=True,
+        )
+        observed = run(text, True)
+    assert seen == [node.spec.name for node in net.nodes]
+    for name, blob in net.blobs.items():
+        assert torch.equal(blob.tensor, observed.blobs[name].tensor), name
+
+
+@every_net
 def test_held_views_change_nothing(text: str) -> None:
     net = net_of(HEAD + text + LOSS + "force_backward: true", phase="TRAIN")
     views = {name: blob.data for name, blob in net.blobs.items()}

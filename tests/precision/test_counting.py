@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from adaption.precision.counting import count_rounding, count_zeros
+from adaption.numerics import FixedPoint
+from adaption.precision.counting import (
+    count_patterns,
+    count_rounding,
+    count_zeros,
+    round_and_count_,
+)
 
 GENERATOR = torch.Generator().manual_seed(3)
 PLAIN = torch.randn(3, 24, 31, 19, generator=GENERATOR).relu_() * 40
@@ -68,3 +74,45 @@ def test_what_is_not_finite_shows_in_the_sum(value: float, want: float) -> None:
     seen = count_rounding(x, torch.ones(70000), -2.0, 2.0)
     np.testing.assert_equal([seen.signal, seen.noise], [want, want])
     assert seen.saturated == int(value == math.inf)
+
+
+LONG = torch.randn(5, 7, 101, 103, generator=GENERATOR).to(memory_format=torch.channels_last) * 50
+
+
+@pytest.mark.parametrize(
+    "fmt", [FixedPoint(8, -1, "half_even"), FixedPoint(6, 2), FixedPoint(24, 9)]
+)
+@pytest.mark.parametrize(
+    "x", [LONG, LONG.contiguous(), LONG[:, :5, ::2], LONG[0, 0, 0], ODD, torch.zeros(0, 2)]
+)
+def test_rounding_while_counting_gives_the_same_bits_and_counts(x: Tensor, fmt: FixedPoint) -> None:
+    made = x.clone()
+    y = fmt.quantize(made)
+    want = count_rounding(made, y, fmt.min_value, fmt.max_value)
+    found = round_and_count_(made, fmt)
+    np.testing.assert_array_equal(made.numpy().view(np.int32), y.numpy().view(np.int32))
+    np.testing.assert_equal(vars(found), vars(want))
+    assert found.positive_after == int((y > 0).sum())
+
+
+def test_a_draw_stays_the_same_while_counting() -> None:
+    fmt = FixedPoint(8, 1, "stochastic")
+    want = fmt.quantize(LONG, torch.Generator().manual_seed(5))
+    made = LONG.clone()
+    found = round_and_count_(made, fmt, torch.Generator().manual_seed(5))
+    assert torch.equal(made, want)
+    assert found == count_rounding(LONG, want, fmt.min_value, fmt.max_value)
+
+
+@pytest.mark.parametrize("count", [0, 1, 20000, 2_500_000])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_patterns_are_counted_whatever_the_threads(count: int, threads: int) -> None:
+    values = torch.randn(count, generator=torch.Generator().manual_seed(count))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        found = count_patterns(values, 12)
+    finally:
+        torch.set_num_threads(before)
+    want = np.bincount(values.numpy().view(np.uint32) >> 20, minlength=1 << 12)
+    np.testing.assert_array_equal(found, want)
