@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import ClassVar
 
 import torch
@@ -23,8 +22,9 @@ from adaption.layers.scale import Scale
 from adaption.net.convolver import Convolver
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
+from adaption.net.rounded_chain import RoundedChain
 
-__all__ = ["Chain", "RoundedChain", "find_chains"]
+__all__ = ["Chain", "find_chains"]
 
 
 @dataclass
@@ -37,8 +37,8 @@ class Chain:
     rounds: ClassVar[bool] = False
 
     @property
-    def bottom(self) -> str:
-        return self.nodes[0].spec.bottoms[0]
+    def bottoms(self) -> Sequence[str]:
+        return self.nodes[0].spec.bottoms
 
     @property
     def top(self) -> str:
@@ -48,9 +48,9 @@ class Chain:
     def has_relu(self) -> bool:
         return isinstance(self.nodes[-1].layer, ReLU)
 
-    def can_run(self, x: Tensor) -> bool:
+    def can_run(self, xs: Sequence[Tensor]) -> bool:
         """False where a numpy view of a parameter is out, so that it may change unseen."""
-        if not self.convolver.takes(x):
+        if not self.convolver.takes(xs[0]):
             return False
         return not any(blob.is_exposed for node in self.nodes for blob in node.blobs)
 
@@ -59,10 +59,10 @@ class Chain:
         """The last layer but for a ReLU at the end: the one whose top is the whole sum."""
         return self.nodes[-2] if self.has_relu else self.nodes[-1]
 
-    def run(self, x: Tensor, *, relu: bool = True) -> Tensor:
-        """The top of the last layer, given the bottom of the first; `relu` False: before ReLU."""
+    def run(self, xs: Sequence[Tensor], *, relu: bool = True) -> Tensor:
+        """The top of the last layer, given the bottoms of the first; `relu` False: before ReLU."""
         stamps = [blob.stamp() for node in self.nodes for blob in node.masters]
-        return self.convolver.run(x, stamps, self._folded, relu=relu and self.has_relu)
+        return self.convolver.run(xs[0], stamps, self._folded, relu=relu and self.has_relu)
 
     def _folded(self) -> tuple[Tensor, Tensor | None]:
         """Filters and bias of the convolution with batch norm and scale folded in."""
@@ -87,46 +87,6 @@ class Chain:
                     shift = shift + values[1]
         folded = weight.double() * slope.view(-1, 1, 1, 1)
         return folded.float(), shift.float()
-
-
-@dataclass
-class RoundedChain:
-    """A layer whose top is its own, then what runs in place on that: the same bits as one by one,
-    in fewer passes over memory."""
-
-    nodes: list[Node]
-
-    rounds: ClassVar[bool] = True
-
-    @property
-    def bottom(self) -> str:
-        return self.nodes[0].spec.bottoms[0]
-
-    @property
-    def top(self) -> str:
-        return self.nodes[0].spec.tops[0]
-
-    def can_run(self, x: Tensor) -> bool:
-        return True
-
-    def run(self, x: Tensor) -> Tensor:
-        """The top of the last layer, given the bottom of the first."""
-        (top,) = self.nodes[0].forward([x], record=False)
-        is_positive = False
-        for node, follower in zip_longest(self.nodes[1:], self.nodes[2:]):
-            if node.layer.top_is_free:  # batch norm, scale
-                (top,) = node.forward([top], record=False, may_overwrite=True)
-                continue
-            if not node.layer.is_identity and not is_positive:
-                top.relu_()
-            is_positive = (
-                node.layer.is_identity and follower is not None and _is_plain_relu(follower)
-            )
-            if node.formats.activation is not None:
-                node.points.round_("activation", top, then_relu=is_positive)
-            elif is_positive:
-                top.relu_()
-        return top
 
 
 def find_chains(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
@@ -163,7 +123,7 @@ def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
     for i, node in enumerate(nodes):
         if i < behind or not node.layer.top_is_free:
             continue
-        if len(node.spec.bottoms) != 1 or len(node.spec.tops) != 1:
+        if len(node.spec.tops) != 1:
             continue
         chain = [node]
         for follower in nodes[i + 1 :]:
@@ -179,12 +139,8 @@ def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
 def _is_in_memory(node: Node) -> bool:
     if node.formats.bottom is not None:  # its view of the bottom is other memory
         return False
-    return node.layer.is_identity or node.layer.top_is_free or _is_plain_relu(node)
-
-
-def _is_plain_relu(node: Node) -> bool:
     layer = node.layer
-    return isinstance(layer, ReLU) and not layer.negative_slope and not layer.relu6
+    return layer.is_identity or layer.top_is_free or layer.rectifies()
 
 
 def _can_start(node: Node) -> bool:
@@ -208,7 +164,7 @@ def _fits(node: Node, chain: list[Node]) -> bool:
     if any(isinstance(n.layer, type(layer)) for n in chain):
         return False
     if isinstance(layer, ReLU):
-        return _is_plain_relu(node)
+        return layer.rectifies()
     channels = chain[0].masters[0].shape[0]
     if isinstance(layer, BatchNorm):
         training = node.runtime.training if layer.use_global_stats is None else False

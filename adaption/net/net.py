@@ -33,11 +33,12 @@ from adaption.net.build import (
 from adaption.net.debug_info import show_backward, show_forward, show_params
 from adaption.net.device import as_device, true_float32
 from adaption.net.display import net_text
-from adaption.net.fuse import Chain, RoundedChain, find_chains
+from adaption.net.fuse import Chain, find_chains
 from adaption.net.gradients import mark_gradients
 from adaption.net.node import Node
 from adaption.net.planning import Planned
 from adaption.net.points import raise_non_finite
+from adaption.net.rounded_chain import RoundedChain
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
 from adaption.numerics.seeds import checked_seed
 
@@ -291,15 +292,16 @@ class Net(Planned, nn.Module):
             return None
         if torch.is_grad_enabled() and any(node.needs_backward for node in chain.nodes):
             return None
-        return chain if chain.can_run(self.blobs[chain.bottom].tensor) else None
+        bottoms = [self.blobs[name].tensor for name in chain.bottoms]
+        return chain if chain.can_run(bottoms) else None
 
     def _run_chain(self, chain: Chain | RoundedChain, observer: Observer | None) -> None:
-        bottom = self.blobs[chain.bottom].tensor
+        bottoms = [self.blobs[name].tensor for name in chain.bottoms]
         if observer is None or isinstance(chain, RoundedChain):
-            top = chain.run(bottom)
+            top = chain.run(bottoms)
         else:
-            top = chain.run(bottom, relu=False)
-            observer(chain.before_relu, [bottom], [top])
+            top = chain.run(bottoms, relu=False)
+            observer(chain.before_relu, bottoms, [top])
             if chain.has_relu:
                 top = top.relu_()
                 observer(chain.nodes[-1], [], [top])

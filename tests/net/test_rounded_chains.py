@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from adaption.net import Net, convolver
-from adaption.net.fuse import RoundedChain
+from adaption.net.rounded_chain import RoundedChain
 from tests.net.nets import data, inner_product, layer, net_of, normal
 
 MSRA = 'weight_filler { type: "msra" } bias_filler { type: "gaussian" std: 0.1 }'
