@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaption.errors import UsageError, near_miss
+from adaption.errors import ShapeError, UsageError, near_miss
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.caffemodel import Weights
 from adaption.io.netfile import NetFile, read_net
+from adaption.net.blob import Blob
 
-__all__ = ["PathLike", "as_spec", "each", "own_copy", "place_of"]
+__all__ = ["PathLike", "as_spec", "each", "own_copy", "place_of", "set_inputs"]
 
 PathLike = str | os.PathLike[str]
 
@@ -48,6 +49,29 @@ def own_copy(name: str, value: Any, device: torch.device) -> Tensor:
         return torch.from_numpy(np.array(value, np.float32, order="C")).to(device)
     except (TypeError, ValueError) as error:
         raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
+
+
+def set_inputs(
+    values: Mapping[str, Any],
+    blobs: Mapping[str, Blob],
+    inputs: Sequence[str],
+    device: torch.device,
+    file: str | None,
+) -> None:
+    """Copy arrays or tensors into blobs, which are reshaped to fit.
+
+    Raises: UsageError on an unknown name; ShapeError, which names `file`, for other axes.
+    """
+    for name, value in values.items():
+        if name not in blobs:
+            near = near_miss(name, inputs) or f"its inputs: {', '.join(inputs)}"
+            raise UsageError(f"the net has no blob {name!r}", near)
+        tensor, blob = own_copy(name, value, device), blobs[name]
+        if tensor.dim() != len(blob.shape):
+            raise ShapeError(
+                f'input "{name}" has shape {tuple(tensor.shape)}, the net has {blob.shape}'
+            ).at(file=file)
+        blob.set(tensor)
 
 
 def each(

@@ -155,6 +155,12 @@ class Blob:
         if self._diff is not None and self._diff.shape != value.shape:
             self._diff, self._diff_exposed = None, False
 
+    def release(self) -> None:
+        """Give the memory back before new values are made, which can take it: memory that was not
+        touched before costs more than many a layer. Until `set` the blob then shows zeros."""
+        if not (self.is_exposed or self._is_shared or isinstance(self._data, Master)):
+            self._data = None
+
     def write(self, values: NDArray[np.float32]) -> None:
         """Copy values of the same count into the data, straight from a mapped file if need be."""
         np.copyto(self.tensor.detach().numpy(), values.reshape(self.shape))

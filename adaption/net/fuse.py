@@ -54,6 +54,10 @@ class Chain:
             return False
         return not any(blob.is_exposed for node in self.nodes for blob in node.blobs)
 
+    def laid_out(self, xs: Sequence[Tensor]) -> list[Tensor]:
+        """The bottoms in the memory layout that the convolution reads."""
+        return [x.contiguous(memory_format=torch.channels_last) for x in xs]
+
     @property
     def before_relu(self) -> Node:
         """The last layer but for a ReLU at the end: the one whose top is the whole sum."""

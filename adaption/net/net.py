@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adaption.errors import AdaptionError, ShapeError, UsageError, near_miss
+from adaption.errors import AdaptionError
 from adaption.graph import (
     NetSpec,
     NetState,
@@ -20,7 +20,7 @@ from adaption.graph import (
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile
 from adaption.layers.base import Runtime
-from adaption.net.arguments import PathLike, as_spec, each, own_copy, place_of
+from adaption.net.arguments import PathLike, as_spec, each, place_of, set_inputs
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import (
     accumulator_notices,
@@ -239,7 +239,8 @@ class Net(Planned, nn.Module):
                 return self.forward(
                     inputs, start=start, end=end, observer=observer, fused=fused, **named
                 )
-        self._set_inputs({**(inputs or {}), **named})
+        given = {**(inputs or {}), **named}
+        set_inputs(given, self.blobs, self.inputs, self.device, self.spec.file)
         first = 0 if start is None else self.index(start)
         last = len(self.nodes) - 1 if end is None else self.index(end)
         try:
@@ -268,19 +269,6 @@ class Net(Planned, nn.Module):
         names = self.outputs if end is None else self.nodes[last].spec.tops
         return {name: self.blobs[name].tensor for name in names}
 
-    def _set_inputs(self, values: Mapping[str, Any]) -> None:
-        for name, value in values.items():
-            if name not in self.blobs:
-                near = near_miss(name, self.inputs) or f"its inputs: {', '.join(self.inputs)}"
-                raise UsageError(f"the net has no blob {name!r}", near)
-            tensor = own_copy(name, value, self.device)
-            blob = self.blobs[name]
-            if tensor.dim() != len(blob.shape):
-                raise ShapeError(
-                    f'input "{name}" has shape {tuple(tensor.shape)}, the net has {blob.shape}'
-                ).at(file=self.spec.file)
-            blob.set(tensor)
-
     def _chain_at(
         self, index: int, last: int, observer: Observer | None
     ) -> Chain | RoundedChain | None:
@@ -296,7 +284,8 @@ class Net(Planned, nn.Module):
         return chain if chain.can_run(bottoms) else None
 
     def _run_chain(self, chain: Chain | RoundedChain, observer: Observer | None) -> None:
-        bottoms = [self.blobs[name].tensor for name in chain.bottoms]
+        bottoms = chain.laid_out([self.blobs[name].tensor for name in chain.bottoms])
+        self._release([chain.top], chain.bottoms)
         if observer is None or isinstance(chain, RoundedChain):
             top = chain.run(bottoms)
         else:
@@ -319,6 +308,8 @@ class Net(Planned, nn.Module):
                 x.clone() if self.blobs[b].is_exposed and b in node.spec.tops else x
                 for x, b in zip(bottoms, node.spec.bottoms, strict=True)
             ]
+        if not record and not node.layer.takes_blobs:
+            self._release(node.spec.tops, node.spec.bottoms)
         tops = node.forward(bottoms, record=record, may_overwrite=overwrites)
         for name, top in zip(node.spec.tops, tops, strict=True):
             self.blobs[name].set(top)
@@ -327,6 +318,11 @@ class Net(Planned, nn.Module):
             if node.leaves_top_free(overwrites=overwrites):
                 free.update(node.spec.tops)
         return bottoms, tops
+
+    def _release(self, tops: Sequence[str], bottoms: Sequence[str]) -> None:
+        for name in tops if self.device.type == "cpu" else ():
+            if name not in bottoms:
+                self.blobs[name].release()
 
     def _may_overwrite(self, node: Node, free: set[str]) -> bool:
         spec = node.spec

@@ -45,6 +45,13 @@ class RoundedChain:
     def can_run(self, xs: Sequence[Tensor]) -> bool:
         return True
 
+    def laid_out(self, xs: Sequence[Tensor]) -> list[Tensor]:
+        """The bottoms in the memory layout that the first layer reads."""
+        convolver = self.nodes[0].convolver
+        if convolver is None or not convolver.takes(xs[0]):
+            return list(xs)
+        return [x.contiguous(memory_format=torch.channels_last) for x in xs]
+
     def run(self, xs: Sequence[Tensor]) -> Tensor:
         """The top of the last layer, given the bottoms of the first."""
         (top,) = self.nodes[0].forward(xs, record=False)
