@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ from adaption.errors import ShapeError, UsageError, near_miss
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.caffemodel import Weights
 from adaption.io.netfile import NetFile, read_net
-from adaption.net.blob import Blob
 
-__all__ = ["PathLike", "as_spec", "each", "own_copy", "place_of", "set_inputs"]
+if TYPE_CHECKING:
+    from adaption.net.net import Net
+
+__all__ = ["PathLike", "as_spec", "each", "fill_inputs", "place_of"]
 
 PathLike = str | os.PathLike[str]
 
@@ -41,7 +43,7 @@ def as_spec(
     return spec, [str(notice) for notice in net.notices]
 
 
-def own_copy(name: str, value: Any, device: torch.device) -> Tensor:
+def _own_copy(name: str, value: Any, device: torch.device) -> Tensor:
     """`value` as a float32 tensor on the device that shares no memory with it."""
     if isinstance(value, Tensor):
         return value.detach().to(device, torch.float32, copy=True).contiguous()
@@ -51,26 +53,21 @@ def own_copy(name: str, value: Any, device: torch.device) -> Tensor:
         raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
 
 
-def set_inputs(
-    values: Mapping[str, Any],
-    blobs: Mapping[str, Blob],
-    inputs: Sequence[str],
-    device: torch.device,
-    file: str | None,
-) -> None:
-    """Copy arrays or tensors into blobs, which are reshaped to fit.
+def fill_inputs(net: Net, values: Mapping[str, Any]) -> None:
+    """Write arrays or tensors to the blobs of these names, copied.
 
-    Raises: UsageError on an unknown name; ShapeError, which names `file`, for other axes.
+    Raises: UsageError on an unknown name; ShapeError on another number of axes.
     """
     for name, value in values.items():
-        if name not in blobs:
-            near = near_miss(name, inputs) or f"its inputs: {', '.join(inputs)}"
+        if name not in net.blobs:
+            near = near_miss(name, net.inputs) or f"its inputs: {', '.join(net.inputs)}"
             raise UsageError(f"the net has no blob {name!r}", near)
-        tensor, blob = own_copy(name, value, device), blobs[name]
+        tensor = _own_copy(name, value, net.device)
+        blob = net.blobs[name]
         if tensor.dim() != len(blob.shape):
             raise ShapeError(
                 f'input "{name}" has shape {tuple(tensor.shape)}, the net has {blob.shape}'
-            ).at(file=file)
+            ).at(file=net.spec.file)
         blob.set(tensor)
 
 

@@ -20,7 +20,7 @@ from adaption.graph import (
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile
 from adaption.layers.base import Runtime
-from adaption.net.arguments import PathLike, as_spec, each, place_of, set_inputs
+from adaption.net.arguments import PathLike, as_spec, each, fill_inputs, place_of
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import (
     accumulator_notices,
@@ -239,8 +239,7 @@ class Net(Planned, nn.Module):
                 return self.forward(
                     inputs, start=start, end=end, observer=observer, fused=fused, **named
                 )
-        given = {**(inputs or {}), **named}
-        set_inputs(given, self.blobs, self.inputs, self.device, self.spec.file)
+        fill_inputs(self, {**(inputs or {}), **named})
         first = 0 if start is None else self.index(start)
         last = len(self.nodes) - 1 if end is None else self.index(end)
         try:
