@@ -8,9 +8,8 @@ another order do. In a net that rounds they do not differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,9 +19,9 @@ from adaption.layers.convolution import Convolution
 from adaption.layers.relu import ReLU
 from adaption.layers.scale import Scale
 from adaption.net.convolver import Convolver
+from adaption.net.in_place_chain import InPlaceChain
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
-from adaption.net.rounded_chain import RoundedChain
 
 __all__ = ["Chain", "find_chains"]
 
@@ -33,8 +32,6 @@ class Chain:
 
     nodes: list[Node]
     convolver: Convolver
-
-    rounds: ClassVar[bool] = False
 
     @property
     def bottoms(self) -> Sequence[str]:
@@ -93,19 +90,19 @@ class Chain:
         return folded.float(), shift.float()
 
 
-def find_chains(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
+def find_chains(nodes: Sequence[Node]) -> dict[int, Chain | InPlaceChain]:
     """The chains of a net, by the index of their first layer.
 
     Where a sum in another order meets a rounding tie a code flips, and whether somebody looks at
     the values in between must not decide that. So in a net in which anything is rounded nothing is
-    folded, every convolution has one algorithm for all passes, and chains are of rounding and ReLU.
+    folded, and every convolution has one algorithm for all passes.
     """
     if any(node.formats != LayerFormats() for node in nodes):
         for node in nodes:
             if isinstance(node.layer, Convolution) and _can_start(node):
                 node.convolver = Convolver(node.layer)
-        return _find_rounded(nodes)
-    found: dict[int, Chain | RoundedChain] = {}
+        return _in_place_chains(nodes, {})
+    found: dict[int, Chain] = {}
     for i, node in enumerate(nodes):
         if not _can_start(node):
             continue
@@ -118,16 +115,19 @@ def find_chains(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
                 break
         assert isinstance(node.layer, Convolution)
         found[i] = Chain(chain, Convolver(node.layer))
-    return found
+    return _in_place_chains(nodes, found)
 
 
-def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
-    found: dict[int, Chain | RoundedChain] = {}
+def _in_place_chains(
+    nodes: Sequence[Node], folded: Mapping[int, Chain]
+) -> dict[int, Chain | InPlaceChain]:
+    """`folded`, and the chains of the layers that are in none of those."""
+    found: dict[int, Chain | InPlaceChain] = {**folded}
     behind = 0  # index of the first layer behind the last chain
     for i, node in enumerate(nodes):
-        if i < behind or not node.layer.top_is_free:
-            continue
-        if len(node.spec.tops) != 1:
+        if i in found:
+            behind = i + len(found[i].nodes)
+        if i < behind or not node.layer.top_is_free or len(node.spec.tops) != 1:
             continue
         chain = [node]
         for follower in nodes[i + 1 :]:
@@ -135,7 +135,7 @@ def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
                 break
             chain.append(follower)
         if len(chain) > 1:
-            found[i] = RoundedChain(chain)
+            found[i] = InPlaceChain(chain)
             behind = i + len(chain)
     return found
 

@@ -35,10 +35,10 @@ from adaption.net.device import as_device, true_float32
 from adaption.net.display import net_text
 from adaption.net.fuse import Chain, find_chains
 from adaption.net.gradients import mark_gradients
+from adaption.net.in_place_chain import InPlaceChain
 from adaption.net.node import Node
 from adaption.net.planning import Planned
 from adaption.net.points import raise_non_finite
-from adaption.net.rounded_chain import RoundedChain
 from adaption.net.weights import LoadReport, layer_weights, load_weights, share_weights
 from adaption.numerics.seeds import checked_seed
 
@@ -140,7 +140,7 @@ class Net(Planned, nn.Module):
         self.params = {n.spec.name: n.blobs for n in self.nodes if n.blobs}
         self._register()
         self.followers = []
-        self._chains: dict[int, Chain | RoundedChain] = {}
+        self._chains: dict[int, Chain | InPlaceChain] = {}
         self.choose_chains()
         self._seen_shapes, self._fitting = self._input_shapes(), len(self.nodes)
         self.fill_loss_diffs()
@@ -270,22 +270,22 @@ class Net(Planned, nn.Module):
 
     def _chain_at(
         self, index: int, last: int, observer: Observer | None
-    ) -> Chain | RoundedChain | None:
+    ) -> Chain | InPlaceChain | None:
         """The layers from `index` on that run as one; None where each runs on its own."""
         chain = self._chains.get(index)
         if chain is None or index + len(chain.nodes) - 1 > last:
             return None
-        if chain.rounds and observer is not None:
+        if isinstance(chain, InPlaceChain) and observer is not None:
             return None
         if torch.is_grad_enabled() and any(node.needs_backward for node in chain.nodes):
             return None
         bottoms = [self.blobs[name].tensor for name in chain.bottoms]
         return chain if chain.can_run(bottoms) else None
 
-    def _run_chain(self, chain: Chain | RoundedChain, observer: Observer | None) -> None:
+    def _run_chain(self, chain: Chain | InPlaceChain, observer: Observer | None) -> None:
         bottoms = chain.laid_out([self.blobs[name].tensor for name in chain.bottoms])
         self._release([chain.top], chain.bottoms)
-        if observer is None or isinstance(chain, RoundedChain):
+        if observer is None or isinstance(chain, InPlaceChain):
             top = chain.run(bottoms)
         else:
             top = chain.run(bottoms, relu=False)

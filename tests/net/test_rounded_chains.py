@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from adaption.net import Net, convolver
-from adaption.net.rounded_chain import RoundedChain
+from adaption.net.in_place_chain import InPlaceChain
 from tests.net.nets import data, inner_product, layer, net_of, normal
 
 MSRA = 'weight_filler { type: "msra" } bias_filler { type: "gaussian" std: 0.1 }'
@@ -86,7 +86,7 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 def test_the_same_bits_whoever_looks(seed: int) -> None:
     net = net_of(random_net(seed))
     x = normal(*net.blobs["x"].shape, seed=seed)
-    assert any(isinstance(chain, RoundedChain) for chain in net._chains.values())
+    assert any(isinstance(chain, InPlaceChain) for chain in net._chains.values())
 
     def run(observer: object = None) -> dict[str, Tensor]:
         net.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Inference passes of nets that round: a layer and what runs in place behind it, in one go.
+"""Inference passes: a layer and what runs in place behind it, in one go.
 
 The same bits as layer by layer, so that codes do not depend on who looks: each value goes through
 the same operations. What is saved is memory, passes over it, and all that is the same for every
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,20 +18,18 @@ from torch import Tensor
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 
-__all__ = ["RoundedChain"]
+__all__ = ["InPlaceChain"]
 
 Step = Callable[[Tensor], Tensor]
 
 
 @dataclass
-class RoundedChain:
+class InPlaceChain:
     """A layer whose top is its own, then what runs in place on that."""
 
     nodes: list[Node]
     _made_of: object = None
     _steps: list[Step] = field(default_factory=list)
-
-    rounds: ClassVar[bool] = True
 
     @property
     def bottoms(self) -> Sequence[str]:
