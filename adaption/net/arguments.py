@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,13 +15,20 @@ from adaption.errors import ShapeError, UsageError, near_miss
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.caffemodel import Weights
 from adaption.io.netfile import NetFile, read_net
-
-if TYPE_CHECKING:
-    from adaption.net.net import Net
+from adaption.net.blob import Blob
 
 __all__ = ["PathLike", "as_spec", "each", "fill_inputs", "place_of"]
 
 PathLike = str | os.PathLike[str]
+
+
+class _Net(Protocol):
+    """What inputs are filled into."""
+
+    spec: NetSpec
+    device: torch.device
+    blobs: dict[str, Blob]
+    inputs: tuple[str, ...]
 
 
 def as_spec(
@@ -53,7 +60,7 @@ def _own_copy(name: str, value: Any, device: torch.device) -> Tensor:
         raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
 
 
-def fill_inputs(net: Net, values: Mapping[str, Any]) -> None:
+def fill_inputs(net: _Net, values: Mapping[str, Any]) -> None:
     """Write arrays or tensors to the blobs of these names, copied.
 
     Raises: UsageError on an unknown name; ShapeError on another number of axes.
