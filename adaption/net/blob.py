@@ -130,6 +130,14 @@ class Blob:
         tensor = self.tensor
         return self._changes, tensor._version, getattr(tensor, "bypasses", 0)
 
+    def stamp_at_rest(self) -> object:
+        """`stamp` of the data as it is, without asking its maker."""
+        maker, self._maker = self._maker, None
+        try:
+            return self.stamp()
+        finally:
+            self._maker = maker
+
     @property
     def _diff(self) -> Tensor | None:
         """A parameter's diff is its `grad`, so that torch.optim sees it and can clear it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import zip_longest
 
 import torch
@@ -28,8 +28,19 @@ class InPlaceChain:
     """A layer whose top is its own, then what runs in place on that."""
 
     nodes: list[Node]
-    _made_of: object = None
+    _stamps: object = None  # of all blobs behind the last pass
+    _pack: Tensor | None = None  # of a convolution that comes first
+    _size: tuple[int, ...] = ()  # of its bottom
     _steps: list[Step] = field(default_factory=list)
+    _shape: tuple[int, ...] = ()  # of the top that the steps are for
+
+    @cached_property
+    def _is_steady(self) -> bool:
+        """Whether the first layer is a convolution that only its blobs can change."""
+        head = self.nodes[0]
+        formats = [head.format_of(i) for i in range(len(head.masters))]
+        is_random = any(fmt is not None and fmt.is_random for fmt in formats)
+        return head.convolver is not None and head.formats.bottom is None and not is_random
 
     @property
     def bottoms(self) -> Sequence[str]:
@@ -51,19 +62,44 @@ class InPlaceChain:
 
     def run(self, xs: Sequence[Tensor]) -> Tensor:
         """The top of the last layer, given the bottoms of the first."""
-        (top,) = self.nodes[0].forward(xs, record=False)
         with torch.no_grad():
-            made_of = self._stamps(top)
-            if made_of != self._made_of:
-                self._steps, self._made_of = list(self._prepared(top)), made_of
+            is_as_before = self._stamps == self._stamps_now()
+            top = self._again(xs[0]) if is_as_before else None
+            if top is None:
+                (top,) = self.nodes[0].forward(xs, record=False)
+                self._pack, self._size = self._pack_now, xs[0].shape
+            if not is_as_before or top.shape != self._shape:
+                self._steps, self._shape = list(self._prepared(top)), top.shape
             for step in self._steps:
                 top = step(top)
+            if not is_as_before:
+                self._stamps = self._stamps_now()
         return top
 
-    def _stamps(self, top: Tensor) -> object:
-        """Equal as long as the steps stay as they are."""
-        blobs = [blob.stamp() for node in self.nodes[1:] for blob in node.masters]
-        return top.shape, self.nodes[0].runtime.training, blobs
+    def _again(self, x: Tensor) -> Tensor | None:
+        """The first layer's top, where all but the values of `x` is as in the last pass."""
+        head, convolver = self.nodes[0], self.nodes[0].convolver
+        is_packed = self._pack is not None and self._pack_now is self._pack
+        if not (self._is_steady and is_packed and x.shape == self._size):
+            return None
+        assert convolver is not None
+        if not convolver.takes(x):
+            return None
+        head.tape = None
+        top = convolver.again(x)
+        if head.formats.activation is not None:
+            head.points.round_("activation", top)
+        return top
+
+    @property
+    def _pack_now(self) -> Tensor | None:
+        convolver = self.nodes[0].convolver
+        return None if convolver is None else convolver.pack
+
+    def _stamps_now(self) -> object:
+        """Equal as long as the blobs are."""
+        stamps = [blob.stamp_at_rest() for node in self.nodes for blob in node.blobs]
+        return self.nodes[0].runtime.training, stamps
 
     def _prepared(self, top: Tensor) -> Iterator[Step]:
         """What is done to `top`, one after the other."""

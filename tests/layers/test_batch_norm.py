@@ -65,7 +65,8 @@ def test_the_bits_are_those_of_torch_in_every_memory_layout(
     factor.fill_(1)
     node = net.nodes[net.index("bn")]
     x = torch.randn(2, 37, 9, 7, generator=draw)
-    want = F.batch_norm(x, mean, variance, *(affine or (None, None)), eps=1e-5)
+    weight, bias = affine or (None, None)
+    want = F.batch_norm(x, mean, variance, weight, bias, eps=1e-5)
     with torch.no_grad():
         for form in (torch.contiguous_format, torch.channels_last):
             own = x.contiguous(memory_format=form)
