@@ -191,11 +191,11 @@ class BatchNorm(Layer):
     ) -> Callable[[Tensor], Tensor] | None:
         if not self.uses_kept_statistics(runtime):
             return None
-        multiplier = self.multiplier(*blobs)
+        slope, shift = (v.view(-1, *[1] * (x.dim() - 2)) for v in self.multiplier(*blobs))
 
         def run(x: Tensor) -> Tensor:
             if _pays_to_multiply(x):
-                return _normalized(x, *multiplier, x)
+                return torch.addcmul(shift, x, slope, out=x)
             return self.run(runtime, x, *blobs)
 
         return run
