@@ -9,15 +9,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-
-from google.protobuf.message import Message
 
 from adaption.errors import AdaptionError, FieldError, LayerError, ShapeError, UnknownLayerError
 from adaption.graph import LayerSpec, NetSpec
 from adaption.later import Tensor
-from adaption.layers.fields import read_fields
+from adaption.layers.fields import check_numbers, read_fields
 from adaption.layers.lowering import IntegerLowering, Lowering, Shape
 from adaption.layers.runtime import Progress, Runtime
 from adaption.layers.scan import every_module, modules_of, params_of_files, types_of_files
@@ -124,6 +121,13 @@ class Layer(Traits):
     def overwrite(self, runtime: Runtime, x: Tensor, *blobs: Tensor) -> Any:
         """As `run`, where the bottom is needed no more: the top may take its memory."""
         return self.run(runtime, x, *blobs)
+
+    def prepared(
+        self, runtime: Runtime, x: Tensor, *blobs: Tensor
+    ) -> Callable[[Tensor], Tensor] | None:
+        """`overwrite` without gradients, for bottoms like `x` and blobs of these very values: what
+        follows from them is computed once. None where that saves nothing."""
+        return None
 
     def lower(self, g: Lowering, *names: str) -> Any:
         """Write the TEST-phase layer as ONNX operators; returns the name(s) of the tops."""
@@ -405,7 +409,7 @@ def build_layer(
                 "source_part", "set", f"layers of type {', '.join(takers)}", "remove it"
             )
         if cls.param:
-            _check_numbers(getattr(spec.message, cls.param), cls.param)
+            check_numbers(getattr(spec.message, cls.param), cls.param)
         made = cls.read(spec)
         made.check()
     except AdaptionError as error:
@@ -421,24 +425,6 @@ def check_count(kind: str, found: int, allowed: Count) -> None:
         if most is not None and most != least:
             wanted = f"{least} to {most}"
         raise LayerError(f"has {found} {kind}s, allowed: {wanted}")
-
-
-def _check_numbers(message: Any, path: str) -> None:
-    """Raise FieldError for a field that is no finite number; bounds may be infinite."""
-    for field_, value in message.ListFields():
-        name = f"{path}.{field_.name}"
-        if field_.message_type is not None:
-            for one in [value] if isinstance(value, Message) else value:
-                _check_numbers(one, name)
-            continue
-        for number in value if isinstance(value, Sequence) else (value,):
-            is_bound = field_.name in ("min", "max", "threshold")
-            if (
-                isinstance(number, float)
-                and not isfinite(number)
-                and not (is_bound and number == number)
-            ):
-                raise FieldError(name, number, "a finite number")
 
 
 def canonical_axis(axis: int, rank: int, name: str = "axis") -> int:

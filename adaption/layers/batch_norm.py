@@ -11,8 +11,9 @@ for training cudnn_batch_norm_layer.cu: cudnnBatchNormalizationForwardTraining (
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from adaption.errors import FieldError, WeightsError
@@ -161,17 +162,51 @@ class BatchNorm(Layer):
     def arranged(self, blobs: Sequence[Any]) -> Sequence[Any]:
         return in_order(blobs) if self.has_scale_bias else blobs
 
+    def uses_kept_statistics(self, runtime: Runtime) -> bool:
+        """Whether it normalizes by its blobs, not by the batch."""
+        return not runtime.training if self.use_global_stats is None else self.use_global_stats
+
     def run(self, runtime: Runtime, *tensors: Tensor) -> Tensor:
         x, *blobs = tensors
         columns = x if x.dim() > 1 else x.unsqueeze(1)
-        fixed = not runtime.training if self.use_global_stats is None else self.use_global_stats
-        if fixed:
+        if self.uses_kept_statistics(runtime):
+            if _pays_to_multiply(columns):
+                return _normalized(columns, *self.multiplier(*blobs), torch.empty_like(columns))
             mean, variance, eps = statistics(blobs, self.eps)
             scale, bias = blobs[3:] or (None, None)
             return F.batch_norm(columns, mean, variance, scale, bias, eps=eps).view_as(x)
         if self.has_scale_bias:
             return self._train_moving(runtime, columns, blobs).view_as(x)
         return self._train(columns, *blobs).view_as(x)
+
+    def overwrite(self, runtime: Runtime, x: Tensor, *blobs: Tensor) -> Tensor:
+        if self.uses_kept_statistics(runtime) and _pays_to_multiply(x):
+            return _normalized(x, *self.multiplier(*blobs), x)
+        return self.run(runtime, x, *blobs)
+
+    def prepared(
+        self, runtime: Runtime, x: Tensor, *blobs: Tensor
+    ) -> Callable[[Tensor], Tensor] | None:
+        if not self.uses_kept_statistics(runtime):
+            return None
+        slope, shift = (v.view(-1, *[1] * (x.dim() - 2)) for v in self.multiplier(*blobs))
+
+        def run(x: Tensor) -> Tensor:
+            if _pays_to_multiply(x):
+                return torch.addcmul(shift, x, slope, out=x)
+            return self.run(runtime, x, *blobs)
+
+        return run
+
+    def multiplier(self, *blobs: Tensor) -> tuple[Tensor, Tensor]:
+        """The slope and the shift of each channel that F.batch_norm computes with, bit for bit."""
+        mean, variance, eps = statistics(blobs, self.eps)
+        slope = (variance + eps).rsqrt_()
+        if not self.has_scale_bias:
+            return slope, (mean * slope).neg_()
+        scale, bias = blobs[3:]
+        slope *= scale
+        return slope, torch.addcmul(bias, mean, slope, value=-1)
 
     def _train(self, x: Tensor, mean: Tensor, variance: Tensor, factor: Tensor) -> Tensor:
         centred, batch_mean, batch_variance, unbiased = _of_batch(x)
@@ -242,6 +277,44 @@ class BatchNorm(Layer):
             scale, bias = (g.constant(g.value(b).reshape(wide)) for b in blobs[3:])
             y = g.op("Add", g.op("Mul", y, scale), bias)
         return y
+
+
+def _normalized(x: Tensor, slope: Tensor, shift: Tensor, out: Tensor) -> Tensor:
+    wide = (-1, *[1] * (x.dim() - 2))
+    y: Tensor = torch.addcmul(shift.view(wide), x, slope.view(wide), out=out)
+    return y
+
+
+def _pays_to_multiply(x: Tensor) -> bool:
+    """Whether one multiply-add over `x` gives F.batch_norm's bits faster: where the channels of a
+    place lie side by side, F.batch_norm takes three times as long."""
+    return (
+        not torch.is_grad_enabled()
+        and x.dim() == 4
+        and x.dtype == torch.float32
+        and x.device.type == "cpu"
+        and not x.is_contiguous()
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and _multiplies_alike()
+    )
+
+
+@cache
+def _multiplies_alike() -> bool:
+    """Whether F.batch_norm rounds once behind its multiply-add, as addcmul does: compilers decide,
+    and codes must not depend on the layout of a blob."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 67, 9, 9, generator=generator)
+    mean, variance = torch.randn(67, generator=generator), torch.rand(67, generator=generator)
+    with torch.no_grad():
+        slope = (variance + LEAST_EPS).rsqrt()
+        shift = (mean * slope).neg_()
+        found = []
+        for form in (torch.contiguous_format, torch.channels_last):
+            own = x.contiguous(memory_format=form)
+            found.append(F.batch_norm(own, mean, variance, eps=LEAST_EPS))
+            found.append(_normalized(own, slope, shift, torch.empty_like(own)))
+    return all(torch.equal(y, found[0]) for y in found)
 
 
 def _of_batch(x: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from math import isfinite
 from typing import Any, NamedTuple
 
+from google.protobuf.message import Message
+
+from adaption.errors import FieldError
 from adaption.io.text import as_path
 
-__all__ = ["read_fields"]
+__all__ = ["check_numbers", "read_fields"]
 
 
 def read_fields(cls: type, message: Any) -> dict[str, Any]:
@@ -61,3 +65,21 @@ def _is_repeated(descriptor: Any) -> bool:
     if repeated is None:
         return bool(descriptor.label == descriptor.LABEL_REPEATED)
     return bool(repeated() if callable(repeated) else repeated)
+
+
+def check_numbers(message: Any, path: str) -> None:
+    """Raise FieldError for a field that is no finite number; bounds may be infinite."""
+    for field_, value in message.ListFields():
+        name = f"{path}.{field_.name}"
+        if field_.message_type is not None:
+            for one in [value] if isinstance(value, Message) else value:
+                check_numbers(one, name)
+            continue
+        for number in value if isinstance(value, Sequence) else (value,):
+            is_bound = field_.name in ("min", "max", "threshold")
+            if (
+                isinstance(number, float)
+                and not isfinite(number)
+                and not (is_bound and number == number)
+            ):
+                raise FieldError(name, number, "a finite number")

@@ -5,7 +5,7 @@ Caffe: scale_layer.cpp, bias_layer.cpp. The blob is a learned one, or a second b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -132,8 +132,18 @@ class Scale(Layer):
     def overwrite(self, runtime: Runtime, x: Tensor, *blobs: Tensor) -> Tensor:
         if torch.is_grad_enabled():  # the gradient of the scale is made of the bottom
             return self.forward(x, *blobs)
-        y = x.mul_(_spread(blobs[0], x, self.axis))
-        return y.add_(_spread(blobs[1], x, self.axis)) if len(blobs) > 1 else y
+        return self._overwrite(x, *(_spread(blob, x, self.axis) for blob in blobs))
+
+    def prepared(
+        self, runtime: Runtime, x: Tensor, *blobs: Tensor
+    ) -> Callable[[Tensor], Tensor] | None:
+        wide = [_spread(blob, x, self.axis) for blob in blobs]
+        return lambda x: self._overwrite(x, *wide)
+
+    @staticmethod
+    def _overwrite(x: Tensor, scale: Tensor, *bias: Tensor) -> Tensor:
+        y = x.mul_(scale)
+        return y.add_(bias[0]) if bias else y
 
     def lower_integer(self, g: IntegerLowering, *names: str) -> str:
         x, *blobs = names

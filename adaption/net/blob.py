@@ -130,6 +130,14 @@ class Blob:
         tensor = self.tensor
         return self._changes, tensor._version, getattr(tensor, "bypasses", 0)
 
+    def stamp_at_rest(self) -> object:
+        """`stamp` of the data as it is, without asking its maker."""
+        maker, self._maker = self._maker, None
+        try:
+            return self.stamp()
+        finally:
+            self._maker = maker
+
     @property
     def _diff(self) -> Tensor | None:
         """A parameter's diff is its `grad`, so that torch.optim sees it and can clear it."""
@@ -154,6 +162,12 @@ class Blob:
         self._changes += 1
         if self._diff is not None and self._diff.shape != value.shape:
             self._diff, self._diff_exposed = None, False
+
+    def release(self) -> None:
+        """Give the memory back before new values are made, which can take it: memory that was not
+        touched before costs more than many a layer. Until `set` the blob then shows zeros."""
+        if not (self.is_exposed or self._is_shared or isinstance(self._data, Master)):
+            self._data = None
 
     def write(self, values: NDArray[np.float32]) -> None:
         """Copy values of the same count into the data, straight from a mapped file if need be."""

@@ -56,6 +56,15 @@ class Convolver:
             self._groups = self.layer.groups(x.shape[1])
             self._pack(*filters(), x.shape)
             self._key = key
+        return self.again(x, relu=relu)
+
+    @property
+    def pack(self) -> Tensor | None:
+        """The packed filters; another tensor whenever they, or the size they are for, change."""
+        return self._weight
+
+    def again(self, x: Tensor, *, relu: bool = False) -> Tensor:
+        """As `run` for the size and the filters of the last time, which nobody checks."""
         try:
             return self._convolve(x, relu)
         except (RuntimeError, MemoryError) as error:

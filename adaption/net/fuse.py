@@ -8,10 +8,8 @@ another order do. In a net that rounds they do not differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,10 +19,11 @@ from adaption.layers.convolution import Convolution
 from adaption.layers.relu import ReLU
 from adaption.layers.scale import Scale
 from adaption.net.convolver import Convolver
+from adaption.net.in_place_chain import InPlaceChain
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 
-__all__ = ["Chain", "RoundedChain", "find_chains"]
+__all__ = ["Chain", "find_chains"]
 
 
 @dataclass
@@ -34,11 +33,9 @@ class Chain:
     nodes: list[Node]
     convolver: Convolver
 
-    rounds: ClassVar[bool] = False
-
     @property
-    def bottom(self) -> str:
-        return self.nodes[0].spec.bottoms[0]
+    def bottoms(self) -> Sequence[str]:
+        return self.nodes[0].spec.bottoms
 
     @property
     def top(self) -> str:
@@ -48,21 +45,25 @@ class Chain:
     def has_relu(self) -> bool:
         return isinstance(self.nodes[-1].layer, ReLU)
 
-    def can_run(self, x: Tensor) -> bool:
+    def can_run(self, xs: Sequence[Tensor]) -> bool:
         """False where a numpy view of a parameter is out, so that it may change unseen."""
-        if not self.convolver.takes(x):
+        if not self.convolver.takes(xs[0]):
             return False
         return not any(blob.is_exposed for node in self.nodes for blob in node.blobs)
+
+    def laid_out(self, xs: Sequence[Tensor]) -> list[Tensor]:
+        """The bottoms in the memory layout that the convolution reads."""
+        return [x.contiguous(memory_format=torch.channels_last) for x in xs]
 
     @property
     def before_relu(self) -> Node:
         """The last layer but for a ReLU at the end: the one whose top is the whole sum."""
         return self.nodes[-2] if self.has_relu else self.nodes[-1]
 
-    def run(self, x: Tensor, *, relu: bool = True) -> Tensor:
-        """The top of the last layer, given the bottom of the first; `relu` False: before ReLU."""
+    def run(self, xs: Sequence[Tensor], *, relu: bool = True) -> Tensor:
+        """The top of the last layer, given the bottoms of the first; `relu` False: before ReLU."""
         stamps = [blob.stamp() for node in self.nodes for blob in node.masters]
-        return self.convolver.run(x, stamps, self._folded, relu=relu and self.has_relu)
+        return self.convolver.run(xs[0], stamps, self._folded, relu=relu and self.has_relu)
 
     def _folded(self) -> tuple[Tensor, Tensor | None]:
         """Filters and bias of the convolution with batch norm and scale folded in."""
@@ -89,59 +90,19 @@ class Chain:
         return folded.float(), shift.float()
 
 
-@dataclass
-class RoundedChain:
-    """A layer whose top is its own, then what runs in place on that: the same bits as one by one,
-    in fewer passes over memory."""
-
-    nodes: list[Node]
-
-    rounds: ClassVar[bool] = True
-
-    @property
-    def bottom(self) -> str:
-        return self.nodes[0].spec.bottoms[0]
-
-    @property
-    def top(self) -> str:
-        return self.nodes[0].spec.tops[0]
-
-    def can_run(self, x: Tensor) -> bool:
-        return True
-
-    def run(self, x: Tensor) -> Tensor:
-        """The top of the last layer, given the bottom of the first."""
-        (top,) = self.nodes[0].forward([x], record=False)
-        is_positive = False
-        for node, follower in zip_longest(self.nodes[1:], self.nodes[2:]):
-            if node.layer.top_is_free:  # batch norm, scale
-                (top,) = node.forward([top], record=False, may_overwrite=True)
-                continue
-            if not node.layer.is_identity and not is_positive:
-                top.relu_()
-            is_positive = (
-                node.layer.is_identity and follower is not None and _is_plain_relu(follower)
-            )
-            if node.formats.activation is not None:
-                node.points.round_("activation", top, then_relu=is_positive)
-            elif is_positive:
-                top.relu_()
-        return top
-
-
-def find_chains(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
+def find_chains(nodes: Sequence[Node]) -> dict[int, Chain | InPlaceChain]:
     """The chains of a net, by the index of their first layer.
 
     Where a sum in another order meets a rounding tie a code flips, and whether somebody looks at
     the values in between must not decide that. So in a net in which anything is rounded nothing is
-    folded, every convolution has one algorithm for all passes, and chains are of rounding and ReLU.
+    folded, and every convolution has one algorithm for all passes.
     """
     if any(node.formats != LayerFormats() for node in nodes):
         for node in nodes:
             if isinstance(node.layer, Convolution) and _can_start(node):
                 node.convolver = Convolver(node.layer)
-        return _find_rounded(nodes)
-    found: dict[int, Chain | RoundedChain] = {}
+        return _in_place_chains(nodes, {})
+    found: dict[int, Chain] = {}
     for i, node in enumerate(nodes):
         if not _can_start(node):
             continue
@@ -154,16 +115,19 @@ def find_chains(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
                 break
         assert isinstance(node.layer, Convolution)
         found[i] = Chain(chain, Convolver(node.layer))
-    return found
+    return _in_place_chains(nodes, found)
 
 
-def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
-    found: dict[int, Chain | RoundedChain] = {}
+def _in_place_chains(
+    nodes: Sequence[Node], folded: Mapping[int, Chain]
+) -> dict[int, Chain | InPlaceChain]:
+    """`folded`, and the chains of the layers that are in none of those."""
+    found: dict[int, Chain | InPlaceChain] = {**folded}
     behind = 0  # index of the first layer behind the last chain
     for i, node in enumerate(nodes):
-        if i < behind or not node.layer.top_is_free:
-            continue
-        if len(node.spec.bottoms) != 1 or len(node.spec.tops) != 1:
+        if i in found:
+            behind = i + len(found[i].nodes)
+        if i < behind or not node.layer.top_is_free or len(node.spec.tops) != 1:
             continue
         chain = [node]
         for follower in nodes[i + 1 :]:
@@ -171,7 +135,7 @@ def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
                 break
             chain.append(follower)
         if len(chain) > 1:
-            found[i] = RoundedChain(chain)
+            found[i] = InPlaceChain(chain)
             behind = i + len(chain)
     return found
 
@@ -179,12 +143,8 @@ def _find_rounded(nodes: Sequence[Node]) -> dict[int, Chain | RoundedChain]:
 def _is_in_memory(node: Node) -> bool:
     if node.formats.bottom is not None:  # its view of the bottom is other memory
         return False
-    return node.layer.is_identity or node.layer.top_is_free or _is_plain_relu(node)
-
-
-def _is_plain_relu(node: Node) -> bool:
     layer = node.layer
-    return isinstance(layer, ReLU) and not layer.negative_slope and not layer.relu6
+    return layer.is_identity or layer.top_is_free or layer.rectifies()
 
 
 def _can_start(node: Node) -> bool:
@@ -208,7 +168,7 @@ def _fits(node: Node, chain: list[Node]) -> bool:
     if any(isinstance(n.layer, type(layer)) for n in chain):
         return False
     if isinstance(layer, ReLU):
-        return _is_plain_relu(node)
+        return layer.rectifies()
     channels = chain[0].masters[0].shape[0]
     if isinstance(layer, BatchNorm):
         training = node.runtime.training if layer.use_global_stats is None else False

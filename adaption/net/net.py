@@ -33,8 +33,9 @@ from adaption.net.build import (
 from adaption.net.debug_info import show_backward, show_forward, show_params
 from adaption.net.device import as_device, true_float32
 from adaption.net.display import net_text
-from adaption.net.fuse import Chain, RoundedChain, find_chains
+from adaption.net.fuse import Chain, find_chains
 from adaption.net.gradients import mark_gradients
+from adaption.net.in_place_chain import InPlaceChain
 from adaption.net.node import Node
 from adaption.net.planning import Planned
 from adaption.net.points import raise_non_finite
@@ -139,7 +140,7 @@ class Net(Planned, nn.Module):
         self.params = {n.spec.name: n.blobs for n in self.nodes if n.blobs}
         self._register()
         self.followers = []
-        self._chains: dict[int, Chain | RoundedChain] = {}
+        self._chains: dict[int, Chain | InPlaceChain] = {}
         self.choose_chains()
         self._seen_shapes, self._fitting = self._input_shapes(), len(self.nodes)
         self.fill_loss_diffs()
@@ -279,24 +280,26 @@ class Net(Planned, nn.Module):
 
     def _chain_at(
         self, index: int, last: int, observer: Observer | None
-    ) -> Chain | RoundedChain | None:
+    ) -> Chain | InPlaceChain | None:
         """The layers from `index` on that run as one; None where each runs on its own."""
         chain = self._chains.get(index)
         if chain is None or index + len(chain.nodes) - 1 > last:
             return None
-        if chain.rounds and observer is not None:
+        if isinstance(chain, InPlaceChain) and observer is not None:
             return None
         if torch.is_grad_enabled() and any(node.needs_backward for node in chain.nodes):
             return None
-        return chain if chain.can_run(self.blobs[chain.bottom].tensor) else None
+        bottoms = [self.blobs[name].tensor for name in chain.bottoms]
+        return chain if chain.can_run(bottoms) else None
 
-    def _run_chain(self, chain: Chain | RoundedChain, observer: Observer | None) -> None:
-        bottom = self.blobs[chain.bottom].tensor
-        if observer is None or isinstance(chain, RoundedChain):
-            top = chain.run(bottom)
+    def _run_chain(self, chain: Chain | InPlaceChain, observer: Observer | None) -> None:
+        bottoms = chain.laid_out([self.blobs[name].tensor for name in chain.bottoms])
+        self._release([chain.top], chain.bottoms)
+        if observer is None or isinstance(chain, InPlaceChain):
+            top = chain.run(bottoms)
         else:
-            top = chain.run(bottom, relu=False)
-            observer(chain.before_relu, [bottom], [top])
+            top = chain.run(bottoms, relu=False)
+            observer(chain.before_relu, bottoms, [top])
             if chain.has_relu:
                 top = top.relu_()
                 observer(chain.nodes[-1], [], [top])
@@ -314,6 +317,8 @@ class Net(Planned, nn.Module):
                 x.clone() if self.blobs[b].is_exposed and b in node.spec.tops else x
                 for x, b in zip(bottoms, node.spec.bottoms, strict=True)
             ]
+        if not record and not node.layer.takes_blobs:
+            self._release(node.spec.tops, node.spec.bottoms)
         tops = node.forward(bottoms, record=record, may_overwrite=overwrites)
         for name, top in zip(node.spec.tops, tops, strict=True):
             self.blobs[name].set(top)
@@ -322,6 +327,11 @@ class Net(Planned, nn.Module):
             if node.leaves_top_free(overwrites=overwrites):
                 free.update(node.spec.tops)
         return bottoms, tops
+
+    def _release(self, tops: Sequence[str], bottoms: Sequence[str]) -> None:
+        for name in tops if self.device.type == "cpu" else ():
+            if name not in bottoms:
+                self.blobs[name].release()
 
     def _may_overwrite(self, node: Node, free: set[str]) -> bool:
         spec = node.spec

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from adaption.io.caffemodel import LayerWeights, WeightBlob, write_weights
+from adaption.layers import batch_norm
 from adaption.net import Net
 from adaption.precision.fold import fold_batch_norm
 from adaption.solver.params import learnable
@@ -46,6 +47,36 @@ def test_in_test_phase(fields: str, shape: tuple[int, ...]) -> None:
     )
     want = scale * (x.astype(np.float64) - mean) / np.sqrt(variance + 0.5) + bias
     np.testing.assert_allclose(net.forward(data=x)["bn"].numpy(), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("more", ["", "scale_bias: true"])
+@pytest.mark.parametrize("is_alike", [True, False])
+def test_the_bits_are_those_of_torch_in_every_memory_layout(
+    more: str, is_alike: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In nets that round a bit decides about a code, and a layout depends on who looks."""
+    assert batch_norm._multiplies_alike()
+    monkeypatch.setattr(batch_norm, "_multiplies_alike", lambda: is_alike)
+    net = net_of(data(2, 37, 9, 7) + bn(more))
+    draw = torch.Generator().manual_seed(1)
+    for blob in net.params["bn"]:
+        blob.tensor.uniform_(0.1, 3, generator=draw)
+    mean, variance, factor, *affine = (blob.tensor.detach() for blob in net.params["bn"])
+    factor.fill_(1)
+    node = net.nodes[net.index("bn")]
+    x = torch.randn(2, 37, 9, 7, generator=draw)
+    weight, bias = affine or (None, None)
+    want = F.batch_norm(x, mean, variance, weight, bias, eps=1e-5)
+    with torch.no_grad():
+        for form in (torch.contiguous_format, torch.channels_last):
+            own = x.contiguous(memory_format=form)
+            assert torch.equal(node.forward([own], record=False)[0], want)
+            prepared = node.layer.prepared(node.runtime, own, *node.quantized_blobs())
+            assert prepared is not None and torch.equal(prepared(own.clone()), want)
+            (found,) = node.forward([own], record=False, may_overwrite=True)
+            assert torch.equal(found, want) and found.stride() == own.stride()
+    (found,) = node.forward([x.contiguous(memory_format=torch.channels_last)], record=True)
+    assert torch.equal(found, want)
 
 
 def test_the_factor_is_not_read_and_eps_has_a_least_value() -> None:

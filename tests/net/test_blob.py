@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -65,6 +66,21 @@ def test_memory_that_nobody_holds_is_replaced() -> None:
     value = torch.ones(2)
     blob.set(value)
     assert blob.tensor is value
+
+
+def test_memory_is_given_back_unless_somebody_shows_it() -> None:
+    blob = Blob(tensor=torch.ones(2))
+    held = weakref.ref(blob.tensor)
+    blob.release()
+    assert held() is None and blob.shape == (2,) and not blob.tensor.any()
+    blob.set(torch.ones(2))
+    view = blob.data
+    blob.release()
+    assert blob.tensor.tolist() == view.tolist() == [1, 1]
+    parameter = Blob(tensor=torch.ones(2))
+    parameter.as_parameter()
+    parameter.release()
+    assert parameter.tensor.tolist() == [1, 1]
 
 
 def test_a_view_ends_when_the_shape_changes() -> None:

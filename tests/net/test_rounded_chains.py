@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
 from adaption.net import Net, convolver
-from adaption.net.fuse import RoundedChain
+from adaption.net.in_place_chain import InPlaceChain
 from tests.net.nets import data, inner_product, layer, net_of, normal
 
 MSRA = 'weight_filler { type: "msra" } bias_filler { type: "gaussian" std: 0.1 }'
@@ -86,7 +87,7 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 def test_the_same_bits_whoever_looks(seed: int) -> None:
     net = net_of(random_net(seed))
     x = normal(*net.blobs["x"].shape, seed=seed)
-    assert any(isinstance(chain, RoundedChain) for chain in net._chains.values())
+    assert any(isinstance(chain, InPlaceChain) for chain in net._chains.values())
 
     def run(observer: object = None) -> dict[str, Tensor]:
         net.manual_seed(seed)
@@ -176,6 +177,74 @@ def test_a_chain_takes_batch_norm_and_scale_along() -> None:
     found = net.forward(x=x)["c"].clone()
     seen = net.forward(x=x, observer=lambda node, bottoms, tops: None)["c"]
     assert torch.equal(found, seen) and len(found.unique()) > 3
+
+
+AFFINE = [
+    ("BatchNorm", ""),
+    ("Scale", "scale_param { bias_term: true filler { value: 0.7 } }"),
+    ("LPAct", "lpfp_param { bd: 4 ad: 9 }"),
+    ("ReLU", ""),
+]
+
+
+def test_every_change_of_what_is_prepared_is_seen() -> None:
+    text = data(2, 3, 8, 8, name="x") + convolution(random.Random(1), "c", "x", 4, odd=False)
+    net = net_of(text + "".join(layer(kind, kind, "c", "c", more) for kind, more in AFFINE))
+    x = normal(2, 3, 8, 8)
+
+    def assert_as_one_by_one() -> Tensor:
+        found = net.forward(x=x)["c"].clone()
+        assert torch.equal(found, net.forward(observer=lambda node, bottoms, tops: None)["c"])
+        return found
+
+    mean, variance, factor = net.params["BatchNorm"]
+    slope, shift = net.params["Scale"]
+    variance.data[...] = 2
+    factor.data[...] = 1
+    seen = [assert_as_one_by_one()]
+    with torch.no_grad():
+        mean.tensor.add_(0.5)
+    seen.append(assert_as_one_by_one())
+    shift.data[...] = 0.25
+    seen.append(assert_as_one_by_one())
+    view = slope.data
+    view[...] = 0.5
+    seen.append(assert_as_one_by_one())
+    view[...] = 1.5  # through a view that is still out
+    seen.append(assert_as_one_by_one())
+    x = normal(1, 3, 11, 6)
+    assert_as_one_by_one()
+    assert not any(torch.equal(a, b) for a, b in pairwise(seen))
+
+
+def test_a_sum_and_what_is_in_place_on_it_run_as_one() -> None:
+    text = data(2, 3, 8, 8, name="x") + layer("Power", "a", "x", more="power_param { scale: 3 }")
+    text += layer("Eltwise", "s", "x a")
+    text += "".join(layer(kind, kind, "s", "s", more) for kind, more in AFFINE)
+    net = net_of(text)
+    net.params["BatchNorm"][1].data[...] = 2
+    net.params["BatchNorm"][2].data[...] = 1
+    assert [len(chain.nodes) for chain in net._chains.values()] == [5]
+    x = normal(2, 3, 8, 8)
+    before = net.forward(x=x)["s"]
+    kept = before.clone()
+    seen = net.forward(x=x, observer=lambda node, bottoms, tops: None)["s"]
+    assert torch.equal(before, seen) and len(seen.unique()) > 3
+    net.forward(x=-x)
+    assert torch.equal(before, kept)  # a caller's top is his
+    assert torch.equal(net.blobs["a"].tensor, -3 * x)
+
+
+def test_float_nets_have_such_chains_too() -> None:
+    text = data(2, 3, 8, 8, name="x") + layer("Power", "a", "x", more="power_param { scale: 3 }")
+    text += layer("Eltwise", "s", "x a") + layer("ReLU", "r", "s", "s")
+    text += inner_product("f", "s", 5) + layer("ReLU", "q", "f", "f")
+    net = net_of(text)
+    names = [[node.spec.name for node in chain.nodes] for chain in net._chains.values()]
+    assert names == [["s", "r"], ["f", "q"]]
+    x = normal(2, 3, 8, 8)
+    found = net.forward(x=x)["f"].clone()
+    assert torch.equal(found, net.forward(observer=lambda node, bottoms, tops: None)["f"])
 
 
 def test_an_observer_of_chains_still_sees_every_layer_of_a_rounded_net() -> None:
