@@ -53,9 +53,9 @@ class _Database:
                 if file.name != "LOCK" and not file.name.startswith("LOG"):
                     _link(file.resolve(), Path(folder.name) / file.name)
             # It takes over this process's path: looking for packages anew takes half of its start.
-            worker = [str(Path(leveldb_worker.__file__).resolve()), folder.name, json.dumps(sys.path)]
+            worker = str(Path(leveldb_worker.__file__).resolve())
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", *worker],
+                [sys.executable, "-I", "-S", worker, folder.name, json.dumps(sys.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -236,26 +236,20 @@ class Net(Planned, nn.Module):
         Returns: the output blobs as tensors; with `end`, the tops of that layer.
         Raises: ShapeError when an input does not fit; UsageError on an unknown name.
         """
+        given = {**(inputs or {}), **named}
         if torch.is_inference_mode_enabled():
             # Blobs outlive the pass, and torch forbids to write inference tensors after it.
             with torch.inference_mode(False), torch.no_grad():
                 return self.forward(
-                    inputs,
-                    start=start,
-                    end=end,
-                    observer=observer,
-                    fused=fused,
-                    in_place=in_place,
-                    **named,
+                    given, start=start, end=end, observer=observer, fused=fused, in_place=in_place
                 )
-        fill_inputs(self.blobs, {**(inputs or {}), **named}, self.spec, self.device)
-        first = 0 if start is None else self.index(start)
+        fill_inputs(self.blobs, given, self.spec, self.device)
+        index = 0 if start is None else self.index(start)
         last = len(self.nodes) - 1 if end is None else self.index(end)
         try:
             with true_float32(self.device):
                 if self._fitting <= last or self._input_shapes() != self._seen_shapes:
                     self._reshape(last + 1)
-                index = first
                 # Blobs whose memory only their reader needs from now on; None: somebody looks.
                 alone = self.debug_info or (observer is not None and not fused)
                 is_kept = alone and (self.debug_info or not in_place)
