@@ -45,7 +45,8 @@ class Prepared:
 
     def build(self) -> Net:
         """The net, holding its weights. Raises: WeightsError."""
-        made = Net(self.feed.spec, seed=self.part.options.seed)
+        options = self.part.options
+        made = Net(self.feed.spec, seed=options.seed, device=options.device)
         _load_all(made, self.weights)
         return made
 

@@ -27,7 +27,7 @@ __all__ = ["measure", "merge_measurements"]
 PathLike = str | os.PathLike[str]
 
 
-@takes_options(options=(COMMON, *NET, "skip"))
+@takes_options(options=(COMMON, *NET, "skip", "device"))
 @within_limit
 def measure(
     net: PathLike | Net,

@@ -59,11 +59,13 @@ def prove(
         ran = _blobs_of(low, inputs, seed)
         progress.advance()
         low.release()  # large nets are held once: what is read back goes on in its place
-        again_spec = part.of(read_net(stage / "net_lp.prototxt"))
-        low = Net(fed_by(again_spec, feed), stage / "net_lp.caffemodel", seed=seed)
+        again_spec = fed_by(part.of(read_net(stage / "net_lp.prototxt")), feed)
+        low = Net(again_spec, stage / "net_lp.caffemodel", seed=seed, device=low.device)
         read = _blobs_of(low, inputs, seed)
         differing = [name for name, values in ran.items() if not torch.equal(values, read[name])]
         del ran, read
+        if low.device.type != "cpu":  # where exact arithmetic and onnxruntime run
+            low = Net(again_spec, stage / "net_lp.caffemodel", seed=seed)
         progress.advance()
         keep_rounded_only(low.nodes)
         proof: list[dict[str, Any]] = [

@@ -127,7 +127,7 @@ class QuantizeResult:
         return as_frame(self.table_rows())
 
 
-@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
+@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score", "device"))
 @within_limit
 def quantize(
     net: PathLike,
@@ -293,7 +293,7 @@ def quantize(
     nearest = rounded_to_nearest(
         fed, feed, outcome, before, scores, seed=options.seed, quiet=quiet, by_point=sensitivity
     )
-    low = Net(fed, outcome.weights, seed=options.seed)
+    low = Net(fed, outcome.weights, seed=options.seed, device=options.device)
     lengths = str(proposal.head()["lengths"]) if found is None else found.lengths
     batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)

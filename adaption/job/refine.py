@@ -32,7 +32,8 @@ def refined(
     """The formats and weights of the low-precision net.
 
     Args:
-        full: the float net with its weights; it may hold others afterwards.
+        full: the float net with its weights; it may hold others afterwards. One on a GPU is
+            released: layers are fitted in float64, on the host.
         measured: its statistics on the calibration data.
         quiet: show no progress.
         given: formats to keep, which `formats` then says nothing of; None: they are chosen.
@@ -42,6 +43,9 @@ def refined(
     if not needs_refining(formats, steps):
         return Outcome(propose(full.spec, measured, formats=formats), weights, weights, measured)
 
+    if full.device.type != "cpu":
+        full.release()
+        full = Net(full.spec, weights)
     started, used = time.monotonic(), time.process_time()
     with Progress(None, "refining", quiet=quiet, unit="layers") as progress:
         made = refining(

@@ -79,7 +79,7 @@ class DataScore:
         return Grid(("classifier", "top-1", "top-5", "right", "of"), rows, title)
 
 
-@takes_options(options=(COMMON, *NET, "score"))
+@takes_options(options=(COMMON, *NET, "score", "device"))
 @within_limit
 def score(
     net: PathLike,

@@ -68,7 +68,7 @@ class SearchResult:
         return bool(self.report["is_met"])
 
 
-@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
+@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score", "device"))
 @within_limit
 def search(
     net: PathLike,
@@ -153,7 +153,9 @@ def search(
         full, source.weights, measured, fit, found.formats, found.refinement, quiet=quiet
     )
     full.release()  # a large net would be held twice
-    low = Net(source.low_spec(outcome.proposal), outcome.weights, seed=options.seed)
+    low = Net(
+        source.low_spec(outcome.proposal), outcome.weights, seed=options.seed, device=full.device
+    )
     batches = track(feed, "scoring what was found", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     report = finite_only(

@@ -282,7 +282,12 @@ class _Search:
         scored = dict(self.kept.load("scores", {}))
         if key not in scored:
             made = self._refined(self._with(lengths))
-            low = Net(self.ground.low_spec(made.proposal), made.weights, seed=self.ground.seed)
+            low = Net(
+                self.ground.low_spec(made.proposal),
+                made.weights,
+                seed=self.ground.seed,
+                device=self.ground.full.device,
+            )
             after = run_net(low, self.ground.judges, scores=self.ground.scores)
             scored[key] = _judged(self._before, after)
             self.kept.save("scores", scored)

@@ -62,7 +62,7 @@ class Sensitivity:
         }
 
 
-@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score"))
+@takes_options(formats=(COMMON,), options=(COMMON, *NET, "score", "device"))
 @within_limit
 def sensitivity(
     net: PathLike,
@@ -106,7 +106,7 @@ def sensitivity(
     measured.samples = before.samples
     full.release()  # a large net would be held twice
     proposal = propose(feed.spec, measured, formats=formats)
-    low = Net(source.low_spec(proposal), source.weights, seed=options.seed)
+    low = Net(source.low_spec(proposal), source.weights, seed=options.seed, device=full.device)
     points, together = one_by_one(low, proposal, feed, scores, before, quiet=quiet)
     return Sensitivity(
         net=full.spec.name or Path(full.spec.file or "net").stem,

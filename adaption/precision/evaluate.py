@@ -263,11 +263,11 @@ def _is_counted(node: Node) -> bool:
 
 
 def _score(run: Run, net: Net, one: Classifier, labels: NDArray[np.int64] | None) -> None:
-    values = net.blobs[one.scores].tensor
+    values = net.blobs[one.scores].tensor.cpu()
     rows = values.movedim(one.axis, -1).reshape(-1, values.shape[one.axis])
     given: Tensor | None = None
     if one.label is not None:
-        given = net.blobs[one.label].tensor.flatten().long()
+        given = net.blobs[one.label].tensor.cpu().flatten().long()
     elif labels is not None:
         given = torch.from_numpy(np.asarray(labels, np.int64))
     run.scores[one.scores].add(rows, given, one.ignore_label)
@@ -280,7 +280,7 @@ def _keep_outputs(run: Run, net: Net) -> None:
         kept = run.outputs.setdefault(name, [])
         value = net.blobs[name].tensor
         if sum(t.numel() for t in kept) * 4 + value.numel() * 4 <= OUTPUT_BUDGET:
-            kept.append(value.clone())
+            kept.append(value.to("cpu", copy=True))
 
 
 def compare_runs(reference: Run, other: Run) -> dict[str, Any]:
