@@ -35,6 +35,8 @@ __all__ = [
     "WeightsError",
     "bad_choice",
     "in_iteration",
+    "listed",
+    "near_and_all",
     "near_miss",
     "one_line",
     "plain_text",
@@ -145,6 +147,25 @@ def near_miss(found: object, names: Iterable[str]) -> str:
     return "" if near is None else f"did you mean {one_line(near)}?"
 
 
+def near_and_all(found: object, names: Iterable[str], what: str) -> str:
+    """A fix for a name that is none of `names`: the one that may be meant, and those there are; of
+    many the first ones, where a near one stands before them.
+
+    Args:
+        what: goes before the names, as in "its layers:".
+    """
+    known = tuple(names)
+    near = near_miss(found, known)
+    return f"{near} {what} {listed(known)}" if near else f"{what} {', '.join(known) or 'none'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names with commas between; of many the first ones, and how many more there are."""
+    known = tuple(names)
+    more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED + 1 else ""
+    return f"{', '.join(known[:_MOST_LISTED] if more else known) or 'none'}{more}"
+
+
 def bad_choice(what: str, found: object, names: Iterable[str], more: str = "") -> UsageError:
     """The error for a value that is none of the names that are allowed; `more` is also allowed."""
     allowed = tuple(names)
@@ -244,6 +265,7 @@ def _spelled(char: str) -> str:
     return ascii(char)[1:-1]
 
 
+_MOST_LISTED = 12
 _NAME = re.compile(r"[a-z_][\w.-]*")  # of a choice, in any case
 
 # C0 but tab and newline, DEL and C1; separators and marks that direct text; surrogates,

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import lru_cache
 
-__all__ = ["nearest_name"]
+__all__ = ["nearest_name", "nearest_names"]
 
 LIKE = 0.65  # of difflib's ratio, from 0 for nothing in common to 1 for equal
 
 
 @lru_cache(1024)  # a file may hold one unknown name many times
-def nearest_name(name: str, names: tuple[str, ...]) -> str | None:
-    """The known name most like this one, if one is like it; case does not count."""
+def nearest_names(name: str, names: tuple[str, ...], most: int = 3) -> tuple[str, ...]:
+    """The known names like this one, the nearest first; case does not count."""
+    import difflib  # only mistakes need it
+
     folded = {known.casefold(): known for known in reversed(names)}
-    near = difflib.get_close_matches(name.casefold(), folded, 1, LIKE)
-    return folded[near[0]] if near else None
+    return tuple(
+        folded[near] for near in difflib.get_close_matches(name.casefold(), folded, most, LIKE)
+    )
+
+
+def nearest_name(name: str, names: tuple[str, ...]) -> str | None:
+    """The known name most like this one, if one is like it."""
+    return next(iter(nearest_names(name, names, 1)), None)

@@ -63,3 +63,22 @@ install_adaption() {
     printf '%s\n' "$state" >"$stamp"
     [ -z "$extra" ] || printf '%s\n' "$state" >"$VIRTUAL_ENV/.adaption-installed"
 }
+
+# run_pytest ARGS: in as many processes as there are processors, each of which computes in one
+# thread; -n of the arguments rules, and a debugger needs the tests in this process.
+run_pytest() {
+    local processors parallel=""
+    case " $* " in
+    *" -n"* | *" --numprocesses"* | *" --pdb"* | *" --trace "* | *" --collect-only "* | *" --co "* | \
+        *" no:xdist"*) ;;
+    *)
+        processors=$(python -c 'import os
+print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)')
+        # Tests of a file stay together: its fixtures are made once.
+        [ "$processors" -lt 2 ] || parallel="-n $processors --dist loadfile"
+        ;;
+    esac
+    [ -z "$parallel" ] || export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+    # shellcheck disable=SC2086  (words of its own)
+    python -m pytest $parallel "$@"
+}

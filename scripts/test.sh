@@ -24,5 +24,5 @@ cd "$root"
 status=0
 scripts/check || status=$?
 [ "$status" -eq 0 ] || printf '\nscripts/check failed (see above); running the tests all the same\n\n'
-python -m pytest "$@" || status=$?
+run_pytest "$@" || status=$?
 exit "$status"

@@ -18,6 +18,8 @@ from adaption.errors import (
     ShapeError,
     UnknownLayerError,
     WeightsError,
+    listed,
+    near_and_all,
 )
 
 KINDS = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
@@ -124,3 +126,30 @@ def test_errors_survive_pickling_and_copying(error: AdaptionError) -> None:
 def test_a_near_miss_is_answered(found: object, allowed: str, fix: str) -> None:
     assert FieldError("rounding", found, allowed).fix == fix
     assert FieldError("rounding", found, allowed, "own").fix == "own"
+
+
+LAYERS = [f"conv{i}" for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("found", "names", "fix"),
+    [
+        ("cnv1", ["conv1", "ip"], "did you mean conv1? its layers: conv1, ip"),
+        ("x", ["conv1", "ip"], "its layers: conv1, ip"),
+        ("x", [], "its layers: none"),
+        ("x", LAYERS, f"its layers: {', '.join(LAYERS)}"),
+        (
+            "cnv19",
+            LAYERS,
+            f"did you mean conv19? its layers: {', '.join(LAYERS[:12])} and 8 more",
+        ),
+    ],
+    ids=["near", "not near", "none", "many, none of them near", "many"],
+)
+def test_what_may_be_meant_and_what_there_is(found: str, names: list[str], fix: str) -> None:
+    assert near_and_all(found, names, "its layers:") == fix
+
+
+def test_a_list_says_more_only_of_several() -> None:
+    assert listed(LAYERS[:13]) == ", ".join(LAYERS[:13])
+    assert listed(LAYERS[:14]) == f"{', '.join(LAYERS[:12])} and 2 more"

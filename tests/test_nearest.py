@@ -2,7 +2,7 @@
 
 import pytest
 
-from adaption.nearest import nearest_name
+from adaption.nearest import nearest_name, nearest_names
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,9 @@ from adaption.nearest import nearest_name
 )
 def test_nearest_name(name: str, names: tuple[str, ...], near: str | None) -> None:
     assert nearest_name(name, names) == near
+
+
+def test_nearest_names() -> None:
+    names = ("conv1", "conv2", "ip1", "Conv10", "conv3", "conv4")
+    assert nearest_names("conv11", names, 2) == ("conv1", "Conv10")
+    assert len(nearest_names("conv", names)) == 3 and nearest_names("x", names) == ()

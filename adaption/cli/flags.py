@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from adaption.options import Option, Options
-from adaption.options.checks import Check, OneOf, OrNone, Switch
+if TYPE_CHECKING:  # verbs without such flags start without them
+    from adaption.options import Option, Options
+    from adaption.options.checks import Check
 
 __all__ = [
     "Parser",
@@ -22,7 +22,7 @@ __all__ = [
     "words_for",
 ]
 
-T = TypeVar("T", bound=Options)
+T = TypeVar("T", bound="Options")
 # As add_argument takes it: a parser, or a group of one.
 Parser = argparse._ActionsContainer
 
@@ -59,6 +59,8 @@ def add_flags(parser: Parser, value: Options, *uses: str, **helps: str) -> None:
 
 def flag_settings(name: str, option: Option) -> dict[str, Any]:
     """How argparse reads the flag of a field."""
+    from adaption.options.checks import Switch
+
     if isinstance(option.check, Switch):
         return {"action": "store_const", "const": True}
     settings: dict[str, Any] = {"metavar": option.metavar or _metavar(name, option)}
@@ -77,6 +79,8 @@ def given(args: argparse.Namespace, kind: type[Options]) -> dict[str, Any]:
 
 def value_of(args: argparse.Namespace, value: T) -> T:
     """`value`, where the flags given do not say otherwise. Raises: FieldError, UsageError."""
+    from dataclasses import replace
+
     return replace(value, **given(args, type(value)))
 
 
@@ -87,6 +91,8 @@ def flags_for(kind: type[Options], values: Mapping[str, Any]) -> str:
 
 def words_for(kind: type[Options], values: Mapping[str, Any]) -> list[str]:
     """The flags that say these values, each word apart; a repeated flag stands once per value."""
+    from adaption.options.checks import Switch
+
     words = []
     for name, value in values.items():
         option = kind.declared()[name]
@@ -109,6 +115,8 @@ def flag_of(name: str, option: Option) -> str:
 
 def _metavar(name: str, option: Option) -> str:
     """What may stand behind a flag: the words for it, or the name of what is asked for."""
+    from adaption.options.checks import OneOf, OrNone
+
     check: Check = option.check
     if isinstance(check, OrNone):
         check = check.check

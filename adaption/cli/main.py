@@ -5,6 +5,7 @@ Exit codes: see boundary.py.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -72,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: int = args.run(args)
         return code
 
-    return guarded(run, lambda: f"adaption {verb}".rstrip())
+    code = guarded(run, lambda: f"adaption {verb}".rstrip())
+    if argv is None and "torch" not in sys.modules:
+        gc.freeze()  # the process ends: what is left is not searched for cycles
+    return code
 
 
 def verb_parsers(parser: Parser | None = None) -> dict[str, Parser]:
@@ -94,7 +98,8 @@ def _parser(names: Sequence[str] = VERBS) -> Parser:
         " tells more and gives an example.",
     )
     parser.add_argument("--version", action="version", version=f"adaption {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    # With its prog given, argparse formats no usage line to find it.
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog=parser.prog)
     for name in names:
         _add_verb(verbs, name, _module(name))
     return parser
@@ -146,4 +151,4 @@ def _add_verb(verbs: argparse._SubParsersAction[Parser], name: str, module: Modu
         metavar="FILE",
         help="TOML file with flags: KEY = VALUE, at the top or in a table [VERB]",
     )
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run=module.run, parser=parser)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from adaption.cli.flags import add_caffe_flag, add_flags, given, value_of, words_for
 from adaption.errors import FieldError, UsageError
-from adaption.glog import Log, info, silent
-from adaption.options import COMMON, NET, RunOptions
 
 if TYPE_CHECKING:
     from adaption.data import Transform
+    from adaption.glog import Log
     from adaption.numerics import FixedPoint
 
 __all__ = [
@@ -69,6 +68,8 @@ def file_of(args: argparse.Namespace, name: str, *, required: bool = True) -> st
 
 def log_of(args: argparse.Namespace) -> Log:
     """Where Caffe's lines go: nowhere with --quiet or --json."""
+    from adaption.glog import info, silent
+
     return silent if args.quiet or args.json else info
 
 
@@ -96,11 +97,15 @@ def device_of(args: argparse.Namespace, log: Log) -> str:
 
 def add_data_flags(parser: argparse.ArgumentParser, *uses: str) -> None:
     """How a net is built and run over data: flags of RunOptions, `uses` beside the common ones."""
+    from adaption.options import COMMON, NET, RunOptions
+
     add_flags(parser, RunOptions(), COMMON, *NET, *uses)
 
 
 def data_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Keywords of calls that run a net over data: how it is prepared, and what is run."""
+    from adaption.options import RunOptions
+
     return {
         "transform": transform_of(args),
         "root": args.root,
@@ -137,6 +142,8 @@ def add_fold_flag(parser: argparse.ArgumentParser) -> None:
 def data_words(args: argparse.Namespace, *but: str) -> list[str]:
     """The flags of `add_data_flags` that were given, less those of some fields, for the command to
     type next."""
+    from adaption.options import RunOptions
+
     said = given(args, RunOptions)
     return words_for(RunOptions, {name: value for name, value in said.items() if name not in but})
 

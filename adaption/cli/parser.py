@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -19,10 +18,14 @@ _INSTEAD = {  # what others have as a verb
 }
 _AMBIGUOUS = re.compile(r"ambiguous option: (\S+) could match (.+)")
 _MISSING = "the following arguments are required: "
+_NO_NUMBER = re.compile(r"argument (\S+): invalid (float|int) value: '(.*)'")
+_QUOTIENT = re.compile(r"\s*([-+]?[\d.]+)\s*/\s*([\d.]+)\s*")
 
 
 def meant(said: str, known: Iterable[str]) -> str:
     """`did you mean ...?` for a name that is not among the known ones; "" where none is near."""
+    import difflib  # only mistakes need it
+
     plain = {name.lstrip("-"): name for name in known}  # dashes make any two flags alike
     said = said.lstrip("-")
     near = [name for name in plain if name.startswith(said)]
@@ -61,9 +64,16 @@ class Parser(argparse.ArgumentParser):
         """What argparse finds wrong. Raises: UsageError."""
         if message.startswith(_MISSING):
             missing = message.removeprefix(_MISSING)
-            raise UsageError(f"missing: {missing}", self._example())
+            raise UsageError(f"missing: {missing}", self._explained(missing.split(", ")))
         if found := _AMBIGUOUS.fullmatch(message):
             raise UsageError(f"{found[1]} may be {found[2]}", "write the flag in full")
+        if found := _NO_NUMBER.fullmatch(message):
+            flag = found[1].rpartition("/")[2]
+            if found[2] == "int":
+                raise UsageError(f"{flag} is {found[3]!r}, allowed: a whole number")
+            number = _quotient(found[3])
+            fix = "" if number is None else f"write the number itself: {flag} {number:.6g}"
+            raise UsageError(f"{flag} is {found[3]!r}, allowed: a number", fix)
         raise UsageError(message, f"{self.prog} --help explains each flag")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -103,11 +113,26 @@ class Parser(argparse.ArgumentParser):
         near = meant(f"--{name.lstrip('-')}", self.flags())
         return near or f"{self.prog} --help lists all flags"
 
+    def _explained(self, missing: Sequence[str]) -> str:
+        """What is missing by its place, where its name says little, and an example."""
+        helps = {_name_of(a): a.help for a in self._actions if not a.option_strings}
+        said = [f"{name} is {helps[name]}; " for name in missing if len(name) == 1 and helps[name]]
+        return f"{''.join(said)}{self._example()}"
+
     def _example(self) -> str:
         """The first example of the verb, on one line."""
         lines = (self.epilog or "").removeprefix("example:\n").replace("\\\n", " ").splitlines()
         first = " ".join(lines[0].split()) if lines else f"{self.prog} --help"
         return f"for example: {first}"
+
+
+def _quotient(text: str) -> float | None:
+    """The value of "1/255"; None of anything else."""
+    found = _QUOTIENT.fullmatch(text)
+    try:
+        return float(found[1]) / float(found[2]) if found else None
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 def _name_of(action: argparse.Action) -> str:

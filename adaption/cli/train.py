@@ -11,6 +11,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
+from adaption.cli.again import words_again
 from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
     add_caffe_flag,
@@ -164,20 +165,12 @@ def _teacher(args: argparse.Namespace) -> Teacher | None:
     return None if args.teacher is None else Teacher(*args.teacher, **said)
 
 
-def _teaching(args: argparse.Namespace) -> list[str]:
-    """The flags of the teacher, without which a run would not go on as it began."""
-    words = [] if args.teacher is None else ["--teacher", *args.teacher]
-    for name in ("weight", "temperature"):
-        value = getattr(args, f"teacher_{name}")
-        words += [] if value is None else [f"--teacher-{name}={value}"]
-    return words
-
-
 def _hint(args: argparse.Namespace, solver: str, result: TrainResult) -> list[str]:
     """What to type next: go on, look at the curves, or at the weights."""
     state = "" if result.snapshot is None else os.fspath(result.snapshot)
     if result.stopped and state and result.diverged is None:
-        return ["train", f"--solver={solver}", f"--snapshot={state}", *_teaching(args)]
+        first = ["train", f"--solver={solver}", f"--snapshot={state}"]
+        return [*first, *words_again(args, "solver", "weights", "snapshot")]
     if args.log_json is not None:
         return ["plot-log", args.log_json, "-o", f"{args.log_json}.svg"]
     return ["inspect", state.replace(".solverstate", ".caffemodel")] if state else []

@@ -61,9 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", help="prototxt")
     parser.add_argument("weights", help="caffemodel")
     parser.add_argument(
-        "a", metavar="A", help="ONNX file made from them, npz of recorded blobs, NAME, int32"
+        "a",
+        metavar="A",
+        help="the ONNX file made from the net, an npz of recorded blobs, or a way to compute it:"
+        " lp, lp64, exact, exact-half-even, c, float, baked, opencv, int32",
     )
-    parser.add_argument("b", metavar="B", nargs="?", help="the same; compare A with this")
+    parser.add_argument(
+        "b",
+        metavar="B",
+        nargs="?",
+        help="the same; without it, A is compared with what it should equal",
+    )
     parser.add_argument(
         "--data",
         metavar="DATA",

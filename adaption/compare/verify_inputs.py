@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from adaption.errors import ShapeError, UsageError, near_miss
+from adaption.errors import ShapeError, UsageError, listed, near_miss
 from adaption.exact.reference import run_layers
 from adaption.exact.selection import members
 from adaption.export.onnx.model import Model
@@ -41,7 +41,7 @@ def given_or_random(
         near = near_miss(unknown[0], missing) if unknown else ""
         raise UsageError(
             f"inputs are given for {', '.join(map(repr, inputs)) or 'no blob'}",
-            near or f"give one array for each of {', '.join(map(repr, model.inputs))}",
+            f"{near} give one array for each of {listed(map(repr, model.inputs))}".lstrip(),
         )
     values = {}
     for name in model.inputs:

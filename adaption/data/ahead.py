@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["WORKERS", "ahead"]
 
@@ -25,6 +27,8 @@ def ahead(calls: Iterable[Callable[[], T]], workers: int, window: int) -> Genera
         for call in calls:
             yield call()
         return
+    from concurrent.futures import ThreadPoolExecutor  # it brings logging, too
+
     pool = ThreadPoolExecutor(workers, thread_name_prefix="adaption-data")
     pending: deque[Future[T]] = deque()
     try:

@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adaption.data.base import Array, Job, Sample, Source, as_label, index_in
 from adaption.data.packed import PackedSource, is_packed
 from adaption.errors import DataError
 from adaption.io.files import read_text
 from adaption.io.hdf5 import array_of, damage_told, is_group, items, open_hdf5
 from adaption.io.npy import read_npz
+from adaption.later import np
 
 __all__ = ["ArraySource", "open_hdf5_data", "open_npz", "read_hdf5_list"]
 

@@ -8,11 +8,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from adaption.data.base import Array, Job, Sample, Source, index_in
 from adaption.data.decode import decode_image
 from adaption.errors import DataError
+from adaption.later import np
 from adaption.proto import caffe_pb2
 
 __all__ = ["DatumSource", "datum_batch", "datum_image", "datum_sample"]

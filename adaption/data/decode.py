@@ -15,11 +15,11 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from adaption.data.base import Array
 from adaption.errors import DataError
+from adaption.io.kinds import near_file
 from adaption.io.limits import check_size, given_limit
+from adaption.later import np
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,7 +78,7 @@ def _stored(path: str | os.PathLike[str]) -> int:
     try:
         state = Path(path).stat()
     except FileNotFoundError:
-        raise DataError("no such file") from None
+        raise DataError("no such file", near_file(path)) from None
     except (OSError, ValueError) as error:
         raise DataError(f"cannot be read: {getattr(error, 'strerror', error)}") from None
     if not stat.S_ISREG(state.st_mode):

@@ -16,16 +16,13 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from adaption.data.ahead import WORKERS
 from adaption.data.base import Array, Job, Source
 from adaption.data.part import PartOfSource, kept_samples
-from adaption.data.prefetch import Prefetch
 from adaption.data.transform import DRAWS, Transform
 from adaption.errors import AdaptionError, DataError, FieldError
-from adaption.io.kinds import is_there
-from adaption.later import Tensor, torch
+from adaption.io.kinds import is_there, near_file
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import Layer, Progress, Runtime
 
 __all__ = [
@@ -127,6 +124,8 @@ class Feed:
         rank, count = self._share
         calls = self._batches(Order(self.seed, self.samples + rank, count))
         if self._workers and self._depth:
+            from adaption.data.prefetch import Prefetch
+
             return Prefetch(calls, self._depth, self._workers).take
         return lambda: next(calls)()
 
@@ -330,11 +329,9 @@ def check_source(field: str, source: str) -> None:
     if not source:
         raise FieldError(f"{field}.source", source, "the path of the data")
     if not is_there(source):
-        raise DataError(
-            "no such file or folder",
-            f"correct {field}.source; it is relative to the working directory, {Path.cwd()}",
-            file=source,
-        )
+        fix = f"correct {field}.source; it is relative to the working directory, {Path.cwd()}"
+        fix = f"{near_file(source)} {fix}".lstrip()
+        raise DataError("no such file or folder", fix, file=source)
 
 
 def check_batch_size(field: str, batch_size: int) -> None:

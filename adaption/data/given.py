@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adaption.data.arrays import ArraySource
 from adaption.data.base import Array, Source
 from adaption.data.source import open_source
 from adaption.errors import UsageError
+from adaption.later import np
 
 __all__ = ["GivenSource", "is_path", "source_of"]
 

@@ -13,12 +13,11 @@ from functools import partial
 from math import prod
 from pathlib import Path
 
-import numpy as np
-
 from adaption.data.base import Array, Job, Sample, Source, index_in
 from adaption.errors import DataError, FileFormatError
 from adaption.io.kinds import is_plain_file
 from adaption.io.limits import check_size
+from adaption.later import np
 
 __all__ = ["IdxSource", "is_idx", "open_idx", "read_idx"]
 

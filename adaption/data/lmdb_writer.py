@@ -15,9 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from adaption.data.ahead import WORKERS, ahead
 from adaption.data.base import Array, Sample, Source
 from adaption.data.images import ImageSource
@@ -32,6 +29,7 @@ from adaption.errors import (
     system_error,
 )
 from adaption.io.outputs import staged_folder
+from adaption.later import np, npt
 from adaption.numerics.seeds import checked_seed
 from adaption.proto import caffe_pb2
 

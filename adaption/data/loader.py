@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from adaption.data.ahead import WORKERS, ahead
 from adaption.data.base import Array, Job, Sample, Source
 from adaption.data.transform import Transform
 from adaption.errors import AdaptionError, DataError, FieldError
+from adaption.later import np, npt
 
 __all__ = ["Batch", "Batches"]
 

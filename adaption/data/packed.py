@@ -10,11 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from adaption.data.base import Array, Job, Sample, Source, index_in
 from adaption.data.decode import decode_image
 from adaption.errors import DataError
+from adaption.later import np
 
 __all__ = ["PackedSource", "is_packed"]
 

@@ -5,6 +5,7 @@ Caffe: data_transformer.cpp, and the resizing of its readers in front of it.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -75,7 +76,7 @@ class Transform:
         if self.resize is not None:
             _check_size("resize", self.resize, least=1)
         _check_size("crop_size", self.crop_size, least=0)
-        if not np.isfinite(self.scale):
+        if not math.isfinite(self.scale):
             raise FieldError("scale", self.scale, "a finite number")
         if self.channel_order not in ("BGR", "RGB"):
             raise FieldError("channel_order", self.channel_order, "'BGR' or 'RGB'")

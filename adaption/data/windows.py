@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from adaption.data.base import Array
 from adaption.data.resize import resize
 from adaption.errors import DataError
 from adaption.io.files import read_text
+from adaption.later import np
 
 __all__ = ["Patch", "Window", "WindowFile", "cut", "read_windows"]
 

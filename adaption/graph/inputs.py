@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from adaption.errors import UsageError, near_miss
+from adaption.errors import UsageError, near_and_all
 from adaption.graph.spec import INPUT, LayerSpec, NetSpec
 from adaption.proto import caffe_pb2
 
@@ -41,7 +41,7 @@ def with_inputs(spec: NetSpec, shapes: Mapping[str, Shape]) -> NetSpec:
         if name not in made:
             raise UsageError(
                 f'"{name}" cannot be an input',
-                near_miss(name, sources) or f"the net's data layers make {', '.join(sources)}",
+                near_and_all(name, sources, "the net's data layers make"),
             ).at(file=spec.file)
     return replace(spec, layers=tuple(layers))
 

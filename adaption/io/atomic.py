@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import signal
 import threading
@@ -189,7 +188,7 @@ def temporary_beside(target: Path, *, is_folder: bool = False) -> Path:
     """A name for what is not finished yet, in the folder of `target`."""
     short = os.fsencode(target.name)[:_LONGEST].decode("utf-8", "ignore")
     mark = "-" if is_folder else "."
-    return target.with_name(f".{short}{mark}{secrets.token_hex(6)}.tmp")
+    return target.with_name(f".{short}{mark}{os.urandom(6).hex()}.tmp")
 
 
 def _create_beside(target: Path) -> tuple[Path, int]:

@@ -16,7 +16,6 @@ from adaption.io import wire
 from adaption.io.atomic import atomic_write
 from adaption.io.file_bytes import FileBytes, FileValues
 from adaption.io.kinds import kind_of, wrong_kind
-from adaption.io.npy import read_npy
 from adaption.io.weights import FloatArray, WeightBlob
 from adaption.later import np, npt
 
@@ -211,28 +210,27 @@ def _fields(buffer: wire.Buffer, start: int, end: int) -> Iterator[wire.Field]:
         at = field.end
 
 
-def _values(buffer: wire.Buffer, field: wire.Field, dtype: str) -> list[_Piece]:
-    kind = np.dtype(dtype)
+def _values(buffer: wire.Buffer, field: wire.Field, code: str) -> list[_Piece]:
+    width = int(code[2:])  # bytes of "<f4"; numpy is asked for values, not for sizes
     size = field.end - field.start
     if field.wire != wire.LENGTH:
-        step = (field.start - field.at) + kind.itemsize
-        if field.wire != (wire.FIXED32 if kind.itemsize == 4 else wire.FIXED64):
+        step = (field.start - field.at) + width
+        if field.wire != (wire.FIXED32 if width == 4 else wire.FIXED64):
             return []
         count = (field.end - field.at) // step
         if isinstance(buffer, FileBytes):
-            return [FileValues(buffer, kind, count, field.start, step)]
-        return [np.ndarray((count,), kind, buffer, field.start, (step,))]  # one tag before each
-    if size % kind.itemsize:
+            return [FileValues(buffer, code, count, field.start, step)]
+        return [np.ndarray((count,), code, buffer, field.start, (step,))]  # one tag before each
+    if size % width:
         raise FileFormatError(
-            f"byte {field.start}: {size} bytes of data are no whole number of "
-            f"{kind.itemsize}-byte values",
+            f"byte {field.start}: {size} bytes of data are no whole number of {width}-byte values",
             "the file is damaged; fetch or write it again",
         )
     if not size:
         return []
     if isinstance(buffer, FileBytes):
-        return [FileValues(buffer, kind, size // kind.itemsize, field.start)]
-    return [np.frombuffer(buffer, kind, size // kind.itemsize, field.start)]
+        return [FileValues(buffer, code, size // width, field.start)]
+    return [np.frombuffer(buffer, code, size // width, field.start)]
 
 
 def _raw_values(buffer: wire.Buffer, field: wire.Field, kind: int) -> list[_Piece]:
@@ -255,6 +253,8 @@ def _shape_dims(buffer: wire.Buffer, shape: wire.Field) -> list[int]:
 
 
 def _read_npy(path: str | os.PathLike[str]) -> FloatArray:
+    from adaption.io.npy import read_npy  # most files are no .npy
+
     values = read_npy(path)
     if values.dtype.kind not in "fiub":
         raise FileFormatError(

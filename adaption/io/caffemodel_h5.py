@@ -123,7 +123,7 @@ def _blob(dataset: Any, source: FileBytes) -> WeightBlob:
                 f" {len(source)}",
                 "the download or copy broke off; fetch the file again",
             )
-        values = FileValues(source, array.dtype, size, offset)
+        values = FileValues(source, array.dtype.str, size, offset)
     else:  # chunked, compressed or big-endian
         values = np.asarray(array[()], np.float32).reshape(-1)
     return WeightBlob(array.shape, pieces=(values,))

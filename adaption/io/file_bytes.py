@@ -120,23 +120,27 @@ class FileValues:
     """A run of numbers in a file: like a one-dimensional array, but read where it is sliced.
 
     Args:
+        code: type of the values, as numpy writes it in dtype.str: "<f4".
         start: byte of the first value; `step`: bytes from one value to the next.
     """
 
-    def __init__(
-        self, source: FileBytes, dtype: npt.DTypeLike, size: int, start: int, step: int = 0
-    ) -> None:
+    def __init__(self, source: FileBytes, code: str, size: int, start: int, step: int = 0) -> None:
         self.source = source
-        self.dtype = np.dtype(dtype)
+        self.code = code
+        self.width = int(code[2:])
         self.size = size
         self.start = start
-        self.step = step or self.dtype.itemsize
+        self.step = step or self.width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.code)
 
     def __getitem__(self, key: slice) -> npt.NDArray[Any]:
         """The values of a slice without a step, contiguous, in new memory."""
         first, stop, _ = key.indices(self.size)
         count = max(stop - first, 0)
-        start, width = self.start + first * self.step, self.dtype.itemsize
+        start, width = self.start + first * self.step, self.width
         if self.step == width or not count:
             return self.source.array(self.dtype, count, start)
         raw = self.source.array(np.uint8, (count - 1) * self.step + width, start)

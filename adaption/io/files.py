@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -65,6 +64,8 @@ def read_json(path: str | os.PathLike[str], what: str, *, fix: str = "") -> Any:
     if kind != "text":
         raise wrong_kind(path, kind, what, fix)
     text = read_text(path, what, fix=fix)
+    import json
+
     try:
         return json.loads(text)
     except RecursionError:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from adaption.errors import AdaptionError, ResourceError
-from adaption.options.checks import Bytes
 
 __all__ = [
     "ENVIRONMENT",
@@ -47,6 +46,8 @@ _given: list[int] = []  # limits of the user, the innermost last
 
 def bytes_of(size: Size) -> int:
     """Bytes of 1073741824, "1G", "512M" or "1.5 GiB". Raises: FieldError."""
+    from adaption.options.checks import Bytes  # asked for rarely
+
     return Bytes()("memory_limit", size)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
@@ -160,6 +159,8 @@ def _exchange(stage: Path, target: Path) -> None:
 
 
 def _renamed_in_one_step(stage: Path, target: Path) -> bool:
+    import ctypes  # only whole folders change places
+
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):

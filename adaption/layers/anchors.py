@@ -6,14 +6,12 @@ Boxes are in pixels of the net's input, x1, y1, x2, y2, and both corners belong 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeAlias
 
 from adaption.errors import ShapeError
-from adaption.later import torch
+from adaption.later import np, npt, torch
 from adaption.layers.base import Shape
+from adaption.layers.boxes import of_any_values
 
 __all__ = [
     "base_anchors",
@@ -26,22 +24,23 @@ __all__ = [
     "sides",
 ]
 
-Array = NDArray[np.float32]
+Array: TypeAlias = "npt.NDArray[np.float32]"
 
 
 def base_anchors(
     size: int,
     ratios: Sequence[float],
     scales: Sequence[float],
-    round_: Callable[[NDArray[Any]], NDArray[Any]] = np.rint,
-) -> NDArray[np.float64]:
+    round_: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None,
+) -> npt.NDArray[np.float64]:
     """Anchors (A, 4) of the first cell: every ratio (height over width), every scale of it.
 
     Args:
         size: side of the square that is scaled; its first pixel is (0, 0).
-        round_: how the sides at scale 1 become whole pixels.
+        round_: how the sides at scale 1 become whole pixels; None: half to even.
     Source: py-faster-rcnn generate_anchors.py.
     """
+    round_ = round_ or np.rint
     ratio = np.array(ratios, np.float64)
     width = round_(np.sqrt(size * size / ratio))
     both = np.stack([width, round_(width * ratio)], 1)  # (ratios, 2)
@@ -50,7 +49,7 @@ def base_anchors(
     return np.concatenate([middle - half, middle + half], 2).reshape(-1, 4)
 
 
-def place(anchors: NDArray[np.float64], stride: int, height: int, width: int) -> Array:
+def place(anchors: npt.NDArray[np.float64], stride: int, height: int, width: int) -> Array:
     """The anchors of each cell, (height width A, 4)."""
     y, x = np.mgrid[:height, :width] * stride
     shifts = np.stack([x, y, x, y], 2).reshape(-1, 1, 4)
@@ -58,7 +57,7 @@ def place(anchors: NDArray[np.float64], stride: int, height: int, width: int) ->
     return placed
 
 
-@np.errstate(invalid="ignore", over="ignore")  # predictions may be anything
+@of_any_values
 def move(boxes: Array, deltas: Array, height: float, width: float) -> Array:
     """Boxes moved and scaled by predictions (n, 4), cut to the image. Source: bbox_transform.py."""
     side = sides(boxes)
@@ -83,12 +82,12 @@ def moves(boxes: Array, true: Array) -> Array:
 
 
 def draw(
-    items: NDArray[np.intp], count: int, generator: torch.Generator | None
-) -> NDArray[np.intp]:
+    items: npt.NDArray[np.intp], count: int, generator: torch.Generator | None
+) -> npt.NDArray[np.intp]:
     """At most so many of the items, each as likely as any other."""
     if len(items) <= count:
         return items
-    order: NDArray[np.intp] = torch.randperm(len(items), generator=generator).numpy()
+    order: npt.NDArray[np.intp] = torch.randperm(len(items), generator=generator).numpy()
     return np.asarray(items[order[:count]])
 
 
@@ -98,7 +97,7 @@ def sides(boxes: Array) -> Array:
     return found
 
 
-def cells_first(x: NDArray[Any], each: int) -> NDArray[Any]:
+def cells_first(x: npt.NDArray[Any], each: int) -> npt.NDArray[Any]:
     """Predictions (1, A each, H, W) in the order of `place`: (H W A, each)."""
     return x.transpose(0, 2, 3, 1).reshape(-1, each)
 

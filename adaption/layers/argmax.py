@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-
 from adaption.errors import FieldError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 from adaption.layers.traits import ScaleChange
 

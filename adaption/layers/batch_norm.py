@@ -15,12 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError, WeightsError
 from adaption.io.upgrade import has_scale_bias
 from adaption.io.weights import WeightBlob
-from adaption.later import F, Tensor, torch
+from adaption.later import F, Tensor, np, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.traits import Array, ScaleChange
 

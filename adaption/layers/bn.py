@@ -17,11 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError, LayerError, ShapeError
 from adaption.graph import LayerSpec
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 

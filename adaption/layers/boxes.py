@@ -8,13 +8,11 @@ the box: see `pixel_overlap`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import wraps
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from adaption.errors import FieldError, ShapeError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, npt, torch
 
 __all__ = [
     "Priors",
@@ -22,6 +20,7 @@ __all__ = [
     "check_boxes",
     "check_predictions",
     "count_priors",
+    "of_any_values",
     "overlap",
     "pixel_overlap",
     "read_priors",
@@ -30,11 +29,25 @@ __all__ = [
     "to_array",
 ]
 
-Array = NDArray[np.float32]
-Indices = NDArray[np.intp]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Array: TypeAlias = "npt.NDArray[np.float32]"
+Indices: TypeAlias = "npt.NDArray[np.intp]"
 Overlap = Callable[[Array, Array], Array]
 
 BLOCK = 64  # boxes that are compared with each other at once, as many as an integer has bits
+
+
+def of_any_values(call: Callable[P, R]) -> Callable[P, R]:
+    """Let numpy be silent about NaN and infinities: predictions may be anything."""
+
+    @wraps(call)
+    def silent(*args: P.args, **keywords: P.kwargs) -> R:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return call(*args, **keywords)
+
+    return silent
 
 
 def size(boxes: Array) -> Array:
@@ -78,7 +91,7 @@ def _side(end: Array, start: Array, last: int) -> Array:
     return np.maximum(end, 0, out=end)
 
 
-@np.errstate(invalid="ignore", over="ignore")  # predictions may be anything
+@of_any_values
 def suppress(
     boxes: Array,
     threshold: float,
@@ -120,7 +133,7 @@ def suppress(
     return kept
 
 
-def _greedy(excludes: NDArray[np.bool_]) -> list[int]:
+def _greedy(excludes: npt.NDArray[np.bool_]) -> list[int]:
     """Indices that no chosen one before them excludes; at most BLOCK of them, (n, n)."""
     padded = np.zeros((len(excludes), BLOCK), bool)
     padded[:, : len(excludes)] = excludes
@@ -216,9 +229,9 @@ def check_predictions(name: str, shape: tuple[int, ...], priors: int, each: int)
         )
 
 
-def to_array(x: Tensor) -> NDArray[Any]:
+def to_array(x: Tensor) -> npt.NDArray[Any]:
     """The values of a tensor on any device, as an array that may share its memory."""
-    array: NDArray[Any] = x.detach().cpu().numpy()
+    array: npt.NDArray[Any] = x.detach().cpu().numpy()
     return array
 
 

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeAlias
 
 from adaption.errors import FieldError, ShapeError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, npt, torch
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.boxes import (
     best_first,
@@ -27,7 +24,7 @@ from adaption.layers.boxes import (
     to_array,
 )
 
-Array = NDArray[np.float32]
+Array: TypeAlias = "npt.NDArray[np.float32]"
 LOWEST = -3.4028234663852886e38  # -FLT_MAX, the confidence_threshold where none is given
 
 
@@ -113,7 +110,7 @@ class DetectionOutput(Layer):
             every = every[np.sort(best_first(every[:, 1], self.keep_top_k))]
         return every
 
-    def _kept(self, boxes: Array, scores: Array) -> NDArray[np.intp]:
+    def _kept(self, boxes: Array, scores: Array) -> npt.NDArray[np.intp]:
         """Indices of the priors of one class that come through, best first."""
         least = LOWEST if self.confidence_threshold is None else self.confidence_threshold
         among = np.flatnonzero(scores > np.float32(least))

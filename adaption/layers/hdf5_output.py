@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from adaption.errors import FieldError, FileFormatError, LayerError, ShapeError
 from adaption.io.atomic import atomic_write
 from adaption.io.hdf5 import open_hdf5
 from adaption.io.kinds import is_plain_file, kind_of
-from adaption.later import Tensor
+from adaption.later import Tensor, np, npt
 from adaption.layers.base import Layer, Lowering, Runtime, Shape, layer
 
 _NAMES = ("data", "label")  # hdf5_output_layer.hpp
@@ -66,7 +63,7 @@ class HDF5Output(Layer):
         runtime.state["is_written"] = True
         return ()
 
-    def _create(self, arrays: Sequence[NDArray[Any]]) -> None:
+    def _create(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
         path = Path(self.file_name)
         if is_plain_file(path) and path.stat().st_size and kind_of(path) != "hdf5":
             # A prototxt names this path: let it replace nothing but what such a layer wrote.
@@ -79,7 +76,7 @@ class HDF5Output(Layer):
             for name, array in zip(_NAMES, arrays, strict=True):
                 file.create_dataset(name, data=array, maxshape=(None, *array.shape[1:]))
 
-    def _append(self, arrays: Sequence[NDArray[Any]]) -> None:
+    def _append(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
         with open_hdf5(self.file_name, "r+") as file:
             for name, array in zip(_NAMES, arrays, strict=True):
                 rows = file[name]

@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-
 from adaption.errors import ShapeError
-from adaption.later import F, Tensor
+from adaption.later import F, Tensor, np
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 from adaption.layers.spatial import per_axis, window_text
 

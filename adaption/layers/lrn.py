@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from adaption.errors import FieldError, ShapeError
-from adaption.later import F, Tensor
+from adaption.later import F, Tensor, np, npt
 from adaption.layers.base import IntegerLowering, Layer, Lowering, Shape, layer
 
 

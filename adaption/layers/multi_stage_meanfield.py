@@ -12,10 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError, ShapeError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import Layer, Runtime, Shape, layer
 from adaption.layers.permutohedral import Lattice
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeAlias
 
 from adaption.errors import FieldError
-from adaption.layers.boxes import best_first, overlap, size, suppress
+from adaption.later import np, npt
+from adaption.layers.boxes import best_first, of_any_values, overlap, size, suppress
 
 __all__ = ["NONE", "Objects", "hardest", "match", "read_objects"]
 
-Array = NDArray[np.float32]
-Indices = NDArray[np.intp]
+Array: TypeAlias = "npt.NDArray[np.float32]"
+Indices: TypeAlias = "npt.NDArray[np.intp]"
 
 NONE = -1  # a prior without an object: background
 LEFT_OUT = -2  # a prior that is neither
@@ -46,7 +45,7 @@ def read_objects(rows: Array, background: int, *, use_difficult: bool) -> Object
     return Objects(rows[:, 0].astype(int), labels, rows[:, 3:7])
 
 
-@np.errstate(invalid="ignore", over="ignore")  # predictions may be anything
+@of_any_values
 def match(
     truth: Array, boxes: Array, *, threshold: float | None, ignore_cross_boundary: bool
 ) -> tuple[Indices, Array]:

@@ -8,21 +8,18 @@ instance, xmin, ymin, xmax, ymax, difficult.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeAlias
 
 from adaption.errors import FieldError, ShapeError
-from adaption.later import F, Tensor, torch
+from adaption.later import F, Tensor, np, npt, torch
 from adaption.layers.base import Layer, Runtime, Shape, layer
 from adaption.layers.boxes import Priors, check_predictions, count_priors, read_priors, to_array
 from adaption.layers.gradient import own_gradient
 from adaption.layers.losses import log_likelihood, normalizer, smooth_l1
 from adaption.layers.multibox import NONE, Objects, hardest, match, read_objects
 
-Array = NDArray[np.float32]
-Indices = NDArray[np.intp]
+Array: TypeAlias = "npt.NDArray[np.float32]"
+Indices: TypeAlias = "npt.NDArray[np.intp]"
 
 
 @layer(
@@ -247,7 +244,7 @@ class MultiBoxLoss(Layer):
         objects: Objects,
         *,
         original: bool,
-    ) -> NDArray[np.bool_]:
+    ) -> npt.NDArray[np.bool_]:
         """Which priors learn their class (N, P); takes matches that are too easy out of `index`.
 
         In an image without objects none does.
@@ -283,7 +280,7 @@ class MultiBoxLoss(Layer):
         return counts
 
     def _targets(
-        self, labels: Indices, is_matched: NDArray[np.bool_], conf: Tensor, *, original: bool
+        self, labels: Indices, is_matched: npt.NDArray[np.bool_], conf: Tensor, *, original: bool
     ) -> Tensor:
         """What the confidences learn: classes (N, P), or for LOGISTIC shares (N, P, C)."""
         if self.conf_loss_type == "SOFTMAX":
@@ -295,7 +292,7 @@ class MultiBoxLoss(Layer):
             return torch.from_numpy(self._original_shares(hot)).to(conf)
         return torch.from_numpy(hot).to(conf)
 
-    def _original_shares(self, hot: NDArray[np.bool_]) -> Array:
+    def _original_shares(self, hot: npt.NDArray[np.bool_]) -> Array:
         """The original fills with the background's label instead of 0, and without mining takes
         steps of P instead of P C from image to image (EncodeConfPrediction)."""
         shares = np.full(hot.shape, self.background_label_id, np.float32)

@@ -4,16 +4,13 @@ modified_permutohedral.cpp.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, npt, torch
 
 __all__ = ["Lattice"]
 
-Array = NDArray[Any]
+Array: TypeAlias = "npt.NDArray[Any]"
 
 _BLOCK = 4  # the original fills up the points to whole SSE registers, with points at 0
 

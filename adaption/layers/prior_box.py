@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-import numpy as np
-from numpy.typing import NDArray
-
 from adaption.errors import FieldError, ShapeError
 from adaption.graph import LayerSpec
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, npt, torch
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 Box = tuple[float, float, float, float]  # width, height, shift of the centre right and down
@@ -88,7 +85,7 @@ class _PriorBox(Layer):
         feature, image = (g.shape(name) for name in names)
         return g.constant(self._priors(feature, image))
 
-    def _priors(self, feature: Shape, image: Shape) -> NDArray[np.float32]:
+    def _priors(self, feature: Shape, image: Shape) -> npt.NDArray[np.float32]:
         """As the original: centres and sides in float, the corners in double, rounded at last."""
         height, width = feature[2:]
         img_h, img_w = (

@@ -9,18 +9,15 @@ of 0. Source: proposal_layer.cpp.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeAlias
 
 from adaption.errors import FieldError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, npt, torch
 from adaption.layers.anchors import base_anchors, cells_first, check_bottoms, move, place, sides
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.boxes import best_first, pixel_overlap, suppress, to_array
 
-Indices = NDArray[np.intp]
+Indices: TypeAlias = "npt.NDArray[np.intp]"
 
 
 @layer(
@@ -77,11 +74,11 @@ class Proposal(Layer):
         return tuple(made[: len(self.spec.tops)])
 
 
-def _round(x: NDArray[Any]) -> NDArray[Any]:
+def _round(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.trunc(x + 0.5)
 
 
-def _order(scores: NDArray[np.float32], count: int) -> Indices:
+def _order(scores: npt.NDArray[np.float32], count: int) -> Indices:
     """The `count` best, in the order that the original's sort gives equal ones."""
     order = best_first(scores, count + 1)
     of_order = scores[order]
@@ -90,7 +87,7 @@ def _order(scores: NDArray[np.float32], count: int) -> Indices:
     return order[:count]
 
 
-def _quicksort(scores: NDArray[np.float32], count: int) -> Indices:
+def _quicksort(scores: npt.NDArray[np.float32], count: int) -> Indices:
     """Indices by falling score; of a partition behind the first `count`, in any order.
 
     The original's quicksort (sort_box) is not stable, and its regions with a score of 0 come out in

@@ -14,10 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import ShapeError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import Layer, Runtime, Shape, layer
 from adaption.layers.gradient import own_gradient
 from adaption.layers.yolo_boxes import Array, iou, sigmoid

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from adaption.errors import FieldError, ShapeError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 _FORMATS = {"NHWC": (1, 2), "NCHW": (2, 3)}  # the axes of height and width

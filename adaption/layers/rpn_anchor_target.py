@@ -11,14 +11,11 @@ the same names, or be given to the net as `config`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeAlias
 
 from adaption.errors import FieldError, ShapeError
 from adaption.graph import LayerSpec
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, npt, torch
 from adaption.layers.anchors import base_anchors, draw, moves, place
 from adaption.layers.base import Layer, Runtime, Shape
 from adaption.layers.boxes import check_boxes, pixel_overlap, to_array
@@ -34,7 +31,7 @@ SETTINGS: dict[str, float | bool] = {
 RATIOS = (0.5, 1.0, 2.0)
 SCALES = (8, 16, 32)
 
-Array = NDArray[np.float32]
+Array: TypeAlias = "npt.NDArray[np.float32]"
 
 
 @replaces("rpn.anchor_target_layer", "AnchorTargetLayer")

@@ -13,11 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError
 from adaption.graph import LayerSpec
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.anchors import base_anchors, cells_first, check_bottoms, move, place, sides
 from adaption.layers.base import Layer, Runtime, Shape
 from adaption.layers.boxes import best_first, pixel_overlap, suppress, to_array

@@ -11,14 +11,11 @@ the same names, or be given to the net as `config`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeAlias
 
 from adaption.errors import FieldError
 from adaption.graph import LayerSpec
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, npt, torch
 from adaption.layers.anchors import draw, moves
 from adaption.layers.base import Layer, Runtime, Shape
 from adaption.layers.boxes import check_boxes, pixel_overlap, to_array
@@ -36,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "BBOX_INSIDE_WEIGHTS": (1.0, 1.0, 1.0, 1.0),
 }
 
-Array = NDArray[np.float32]
+Array: TypeAlias = "npt.NDArray[np.float32]"
 
 
 @replaces("rpn.proposal_target_layer", "ProposalTargetLayer")
@@ -96,7 +93,7 @@ class RpnProposalTarget(Layer):
 
 def _sample(
     best: Array, settings: dict[str, Any], generator: torch.Generator | None
-) -> tuple[NDArray[np.intp], int]:
+) -> tuple[npt.NDArray[np.intp], int]:
     """Regions to keep, objects first, and how many of them are objects."""
     total = int(settings["BATCH_SIZE"])
     is_background = (best < settings["BG_THRESH_HI"]) & (best >= settings["BG_THRESH_LO"])

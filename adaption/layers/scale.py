@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError, LayerError, ShapeError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import (
     IntegerLowering,
     Layer,

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError, ShapeError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 

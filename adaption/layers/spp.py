@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError, ShapeError
-from adaption.later import F, Tensor, torch
+from adaption.later import F, Tensor, np, torch
 from adaption.layers.base import Layer, Lowering, Shape, layer
 
 

@@ -7,10 +7,8 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from adaption.errors import FieldError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 
 __all__ = ["tensors_from_state", "tensors_to_state"]
 

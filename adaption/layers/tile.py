@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from adaption.errors import FieldError
-from adaption.later import Tensor
+from adaption.later import Tensor, np
 from adaption.layers.base import Layer, Lowering, Shape, canonical_axis, layer
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from adaption.errors import FieldError, LayerError, ShapeError
 from adaption.graph import LayerSpec
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import Layer, Lowering, Shape, layer
 from adaption.layers.gradient import own_gradient
 

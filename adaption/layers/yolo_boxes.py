@@ -6,17 +6,14 @@ MobileNet-YOLO: region_loss_layer.hpp, bbox_util.cpp.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeAlias
 
 from adaption.errors import ShapeError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, npt, torch
 
 __all__ = ["Array", "check_labels_of", "detection_rows", "iou", "sigmoid", "truths"]
 
-Array = NDArray[np.floating[Any]]
+Array: TypeAlias = "npt.NDArray[np.floating[Any]]"
 
 
 def sigmoid(x: Array) -> Array:

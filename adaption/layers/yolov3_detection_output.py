@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from adaption.errors import FieldError, LayerError, ShapeError
-from adaption.later import Tensor
+from adaption.later import Tensor, np
 from adaption.layers.base import Layer, Shape, layer
 from adaption.layers.yolo_boxes import Array, detection_rows, sigmoid
 

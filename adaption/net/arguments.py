@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaption.errors import UsageError, near_miss
+from adaption.errors import UsageError, near_and_all
 from adaption.graph import NetSpec, NetState, build_spec
 from adaption.io.caffemodel import Weights
 from adaption.io.netfile import NetFile, read_net
@@ -68,8 +68,6 @@ def place_of(layer: str | int, names: Sequence[str]) -> int:
             raise UsageError(f"the net has no layer {layer}", f"it has {len(names)}, from 0 on")
         return layer
     if layer not in names:
-        near = near_miss(layer, names)
-        raise UsageError(
-            f"the net has no layer {layer!r}", near or f"its layers: {', '.join(names)}"
-        )
+        fix = near_and_all(layer, names, "its layers:")
+        raise UsageError(f"the net has no layer {layer!r}", fix)
     return names.index(layer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adaption.errors import UsageError, one_line
@@ -68,10 +67,12 @@ def net_text(net: ShownNet) -> str:
 
 def as_html(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """A table for a notebook; its first rows where it is long."""
+    from html import escape
+
     names = list(dict.fromkeys(name for row in rows for name in row))
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(row.get(name))}</td>" for name in names) + "</tr>"
+        "<tr>" + "".join(f"<td>{escape(_cell(row.get(name)))}</td>" for name in names) + "</tr>"
         for row in rows[:MOST_ROWS]
     )
     more = f"<p>{len(rows) - MOST_ROWS} rows more</p>" if len(rows) > MOST_ROWS else ""
@@ -93,7 +94,7 @@ def as_frame(rows: Sequence[Mapping[str, Any]]) -> Any:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return escape(one_line(f"{value:.6g}" if isinstance(value, float) else value))
+    return one_line(f"{value:.6g}" if isinstance(value, float) else value)
 
 
 def _by(shape: Sequence[int]) -> str:

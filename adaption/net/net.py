@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adaption.errors import AdaptionError, ShapeError, UsageError, near_miss
+from adaption.errors import AdaptionError, ShapeError, UsageError, near_and_all
 from adaption.graph import (
     NetSpec,
     NetState,
@@ -270,8 +270,8 @@ class Net(Planned, nn.Module):
     def _set_inputs(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             if name not in self.blobs:
-                near = near_miss(name, self.inputs) or f"its inputs: {', '.join(self.inputs)}"
-                raise UsageError(f"the net has no blob {name!r}", near)
+                fix = near_and_all(name, self.inputs, "its inputs:")
+                raise UsageError(f"the net has no blob {name!r}", fix)
             tensor = own_copy(name, value, self.device)
             blob = self.blobs[name]
             if tensor.dim() != len(blob.shape):

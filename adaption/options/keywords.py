@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from adaption.errors import FieldError, KeywordError, UsageError
-from adaption.nearest import nearest_name
+from adaption.errors import FieldError, KeywordError, UsageError, near_and_all
 from adaption.options.base import Options
 
 __all__ = ["takes_options"]
@@ -116,8 +115,6 @@ def _as_parameters(taken: Sequence[_Taken]) -> dict[str, inspect.Parameter]:
 
 
 def _unknown(call: str, name: str, known: Sequence[str]) -> KeywordError:
-    near = nearest_name(name, tuple(known))
     return KeywordError(
-        f"{call}() has no keyword {name!r}",
-        f"did you mean {near!r}?" if near else f"its keywords are {', '.join(known)}",
+        f"{call}() has no keyword {name!r}", near_and_all(name, known, "its keywords:")
     )

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
+from typing import TYPE_CHECKING
 
-from adaption.errors import AdaptionError, FieldError, LayerError
+from adaption.errors import AdaptionError, FieldError, LayerError, listed
 from adaption.graph import wrong_roi_scales
 from adaption.io import prototxt
 from adaption.io.lp_types import LP_ACT, LP_TYPES
@@ -16,11 +17,10 @@ from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
 from adaption.io.prototxt import Block, Document, Field
 from adaption.layers.base import traits_of_type
-from adaption.nearest import nearest_name
+from adaption.nearest import nearest_names
 from adaption.net.plan import KINDS as POINT_KINDS
 from adaption.net.plan import LayerFormats
 from adaption.numerics import DynamicFixed, FixedPoint, Format, parse_format
-from adaption.options.formats import rounding_named
 from adaption.precision.format_text import (
     FORWARD,
     formats_of,
@@ -30,10 +30,12 @@ from adaption.precision.format_text import (
     set_points,
     text_of,
 )
-from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import file_sites, file_specs, fresh_document, matches
 from adaption.precision.sites import Wiring, shapes_result
 from adaption.precision.splice import take_out_rounding, unused_name
+
+if TYPE_CHECKING:
+    from adaption.precision.proposal import Proposal
 
 __all__ = ["Change", "Edited", "edit", "edit_file"]
 
@@ -86,7 +88,12 @@ def edit_file(
     dry_run: bool = False,
 ) -> Edited:
     """Edit a prototxt in place, or into `out`; with `dry_run` nothing is written. See `edit`."""
-    keep_inputs([net if out is None else out], [None if isinstance(plan, Proposal) else plan])
+    file = None
+    if plan is not None:
+        from adaption.precision.proposal import Proposal
+
+        file = None if isinstance(plan, Proposal) else plan
+    keep_inputs([net if out is None else out], [file])
     made = edit(net, requests, plan=plan, import_names=import_names, mend_roi_scale=mend_roi_scale)
     if not dry_run and (made.changes or out is not None):
         write_net(made.net, net if out is None else out)
@@ -131,6 +138,8 @@ def edit(
     if mend_roi_scale:
         editor.mend_roi_scale()
     if plan is not None:
+        from adaption.precision.proposal import Proposal
+
         chosen = plan if isinstance(plan, Proposal) else Proposal.load(plan)
         for point, fmt in chosen.plan.items():
             editor.apply(_Request(_escaped(point.layer), point.kind, fmt, is_whole=True))
@@ -152,6 +161,8 @@ def _parse(text: str, excluded: bool) -> _Request:
                          EXAMPLE)  # fmt: skip
     pattern, kind, value = found.groups()
     if kind == "rounding":
+        from adaption.options.formats import rounding_named
+
         return _Request(pattern, kind, rounding_named(value))
     if kind == "round_bias":
         if value not in ("true", "false"):
@@ -174,6 +185,12 @@ def _parse(text: str, excluded: bool) -> _Request:
 def _escaped(name: str) -> str:
     """A pattern that fits this name alone."""
     return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def _is_low(layer: Field) -> bool:
+    return (
+        text_of(layer.block, "type") in LP_TYPES or layer.block.first("precision_param") is not None
+    )
 
 
 class _Editor:
@@ -222,13 +239,15 @@ class _Editor:
     def apply(self, request: _Request) -> None:
         chosen = list(self._chosen(request))
         if not chosen:
-            names = tuple(text_of(item.block, "name") for item in self.layers)
-            near = nearest_name(request.pattern, names)
+            names = [text_of(item.block, "name") for item in self._takers(request.kind)]
+            near = [f'"{name}"' for name in nearest_names(request.pattern, tuple(names))]
             raise LayerError(
                 f'no layer for "{request.pattern}:{request.kind}"'
-                + (f', did you mean "{near}"?' if near else ""),
-                "name a weight layer, or for activation and rounding an LPAct; see"
-                " adaption inspect",
+                + (f", did you mean {' or '.join(near)}?" if near else ""),
+                "no layer is low precision yet: first set a format, as in conv1:weight=Q2.14"
+                if request.kind == "rounding" and not names
+                else "name a weight layer, or for activation and rounding an LPAct:"
+                f" {listed(names)}",
             ).at(file=self.file)
         for item in chosen:
             try:
@@ -239,12 +258,23 @@ class _Editor:
                     layer_type=text_of(item.block, "type"),
                 ) from None  # fmt: skip
 
+    def _takers(self, kind: str) -> Iterator[Field]:
+        """The layers that a request about this kind of point can name."""
+        for item in self.layers:
+            layer_type = text_of(item.block, "type")
+            if kind == "rounding":
+                takes = _is_low(item)
+            else:
+                takes = traits_of_type(layer_type).is_weight_layer()
+            if takes or (kind == "activation" and layer_type == LP_ACT):
+                yield item
+
     def _chosen(self, request: _Request) -> Iterator[Field]:
         """The layers that a request is about: for an activation, its LPAct where there is one."""
         acts = []
         for item in self.layers:
             name, kind = text_of(item.block, "name"), text_of(item.block, "type")
-            is_low = kind in LP_TYPES or item.block.first("precision_param") is not None
+            is_low = _is_low(item)
             if not (is_low if request.pattern == "all" else matches(name, [request.pattern])):
                 continue
             if request.kind == "rounding":

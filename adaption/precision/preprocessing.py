@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from adaption.data import Transform
 from adaption.errors import AdaptionError
 from adaption.graph import NetState, build_spec
-from adaption.io.netfile import NetFile
 from adaption.layers.base import traits_of
+
+if TYPE_CHECKING:
+    from adaption.io.netfile import NetFile
 
 __all__ = ["net_preprocessing", "preprocessing_notes"]
 
@@ -24,6 +25,8 @@ _COMPARED = ("scale", "mean_value", "mean_file")
 
 def net_preprocessing(net: NetFile) -> dict[str, Mapping[str, Any]]:
     """Preprocessing of a net's data layers in phase TEST, by name of the layer, as far as known."""
+    from adaption.data import Transform
+
     spec = build_spec(net.message, NetState("TEST"), file=net.file, lines=net.lines)
     found: dict[str, Mapping[str, Any]] = {}
     for item in spec.layers:

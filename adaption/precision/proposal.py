@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from adaption.errors import FieldError
 from adaption.io.entries import Entries
@@ -14,10 +14,11 @@ from adaption.net.plan import KINDS
 from adaption.numerics import FixedPoint
 from adaption.numerics.formats.base import RANGES
 from adaption.numerics.rounding import ROUNDINGS
-from adaption.options import Formats
-from adaption.precision.effects import Effect
 from adaption.precision.row_files import load_rows, save_rows
 from adaption.precision.rules import Choice
+
+if TYPE_CHECKING:
+    from adaption.options import Formats
 
 __all__ = ["Proposal"]
 
@@ -67,6 +68,8 @@ class Proposal:
 
     def _recorded(self) -> dict[str, Any]:
         """What the file says of the choices behind the formats."""
+        from adaption.options import Formats
+
         if self.formats is not None:
             return self.formats.to_dict()
         longest = max((fmt.word_length for fmt in self.plan.values()), default=0)
@@ -103,6 +106,8 @@ class Proposal:
 
     @classmethod
     def _from_values(cls, values: Entries) -> Self:
+        from adaption.options import Formats
+
         has = values.optional
         were_given = values.text("rule") in (GIVEN, *ONCE_GIVEN)
         made = cls(
@@ -133,6 +138,8 @@ def _choice(row: Entries, rounding: str) -> Choice:
         raise error if error.field.startswith(row.place) else row.misfit("q", _Q) from None
     effect = None
     if "saturated" in row:
+        from adaption.precision.effects import Effect
+
         saturated, flushed = (row.number(name, low=0, high=1) for name in ("saturated", "flushed"))
         sqnr = row.number("sqnr_db") if row.optional("sqnr_db") else float("inf")
         effect = Effect(saturated, flushed, sqnr)

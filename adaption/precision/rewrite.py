@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from adaption.errors import LayerError, UsageError
 from adaption.graph import NetSpec, NetState, build_spec
@@ -22,10 +23,11 @@ from adaption.precision.format_text import (
     set_points,
     text_of,
 )
-from adaption.precision.propose import Proposal
-from adaption.precision.rules import Choice
 from adaption.precision.sites import Site, quantization_sites
 from adaption.precision.splice import keep_clip, take_out_rounding, unused_name
+
+if TYPE_CHECKING:
+    from adaption.precision.proposal import Proposal
 
 __all__ = [
     "backward_through_rounded",
@@ -185,6 +187,9 @@ def uniform_plan(
         weight, activation: None leaves them float.
         exclude_first, exclude_last: leave the first or the last weight layer as it is.
     """
+    from adaption.precision.proposal import Proposal
+    from adaption.precision.rules import Choice
+
     sites = file_sites(net, lpact)
     sites = sites[exclude_first : len(sites) - exclude_last]
     made = Proposal(net.message.name)

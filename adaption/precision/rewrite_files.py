@@ -7,25 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from adaption.errors import FieldError, LayerError, UsageError
 from adaption.io import prototxt
 from adaption.io.atomic import together
-from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.kinds import is_folder
 from adaption.io.netfile import NetFile, from_document, read_net, write_net
 from adaption.io.outputs import keep_inputs
 from adaption.later import np
 from adaption.net import Point
 from adaption.numerics import FixedPoint
-from adaption.options.recipes import RecipeOptions
-from adaption.precision.convert import convert
-from adaption.precision.fold import Folding, fold_batch_norm
-from adaption.precision.original.style import original_style
-from adaption.precision.preprocessing import preprocessing_notes
-from adaption.precision.propose import Proposal
-from adaption.precision.recipe_rewrite import chosen_recipe, rewrite_by_recipe
 from adaption.precision.rewrite import (
     backward_through_rounded,
     file_sites,
@@ -34,7 +26,13 @@ from adaption.precision.rewrite import (
     uniform_plan,
 )
 from adaption.precision.sites import excluded_layers
-from adaption.recipes import Recipe
+
+if TYPE_CHECKING:  # what few calls need is imported where they do
+    from adaption.io.caffemodel import Weights
+    from adaption.options.recipes import RecipeOptions
+    from adaption.precision.fold import Folding
+    from adaption.precision.proposal import Proposal
+    from adaption.recipes import Recipe
 
 __all__ = ["Rewritten", "rewrite_files"]
 
@@ -127,7 +125,7 @@ def rewrite_files(
         )
     keep_inputs(
         [out, weights_out, *(target for _, target in also)],
-        [net, weights, *(one for one, _ in also), None if isinstance(plan, Proposal) else plan],
+        [net, weights, *(one for one, _ in also), plan if _is_file(plan) else None],
     )
     if recipe is not None:
         others = {
@@ -137,6 +135,8 @@ def rewrite_files(
             "weights_out": weights_out, "style": style != "caffe",
             "backward_weights": backward_weights,
         }  # fmt: skip
+        from adaption.precision.recipe_rewrite import chosen_recipe
+
         _refuse_beside_recipe(others)
         return _by_recipe([(net, out), *also], chosen_recipe(recipe, choices), weights, strict)
     if strict or choices:
@@ -146,9 +146,11 @@ def rewrite_files(
         plan, weight, activation, to_float, fold, backward_weights, weights, weights_out
     )
     made = Rewritten()
-    trained = None if weights is None else read_weights(weights)
+    trained = _read(weights)
     nets = [(read_net(a), b) for a, b in ((net, out), *also)]
     if fold:
+        from adaption.precision.fold import fold_batch_norm
+
         assert trained is not None
         foldings = [fold_batch_norm(one, trained) for one, _ in nets]
         nets = [(f.net, target) for f, (_, target) in zip(foldings, nets, strict=True)]
@@ -170,6 +172,8 @@ def rewrite_files(
     for i, (one, target) in enumerate(nets):
         low, file = one, Path(target)
         if style == "original":
+            from adaption.precision.original.style import original_style
+
             created = original_style(one, chosen, left, lpact)
             low = from_document(prototxt.parse(created.text, one.file))
             file = file / created.file_name if is_folder(file) else file
@@ -182,6 +186,8 @@ def rewrite_files(
             low = backward_through_rounded(low, exclude=left)
         results.append((low, file))
     if chosen is not None:
+        from adaption.precision.preprocessing import preprocessing_notes
+
         for one, _ in nets:
             made.notes += preprocessing_notes(chosen.preprocessing, one)
         for point, fmt in chosen.plan.items():
@@ -194,11 +200,26 @@ def rewrite_files(
             write_net(low, file)
             made.files.append(file)
         if weights_out is not None:
+            from adaption.io.caffemodel import write_weights
+            from adaption.precision.convert import convert
+
             assert trained is not None
             layers = convert(trained, results[0][0], by_order=style == "original")
             write_weights(weights_out, layers, name=trained.name)
             made.files.append(Path(weights_out))
     return made
+
+
+def _is_file(plan: Proposal | PathLike | None) -> TypeGuard[PathLike]:
+    return isinstance(plan, str | os.PathLike)
+
+
+def _read(weights: PathLike | None) -> Weights | None:
+    if weights is None:
+        return None
+    from adaption.io.caffemodel import read_weights
+
+    return read_weights(weights)
 
 
 def _refuse_beside_recipe(others: Mapping[str, object]) -> None:
@@ -216,7 +237,10 @@ def _by_recipe(
     weights: PathLike | None,
     strict: bool,
 ) -> Rewritten:
-    trained = None if weights is None else read_weights(weights)
+    from adaption.precision.recipe_rewrite import rewrite_by_recipe
+    from adaption.recipes import Recipe
+
+    trained = _read(weights)
     by = rewrite_by_recipe([read_net(a) for a, _ in pairs], chosen, trained)
     if strict and by.warnings:
         raise UsageError(by.warnings[0], file=pairs[0][0])
@@ -271,6 +295,8 @@ def _plan_of(
             round_bias=round_bias,
         )
     elif plan is not None:
+        from adaption.precision.proposal import Proposal
+
         chosen = plan if isinstance(plan, Proposal) else Proposal.load(plan)
     else:
         return None

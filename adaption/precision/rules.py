@@ -11,12 +11,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 from adaption.errors import FieldError
 from adaption.numerics import FixedPoint
 from adaption.options import RULE_NAMES, Formats
-from adaption.precision.effects import Effect, effect_of
-from adaption.precision.statistics import TensorStats
+
+if TYPE_CHECKING:
+    from adaption.precision.effects import Effect
+    from adaption.precision.statistics import TensorStats
 
 __all__ = ["RULES", "Choice", "Settings", "choose", "judged", "rule"]
 
@@ -51,7 +54,7 @@ class Choice:
     range: tuple[float, float] | None = None  # least and greatest value measured
 
 
-Rule = Callable[[TensorStats, Settings], tuple[int, str]]
+Rule: TypeAlias = "Callable[[TensorStats, Settings], tuple[int, str]]"
 _RULES: dict[str, Rule] = {}
 RULES: Mapping[str, Rule] = MappingProxyType(_RULES)
 """Rules by name."""
@@ -92,6 +95,8 @@ def choose(name: str, stats: TensorStats, settings: Settings) -> Choice:
 
 def judged(stats: TensorStats, fmt: FixedPoint, reason: str) -> Choice:
     """A format chosen otherwise than by a rule, with what it does to the values measured."""
+    from adaption.precision.effects import effect_of
+
     spread = (stats.minimum, stats.maximum) if stats.count else None
     return Choice(fmt, reason, effect_of(stats, fmt), spread)
 
@@ -177,6 +182,8 @@ def best_sqnr(stats: TensorStats, settings: Settings) -> tuple[int, str]:
 
     It weighs what saturates against what is too fine for the step.
     """
+    from adaption.precision.effects import effect_of
+
     top = _exponent_not_below(stats.max_abs)
     is_signed = settings.is_signed(stats)
 

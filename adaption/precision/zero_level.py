@@ -6,11 +6,8 @@ import math
 from math import prod
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from adaption.errors import AdaptionError
-from adaption.later import torch
+from adaption.later import np, npt, torch
 from adaption.layers.base import Shape
 from adaption.net.fillers import FILLERS, fan_of, fill
 from adaption.numerics import Format, Wrpn

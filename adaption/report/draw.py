@@ -6,8 +6,6 @@ Low-precision layers carry a strong border and their Qm.f.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -85,6 +83,9 @@ def picture(drawing: Drawing, kind: str, out: str = "net.svg") -> bytes:
     """
     if kind in TEXTS:
         return (drawing.dot() if TEXTS[kind] == "dot" else drawing.mermaid()).encode()
+    import shutil
+    import subprocess
+
     program = shutil.which("dot")
     if program is None:
         stem = os.path.splitext(out)[0]  # noqa: PTH122  (a Path would drop a leading ./)

@@ -36,7 +36,10 @@ Q_CONVENTION = (
     "values are multiples of 2^-f, up to 2^(m-1) - 2^-f"
 )
 
-_MINUS = re.compile(r"(?<![^\W\d_])-(?=\d)|(?<=\de)-(?=\d)")  # of -1 and 1e-7, not of top-1
+# What has a minus: -1, 1e-7, 2^-14 and Q2.-3. Dates, ranges and names such as conv2-3 have hyphens.
+_SIGNED = re.compile(
+    r"(?<![\w./-])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w/-]|\.\w)|(?<=\^)-\d+|\bu?Q-?\d+\.-\d+\b"
+)
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -160,10 +163,9 @@ def typeset(text: str) -> str:
     """The typographic minus for numbers and an en dash for `ABSENT`."""
     if text == ABSENT:
         return "–"
-    digits = [match.start() for match in _MINUS.finditer(text)]
     if text.startswith(("-<", "-inf")):
-        digits.append(0)
-    return "".join("\u2212" if i in digits else c for i, c in enumerate(text))
+        text = f"\u2212{text[1:]}"
+    return _SIGNED.sub(lambda number: number[0].replace("-", "\u2212"), text)
 
 
 def _special(value: float | None) -> str | None:

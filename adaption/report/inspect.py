@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adaption.errors import AdaptionError, LayerError, MissingBottomError, UsageError, one_line
 from adaption.graph import (
@@ -32,16 +32,11 @@ from adaption.net.plan import LayerFormats, layer_formats
 from adaption.net.points_check import check_formats
 from adaption.options import NET, RunOptions, takes_options
 from adaption.report.format import count as format_count
-from adaption.report.inspect_other import (
-    OnnxInspection,
-    SolverInspection,
-    inspect_onnx,
-    inspect_solver,
-    is_onnx,
-    is_solver,
-)
 from adaption.report.tables import Grid
-from adaption.solver.settings import NetRole
+
+if TYPE_CHECKING:
+    from adaption.report.inspect_other import OnnxInspection, SolverInspection
+    from adaption.solver.settings import NetRole
 
 __all__ = ["Inspection", "LayerView", "inspect"]
 
@@ -244,6 +239,8 @@ def _inspect_other(
     path: PathLike, kind: str, wanted: _Wanted
 ) -> SolverInspection | OnnxInspection | None:
     """What a file holds that is neither a net nor weights."""
+    from adaption.report.inspect_other import inspect_onnx, inspect_solver, is_onnx, is_solver
+
     if kind == "binary protobuf" and is_onnx(path):
         return inspect_onnx(path)
     if kind == "text" and is_solver(path):

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from adaption.errors import AdaptionError
 from adaption.io import prototxt, wire
 from adaption.io.file_bytes import FileBytes
-from adaption.solver.settings import NetRole, read_solver, role_of_train_net, roles_of_test_nets
+
+if TYPE_CHECKING:
+    from adaption.solver.settings import NetRole
 
 __all__ = [
     "OnnxInspection",
@@ -114,6 +116,8 @@ def inspect_solver(path: PathLike, look: Callable[[NetRole], Shown]) -> SolverIn
         look: what to show of a net.
     Raises: FieldError or ParseError on a bad solver. A net that cannot be read is a warning.
     """
+    from adaption.solver.settings import read_solver, role_of_train_net, roles_of_test_nets
+
     solver = read_solver(path)
     inspection = SolverInspection(os.fspath(path), _settings(solver.message))
     inspection.warnings = [*solver.notices, *([solver.prefix] if solver.prefix else [])]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from adaption.errors import FieldError, FileFormatError
 from adaption.io.atomic import atomic_write
+from adaption.io.kinds import near_file
 from adaption.io.npy import read_npz
 from adaption.io.precision_note import note_of, remove_note, write_note
 from adaption.net import Net, Point
@@ -79,7 +80,8 @@ def read_state_formats(state: str | os.PathLike[str]) -> StatedFormats:
     path = Path(state)
     sidecar = sidecar_of(path)
     if not path.exists():
-        raise FileFormatError("no such file", "name the .solverstate of a snapshot", file=path)
+        fix = near_file(path) or "name the .solverstate of a snapshot"
+        raise FileFormatError("no such file", fix, file=path)
     try:
         values = json.loads(sidecar.read_text(encoding="utf-8"))
         entry = values["precision"]

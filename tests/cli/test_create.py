@@ -37,7 +37,8 @@ def test_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         ),
         pytest.param(
             ["4F", "--weight", "2.6,2.6,x"],
-            "Qm.f is 'x', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)\n",
+            "Qm.f is 'x', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)\n"
+            "  fix: write m and f with a point between: 16 bits may be Q2.14, Q9.7, ...\n",
             id="no format",
         ),
     ],

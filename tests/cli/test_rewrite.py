@@ -120,7 +120,8 @@ def test_original_style_of_branches_is_refused(
         pytest.param(
             ["--weight", "fine"],
             "adaption rewrite: Qm.f is 'fine', allowed: two integers such as \"Q2.14\" (the sign"
-            " bit counts in m)\n",
+            " bit counts in m)\n"
+            "  fix: write m and f with a point between: 16 bits may be Q2.14, Q9.7, ...\n",
             id="no format",
         ),
     ],

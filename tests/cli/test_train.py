@@ -111,7 +111,7 @@ def interrupt_at(line: str, monkeypatch: pytest.MonkeyPatch, number: signal.Sign
         if text.startswith(line):
             signal.raise_signal(number)
 
-    monkeypatch.setattr("adaption.cli.options.info", log)
+    monkeypatch.setattr("adaption.glog.info", log)
 
 
 def test_interrupt_and_resume(
@@ -158,6 +158,19 @@ def test_effects_of_signals(
     assert main(["train", "--solver", "solver.prototxt", *flags]) == code
     expected = {made, *([] if code else ["snap_iter_20.solverstate"])} - {None}
     assert {path.name for path in folder.glob("*.solverstate")} == expected
+
+
+def test_the_command_to_go_on_with_keeps_the_flags(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt_at("Iteration 10, loss", monkeypatch, signal.SIGINT)
+    adaption.Net("net.prototxt", seed=5).save("a.caffemodel")
+    flags = ["--reestimate-batch-norm=2", "--log-json=run.jsonl", "--iterations=15"]
+    assert main(["train", "solver.prototxt", "--weights=a.caffemodel", "--strict", *flags]) == 130
+    assert capsys.readouterr().out == (
+        "next: adaption train --solver=solver.prototxt --snapshot=snap_iter_11.solverstate"
+        " --iterations=15 --log-json=run.jsonl --strict --reestimate-batch-norm=2\n"
+    )
 
 
 def test_interrupt_without_a_prefix(

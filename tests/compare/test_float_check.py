@@ -325,7 +325,8 @@ def test_blobs_that_the_file_does_not_read_may_be_given(tmp_path: Path) -> None:
         (
             {"dat": np.zeros((1, 3, 12, 12))},
             UsageError,
-            "inputs are given for 'dat'\n  fix: did you mean data?",
+            "inputs are given for 'dat'\n  fix: did you mean data?"
+            " give one array for each of 'data'",
         ),
         (
             {"data": np.zeros((1, 3, 12, 11))},
@@ -348,7 +349,11 @@ def test_inputs_that_do_not_fit(
     ("given", "fix"),
     [
         pytest.param(["left"], "give one array for each of 'left', 'left2'", id="one is missing"),
-        pytest.param(["left", "leff2"], "did you mean left2?", id="one is mistyped"),
+        pytest.param(
+            ["left", "leff2"],
+            "did you mean left2? give one array for each of 'left', 'left2'",
+            id="one is mistyped",
+        ),
     ],
 )
 def test_the_input_that_is_mistyped_is_named(tmp_path: Path, given: list[str], fix: str) -> None:

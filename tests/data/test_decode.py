@@ -125,3 +125,7 @@ def test_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         decode_image(tmp_path / "none.jpg", True)
     assert str(caught.value) == "no such file"
+    (tmp_path / "one.jpg").touch()
+    with pytest.raises(DataError) as caught:
+        decode_image(tmp_path / "on.jpg", True)
+    assert str(caught.value) == "no such file\n  fix: did you mean one.jpg?"

@@ -20,7 +20,7 @@ IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
 def put(path: Path, values: Array, *, packed: bool = True) -> Path:
     head = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
     content = head + values.tobytes()
-    path.write_bytes(gzip.compress(content) if packed else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
     return path
 
 
@@ -73,7 +73,7 @@ def test_refused(values: Array, message: str, tmp_path: Path) -> None:
         (b"\0\0\x0d\1\0\0\0\1abcd", "is no idx file of uint8 values"),
         (b"\0\0\x08\4" + b"\x80\0\0\0" * 3 + b"\0" * 4, "has a shape that no array can have: "),
         (b"\0\0\x08\x80" + b"\0\0\0\1" * 128 + b"a", "has a shape that no array can have: "),
-        (gzip.compress(b"\0\0\x08\1\0\0\0\5abcde" * 9)[:30], "cannot be read: "),
+        (gzip.compress(b"\0\0\x08\1\0\0\0\5abcde" * 9, mtime=0)[:30], "cannot be read: "),
     ],
 )
 def test_damaged(content: bytes, fact: str, tmp_path: Path) -> None:

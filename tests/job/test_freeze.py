@@ -416,6 +416,10 @@ def test_states_that_do_not_say_it() -> None:
     _, weights, state = snapshot(PLAIN, ADAPT, 2)
     with pytest.raises(FileFormatError, match=r"gone\.solverstate: no such file"):
         freeze("low.prototxt", weights, out="out", state="gone.solverstate")
+    near = state.with_name(state.name.replace("_iter", "-iter"))
+    with pytest.raises(FileFormatError) as caught:
+        freeze("low.prototxt", weights, out="out", state=near)
+    assert str(caught.value) == f"{near}: no such file\n  fix: did you mean {state.name}?"
     side = state.with_name(state.name + ".json")
     text = side.read_text()
     side.write_text(text.replace('"precision"', '"other"'))

@@ -93,7 +93,7 @@ def test_inputs_that_are_not_given_keep_their_values() -> None:
 @pytest.mark.parametrize(
     ("inputs", "want"),
     [
-        ({"dta": X}, "the net has no blob 'dta'\n  fix: did you mean data?"),
+        ({"dta": X}, "the net has no blob 'dta'\n  fix: did you mean data? its inputs: data"),
         ({"data": X[0]}, 'net.prototxt: input "data" has shape (3,), the net has (4, 3)'),
         (
             {"data": "text"},

@@ -221,11 +221,13 @@ def test_str_says_unsigned() -> None:
         (lambda: FixedPoint.q("Q1.-1"), "word_length is 0, allowed: 1..64"),
         (
             lambda: FixedPoint.q("16"),
-            "Qm.f is '16', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)",
+            "Qm.f is '16', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)\n"
+            "  fix: write m and f with a point between: 16 bits may be Q2.14, Q9.7, ...",
         ),
         (
             lambda: FixedPoint.q("sQ4.4"),
-            "Qm.f is 'sQ4.4', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)",
+            "Qm.f is 'sQ4.4', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)\n"
+            "  fix: did you mean Q4.4?",
         ),
     ],
 )
@@ -233,6 +235,22 @@ def test_bad_format(make: Any, want: str) -> None:
     with pytest.raises(FieldError) as caught:
         make()
     assert str(caught.value) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("Q2,6", "Q2.6"),
+        ("Q2-14", "Q2.14"),
+        ("Q2.-1x", "Q2.-1"),
+        ("uQ0:8", "uQ0.8"),
+        ("8/8", "Q8.8"),
+    ],
+)
+def test_a_format_that_is_nearly_right(text: str, meant: str) -> None:
+    with pytest.raises(FieldError) as caught:
+        FixedPoint.q(text)
+    assert caught.value.fix == f"did you mean {meant}?" and str(FixedPoint.q(meant)) == meant
 
 
 # -- laws ----------------------------------------------------------------------------------------

@@ -210,7 +210,8 @@ def test_files_and_dry_run(tmp_path: Path) -> None:
         ),
         pytest.param(
             "conv1:weight=fine",
-            "Qm.f is 'fine', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)",
+            "Qm.f is 'fine', allowed: two integers such as \"Q2.14\" (the sign bit counts in m)\n"
+            "  fix: write m and f with a point between: 16 bits may be Q2.14, Q9.7, ...",
             id="no format",
         ),
         pytest.param(
@@ -221,9 +222,21 @@ def test_files_and_dry_run(tmp_path: Path) -> None:
         pytest.param("fc:round_bias=1", "round_bias is '1', allowed: true, false", id="no bool"),
         pytest.param(
             "conv9:weight=Q2.14",
-            'net.prototxt: no layer for "conv9:weight", did you mean "conv2"?\n  fix: name a weight'
-            " layer, or for activation and rounding an LPAct; see adaption inspect",
+            'net.prototxt: no layer for "conv9:weight", did you mean "conv2" or "conv1"?\n'
+            "  fix: name a weight layer, or for activation and rounding an LPAct: conv1, conv2, fc",
             id="no such layer",
+        ),
+        pytest.param(
+            "relu9:activation=Q4.4",
+            'net.prototxt: no layer for "relu9:activation"\n  fix: name a weight layer, or for'
+            " activation and rounding an LPAct: conv1, act1, conv2, fc",
+            id="nothing near",
+        ),
+        pytest.param(
+            "conv9:rounding=floor",
+            'net.prototxt: no layer for "conv9:rounding", did you mean "conv1"?\n  fix: name a'
+            " weight layer, or for activation and rounding an LPAct: conv1, act1, fc",
+            id="a layer that rounds",
         ),
         pytest.param(
             "conv2:round_bias=true",
@@ -238,3 +251,13 @@ def test_requests_that_do_not_do(request_: str, message: str) -> None:
     with pytest.raises((FieldError, LayerError)) as caught:
         edit(net_file(), [request_])
     assert str(caught.value) == message
+
+
+def test_where_nothing_rounds_yet() -> None:
+    net = edit(net_file(), ["all:weight=float", "all:activation=float"]).net
+    with pytest.raises(LayerError) as caught:
+        edit(net, ["conv1:rounding=floor"])
+    assert str(caught.value).endswith(
+        'no layer for "conv1:rounding"\n  fix: no layer is low precision yet: first set a format,'
+        " as in conv1:weight=Q2.14"
+    )

@@ -168,7 +168,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         if text.startswith("Iteration 4, loss"):
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("adaption.cli.options.info", log)
+    monkeypatch.setattr("adaption.glog.info", log)
     path = write_run(here, rounding="DETERMINISTIC", solver="max_iter: 9 display: 4")
     flags = ["--teacher", "wise.prototxt", "wise.caffemodel", "--teacher-weight=0.5"]
     assert main(["train", str(path.name), *flags]) == 130

@@ -11,8 +11,6 @@ from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from adaption.data.base import Array, Source
 from adaption.data.datum import DatumSource, datum_batch
 from adaption.data.feed import (
@@ -24,12 +22,10 @@ from adaption.data.feed import (
     skipped,
     stack,
 )
-from adaption.data.leveldb_source import LevelDbSource, is_leveldb
-from adaption.data.lmdb_source import LmdbSource, is_lmdb
 from adaption.data.part import kept_samples
-from adaption.data.source import open_source
 from adaption.data.transform import Transform
 from adaption.errors import DataError
+from adaption.later import np
 from adaption.layers.base import Runtime, Shape, layer
 
 
@@ -60,6 +56,8 @@ class Data(FedLayer):
         return Transform.from_message(self.spec.message.transform_param)
 
     def one_pass(self) -> tuple[Source, Transform | None]:
+        from adaption.data.source import open_source
+
         transform = Transform.from_message(self.spec.message.transform_param, "TEST")
         is_color = True if self.force_encoded_color else transform.is_color
         return self.kept(open_source(self.source, is_color=is_color)), transform
@@ -108,10 +106,15 @@ class Data(FedLayer):
     def _open(self) -> DatumSource:
         """The store by its content: a wrong `backend` does no harm."""
         check_source("data_param", self.source)
+        # What opens the stores is not needed to look into a net without its data.
+        from adaption.data.lmdb_source import LmdbSource, is_lmdb
+
         path = Path(self.source)
         is_color = True if self.force_encoded_color else self.transform.is_color
         if is_lmdb(path):
             return LmdbSource(path, is_color)
+        from adaption.data.leveldb_source import LevelDbSource, is_leveldb
+
         if is_leveldb(path):
             return LevelDbSource(path, is_color)
         raise DataError(

@@ -10,17 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-import numpy as np
-
-from adaption.data.arrays import read_hdf5_list
 from adaption.data.base import Array, Source
 from adaption.data.feed import FedLayer, Order, check_batch_size, check_source, shuffled
 from adaption.data.part import kept_samples
-from adaption.data.source import open_source
 from adaption.data.transform import Transform
 from adaption.errors import DataError, LayerError
 from adaption.io.hdf5 import array_of, damage_told, is_group, member, open_hdf5
-from adaption.io.kinds import is_there
+from adaption.io.kinds import is_there, near_file
+from adaption.later import np
 from adaption.layers.base import Runtime, Shape, layer
 
 
@@ -51,9 +48,13 @@ class HDF5Data(FedLayer):
     def files(self) -> list[str]:
         """The files that `source` lists. Raises: DataError, FileFormatError."""
         check_source("hdf5_data_param", self.source)
+        from adaption.data.arrays import read_hdf5_list
+
         return read_hdf5_list(self.source)
 
     def one_pass(self) -> tuple[Source, Transform | None]:
+        from adaption.data.source import open_source
+
         return self.kept(open_source(self.source, root=".")), None
 
     def set_up_lines(self, top_shape: str) -> Iterator[tuple[str, str]]:
@@ -168,9 +169,8 @@ def _read(path: str, names: Sequence[str], *, values: bool) -> list[Array]:
     Raises: DataError when one is missing, or they have different numbers of rows.
     """
     if not is_there(path):
-        raise DataError(
-            "no such file", "paths in the list are relative to the working directory", file=path
-        )
+        fix = f"{near_file(path)} paths in the list are relative to the working directory".lstrip()
+        raise DataError("no such file", fix, file=path)
     arrays: list[Array] = []
     with open_hdf5(path) as file, damage_told(path):
         for name in names:

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from adaption.data.base import Array
 from adaption.data.feed import whole_number
 from adaption.errors import DataError, FieldError, LayerError
-from adaption.later import Tensor, torch
+from adaption.later import Tensor, np, torch
 from adaption.layers.base import Layer, Progress, Runtime, Shape, layer
 
 

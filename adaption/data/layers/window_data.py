@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-import numpy as np
-
 from adaption.data.base import Array, Job, Sample
 from adaption.data.decode import decode_image
 from adaption.data.feed import (
@@ -27,6 +25,7 @@ from adaption.data.transform import Transform
 from adaption.data.windows import Window, WindowFile, cut, read_windows
 from adaption.errors import DataError, FieldError, FileFormatError
 from adaption.io.files import read_bytes
+from adaption.later import np
 from adaption.layers.base import Runtime, Shape, layer
 
 _MOVED = ("crop_size", "mean_file", "mirror")

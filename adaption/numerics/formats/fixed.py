@@ -57,9 +57,8 @@ class FixedPoint(NumberFields):
         """
         found = re.fullmatch(r"(u?)[Qq]?(-?\d{1,6})\.(-?\d{1,6})", text.strip(), re.ASCII)
         if found is None:
-            raise FieldError(
-                "Qm.f", text, 'two integers such as "Q2.14" (the sign bit counts in m)'
-            )
+            allowed = 'two integers such as "Q2.14" (the sign bit counts in m)'
+            raise FieldError("Qm.f", text, allowed, _written(text))
         m, f = int(found[2]), int(found[3])
         return cls(m + f, f, rounding, not found[1], range)
 
@@ -167,3 +166,12 @@ class FixedPoint(NumberFields):
     def __str__(self) -> str:
         sign = "" if self.is_signed else "u"
         return f"{sign}Q{self.int_length}.{self.frac_length}"
+
+
+def _written(text: str) -> str:
+    """How a format is written that a text may stand for."""
+    numbers = re.findall(r"(?<!\d)-?\d{1,6}", text, re.ASCII)  # the dash of 2-14 is no sign
+    if len(numbers) == 2:
+        unsigned = "u" if text.strip().startswith("u") else ""
+        return f"did you mean {unsigned}Q{'.'.join(numbers)}?"
+    return "write m and f with a point between: 16 bits may be Q2.14, Q9.7, ..."

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
-from adaption.errors import FieldError, KeywordError, near_miss
+from adaption.errors import FieldError, KeywordError, near_and_all
 from adaption.options.base import Options
 
 __all__ = ["RecipeOptions", "known_recipe_options", "make_recipe_options", "recipe_options"]
@@ -80,6 +80,6 @@ def make_recipe_options(recipe: str, values: Mapping[str, Any]) -> RecipeOptions
         if name not in known:
             raise KeywordError(
                 f"recipe {found.recipe} takes no {name}",
-                near_miss(name, known) or f"it takes {', '.join(known)}",
+                near_and_all(name, known, "it takes"),
             )
     return found(**values)

@@ -11,7 +11,7 @@ from adaption.net import Point
 from adaption.numerics import FixedPoint
 from adaption.precision.original.create import Created, create
 from adaption.precision.original.extract import extract
-from adaption.precision.propose import Proposal
+from adaption.precision.proposal import Proposal
 from adaption.precision.rewrite import file_sites, fresh_document, rewrite
 
 __all__ = ["original_style"]

@@ -290,6 +290,13 @@ def with_h5(text: str, **more: Any) -> None:
             id="Data: no such folder",
         ),
         pytest.param(
+            lambda: with_list("a.png 1\n"),
+            data(source="lst.txt"),
+            'lst.txt: layer "d" (Data): no such file or folder\n  fix: did you mean list.txt?'
+            " correct data_param.source; it is relative to the working directory, {p}",
+            id="Data: nearly the folder",
+        ),
+        pytest.param(
             None,
             data(source="."),
             '.: layer "d" (Data): is no LMDB and no LevelDB\n  fix: make one with convert_imageset,'
@@ -352,8 +359,8 @@ def with_h5(text: str, **more: Any) -> None:
         pytest.param(
             lambda: with_h5("1.h5"),
             HDF5 % "false",
-            '1.h5: layer "d" (HDF5Data): no such file\n  fix: paths in the list are relative to the'
-            " working directory",
+            '1.h5: layer "d" (HDF5Data): no such file\n  fix: did you mean 0.h5? paths in the list'
+            " are relative to the working directory",
             id="HDF5Data: file",
         ),
         pytest.param(
