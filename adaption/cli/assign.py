@@ -17,6 +17,7 @@ from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
     add_also_flag,
     add_caffe_flag,
+    add_gpu_flag,
     add_output_flags,
     also_of,
     device_of,
@@ -82,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--resume", action="store_true", help="go on where a call was stopped")
     add_also_flag(run, "kept in step (deploy.prototxt)")
     run.add_argument("--seed", type=int, help="of all runs (default: the solver's, else 1)")
-    add_caffe_flag(run, "gpu", default="", metavar="ID", help="compute on this GPU")
+    add_gpu_flag(run)
     add_flags(run, RunOptions(), "dialect", "python_modules")
     add_output_flags(parser)
 

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="look at all values; otherwise, of tensors of more than 16384 values per batch, only"
         " count, min and max are of all values and the rest is of a sample",
     )
-    add_data_flags(parser, "skip")
+    add_data_flags(parser, "skip", "device")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 

@@ -20,6 +20,7 @@ __all__ = [
     "add_data_flags",
     "add_file",
     "add_fold_flag",
+    "add_gpu_flag",
     "add_input_flag",
     "add_output_flags",
     "add_preprocessing_flags",
@@ -77,7 +78,7 @@ def devices_of(args: argparse.Namespace) -> list[str]:
     """All devices of --gpu; none where it is left out. Raises: UsageError, FieldError."""
     from adaption.report.devices import gpu_ids
 
-    numbers = gpu_ids(args.gpu)
+    numbers = gpu_ids(args.gpu or "")
     if args.gpu and not numbers:
         raise UsageError(f"--gpu {args.gpu}: there is no GPU", "leave out --gpu to use the CPU")
     return [f"cuda:{number}" for number in numbers]
@@ -95,21 +96,37 @@ def device_of(args: argparse.Namespace, log: Log) -> str:
     return devices[0] if devices else "cpu"
 
 
+def add_gpu_flag(parser: argparse.ArgumentParser) -> None:
+    """--gpu of verbs that compute on one device."""
+    add_caffe_flag(parser, "gpu", metavar="ID", help="compute on this GPU")
+
+
 def add_data_flags(parser: argparse.ArgumentParser, *uses: str) -> None:
-    """How a net is built and run over data: flags of RunOptions, `uses` beside the common ones."""
+    """How a net is built and run over data: flags of RunOptions, `uses` beside the common ones.
+
+    Of these, "device" is said with --gpu.
+    """
     from adaption.options import COMMON, NET, RunOptions
 
+    if "device" in uses:
+        add_gpu_flag(parser)
+        uses = tuple(use for use in uses if use != "device")
     add_flags(parser, RunOptions(), COMMON, *NET, *uses)
 
 
 def data_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Keywords of calls that run a net over data: how it is prepared, and what is run."""
+    from dataclasses import replace
+
     from adaption.options import RunOptions
 
+    options = value_of(args, RunOptions())
+    if getattr(args, "gpu", None):
+        options = replace(options, device=device_of(args, log_of(args)))
     return {
         "transform": transform_of(args),
         "root": args.root,
-        "options": value_of(args, RunOptions()),
+        "options": options,
         "quiet": args.quiet or args.json,
     }
 
@@ -144,8 +161,9 @@ def data_words(args: argparse.Namespace, *but: str) -> list[str]:
     type next."""
     from adaption.options import RunOptions
 
-    said = given(args, RunOptions)
-    return words_for(RunOptions, {name: value for name, value in said.items() if name not in but})
+    said = {name: value for name, value in given(args, RunOptions).items() if name not in but}
+    gpu = getattr(args, "gpu", None)
+    return [*words_for(RunOptions, said), *([f"--gpu={gpu}"] if gpu else [])]
 
 
 def add_also_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:

@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also measure what rounding each point alone does to the output, as adaption"
         " sensitivity does: a table in report and summary; one pass over the data per point",
     )
-    add_data_flags(parser, "score")
+    add_data_flags(parser, "score", "device")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 

@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_format_flags(parser, COMMON)
     add_refinement_flags(parser)
     add_fold_flag(parser)
-    add_data_flags(parser, "score")
+    add_data_flags(parser, "score", "device")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 

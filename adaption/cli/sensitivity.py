@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", metavar="FILE.svg", help="also draw them")
     add_format_flags(parser, COMMON)
     add_fold_flag(parser)
-    add_data_flags(parser, "score")
+    add_data_flags(parser, "score", "device")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
 

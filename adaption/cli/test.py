@@ -17,6 +17,7 @@ from adaption.cli.flags import add_flags, flags_for, given, value_of
 from adaption.cli.options import (
     add_caffe_flag,
     add_file,
+    add_gpu_flag,
     add_output_flags,
     add_preprocessing_flags,
     data_settings,
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file(parser, "weights", "caffemodel, binary or HDF5")
     parser.add_argument("--data", metavar="DATA", help="as for `adaption quantize`, with labels")
     add_caffe_flag(parser, "iterations", type=int, help=f"batches (default {BATCHES})")
-    add_caffe_flag(parser, "gpu", metavar="ID", help="compute on this GPU")
+    add_gpu_flag(parser)
     add_flags(parser, RunOptions(), COMMON, *NET, "score", "original_semantics")
     add_preprocessing_flags(parser)
     add_output_flags(parser)
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 def _on_data(args: argparse.Namespace) -> int:
     from adaption.job.score import score
 
-    own = [name for name in ("iterations", "gpu") if getattr(args, name) is not None]
+    own = [] if args.iterations is None else ["iterations"]
     _refuse(args, own, "original_semantics", beside="with --data", fix="leave it out")
     model, weights = file_of(args, "model"), file_of(args, "weights")
     found = score(model, weights, args.data, **data_settings(args))
@@ -85,7 +86,6 @@ def _on_own_data(args: argparse.Namespace) -> int:
         beside="without --data",
         fix="name the data with --data; otherwise the net's data layers say what they read",
     )
-    args.gpu = args.gpu or ""
     options = RunOptions(**value_of(args, RunOptions()).values(*NET, "original_semantics"))
     log, model, weights = log_of(args), file_of(args, "model"), file_of(args, "weights")
     scores = test(

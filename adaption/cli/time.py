@@ -14,6 +14,7 @@ from adaption.cli.flags import add_flags, value_of
 from adaption.cli.options import (
     add_caffe_flag,
     add_file,
+    add_gpu_flag,
     add_input_flag,
     add_output_flags,
     device_of,
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file(parser, "model", "net prototxt")
     add_file(parser, "weights", "caffemodel; without it the weights are the fillers'")
     add_caffe_flag(parser, "iterations", type=int, default=50, help="passes (default 50)")
-    add_caffe_flag(parser, "gpu", default="", metavar="ID", help="compute on this GPU")
+    add_gpu_flag(parser)
     add_input_flag(parser)
     add_flags(parser, DEFAULTS, "phase", *NET, "original_semantics")
     add_output_flags(parser)
