@@ -17,9 +17,8 @@ _LARGEST = 1 << 30  # bytes; what is larger still goes back at once
 def keep_freed_memory() -> bool:
     """Have the C library keep the memory of freed blobs for blobs to come, where it can.
 
-    By default glibc hands blocks of 32 MB and more back to the system, which clears every page
-    before it gives it out again; for a ReLU that takes ten times as long as the ReLU itself. What
-    is kept was in use before, so the most that a process takes at once stays what it was.
+    By default glibc hands large blocks back to the system, which clears every page before it gives
+    it out again; for the top of a ReLU that takes several times as long as the ReLU itself.
 
     Returns: whether the C library took the settings; others than glibc have none of them.
     """

@@ -98,9 +98,9 @@ def round_and_count_(
     `fmt.quantize_` and the counts of `count_rounding`, in one pass over memory."""
     flat = _dense(x)
     if fmt.is_random or flat is None or x.device.type != "cpu" or not x.numel():
-        before = x.clone()  # a draw depends on the place in the tensor
+        kept = x.clone()  # a draw depends on the place in the tensor
         fmt.quantize_(x, generator)
-        return count_rounding(before, x, fmt.min_value, fmt.max_value)
+        return count_rounding(kept, x, fmt.min_value, fmt.max_value)
     rounded = flat.new_empty(min(_PIECE, flat.numel()))
     before, after = flat.numpy(), rounded.numpy()
     counter = _Counter(before, after, fmt.min_value, fmt.max_value)
@@ -145,7 +145,10 @@ class _Counter:
 
     @property
     def made(self) -> RoundingCounts:
-        return RoundingCounts(*self.counts, self.signal, self.noise)
+        saturated, zeros_before, zeros_after, positive_after = self.counts
+        return RoundingCounts(
+            saturated, zeros_before, zeros_after, positive_after, self.signal, self.noise
+        )
 
 
 def _dense(x: Tensor) -> Tensor | None:
