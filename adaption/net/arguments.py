@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +20,6 @@ from adaption.net.blob import Blob
 __all__ = ["PathLike", "as_spec", "each", "fill_inputs", "place_of"]
 
 PathLike = str | os.PathLike[str]
-
-
-class _Net(Protocol):
-    """What inputs are filled into."""
-
-    spec: NetSpec
-    device: torch.device
-    blobs: dict[str, Blob]
-    inputs: tuple[str, ...]
 
 
 def as_spec(
@@ -60,21 +51,26 @@ def _own_copy(name: str, value: Any, device: torch.device) -> Tensor:
         raise UsageError(f'input "{name}" is no array of numbers: {error}') from None
 
 
-def fill_inputs(net: _Net, values: Mapping[str, Any]) -> None:
+def fill_inputs(
+    blobs: Mapping[str, Blob],
+    values: Mapping[str, Any],
+    spec: NetSpec,
+    device: torch.device,
+) -> None:
     """Write arrays or tensors to the blobs of these names, copied.
 
     Raises: UsageError on an unknown name; ShapeError on another number of axes.
     """
     for name, value in values.items():
-        if name not in net.blobs:
-            near = near_miss(name, net.inputs) or f"its inputs: {', '.join(net.inputs)}"
+        if name not in blobs:
+            near = near_miss(name, spec.inputs) or f"its inputs: {', '.join(spec.inputs)}"
             raise UsageError(f"the net has no blob {name!r}", near)
-        tensor = _own_copy(name, value, net.device)
-        blob = net.blobs[name]
+        tensor = _own_copy(name, value, device)
+        blob = blobs[name]
         if tensor.dim() != len(blob.shape):
             raise ShapeError(
                 f'input "{name}" has shape {tuple(tensor.shape)}, the net has {blob.shape}'
-            ).at(file=net.spec.file)
+            ).at(file=spec.file)
         blob.set(tensor)
 
 

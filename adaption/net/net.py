@@ -239,7 +239,7 @@ class Net(Planned, nn.Module):
                 return self.forward(
                     inputs, start=start, end=end, observer=observer, fused=fused, **named
                 )
-        fill_inputs(self, {**(inputs or {}), **named})
+        fill_inputs(self.blobs, {**(inputs or {}), **named}, self.spec, self.device)
         first = 0 if start is None else self.index(start)
         last = len(self.nodes) - 1 if end is None else self.index(end)
         try:
