@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from adaption.net import Net, convolver
 from adaption.net.in_place_chain import InPlaceChain
+from adaption.net.node import Node
 from tests.net.nets import data, inner_product, layer, net_of, normal
 
 MSRA = 'weight_filler { type: "msra" } bias_filler { type: "gaussian" std: 0.1 }'
@@ -215,6 +217,24 @@ def test_every_change_of_what_is_prepared_is_seen() -> None:
     x = normal(1, 3, 11, 6)
     assert_as_one_by_one()
     assert not any(torch.equal(a, b) for a, b in pairwise(seen))
+
+
+def test_what_another_pass_packed_is_not_taken_for_ours() -> None:
+    form = f"convolution_param {{ num_output: 256 kernel_size: 3 pad: 1 {MSRA} }}"
+    text = data(1, 256, 20, 20, name="x")
+    text += layer("LPConvolution", "c", "x", more=form + "lpfp_param { bd: 1 ad: 10 }")
+    net = net_of(text + layer("LPAct", "q", "c", "c", "lpfp_param { bd: 3 ad: 12 }"))
+    large, small = normal(1, 256, 20, 20), normal(1, 256, 4, 4)  # one by Winograd, one not
+
+    def look(node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
+        """Make every layer run on its own."""
+
+    want = {x: net.forward(x=x, observer=look)["c"].clone() for x in (large, small)}
+    for x in (large, large, large, small, large):
+        net.forward(x=small if x is large else large, observer=look)
+        assert torch.equal(net.forward(x=x)["c"], want[x])
+    for x in (large, large, large, small, small, small, large):
+        assert torch.equal(net.forward(x=x)["c"], want[x])
 
 
 def test_a_sum_and_what_is_in_place_on_it_run_as_one() -> None:
