@@ -154,8 +154,8 @@ def test_no_class_scores(folder: Path) -> None:
             id="flags of data",
         ),
         pytest.param(
-            ["--data", "x.npz", "--iterations", "3", "--gpu", "0"],
-            "--iterations, --gpu would count for nothing with --data\n  fix: leave it out",
+            ["--data", "x.npz", "--iterations", "3"],
+            "--iterations would count for nothing with --data\n  fix: leave it out",
             id="flags of caffe",
         ),
         pytest.param(
