@@ -1,12 +1,14 @@
 """What --best reaches without training, on three published nets at several word lengths.
 
     python scripts/tables/refine.py SHARED -o out [--only resnet20:4/4,lenet] [--rule sqnr]
+        [--limit 10000]
 
 SHARED holds models/ and data/: SqueezeNet v1.0 and 500 ImageNet images, ResNet-20 and CIFAR-10,
 LeNet and MNIST. Formats come from calibration samples, none of which is scored: of the ImageNet
 images each half is scored by a net that was calibrated on the other; of CIFAR-10 and MNIST the
-training images calibrate, and 2,000 test images are scored. With --rule the rows are those of
---int8 alone under that rule. What is done is not done again. Prints one Markdown table.
+training images calibrate, and 2,000 test images are scored, or --limit of them. With --rule the
+rows are those of --int8 alone under that rule. What is done is not done again. Prints one Markdown
+table.
 """
 
 from __future__ import annotations
@@ -73,6 +75,7 @@ def main() -> int:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--only", help="nets, or NET:W/A, with commas between")
     parser.add_argument("--rule", help="--int8 with this rule instead of --int8 --best")
+    parser.add_argument("--limit", type=int, help="scored images of CIFAR-10 and MNIST")
     args = parser.parse_args()
     wanted = args.only.split(",") if args.only else list(NETS)
     return print_table(
@@ -111,6 +114,9 @@ def row(args: argparse.Namespace, name: str, net: Net, bits: str) -> list[str]:
         label = args.rule or "best"
         folder = f"{name}_{weight}_{activation}_{label}_{number}"
         settings = {**net.settings, **split, "onnx": "qdq", **choices}
+        if args.limit is not None and "limit" in net.settings:
+            settings["limit"] = args.limit
+            folder += f"_of_{args.limit}"
         found.append(quantized(args, name, number, folder, settings))
     return cells(name, bits, net.targets[bits], found)
 
@@ -125,7 +131,7 @@ def quantized(
             files / "deploy.prototxt",
             files / "deploy.caffemodel",
             out=out,
-            reference=args.out / f"{name}_{number}_float",
+            reference=args.out / f"{name}_{number}_float_{settings.get('limit', 'all')}",
             quiet=True,
             **settings,
         )
