@@ -96,7 +96,7 @@ def device_of(args: argparse.Namespace, log: Log) -> str:
     return devices[0] if devices else "cpu"
 
 
-def add_gpu_flag(parser: argparse.ArgumentParser) -> None:
+def add_gpu_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """--gpu of verbs that compute on one device."""
     add_caffe_flag(parser, "gpu", metavar="ID", help="compute on this GPU")
 

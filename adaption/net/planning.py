@@ -11,6 +11,7 @@ from torch import Tensor
 from adaption.errors import AdaptionError, FieldError, near_miss
 from adaption.graph import NetSpec
 from adaption.io.precision_note import note_text, read_note
+from adaption.net.copied import Copied
 from adaption.net.node import Node
 from adaption.net.plan import FORWARD_KINDS, KINDS, LayerFormats, Plan, Point
 from adaption.net.points import GridWatch, Watch, WeightDraw
@@ -22,7 +23,7 @@ __all__ = ["Planned", "plan_of", "set_plan"]
 WEIGHTS = ("MASTER", "QUANTIZED")
 
 
-class Planned:
+class Planned(Copied):
     """A net's precision: the formats in force, who sees what is rounded, and with which draw.
 
     `followers` are nets that a new plan reaches, too: a solver's test nets.

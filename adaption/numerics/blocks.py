@@ -27,7 +27,7 @@ def can_round(x: Tensor, frac_length: int, rounding: str) -> bool:
 
 
 def round_half_away_(
-    x: Tensor, step: float, least: int, most: int, *, then_relu: bool = False, divisor: int = 1
+    x: Tensor, step: float, least: float, most: float, *, then_relu: bool = False, divisor: int = 1
 ) -> None:
     """x = clamp(round(x divisor / step), least, most) step / divisor, ties away from zero; as
     `steps_half_away`.
@@ -57,7 +57,7 @@ def round_half_away_(
 
 
 def round_half_even_(
-    x: Tensor, step: float, least: int, most: int, *, then_relu: bool = False, divisor: int = 1
+    x: Tensor, step: float, least: float, most: float, *, then_relu: bool = False, divisor: int = 1
 ) -> None:
     """As `round_half_away_`, ties to even."""
     flat = x if x.numel() <= SIZE else _flat(x)
@@ -78,8 +78,8 @@ def _onto_grid(codes: Tensor, step: Tensor, divisor: int) -> None:
 def round_stochastic_(
     x: Tensor,
     step: float,
-    least: int,
-    most: int,
+    least: float,
+    most: float,
     generator: torch.Generator | None,
     *,
     divisor: int = 1,

@@ -390,7 +390,7 @@ def _with_own_scale(x: Tensor) -> TensorStats:
         stats.own_scale = stats.over_own_power()
     else:  # squares of such values leave float32
         _, exponent = math.frexp(stats.max_abs)
-        scaled = torch.ldexp(x.detach().double(), torch.tensor(1 - exponent)).float()
+        scaled = (x.detach().double() * 2.0 ** (1 - exponent)).float()
         stats.own_scale = TensorStats.of(scaled)
     return stats
 

@@ -306,8 +306,9 @@ class _PngCanvas:
     """Draws with pillow; places are scaled."""
 
     def __init__(self, draw: ImageDraw, scale: int) -> None:
-        from PIL import ImageFont
+        from PIL import ImageFont, __version__
 
+        self.has_thin_strokes = tuple(map(int, __version__.split(".")[:2])) >= (11, 2)
         self.draw = draw
         self.scale = scale
         self.font = ImageFont.load_default(12 * scale)
@@ -319,17 +320,20 @@ class _PngCanvas:
     def text(self, x: float, y: float, content: str, kind: str, anchor: str) -> None:
         side = {"start": "l", "middle": "m", "end": "r"}[anchor]
         place = (x * self.scale, y * self.scale)
-        stroke = self.scale / 4 if kind == "t" else 0
+        stroke = self.scale / 4 if kind == "t" and self.has_thin_strokes else 0
         self.draw.text(place, content, "#333333", self.font, side + "s", stroke_width=stroke)
 
     def marker(self, x: float, y: float, colour: str, tip: str) -> None:
-        self.draw.circle((x * self.scale, y * self.scale), MARKER * self.scale, fill=colour)
+        self._disc(x * self.scale, y * self.scale, MARKER * self.scale, colour)
+
+    def _disc(self, x: float, y: float, radius: float, colour: str) -> None:
+        self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
     def curve(self, places: Sequence[Point], colour: str, is_dashed: bool) -> None:
         width = round(1.6 * self.scale)
         scaled = [(x * self.scale, y * self.scale) for x, y in places]
         if len(scaled) == 1:
-            self.draw.circle(scaled[0], 2 * self.scale, fill=colour)
+            self._disc(*scaled[0], 2 * self.scale, colour)
         elif is_dashed:
             for piece in _dashes(scaled, 5 * self.scale, 3 * self.scale):
                 self.draw.line(piece, fill=colour, width=width)

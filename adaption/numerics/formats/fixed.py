@@ -135,10 +135,10 @@ class FixedPoint(NumberFields):
         if can_round(x, self.frac_length, self.rounding) and self.divisor == 1:
             return self.quantize(x, generator).mul_(1 / step)
         if self.rounding == "half_away" and abs(self.frac_length) <= 64 and self.divisor == 1:
-            return steps_half_away(x, step).clamp_(self.min_code, self.max_code)
+            return steps_half_away(x, step).clamp_(float(self.min_code), float(self.max_code))
         # Clamping first gives the same result (the bounds are integers) and keeps infinities out
         # of the rounding.
-        scaled = (x * (self.divisor / step)).clamp_(self.min_code, self.max_code)
+        scaled = (x * (self.divisor / step)).clamp_(float(self.min_code), float(self.max_code))
         return ROUNDINGS[self.rounding](scaled, generator)
 
     def quantize(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -150,7 +150,7 @@ class FixedPoint(NumberFields):
     ) -> Tensor:
         """As `quantize`, in x's own memory; returns `x`. With `then_relu`, ReLU of that."""
         memory, step = x.detach(), 2.0**-self.frac_length
-        ends = self.min_code, self.max_code
+        ends = float(self.min_code), float(self.max_code)  # int64 does not hold 2^64 - 1
         if not can_round(x, self.frac_length, self.rounding):
             memory.copy_(self.codes(memory, generator).mul_(step).div_(self.divisor))
         elif self.rounding != "stochastic":
