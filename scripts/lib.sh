@@ -64,8 +64,8 @@ install_adaption() {
     [ -z "$extra" ] || printf '%s\n' "$state" >"$VIRTUAL_ENV/.adaption-installed"
 }
 
-# run_pytest ARGS: in as many processes as there are processors, each of which computes in one
-# thread; -n of the arguments rules, and a debugger needs the tests in this process.
+# run_pytest ARGS: pytest in as many processes as there are processors, each of one thread. Not where
+# ARGS give -n, or need all tests in this process, as a debugger does.
 run_pytest() {
     local processors parallel=""
     case " $* " in

@@ -171,7 +171,7 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
 
 
 def _backward_within(calls: _Calls) -> AbstractContextManager[Any]:
-    """Backward passes see their calls: torch.autograd.grad is one itself, within which none is."""
+    """Check the calls of backward passes, too: those within torch.autograd.grad are not seen."""
 
     def within(run: Callable[..., Any]) -> Callable[..., Any]:
         def backward(*args: Any, **kwargs: Any) -> Any:

@@ -109,22 +109,27 @@ def row(args: argparse.Namespace, name: str, net: Net, bits: str) -> list[str]:
     choices = {**INT8, **(BEST if args.rule is None else {"rule": args.rule})}
     weight, activation = bits.split("/")
     choices["bits"] = [activation, f"weight={weight}"]
+    choices["onnx"] = "qdq"
     found = []
     for number, split in enumerate(splits(args, name)):
-        label = args.rule or "best"
-        folder = f"{name}_{weight}_{activation}_{label}_{number}"
-        settings = {**net.settings, **split, "onnx": "qdq", **choices}
-        if args.limit is not None and "limit" in net.settings:
-            settings["limit"] = args.limit
-            folder += f"_of_{args.limit}"
-        found.append(quantized(args, name, number, folder, settings))
+        folder = f"{name}_{weight}_{activation}_{args.rule or 'best'}_{number}"
+        found.append(quantized(args, name, number, split, folder, choices))
     return cells(name, bits, net.targets[bits], found)
 
 
 def quantized(
-    args: argparse.Namespace, name: str, number: int, folder: str, settings: dict[str, Any]
+    args: argparse.Namespace,
+    name: str,
+    number: int,
+    split: dict[str, Any],
+    folder: str,
+    choices: dict[str, Any],
 ) -> dict[str, Any]:
     """The summary of one net on one split of its data, made now or before."""
+    settings = {**NETS[name].settings, **split, **choices}
+    if args.limit is not None and "limit" in settings:
+        settings["limit"] = args.limit
+        folder += f"_of_{args.limit}"
     out, files = args.out / folder, args.shared / NETS[name].folder
     if not (out / "summary.json").exists():
         adaption.quantize(

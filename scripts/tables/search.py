@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,14 @@ def row(args: argparse.Namespace, name: str, bits: int) -> list[str]:
     uniform, searched = [], []
     for number, split in enumerate(published.splits(args, name)):
         state = args.out / f"{name}_{number}_state"
-        one = quantized(args, name, number, split, f"{bits}", {"bits": [8, f"weight={bits}"]})
+        of_split = partial(published.quantized, args, name, number, split)
+        choices = {**INT8, **BEST, "bits": [8, f"weight={bits}"]}
+        one = of_split(f"{name}_{number}_{bits}", choices)
         uniform.append(one)
         weights = sum(layer["weight"]["count"] for layer in one["layers"] if layer["weight"])
         most = one["cost"]["quantized"]["parameter_bits"] - FEWER * bits * weights
-        size = {"bits": 8, "max_size": int(most) // 8, "search_state": state}
-        searched.append(quantized(args, name, number, split, f"{bits}_less", size))
+        choices |= {"bits": 8, "max_size": int(most) // 8, "search_state": state}
+        searched.append(of_split(f"{name}_{number}_{bits}_less", choices))
     samples = sum(s["accuracy"]["samples"] for s in uniform)
 
     def share(found: list[dict[str, Any]], side: str) -> float:
@@ -89,22 +92,6 @@ def row(args: argparse.Namespace, name: str, bits: int) -> list[str]:
         flipped(uniform),
         flipped(searched),
     ]
-
-
-def quantized(
-    args: argparse.Namespace,
-    name: str,
-    number: int,
-    split: dict[str, Any],
-    label: str,
-    choices: dict[str, Any],
-) -> dict[str, Any]:
-    """The summary of one net, made now or before."""
-    settings = {**published.NETS[name].settings, **split}
-    if args.limit and "limit" in settings:
-        settings["limit"] = args.limit
-    settings |= {**INT8, **BEST, **choices}
-    return published.quantized(args, name, number, f"{name}_{number}_{label}", settings)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,16 @@ def test_threads_that_are_given_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-n", "2"], ["-n0"], ["-nauto"], ["--numprocesses=2"], ["--pdb"], ["tests", "--co", "-q"]],
+    [
+        ["-n", "2"],
+        ["-n0"],
+        ["-nauto"],
+        ["--numprocesses=2"],
+        ["--pdb"],
+        ["tests", "--co", "-q"],
+        ["--trace"],
+        ["-p", "no:xdist"],
+    ],
     ids=" ".join,
 )
 def test_arguments_rule(arguments: list[str], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,8 @@ def test_flags_that_go_on_to_quantize(monkeypatch: pytest.MonkeyPatch, tmp_path:
             "--int8",
         ]
         args, rest = script["parser"]().parse_known_args(call)
-        script["start"](args, rest, script["Variant"]("error", 8, tmp_path / "error_8"))
+        start = sys.modules["batch.make"].start
+        start(args, rest, script["Variant"]("error", 8, tmp_path / "error_8"))
     want = {"--calibration=c.txt", "--calibration-limit=9", "--max-drop=1.0"}
     assert want | {"--best", "--refine", "--int8", "--rule=error"} <= set(calls[0])
 

@@ -35,7 +35,8 @@ def test_a_row_compares_equal_samples(
     cells = capsys.readouterr().out.splitlines()[2].strip("| ").split(" | ")
     assert cells[0] == "digits" and cells[2] == "100"
     uniform, searched = (
-        json.loads((out / f"digits_0_{name}/summary.json").read_text()) for name in ("4", "4_less")
+        json.loads((out / f"digits_0_{name}_of_100/summary.json").read_text())
+        for name in ("4", "4_less")
     )
     lengths = {x["weight"]["word_length"] for x in uniform["layers"] if x["weight"]}
     assert lengths == {4}
