@@ -194,6 +194,7 @@ def pretended_cuda() -> Iterator[None]:
     """torch has one CUDA device, cuda:0, until the end of the block."""
     calls = _Calls(_memory)
     cuda = {"is_available": lambda: True, "device_count": lambda: 1, "current_device": lambda: 0}
+    cuda["is_current_stream_capturing"] = lambda: False
     with (
         mock.patch.multiple(torch.cuda, **cuda),
         mock.patch.object(torch, "Generator", _Generator),

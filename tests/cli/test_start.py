@@ -123,12 +123,14 @@ OF_TEXT = (
 )
 AFTER_EACH = """
 import contextlib, io, json, sys
+from google.protobuf import descriptor_pool  # that of protobuf 4 takes ctypes
+brought = set(sys.modules)
 from adaption.cli.main import main
 commands, slow = json.loads(sys.argv[1])
 for line in commands:
     with contextlib.redirect_stdout(io.StringIO()):
         code = main(line.split(" "))
-    print(json.dumps([code, [name for name in slow if name in sys.modules]]))
+    print(json.dumps([code, [name for name in slow if name in sys.modules.keys() - brought]]))
 """
 
 
