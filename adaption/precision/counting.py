@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from adaption.later import Tensor, np, npt, torch
 from adaption.numerics import FixedPoint
 from adaption.precision.in_threads import in_threads
-from adaption.precision.sampling import SAMPLE
+from adaption.precision.sampling import SAMPLE, as_stored
 
 __all__ = ["RoundingCounts", "count_patterns", "count_rounding", "count_zeros", "round_and_count_"]
 
@@ -154,20 +154,14 @@ class _Counter:
 def _dense(x: Tensor) -> Tensor | None:
     """All values of `x` as one axis in its own memory; None where they do not lie side by side in
     an order that is known here (NCHW, NHWC)."""
-    x = x.detach()
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        x = x.permute(0, 2, 3, 1)
+    (x,) = as_stored(x)
     return x.reshape(-1) if x.is_contiguous() else None
 
 
 def _flat(*tensors: Tensor) -> list[Values]:
     """All values of each as one axis, in the same order; without a copy where the memory of all
     is dense and alike (NCHW, NHWC)."""
-    plain = [x.detach() for x in tensors]
-    first = plain[0]
-    if first.dim() == 4 and all(x.is_contiguous(memory_format=torch.channels_last) for x in plain):
-        plain = [x.permute(0, 2, 3, 1) for x in plain]
-    return [x.reshape(-1).numpy() for x in plain]
+    return [x.reshape(-1).numpy() for x in as_stored(*tensors)]
 
 
 def _pieces(*arrays: Values) -> list[tuple[Values, ...]]:
