@@ -88,7 +88,7 @@ def count_rounding(x: Tensor, y: Tensor, least: float, greatest: float) -> Round
     counter = _Counter(before, after, least, greatest)
     for a, b in _pieces(before, after):
         counter.add(a, b)
-    return counter.made
+    return counter.counts()
 
 
 def round_and_count_(
@@ -110,7 +110,7 @@ def round_and_count_(
         fmt.quantize_(held)
         counter.add(before[start : start + _PIECE], after[: len(piece)])
         piece.copy_(held)
-    return counter.made
+    return counter.counts()
 
 
 class _Counter:
@@ -119,7 +119,7 @@ class _Counter:
     def __init__(self, before: Values, after: Values, least: float, greatest: float) -> None:
         size = min(_PIECE, before.size)
         self.least, self.greatest = least, greatest
-        self.counts = [0, 0, 0, 0]
+        self._counts = [0, 0, 0, 0]
         self.signal = self.noise = 0.0
         self._flags = np.empty(size, np.bool_)
         self._gap = np.empty(size, np.result_type(before, after))
@@ -129,7 +129,7 @@ class _Counter:
         """Take in some values and their rounded values."""
         n = len(a)
         flags, gap, wide = self._flags[:n], self._gap[:n], self._wide[:n]
-        counts = self.counts
+        counts = self._counts
         if not a.min() >= self.least:  # NaN: count to find out
             counts[0] += int(np.count_nonzero(np.less(a, self.least, out=flags)))
         if not a.max() <= self.greatest:
@@ -143,9 +143,9 @@ class _Counter:
             wide[:] = np.subtract(a, b, out=gap)
         self.noise = _plus_squares(self.noise, wide)
 
-    @property
-    def made(self) -> RoundingCounts:
-        saturated, zeros_before, zeros_after, positive_after = self.counts
+    def counts(self) -> RoundingCounts:
+        """What was counted so far."""
+        saturated, zeros_before, zeros_after, positive_after = self._counts
         return RoundingCounts(
             saturated, zeros_before, zeros_after, positive_after, self.signal, self.noise
         )
