@@ -65,7 +65,7 @@ def refining(
     """The work on a net that calibration batches feed; arguments as of `refined`.
 
     Args:
-        full: of one on a GPU a copy on the host is worked on: layers are fitted there, in float64.
+        full: a net on a GPU is copied to the host: layers are fitted there, in float64.
         progress: called after each step.
         given: formats to keep; None: they are chosen.
     """

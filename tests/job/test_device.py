@@ -45,7 +45,7 @@ def quantized(device: str, folder: Path) -> Any:
 def searched(device: str, folder: Path) -> Any:
     made = adaption.search(
         NET, WEIGHTS, DATA, calibration=MODEL / "digits_train_lmdb", calibration_limit=8,
-        device=device, out=folder / device[:3], max_drop=50.0, curve=1, **SETTINGS,
+        device=device, out=folder / device[:3], max_drop=50.0, least_bits=3, curve=1, **SETTINGS,
         **{**INT8, "bits": 4, "refine": True},
     ).report  # fmt: skip
     layers = [(layer["name"], layer["bits"], layer["remaining"]) for layer in made["layers"]]
