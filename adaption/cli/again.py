@@ -10,6 +10,9 @@ __all__ = ["words_again"]
 def words_again(args: argparse.Namespace, *but: str) -> list[str]:
     """Every flag that was given, whichever the verb has; of files given by their place nothing.
 
+    For the same verb: what a file of --config says is not repeated, --config itself is. A command
+    of another verb takes the flags that both have: see data_words and preprocessing_words.
+
     Args:
         but: names of flags to leave out, as argparse keeps them ("log_json").
     """

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from adaption.errors import UsageError
+from adaption.nearest import nearest_names
 
 __all__ = ["Parser", "meant"]
 
@@ -24,12 +25,10 @@ _QUOTIENT = re.compile(r"\s*([-+]?[\d.]+)\s*/\s*([\d.]+)\s*")
 
 def meant(said: str, known: Iterable[str]) -> str:
     """`did you mean ...?` for a name that is not among the known ones; "" where none is near."""
-    import difflib  # only mistakes need it
-
     plain = {name.lstrip("-"): name for name in known}  # dashes make any two flags alike
     said = said.lstrip("-")
     near = [name for name in plain if name.startswith(said)]
-    near = near or difflib.get_close_matches(said, plain, 3, 0.65)
+    near = near or list(nearest_names(said, tuple(plain)))
     found = [plain[name] for name in near[:3]]
     return f"did you mean {' or '.join(found)}?" if found else ""
 

@@ -13,7 +13,7 @@ import shlex
 import sys
 from dataclasses import replace
 
-from adaption.cli.flags import add_flags, flags_for, given, value_of
+from adaption.cli.flags import add_flags, flag_of, given, value_of
 from adaption.cli.options import (
     add_caffe_flag,
     add_file,
@@ -108,9 +108,9 @@ def _refuse(args: argparse.Namespace, flags: list[str], *uses: str, beside: str,
     A flag that is given and not used would look as if it had counted. All verbs read a file of
     --config: of its flags, those that do not apply are named in a warning.
     """
-    options = {n: v for n, v in given(args, RunOptions).items() if n in RunOptions.declared(*uses)}
+    options = given(args, RunOptions)
     said = [f"--{name.replace('_', '-')}" for name in flags]
-    said += [flags_for(RunOptions, {name: value}).split()[0] for name, value in options.items()]
+    said += [flag_of(n, option) for n, option in RunOptions.declared(*uses).items() if n in options]
     if not said:
         return
     fact = f"{', '.join(said)} would count for nothing {beside}"

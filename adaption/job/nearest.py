@@ -9,6 +9,7 @@ from adaption.graph import NetSpec
 from adaption.job.feed import Feed
 from adaption.job.sensitivity import Sensitivity, one_by_one
 from adaption.net import Net
+from adaption.options import RunOptions
 from adaption.precision.classifiers import Classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.refining.refine import Outcome
@@ -24,7 +25,7 @@ def rounded_to_nearest(
     before: Run,
     scores: Classifiers,
     *,
-    seed: int,
+    options: RunOptions,
     quiet: bool,
     by_point: bool,
 ) -> dict[str, Any]:
@@ -33,13 +34,14 @@ def rounded_to_nearest(
     Args:
         low: the low-precision net, fed by `feed`.
         outcome: of refining. before: the float net's run over the data.
+        options: the seed of the net, and the device that computes it.
         by_point: also round each point alone.
     Returns: `before_refining` where weights or biases were fitted, `sensitivity` if asked for.
     """
     is_fitted = bool(outcome.said.get("corrected_biases"))
     if not (is_fitted or by_point):
         return {}
-    net = Net(low, outcome.plain, seed=seed)
+    net = Net(low, outcome.plain, seed=options.seed, device=options.device)
     entries: dict[str, Any] = {}
     if is_fitted:
         batches = track(feed, "running it before refining", quiet=quiet, unit="batches")

@@ -291,7 +291,7 @@ def quantize(
     low_file = rewrite(net_file, proposal)
     fed = source.fed(low_file)
     nearest = rounded_to_nearest(
-        fed, feed, outcome, before, scores, seed=options.seed, quiet=quiet, by_point=sensitivity
+        fed, feed, outcome, before, scores, options=options, quiet=quiet, by_point=sensitivity
     )
     low = Net(fed, outcome.weights, seed=options.seed, device=options.device)
     lengths = str(proposal.head()["lengths"]) if found is None else found.lengths

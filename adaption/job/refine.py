@@ -32,8 +32,7 @@ def refined(
     """The formats and weights of the low-precision net.
 
     Args:
-        full: the float net with its weights; it may hold others afterwards. One on a GPU is
-            released: layers are fitted in float64, on the host.
+        full: the float net with its weights; it may hold others afterwards.
         measured: its statistics on the calibration data.
         quiet: show no progress.
         given: formats to keep, which `formats` then says nothing of; None: they are chosen.
@@ -43,9 +42,6 @@ def refined(
     if not needs_refining(formats, steps):
         return Outcome(propose(full.spec, measured, formats=formats), weights, weights, measured)
 
-    if full.device.type != "cpu":
-        full.release()
-        full = Net(full.spec, weights)
     started, used = time.monotonic(), time.process_time()
     with Progress(None, "refining", quiet=quiet, unit="layers") as progress:
         made = refining(
@@ -69,6 +65,7 @@ def refining(
     """The work on a net that calibration batches feed; arguments as of `refined`.
 
     Args:
+        full: a net on a GPU is copied to the host: layers are fitted there, in float64.
         progress: called after each step.
         given: formats to keep; None: they are chosen.
     """
@@ -83,6 +80,8 @@ def refining(
         made.samples = run_net(net, calibration, observers=[ActivationObserver(made)]).samples
         return made
 
+    if full.device.type != "cpu":
+        full = Net(full.spec, weights)
     return Refining(
         full, full.spec, weights, measured, formats, steps, batches, measure, progress, given
     )

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from adaption.later import Tensor, np, npt, torch
 from adaption.numerics import FixedPoint
 from adaption.precision.in_threads import in_threads
-from adaption.precision.sampling import SAMPLE
+from adaption.precision.sampling import SAMPLE, as_stored
 
 __all__ = ["RoundingCounts", "count_patterns", "count_rounding", "count_zeros", "round_and_count_"]
 
@@ -88,7 +88,7 @@ def count_rounding(x: Tensor, y: Tensor, least: float, greatest: float) -> Round
     counter = _Counter(before, after, least, greatest)
     for a, b in _pieces(before, after):
         counter.add(a, b)
-    return counter.made
+    return counter.counts()
 
 
 def round_and_count_(
@@ -110,7 +110,7 @@ def round_and_count_(
         fmt.quantize_(held)
         counter.add(before[start : start + _PIECE], after[: len(piece)])
         piece.copy_(held)
-    return counter.made
+    return counter.counts()
 
 
 class _Counter:
@@ -119,7 +119,7 @@ class _Counter:
     def __init__(self, before: Values, after: Values, least: float, greatest: float) -> None:
         size = min(_PIECE, before.size)
         self.least, self.greatest = least, greatest
-        self.counts = [0, 0, 0, 0]
+        self._counts = [0, 0, 0, 0]
         self.signal = self.noise = 0.0
         self._flags = np.empty(size, np.bool_)
         self._gap = np.empty(size, np.result_type(before, after))
@@ -129,7 +129,7 @@ class _Counter:
         """Take in some values and their rounded values."""
         n = len(a)
         flags, gap, wide = self._flags[:n], self._gap[:n], self._wide[:n]
-        counts = self.counts
+        counts = self._counts
         if not a.min() >= self.least:  # NaN: count to find out
             counts[0] += int(np.count_nonzero(np.less(a, self.least, out=flags)))
         if not a.max() <= self.greatest:
@@ -143,9 +143,9 @@ class _Counter:
             wide[:] = np.subtract(a, b, out=gap)
         self.noise = _plus_squares(self.noise, wide)
 
-    @property
-    def made(self) -> RoundingCounts:
-        saturated, zeros_before, zeros_after, positive_after = self.counts
+    def counts(self) -> RoundingCounts:
+        """What was counted so far."""
+        saturated, zeros_before, zeros_after, positive_after = self._counts
         return RoundingCounts(
             saturated, zeros_before, zeros_after, positive_after, self.signal, self.noise
         )
@@ -154,20 +154,14 @@ class _Counter:
 def _dense(x: Tensor) -> Tensor | None:
     """All values of `x` as one axis in its own memory; None where they do not lie side by side in
     an order that is known here (NCHW, NHWC)."""
-    x = x.detach()
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        x = x.permute(0, 2, 3, 1)
+    (x,) = as_stored(x)
     return x.reshape(-1) if x.is_contiguous() else None
 
 
 def _flat(*tensors: Tensor) -> list[Values]:
     """All values of each as one axis, in the same order; without a copy where the memory of all
     is dense and alike (NCHW, NHWC)."""
-    plain = [x.detach() for x in tensors]
-    first = plain[0]
-    if first.dim() == 4 and all(x.is_contiguous(memory_format=torch.channels_last) for x in plain):
-        plain = [x.permute(0, 2, 3, 1) for x in plain]
-    return [x.reshape(-1).numpy() for x in plain]
+    return [x.reshape(-1).numpy() for x in as_stored(*tensors)]
 
 
 def _pieces(*arrays: Values) -> list[tuple[Values, ...]]:

@@ -189,10 +189,10 @@ def run_net(
         if node.layer.gives_boxes and top in net.outputs
     ]
 
-    looker = _Looker(run, net, observers)
-    with torch.no_grad(), looker.metering():
+    observer = _RunObserver(run, net, observers)
+    with torch.no_grad(), observer.metering():
         for batch in batches:
-            net.forward(batch.blobs, observer=looker, in_place=True)
+            net.forward(batch.blobs, observer=observer, in_place=True)
             refuse_nan_outputs(net, scores, batch)
             run.samples += len(batch.names)
             for one in scores.all:
@@ -213,9 +213,9 @@ def refuse_nan_outputs(net: Net, scores: Classifiers, batch: Any) -> None:
         raise nan_error(net, sample)
 
 
-class _Looker:
-    """Counts zeros that weight layers read, and what rounding does to results: an observer that
-    calls others, and for rounding in place the meter of its point."""
+class _RunObserver:
+    """Counts zeros that weight layers read, and what rounding does to results, and calls the other
+    observers. Rounding in place is counted by the point's meter, while it rounds."""
 
     def __init__(self, run: Run, net: Net, observers: Sequence[Observer]) -> None:
         self.run, self.nodes, self.observers = run, net.nodes, observers

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def in_threads(work: Callable[[int, int], T], most: int) -> list[T]:
     """`work(part, parts)` for each part, in order; as many parts as torch has threads, no more
-    than `most`. The calls shall spend their time outside the interpreter, a millisecond or more."""
+    than `most`. Worth it for calls of a millisecond or more, spent outside the interpreter."""
     parts = max(1, min(torch.get_num_threads(), most))
     if parts == 1:
         return [work(0, 1)]

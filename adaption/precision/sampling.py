@@ -7,7 +7,7 @@ from functools import cache
 
 from adaption.later import Tensor, torch
 
-__all__ = ["SAMPLE", "SMALL_SAMPLE", "in_memory_order", "sample_of", "stride_for"]
+__all__ = ["SAMPLE", "SMALL_SAMPLE", "as_stored", "in_memory_order", "sample_of", "stride_for"]
 
 # Values: what is told of a larger tensor may be told from at most so many in the first batch. Every
 # one costs a line of the cache, more than min and max of all values in between; so with each batch
@@ -18,10 +18,19 @@ SMALL_SAMPLE = 1 << 11
 
 def in_memory_order(x: Tensor) -> Tensor:
     """All values of `x`, float32, as one axis; no copy where the memory is dense (NCHW, NHWC)."""
-    x = x.detach()
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        x = x.permute(0, 2, 3, 1)
+    (x,) = as_stored(x)
     return x.reshape(-1).float().contiguous()
+
+
+def as_stored(*tensors: Tensor) -> list[Tensor]:
+    """Tensors of one shape with their axes in the order of their memory, where that is one order
+    for all of them (NCHW, NHWC); no copy."""
+    plain = [x.detach() for x in tensors]
+    if plain[0].dim() == 4 and all(
+        x.is_contiguous(memory_format=torch.channels_last) for x in plain
+    ):
+        plain = [x.permute(0, 2, 3, 1) for x in plain]
+    return plain
 
 
 def sample_of(flat: Tensor, turn: int | None) -> tuple[Tensor, int]:

@@ -1,4 +1,4 @@
-"""How many zeros each blob of a pass holds, counted only where nothing tells."""
+"""How many zeros each blob of a pass holds, counted only where it is not known otherwise."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["ZerosOfBlobs"]
 
 
 class ZerosOfBlobs:
-    """Zeros by blob, as the blob is now; to be told of every layer in the order of the pass.
+    """Zeros by blob, as the blob is now. Call `follow` for each layer, in the order of the pass.
 
     Args:
-        measured: gives the zeros of a blob that was measured in this pass, None where it was not.
+        measured: returns the zeros of a blob that was measured in this pass, else None.
     """
 
     def __init__(self, measured: Callable[[str], int | None] | None = None) -> None:
@@ -39,10 +39,10 @@ class ZerosOfBlobs:
         """Note what is known of a layer's tops.
 
         Args:
-            seen: what was counted of its rounding.
+            seen: the counts of its rounding; None where nothing was counted.
         """
         spec, layer = node.spec, node.layer
-        zeros = [self._known.get(blob) for blob in spec.bottoms]
+        zeros = [self._known[blob] for blob in spec.bottoms if blob in self._known]
         positive = self._positive.get(spec.bottoms[0]) if len(spec.bottoms) == 1 else None
         for top in spec.tops:
             self._known.pop(top, None)
@@ -55,5 +55,5 @@ class ZerosOfBlobs:
             return
         elif layer.rectifies() and positive is not None and len(tops) == 1:
             self._known[spec.tops[0]] = tops[0].numel() - positive
-        elif layer.rearranges and zeros and None not in zeros:
-            self._known |= dict.fromkeys(spec.tops, sum(zeros))  # type: ignore[arg-type]
+        elif layer.rearranges and len(zeros) == len(spec.bottoms):
+            self._known |= dict.fromkeys(spec.tops, sum(zeros))

@@ -13,12 +13,12 @@ from adaption.cli.main import VERBS, verb_parsers
 FLAGS = "help", "version"
 
 
-def given(action: argparse.Action, dash: str = "") -> list[str]:
+def given(action: argparse.Action) -> list[str]:
     """A flag with something behind it."""
     flag = action.option_strings[0]
     if action.nargs == 0:
         return [flag]
-    one = str(next(iter(action.choices))) if action.choices else f"{dash}3"
+    one = str(next(iter(action.choices))) if action.choices else "3"
     if isinstance(action.nargs, int):
         return [flag, *[one] * action.nargs]
     return [f"{flag}={one}"]

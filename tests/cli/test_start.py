@@ -1,6 +1,6 @@
 """Verbs that only touch text and wire formats start without torch and whatever else takes time.
 
-Times are in docs/measurements.md; here is held what they come from: the modules that are imported.
+Times are in docs/measurements.md; these tests check what they depend on, the modules imported.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -11,6 +12,7 @@ import adaption
 from adaption.cli.main import main
 from adaption.data import Transform
 from adaption.options import BEST, INT8
+from adaption.precision.evaluate import run_net
 from tests.pretended_cuda import pretended_cuda
 
 MODEL = Path(__file__).resolve().parents[2] / "models/lenet_digits"
@@ -29,13 +31,25 @@ def scored(device: str, folder: Path) -> Any:
 
 
 def quantized(device: str, folder: Path) -> Any:
-    made = adaption.quantize(
-        NET, WEIGHTS, data=DATA, device=device, out=folder / device[:3], **SETTINGS,
-        **{**INT8, **BEST, "bits": 4},
-    )  # fmt: skip
+    with mock.patch("adaption.job.nearest.run_net", side_effect=run_net) as before_refining:
+        made = adaption.quantize(
+            NET, WEIGHTS, data=DATA, device=device, out=folder / device[:3], **SETTINGS,
+            **{**INT8, **BEST, "bits": 4},
+        )  # fmt: skip
+    assert [str(call.args[0].device) for call in before_refining.mock_calls] == [device]
     assert all(check["ok"] for check in made.summary["verification"])
     rows = [(e["name"], e["weight"]) for e in made.summary["layers"] if e["weight"]]
     return [(name, weight["q"], weight["sqnr_db"]) for name, weight in rows]
+
+
+def searched(device: str, folder: Path) -> Any:
+    made = adaption.search(
+        NET, WEIGHTS, DATA, calibration=MODEL / "digits_train_lmdb", calibration_limit=8,
+        device=device, out=folder / device[:3], max_drop=50.0, least_bits=3, curve=1, **SETTINGS,
+        **{**INT8, "bits": 4, "refine": True},
+    ).report  # fmt: skip
+    layers = [(layer["name"], layer["bits"], layer["remaining"]) for layer in made["layers"]]
+    return [*layers, *((str(one["position"]), one["drop"]) for one in made["curve"])]
 
 
 def ranked(device: str, folder: Path) -> Any:
@@ -43,7 +57,7 @@ def ranked(device: str, folder: Path) -> Any:
     return [(point["layer"], point["kind"], point["flipped_predictions"]) for point in made.points]
 
 
-@pytest.mark.parametrize("job", [measured, scored, quantized, ranked])
+@pytest.mark.parametrize("job", [measured, scored, quantized, searched, ranked])
 def test_on_a_device(job: Any, tmp_path: Path) -> None:
     want = job("cpu", tmp_path)
     with pretended_cuda():
