@@ -53,6 +53,10 @@ class Blob:
         self._is_shared = False  # another blob's writes change this one's data
         self._maker: Callable[[], None] | None = None  # of data that follows from another blob's
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy: the view that is out shows the memory of this one."""
+        return vars(self) | {"_view": None}
+
     @property
     def device(self) -> torch.device:
         """Where the net computes with this blob; `data` and `diff` are on the host anyway."""

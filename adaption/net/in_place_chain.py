@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import zip_longest
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,10 @@ class InPlaceChain:
     _size: tuple[int, ...] = ()  # of its bottom
     _steps: list[Step] = field(default_factory=list)
     _shape: tuple[int, ...] = ()  # of the top that the steps are for
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, which prepares its own: steps hold the blobs of this net."""
+        return vars(self) | {"_stamps": None, "_pack": None, "_steps": []}
 
     @cached_property
     def _is_steady(self) -> bool:

@@ -492,3 +492,14 @@ def test_a_copy_is_a_net_of_its_own() -> None:
     twin.forward(data=X)
     assert (twin.params["q"][1].data == 0.5).all()
     assert torch.equal(net.forward(data=X)["q"], want)
+
+
+def test_a_copy_of_a_net_in_training_runs_passes_of_its_own() -> None:
+    net = net_of(CHAIN + data(4, 3, name="t") + euclidean("loss", "s t"), phase="TRAIN")
+    net.forward(data=X)
+    twin = copy.deepcopy(net)
+    for one in (net, twin):
+        one.forward(data=X)
+        one.backward()
+    own, its = net.params["a"][0].grad, twin.params["a"][0].grad
+    assert own.any() and torch.equal(own, its)
