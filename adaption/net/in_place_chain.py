@@ -90,7 +90,6 @@ class InPlaceChain:
         assert convolver is not None
         if not convolver.takes(x):
             return None
-        head.tape = None
         top = convolver.again(x)
         if head.formats.activation is not None:
             head.points.round_("activation", top)

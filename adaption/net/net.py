@@ -289,6 +289,8 @@ class Net(Planned, nn.Module):
     def _run_chain(self, chain: Chain | InPlaceChain, observer: Observer | None) -> None:
         bottoms = chain.laid_out([self.blobs[name].tensor for name in chain.bottoms])
         self._release([chain.top], chain.bottoms)
+        for node in chain.nodes:
+            node.tape = None  # of a pass before: this one records nothing
         if observer is None or isinstance(chain, InPlaceChain):
             top = chain.run(bottoms)
         else:
