@@ -163,6 +163,9 @@ class DeviceBlob(Blob):
         self._source, self._data_mirror = self, Mirror()
         super().set(value)
 
+    def release(self) -> None:
+        """Nothing to do: torch hands a device's memory on by itself."""
+
     def write(self, values: NDArray[np.float32]) -> None:
         host = torch.empty(self.shape)
         np.copyto(host.numpy(), values.reshape(self.shape))

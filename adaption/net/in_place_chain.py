@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adaption.net.as_one import AsOne
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 
@@ -25,10 +26,9 @@ Step = Callable[[Tensor], Tensor]
 
 
 @dataclass
-class InPlaceChain:
+class InPlaceChain(AsOne):
     """A layer whose top is its own, then what runs in place on that."""
 
-    nodes: list[Node]
     _stamps: object = None  # of all blobs behind the last pass
     _pack: Tensor | None = None  # of a convolution that comes first
     _size: tuple[int, ...] = ()  # of its bottom
@@ -46,14 +46,6 @@ class InPlaceChain:
         formats = [head.format_of(i) for i in range(len(head.masters))]
         is_random = any(fmt is not None and fmt.is_random for fmt in formats)
         return head.convolver is not None and head.formats.bottom is None and not is_random
-
-    @property
-    def bottoms(self) -> Sequence[str]:
-        return self.nodes[0].spec.bottoms
-
-    @property
-    def top(self) -> str:
-        return self.nodes[0].spec.tops[0]
 
     def can_run(self, xs: Sequence[Tensor]) -> bool:
         return True

@@ -64,6 +64,12 @@ def test_a_copy_takes_along_what_was_written_and_lends_arrays_of_its_own() -> No
     assert (view.tolist(), twin.tensor.tolist()) == ([5, 2], [7, 7])
 
 
+def test_memory_of_a_device_is_not_given_back_before_a_pass() -> None:
+    blob = blob_of(1, 2)
+    blob.release()
+    assert blob.tensor.tolist() == [1, 2]
+
+
 def test_a_held_view_is_written_and_shown_at_any_time() -> None:
     blob = blob_of(1, 2)
     view = blob.data
