@@ -136,11 +136,8 @@ class Blob:
 
     def stamp_at_rest(self) -> object:
         """`stamp` of the data as it is, without asking its maker."""
-        maker, self._maker = self._maker, None
-        try:
+        with self.at_rest():
             return self.stamp()
-        finally:
-            self._maker = maker
 
     @property
     def _diff(self) -> Tensor | None:

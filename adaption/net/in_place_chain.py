@@ -118,7 +118,7 @@ class InPlaceChain(AsOne):
 def _in_place(node: Node, top: Tensor) -> Step:
     """The layer on its own memory, its blobs as they are now."""
     layer = node.layer
-    if node.formats == LayerFormats() and len(node.spec.bottoms) == 1:
+    if node.formats == LayerFormats():
         blobs = [blob.tensor.detach() for blob in node.masters]
         prepared = layer.prepared(node.runtime, top, *blobs)
         if prepared is not None:
