@@ -53,6 +53,10 @@ class Blob:
         self._is_shared = False  # another blob's writes change this one's data
         self._maker: Callable[[], None] | None = None  # of data that follows from another blob's
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy: the view that is out shows the memory of this one."""
+        return vars(self) | {"_view": None}
+
     @property
     def device(self) -> torch.device:
         """Where the net computes with this blob; `data` and `diff` are on the host anyway."""
@@ -132,11 +136,8 @@ class Blob:
 
     def stamp_at_rest(self) -> object:
         """`stamp` of the data as it is, without asking its maker."""
-        maker, self._maker = self._maker, None
-        try:
+        with self.at_rest():
             return self.stamp()
-        finally:
-            self._maker = maker
 
     @property
     def _diff(self) -> Tensor | None:

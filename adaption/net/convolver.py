@@ -34,6 +34,10 @@ class Convolver:
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, which packs anew: torch cannot copy what is packed for oneDNN."""
+        return vars(self) | {"_key": None, "_weight": None, "_bias": None}
+
     @staticmethod
     def takes(x: Tensor) -> bool:
         """Whether `x` can be its bottom."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,10 @@ class Mirror:
         self._host: Tensor | None = None
         self._view: weakref.ref[NDArray[np.float32]] | None = None
         self._stamp: object = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For the mirror of a copy: the array that is lent is this one's."""
+        return vars(Mirror())
 
     @property
     def has_copy(self) -> bool:
@@ -101,6 +106,10 @@ class DeviceBlob(Blob):
         self._data_mirror = Mirror()
         self._diff_mirror = Mirror()
 
+    def __getstate__(self) -> dict[str, Any]:
+        self.sync()
+        return super().__getstate__()
+
     @property
     def device(self) -> torch.device:
         return self._device
@@ -153,6 +162,9 @@ class DeviceBlob(Blob):
             return
         self._source, self._data_mirror = self, Mirror()
         super().set(value)
+
+    def release(self) -> None:
+        """Nothing to do: torch hands a device's memory on by itself."""
 
     def write(self, values: NDArray[np.float32]) -> None:
         host = torch.empty(self.shape)

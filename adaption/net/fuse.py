@@ -18,6 +18,7 @@ from adaption.layers.batch_norm import BatchNorm, statistics
 from adaption.layers.convolution import Convolution
 from adaption.layers.relu import ReLU
 from adaption.layers.scale import Scale
+from adaption.net.as_one import AsOne
 from adaption.net.convolver import Convolver
 from adaption.net.in_place_chain import InPlaceChain
 from adaption.net.node import Node
@@ -27,19 +28,10 @@ __all__ = ["Chain", "find_chains"]
 
 
 @dataclass
-class Chain:
+class Chain(AsOne):
     """A convolution, then at most one batch norm, one scale and one ReLU, all in place."""
 
-    nodes: list[Node]
     convolver: Convolver
-
-    @property
-    def bottoms(self) -> Sequence[str]:
-        return self.nodes[0].spec.bottoms
-
-    @property
-    def top(self) -> str:
-        return self.nodes[0].spec.tops[0]
 
     @property
     def has_relu(self) -> bool:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import zip_longest
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from adaption.net.as_one import AsOne
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 
@@ -24,15 +26,18 @@ Step = Callable[[Tensor], Tensor]
 
 
 @dataclass
-class InPlaceChain:
+class InPlaceChain(AsOne):
     """A layer whose top is its own, then what runs in place on that."""
 
-    nodes: list[Node]
     _stamps: object = None  # of all blobs behind the last pass
     _pack: Tensor | None = None  # of a convolution that comes first
     _size: tuple[int, ...] = ()  # of its bottom
     _steps: list[Step] = field(default_factory=list)
     _shape: tuple[int, ...] = ()  # of the top that the steps are for
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, which prepares its own: steps hold the blobs of this net."""
+        return vars(self) | {"_stamps": None, "_pack": None, "_steps": []}
 
     @cached_property
     def _is_steady(self) -> bool:
@@ -41,14 +46,6 @@ class InPlaceChain:
         formats = [head.format_of(i) for i in range(len(head.masters))]
         is_random = any(fmt is not None and fmt.is_random for fmt in formats)
         return head.convolver is not None and head.formats.bottom is None and not is_random
-
-    @property
-    def bottoms(self) -> Sequence[str]:
-        return self.nodes[0].spec.bottoms
-
-    @property
-    def top(self) -> str:
-        return self.nodes[0].spec.tops[0]
 
     def can_run(self, xs: Sequence[Tensor]) -> bool:
         return True
@@ -85,7 +82,6 @@ class InPlaceChain:
         assert convolver is not None
         if not convolver.takes(x):
             return None
-        head.tape = None
         top = convolver.again(x)
         if head.formats.activation is not None:
             head.points.round_("activation", top)
@@ -122,7 +118,7 @@ class InPlaceChain:
 def _in_place(node: Node, top: Tensor) -> Step:
     """The layer on its own memory, its blobs as they are now."""
     layer = node.layer
-    if node.formats == LayerFormats() and len(node.spec.bottoms) == 1:
+    if node.formats == LayerFormats():
         blobs = [blob.tensor.detach() for blob in node.masters]
         prepared = layer.prepared(node.runtime, top, *blobs)
         if prepared is not None:

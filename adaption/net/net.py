@@ -289,6 +289,7 @@ class Net(Planned, nn.Module):
     def _run_chain(self, chain: Chain | InPlaceChain, observer: Observer | None) -> None:
         bottoms = chain.laid_out([self.blobs[name].tensor for name in chain.bottoms])
         self._release([chain.top], chain.bottoms)
+        chain.forget_tapes()
         if observer is None or isinstance(chain, InPlaceChain):
             top = chain.run(bottoms)
         else:
@@ -323,9 +324,8 @@ class Net(Planned, nn.Module):
         return bottoms, tops
 
     def _release(self, tops: Sequence[str], bottoms: Sequence[str]) -> None:
-        for name in tops if self.device.type == "cpu" else ():
-            if name not in bottoms:
-                self.blobs[name].release()
+        for name in set(tops).difference(bottoms):
+            self.blobs[name].release()
 
     def _may_overwrite(self, node: Node, free: set[str]) -> bool:
         spec = node.spec

@@ -75,6 +75,10 @@ class Node:
     _rounded_from: dict[int, _Rounded] = field(default_factory=dict)  # by index of the master
     _packs: dict[int, tuple[object, Tensor]] = field(default_factory=dict)  # likewise
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy: the stamps and the graph of this one say nothing of the copy's blobs."""
+        return vars(self) | {"tape": None, "_rounded_from": {}, "_packs": {}}
+
     @property
     def formats(self) -> LayerFormats:
         """The formats in force; `Net.set_plan` changes them."""

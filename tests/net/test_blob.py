@@ -257,6 +257,14 @@ def test_a_parameter_can_be_copied() -> None:
     assert torch.equal(twin, parameter)
 
 
+def test_a_copy_has_views_of_its_own() -> None:
+    blob = Blob((2,))
+    view = blob.data
+    twin = copy.deepcopy(blob)
+    twin.data[...] = 1
+    assert (view.tolist(), twin.tensor.tolist()) == ([0, 0], [1, 1])
+
+
 # -- shared in another shape ---------------------------------------------------------------------
 
 

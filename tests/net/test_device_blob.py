@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -51,6 +52,22 @@ def test_what_is_written_into_a_view_that_nobody_keeps_reaches_the_device() -> N
     blob.diff[1] = 4
     assert blob.tensor.tolist() == [3, 3]
     assert blob.grad.tolist() == [0, 4]
+
+
+def test_a_copy_takes_along_what_was_written_and_lends_arrays_of_its_own() -> None:
+    blob = blob_of(1, 2)
+    view, diff = blob.data, blob.diff
+    view[0], diff[1] = 5, 4
+    twin = copy.deepcopy(blob)
+    assert (twin.tensor.tolist(), twin.grad.tolist()) == ([5, 2], [0, 4])
+    twin.data[...] = 7
+    assert (view.tolist(), twin.tensor.tolist()) == ([5, 2], [7, 7])
+
+
+def test_memory_of_a_device_is_not_given_back_before_a_pass() -> None:
+    blob = blob_of(1, 2)
+    blob.release()
+    assert blob.tensor.tolist() == [1, 2]
 
 
 def test_a_held_view_is_written_and_shown_at_any_time() -> None:

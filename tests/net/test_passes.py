@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from adaption.errors import ShapeError, UsageError
+from adaption.errors import LayerError, ShapeError, UsageError
 from adaption.net import Net
 from tests.net.nets import (
+    GAUSSIAN,
     data,
     euclidean,
     inner_product,
@@ -23,6 +24,7 @@ from tests.net.nets import (
 )
 
 X = normal(4, 3)
+LOW = "precision_param { activation { kind: FIXED word_length: 16 frac_length: 8 } }"
 CHAIN = (
     data(4, 3)
     + inner_product("a", "data")
@@ -492,3 +494,37 @@ def test_a_copy_is_a_net_of_its_own() -> None:
     twin.forward(data=X)
     assert (twin.params["q"][1].data == 0.5).all()
     assert torch.equal(net.forward(data=X)["q"], want)
+
+
+def test_a_copy_of_a_net_in_training_runs_passes_of_its_own() -> None:
+    net = net_of(CHAIN + data(4, 3, name="t") + euclidean("loss", "s t"), phase="TRAIN")
+    net.forward(data=X)
+    twin = copy.deepcopy(net)
+    for one in (net, twin):
+        one.forward(data=X)
+        one.backward()
+    own, its = net.params["a"][0].grad, twin.params["a"][0].grad
+    assert own.any() and torch.equal(own, its)
+
+
+@pytest.mark.parametrize("low", ["", LOW], ids=["float", "rounded"])
+def test_a_pass_without_gradients_leaves_none_of_the_pass_before(low: str) -> None:
+    form = f"convolution_param {{ num_output: 2 kernel_size: 3 {GAUSSIAN} }}"
+    text = "force_backward: true\n" + data(2, 3, 5, 5)
+    text += layer("Convolution", "c", "data", more=form + low)
+    text += layer("Scale", "scale", "c", "c") + layer("ReLU", "relu", "c", "c")
+    net = net_of(text)
+    net.forward(data=normal(2, 3, 5, 5, seed=1))
+    for _ in range(2):  # the second goes on from the first
+        with torch.no_grad():
+            net.forward(data=normal(2, 3, 5, 5))
+    net.blobs["c"].diff[...] = 1
+    with pytest.raises(LayerError, match="without a recorded forward pass"):
+        net.backward()
+    net.backward(as_they_are=True)
+    fresh = net_of(text)
+    fresh.forward(data=normal(2, 3, 5, 5))
+    fresh.blobs["c"].diff[...] = 1
+    fresh.backward()
+    assert fresh.params["c"][0].diff.any()
+    assert np.array_equal(net.params["c"][0].diff, fresh.params["c"][0].diff)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Sequence
 from itertools import pairwise
@@ -217,6 +218,28 @@ def test_every_change_of_what_is_prepared_is_seen() -> None:
     x = normal(1, 3, 11, 6)
     assert_as_one_by_one()
     assert not any(torch.equal(a, b) for a, b in pairwise(seen))
+
+
+@pytest.mark.parametrize("first", ["convolution", "inner product"])
+@pytest.mark.parametrize(
+    "behind", [AFFINE, AFFINE[:2], AFFINE[1:2]], ids=["rounded", "float", "scale"]
+)
+def test_a_copy_prepares_its_own(first: str, behind: list[tuple[str, str]]) -> None:
+    text = data(2, 3, 8, 8, name="x") + inner_product("c", "x", 4)
+    if first == "convolution":
+        text = data(2, 3, 8, 8, name="x") + convolution(random.Random(1), "c", "x", 4, odd=False)
+    net = net_of(text + "".join(layer(kind, kind, "c", "c", more) for kind, more in behind))
+    for blob in net.params.get("BatchNorm", [])[1:]:
+        blob.data[...] = 1
+    x = normal(2, 3, 8, 8)
+    want = net.forward(x=x)["c"].clone()
+    twin = copy.deepcopy(net)
+    with torch.no_grad():
+        for own in net.params.values():
+            own[0].tensor.mul_(-3).add_(1)
+    for _ in range(2):
+        assert torch.equal(twin.forward(x=x)["c"], want)
+    assert not torch.equal(net.forward(x=x)["c"], want)
 
 
 def test_what_another_pass_packed_is_not_taken_for_ours() -> None:

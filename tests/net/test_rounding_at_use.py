@@ -323,6 +323,18 @@ def test_looking_draws_no_random_numbers() -> None:
         assert torch.equal(looked.forward(data=X)["q"], plain.forward(data=X)["q"])
 
 
+def test_as_many_writes_to_a_copy_are_not_taken_for_those_before_it() -> None:
+    net = net_of(BY_PRECISION, seed=1)
+    with torch.no_grad():
+        net.params["q"][0].tensor.mul_(2)
+    want = net.forward(data=X)["q"].clone()
+    twin = copy.deepcopy(net)
+    with torch.no_grad():
+        twin.params["q"][0].tensor.mul_(0)
+    assert torch.equal(twin.forward(data=X)["q"], twin.params["q"][1].tensor.expand(4, 3))
+    assert torch.equal(net.forward(data=X)["q"], want)
+
+
 def test_a_copied_net_follows_its_own_masters() -> None:
     net = net_of(LP, seed=1)
     twin = copy.deepcopy(net)
