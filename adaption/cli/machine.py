@@ -10,8 +10,8 @@ __all__ = ["keep_freed_memory", "sleep_between_layers"]
 _SPINS = "10000"
 
 # glibc: malloc.h; values are C ints
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST = 1 << 30  # bytes; what is larger still goes back at once
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_LARGEST = 1 << 27  # bytes; what is larger still goes back at once, and would leave gaps
 
 
 def keep_freed_memory() -> bool:
@@ -26,7 +26,8 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    settings = {_MMAP_THRESHOLD: _LARGEST, _TRIM_THRESHOLD: 2**31 - 1}
+    # Arenas of other threads hold no block of more than 64 MB.
+    settings = {_MMAP_THRESHOLD: _LARGEST, _TRIM_THRESHOLD: 2**31 - 1, _ARENA_MAX: 1}
     return all([mallopt(name, value) == 1 for name, value in settings.items()])
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from adaption.errors import FieldError
 from adaption.numerics import BinaryWeight, FixedPoint, Format
-from adaption.numerics.exact import as_codes, grid_of
+from adaption.numerics.exact import as_codes, grid_of, short_codes
 
 __all__ = ["Constant", "WeightCodes", "bounds_of", "multiplier", "weight_codes"]
 
@@ -55,9 +55,12 @@ def bounds_of(low: int, high: int, factors: Codes, addends: Codes) -> tuple[int,
 @dataclass(frozen=True)
 class WeightCodes:
     """A weight as codes: each stands for code · 2^-frac_length / divisor, or for code · `scale`,
-    float32, one or one per filter, where that is no such number."""
+    float32, one or one per filter, where that is no such number.
 
-    codes: Codes
+    codes: in a short integer type, see numerics.exact.short_codes.
+    """
+
+    codes: npt.NDArray[Any]
     frac_length: int
     divisor: int = 1
     scale: npt.NDArray[np.float32] | None = None
@@ -71,14 +74,13 @@ def weight_codes(values: npt.NDArray[np.float32], fmt: Format | None) -> WeightC
     if isinstance(fmt, BinaryWeight):
         rows = values.reshape(len(values), -1) if fmt.per_filter else values.reshape(1, -1)
         scale = np.abs(rows).max(1) if fmt.per_filter else np.abs(rows).max(initial=0).reshape(())
-        signs = np.where(np.signbit(values), -1, 1).astype(np.int64)
+        signs = np.where(np.signbit(values), -1, 1).astype(np.int16)
         return WeightCodes(signs, 0, scale=scale.astype(np.float32))
     if isinstance(fmt, FixedPoint) and fmt.is_binary:
-        return WeightCodes(as_codes(values, fmt.frac_length), fmt.frac_length)
+        return WeightCodes(short_codes(values, 1, fmt.frac_length), fmt.frac_length)
     if isinstance(fmt, FixedPoint):
         # float32 holds i / n rounded once, and n times that is next to i.
-        scaled = np.ldexp(values.astype(np.float64) * fmt.divisor, fmt.frac_length)
-        codes = as_codes(np.rint(scaled), 0)
+        codes = short_codes(values, fmt.divisor, fmt.frac_length)
         return WeightCodes(codes, fmt.frac_length, fmt.divisor)
     frac_length = grid_of(values.astype(np.float64))
     peak = float(np.abs(values).max(initial=0.0))
@@ -89,4 +91,4 @@ def weight_codes(values: npt.NDArray[np.float32], fmt: Format | None) -> WeightC
             "fixed point, or values on a grid that 24 bits hold",
             "quantize the net first (adaption quantize), or give the layer an lpfp_param",
         )
-    return WeightCodes(as_codes(values, frac_length), frac_length)
+    return WeightCodes(short_codes(values, 1, frac_length), frac_length)

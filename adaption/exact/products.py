@@ -49,7 +49,7 @@ class ProductBuilder(IntegerBuilder):
             self._codes(x), self.options.word_length, "before its weights meet them"
         )
         weight, weight_frac = made.codes, made.frac_length
-        up, down = (sums_per_output(layer, weight * (weight * s > 0)) for s in (1, -1))
+        up, down = (sums_per_output(layer, half(weight, 0)) for half in (np.maximum, np.minimum))
         low, high = min(codes.low, 0), max(codes.high, 0)
         ends = [up * low + down * high, up * high + down * low]
         bound = int((up - down).max(initial=0)) * codes.bound
@@ -81,7 +81,7 @@ class ProductBuilder(IntegerBuilder):
             )
         self._add(
             Product, [codes], [top],
-            form=layer, weight=weight, weight_frac_length=weight_frac, bound=bound,
+            form=layer, codes=weight, weight_frac_length=weight_frac, bound=bound,
             shift=shift if per_product else 0,
             rounding=accumulator.rounding if accumulator else "floor",
         )  # fmt: skip

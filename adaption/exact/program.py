@@ -45,9 +45,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from adaption.layers.base import Layer, Runtime, Shape
+from adaption.layers.base import Layer, Runtime, Shape, canonical_axis
+from adaption.layers.inner_product import InnerProduct
 from adaption.layers.pooling import Pooling
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint
@@ -67,6 +69,7 @@ __all__ = [
 ]  # fmt: skip
 
 Codes = npt.NDArray[np.int64]
+PIECE = 1 << 22  # weights that are held in float64 at once
 
 
 @dataclass(frozen=True)
@@ -128,23 +131,38 @@ class Quantize(Op):
 @dataclass(frozen=True)
 class Product(Op):
     """`form` is the Convolution, Deconvolution or InnerProduct with its geometry; it has no bias
-    here. `weight` are codes in the blob's shape; `bound` limits every part of every sum.
+    here. `codes` are the weight's, in the blob's shape and a short type; `bound` limits every part
+    of every sum.
 
     With a `shift` every single product loses that many bits, rounded, before they are summed.
     """
 
     form: Layer
-    weight: Codes
+    codes: npt.NDArray[Any]
     weight_frac_length: int
     bound: int
     shift: int = 0
     rounding: str = "floor"
 
     def run(self, *xs: Tensor) -> Tensor:
-        w = _tensor(self.weight)
-        if not self.shift:
-            return exact_product(self.form.forward, xs[0], w.double(), self.bound)
-        return self._with_shifted_products(xs[0], w)
+        if self.shift:
+            return self._with_shifted_products(xs[0], _tensor(self.weight))
+        form, w = self.form, torch.from_numpy(self.codes)
+        if not isinstance(form, InnerProduct) or form.transpose:
+            return exact_product(form.forward, xs[0], w.double(), self.bound)
+        # Some outputs at a time: a large weight is never held in float64 as a whole.
+        step = max(1, PIECE // max(1, w.shape[-1]))
+        rows = xs[0].flatten(canonical_axis(form.axis, xs[0].dim()))
+        parts = [
+            exact_product(F.linear, rows, w[i : i + step].double(), self.bound)
+            for i in range(0, len(w), step)
+        ]
+        return torch.cat(parts, dim=-1)
+
+    @property
+    def weight(self) -> Codes:
+        """The codes as int64, a copy."""
+        return self.codes.astype(np.int64)
 
     def _with_shifted_products(self, x: Tensor, w: Tensor) -> Tensor:
         """Products one tap at a time: position k of every filter with what it meets."""

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adaption.exact.program import PIECE
 from adaption.exact.selection import Member, Selection
 from adaption.layers.base import canonical_axis
 from adaption.layers.inner_product import InnerProduct
@@ -19,8 +20,6 @@ from adaption.net.plan import LayerFormats
 from adaption.numerics import Format
 
 __all__ = ["LayerRun", "greatest_finite", "run_layers", "without_activation"]
-
-PIECE = 1 << 22  # weights that are held in float64 at once
 
 Drawn = Mapping[str, Sequence[Tensor]]  # layer -> its blobs, where rounding drew them at random
 

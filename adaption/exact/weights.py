@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,15 +17,19 @@ from adaption.numerics import Format
 __all__ = ["bias_per_output", "codes_or_end", "sums_per_output"]
 
 
-def sums_per_output(layer: Layer, weight: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Sum of the weights that meet in one value of the top, for each of its channels."""
+def sums_per_output(layer: Layer, weight: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Sum of the weights that meet in one value of the top, for each of its channels.
+
+    Args:
+        weight: codes of any integer type.
+    """
     if isinstance(layer, InnerProduct):
-        return np.asarray(weight.sum(0 if layer.transpose else 1))
+        return np.asarray(weight.sum(0 if layer.transpose else 1, dtype=np.int64))
     if isinstance(layer, Convolution) and layer.is_transposed:
         grouped = weight.reshape(layer.group, -1, *weight.shape[1:])
         axes = (1, *range(3, grouped.ndim))
-        return np.asarray(grouped.sum(axes)).ravel()
-    return np.asarray(weight.sum(tuple(range(1, weight.ndim))))
+        return np.asarray(grouped.sum(axes, dtype=np.int64)).ravel()
+    return np.asarray(weight.sum(tuple(range(1, weight.ndim)), dtype=np.int64))
 
 
 def bias_per_output(

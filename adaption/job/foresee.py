@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from adaption.errors import AdaptionError, UsageError
+from adaption.errors import AdaptionError, FieldError, UsageError
 from adaption.exact import ExactNet
 from adaption.graph import NetSpec
 from adaption.layers.base import Layer, traits_of
@@ -15,7 +15,7 @@ from adaption.precision.measure import Measurement
 from adaption.precision.proposal import Proposal
 from adaption.precision.statistics import TensorStats
 
-__all__ = ["reason_in_words", "refuse_float_layers", "why_not_exact"]
+__all__ = ["reason_in_words", "refuse_float_layers", "refuse_unmatched", "why_not_exact"]
 
 
 def why_not_exact(
@@ -40,19 +40,30 @@ def why_not_exact(
     if not (is_partly_float or _has_formless_layer(spec)):
         return ""
     full = Net(spec)
-    made_up = Measurement(full.name)
-    range_of_one = TensorStats.of(torch.tensor([-1.0, 1.0]))
-    for node in full.nodes:
-        for i, kind in enumerate(("weight", "bias")):
-            if i < len(node.masters):
-                made_up.points[Point(node.spec.name, kind)] = range_of_one
-        made_up.points[Point(node.spec.name, "activation")] = range_of_one
+    made_up = _of_one(full)
     full.release()
     try:
         ExactNet(Net(low(propose(made_up))))
     except AdaptionError as error:
         return reason_in_words(error)
     return ""
+
+
+def refuse_unmatched(full: Net, propose: Callable[[Measurement], Proposal]) -> None:
+    """Raise FieldError or UsageError where the choices name layers that the net lacks.
+
+    `propose` raises it anyway, but takes measured ranges, for which the net has to run. Of made-up
+    ranges it may say other things, which do not count.
+    """
+    try:
+        propose(_of_one(full))
+    except FieldError as error:
+        if error.field == "bits":
+            raise
+    except UsageError:
+        raise
+    except AdaptionError:
+        pass
 
 
 def refuse_float_layers(style: str, foreseen: str, without: str) -> None:
@@ -76,6 +87,18 @@ def reason_in_words(error: AdaptionError) -> str:
     kind = f" ({error.layer_type})" if error.layer_type else ""
     where = "" if error.layer is None else f'layer "{error.layer}"{kind}: '
     return f"{where}{error.fact}"
+
+
+def _of_one(full: Net) -> Measurement:
+    """A measurement in which every value of the net is 1 or -1."""
+    made_up = Measurement(full.name)
+    stats = TensorStats.of(torch.tensor([-1.0, 1.0]), legacy_rule=True)
+    for node in full.nodes:
+        for i, kind in enumerate(("weight", "bias")):
+            if i < len(node.masters):
+                made_up.points[Point(node.spec.name, kind)] = stats
+        made_up.points[Point(node.spec.name, "activation")] = stats
+    return made_up
 
 
 def _has_formless_layer(spec: NetSpec) -> bool:

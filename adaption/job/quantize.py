@@ -25,7 +25,7 @@ from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration, calibration_note
 from adaption.job.feed import Feed
 from adaption.job.float_pass import float_pass
-from adaption.job.foresee import refuse_float_layers, why_not_exact
+from adaption.job.foresee import refuse_float_layers, refuse_unmatched, why_not_exact
 from adaption.job.load import prepare_float
 from adaption.job.nearest import rounded_to_nearest
 from adaption.job.notes import notes_of
@@ -240,6 +240,8 @@ def quantize(
                 file=sys.stderr,
             )
     full = source.build()
+    if by_hand is None:
+        refuse_unmatched(full, chosen)
     scores = find_classifiers(feed.spec, full, options.score)
     origin = None
     if reference is not None:
@@ -309,12 +311,14 @@ def quantize(
         write_net(low_file, stage / "net_lp.prototxt")
         held = source.part.weights(low, outcome.weights, low_file)
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
+        said = outcome.notes
+        del held, outcome  # the proof holds a large net of its own
         proposal.save(stage / "plan.json")
         summary["verification"] = prove(
             low, feed, stage, source.part, options.seed, style=onnx, quiet=quiet
         )
         summary["files"] = files_entry(net, weights, folder, stage)
-        summary["notes"] = [calibration_note(summary["calibration"]), *outcome.notes]
+        summary["notes"] = [calibration_note(summary["calibration"]), *said]
         summary["notes"] += verdict(found.said) if found is not None else []
         summary["notes"] += notes_of(net_file, feed, proposal, measured)
         summary["notes"] += [scores.why] if scores.why else []

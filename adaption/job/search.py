@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from adaption.io.limits import Size, within_limit
 from adaption.io.outputs import keep_inputs, staged_folder
 from adaption.job.calibration import Calibration
 from adaption.job.float_pass import float_pass
+from adaption.job.foresee import refuse_unmatched
 from adaption.job.kept import Kept
 from adaption.job.load import Prepared, prepare_float
 from adaption.job.reference import origin_of
@@ -39,7 +41,7 @@ from adaption.options import (
 from adaption.options.checks import Whole
 from adaption.precision.classifiers import find_classifiers
 from adaption.precision.evaluate import compare_runs, run_net
-from adaption.precision.propose import Proposal
+from adaption.precision.propose import Proposal, propose
 from adaption.report import track
 from adaption.report.searched_page import write_searched
 
@@ -129,6 +131,7 @@ def search(
     Whole("0 or more", least=0)("curve", curve)
     source = prepare_float(net, weights, data, options, fold=fold, transform=transform, root=root)
     feed, full = source.feed, source.build()
+    refuse_unmatched(full, partial(propose, feed.spec, formats=formats))
     measured_on = calibrating.feed(source.spec, feed, transform, options, source.weights, root)
     fit, judges = shares_of(measured_on, calibrating, budget, curve)
     scores = find_classifiers(feed.spec, full, options.score)

@@ -6,12 +6,14 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from adaption.data import Transform
 from adaption.io.limits import Size, within_limit
 from adaption.job.feed import Feed
+from adaption.job.foresee import refuse_unmatched
 from adaption.job.load import prepare_float
 from adaption.job.summary import lp_act_behind
 from adaption.net import Net, Point
@@ -98,6 +100,7 @@ def sensitivity(
     """
     source = prepare_float(net, weights, data, options, fold=fold, transform=transform, root=root)
     feed, full = source.feed, source.build()
+    refuse_unmatched(full, partial(propose, feed.spec, formats=formats))
     scores = find_classifiers(feed.spec, full, options.score)
     measured = measure_weights(full, legacy_rule=formats.rule == "adaption-legacy")
     observer = ActivationObserver(measured, legacy_rule=formats.rule == "adaption-legacy")

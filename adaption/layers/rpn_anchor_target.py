@@ -40,6 +40,7 @@ class RpnAnchorTarget(Layer):
     bottoms = 4
     tops = 4
     is_differentiable = False
+    may_draw = True
     no_gradient = (0, 1, 2, 3)
 
     feat_stride: int

@@ -42,6 +42,7 @@ class RpnProposalTarget(Layer):
     bottoms = 2
     tops = 5
     is_differentiable = False
+    may_draw = True
     no_gradient = (0, 1)
 
     num_classes: int

@@ -124,6 +124,7 @@ class Traits:
 
     # -- how it computes -----------------------------------------------------------------------
     is_differentiable: ClassVar[bool] = True
+    may_draw: ClassVar[bool] = False  # random numbers in some TEST passes, but not in every one
     takes_channels_last: ClassVar[bool] = False  # forward is as fast on NHWC memory, or faster
     top_is_free: ClassVar[bool] = False  # new memory, whose values the backward pass never reads
     is_identity: ClassVar[bool] = False  # the top is the bottom; what is to be done, the net does

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,8 +104,8 @@ class Blob:
         view: NDArray[np.float32] = self.grad.detach().numpy()
         return view
 
-    def follow(self, maker: Callable[[], None]) -> None:
-        """Call `maker`, which writes this blob, whenever somebody asks for its data."""
+    def follow(self, maker: Callable[[], None] | None) -> None:
+        """Call `maker`, which writes this blob, whenever somebody asks for its data; None: stop."""
         self._maker = maker
 
     def _make(self) -> None:
@@ -127,9 +128,14 @@ class Blob:
         """Whether somebody holds a numpy view of the data, which can change it unseen."""
         return self._view is not None and self._view() is not None
 
+    @property
+    def may_change_unseen(self) -> bool:
+        """Whether somebody else holds the memory of the data, and can write it."""
+        return self.is_exposed or self._is_shared
+
     def stamp(self) -> object:
         """Equal stamps mean equal data, whether numpy or torch wrote it; compare with ==."""
-        if self.is_exposed or self._is_shared:
+        if self.may_change_unseen:
             return object()
         tensor = self.tensor
         return self._changes, tensor._version, getattr(tensor, "bypasses", 0)
@@ -167,7 +173,7 @@ class Blob:
     def release(self) -> None:
         """Give the memory back before new values are made, which can take it: memory that was not
         touched before costs more than many a layer. Until `set` the blob then shows zeros."""
-        if not (self.is_exposed or self._is_shared or isinstance(self._data, Master)):
+        if not (self.may_change_unseen or isinstance(self._data, Master)):
             self._data = None
 
     def write(self, values: NDArray[np.float32]) -> None:
@@ -262,6 +268,12 @@ class Blob:
     channels = property(lambda self: self.legacy_axis(1))
     height = property(lambda self: self.legacy_axis(2))
     width = property(lambda self: self.legacy_axis(3))
+
+    def held_again(self) -> Blob:
+        """Another object for the same data in the same memory; no maker writes it through this."""
+        made = copy.copy(self)
+        made._maker = None
+        return made
 
     def _zeros(self) -> Tensor:
         # Blobs are float32 and writable whatever mode torch is in when they are first used.

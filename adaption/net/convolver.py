@@ -38,6 +38,12 @@ class Convolver:
         """For a copy, which packs anew: torch cannot copy what is packed for oneDNN."""
         return vars(self) | {"_key": None, "_weight": None, "_bias": None}
 
+    def packed_again(self) -> Convolver:
+        """Another one, with the same packed filters in the same memory."""
+        made = Convolver(self.layer)
+        vars(made).update(vars(self))
+        return made
+
     @staticmethod
     def takes(x: Tensor) -> bool:
         """Whether `x` can be its bottom."""

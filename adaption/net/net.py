@@ -439,10 +439,10 @@ class Net(Planned, nn.Module):
 
     def release(self) -> None:
         """Give back the memory of all blobs and parameters; the net cannot run any more."""
-        self.nodes, self._chains = [], {}
-        self.blobs.clear()
-        self.params.clear()
-        self._parameters.clear()
+        while self.nodes:
+            self.nodes.pop().release()
+        for held in (self._chains, self.blobs, self.params, self._parameters):
+            held.clear()
 
     def manual_seed(self, seed: int) -> None:
         """Restart the net's random numbers (dropout, stochastic rounding)."""

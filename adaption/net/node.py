@@ -95,6 +95,11 @@ class Node:
         self.convolver = None
         self._rounded_from, self._packs = {}, {}
 
+    def share_derived(self, other: Node) -> None:
+        """Take what `other`, with the same masters and formats, has made of them."""
+        self._rounded_from, self._packs = dict(other._rounded_from), dict(other._packs)
+        self.convolver = None if other.convolver is None else other.convolver.packed_again()
+
     def having(self, formats: LayerFormats, blobs: list[Blob] | None = None) -> Node:
         """A copy with other formats, and with `blobs` of its own where some are given."""
         points = replace(self.points, formats=formats, peaks=dict(self.points.peaks))
@@ -149,6 +154,12 @@ class Node:
             else:
                 out.append(self._refresh(i, master, fmt))
         return out
+
+    def release(self) -> None:
+        """Have rounded copies follow nobody: node and copy would hold each other, and their memory
+        would stay until Python looks for such cycles."""
+        for blob in self.blobs:
+            blob.follow(None)
 
     def refresh(self, index: int | None = None) -> None:
         """Make rounded copies anew where their masters have changed; of one master, or of all.

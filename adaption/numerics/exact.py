@@ -29,6 +29,7 @@ __all__ = [
     "overflowed",
     "round_divide",
     "round_to_odd",
+    "short_codes",
     "window_sums",
 ]
 
@@ -38,6 +39,8 @@ FLOAT64_BITS = 53  # float64 holds every integer up to 2^53
 _EXACT = ("floor", "half_away", "half_even")
 
 Codes = npt.NDArray[np.int64]
+Shorts = npt.NDArray[np.signedinteger[Any]]
+_PIECE = 1 << 20
 
 
 def bits_of(low: int, high: int) -> int:
@@ -182,6 +185,26 @@ def interpolated(x: Tensor, nodes: Tensor, segment_bits: int) -> Tensor:
     left = nodes[index]
     fall = (left - nodes[index + 1]) * (x - (leading << shift))
     return left - (fall >> shift)
+
+
+def short_codes(values: npt.NDArray[np.float32], factor: int, frac_length: int) -> Shorts:
+    """`as_codes` of a weight's values times `factor`, where float32 holds them rounded once, in the
+    shortest of int16, int32 and int64 in which no code is the least; any shape.
+
+    The weights of one layer can be a hundred million, so no more than a piece is wide at a time.
+    """
+    greatest = max(abs(float(end)) for end in (values.min(initial=0), values.max(initial=0)))
+    peak = float(np.ldexp(greatest * factor, frac_length)) + 1
+    kinds = (kind for kind in (np.int16, np.int32) if peak <= np.iinfo(kind).max)
+    flat, made = values.reshape(-1), np.empty(values.size, next(kinds, np.int64))
+    for start in range(0, flat.size, _PIECE):
+        wide = flat[start : start + _PIECE].astype(np.float64)
+        if factor != 1:
+            codes = as_codes(np.rint(np.ldexp(wide * factor, frac_length)), 0)
+        else:
+            codes = as_codes(wide, frac_length)
+        made[start : start + _PIECE] = codes
+    return np.asarray(made.reshape(values.shape))
 
 
 def as_codes(values: Any, frac_length: int) -> Codes:

@@ -101,15 +101,14 @@ def round_and_count_(
         kept = x.clone()  # a draw depends on the place in the tensor
         fmt.quantize_(x, generator)
         return count_rounding(kept, x, fmt.min_value, fmt.max_value)
-    rounded = flat.new_empty(min(_PIECE, flat.numel()))
-    before, after = flat.numpy(), rounded.numpy()
+    kept = flat.new_empty(min(_PIECE, flat.numel()))
+    before, after = kept.numpy(), flat.numpy()
     counter = _Counter(before, after, fmt.min_value, fmt.max_value)
     for start in range(0, flat.numel(), _PIECE):
         piece = flat[start : start + _PIECE]
-        held = rounded[: len(piece)].copy_(piece)
-        fmt.quantize_(held)
-        counter.add(before[start : start + _PIECE], after[: len(piece)])
-        piece.copy_(held)
+        kept[: len(piece)].copy_(piece)
+        fmt.quantize_(piece)
+        counter.add(before[: len(piece)], after[start : start + _PIECE])
     return counter.counts()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,12 +17,14 @@ from adaption.net import Net
 from adaption.net.finite import nan_error
 from adaption.net.net import Observer
 from adaption.net.node import Node
+from adaption.net.twin import Before, twin_of
 from adaption.numerics import FixedPoint, Format
 from adaption.numerics.measures import stated_db
 from adaption.precision.classifiers import Classifier, Classifiers
 from adaption.precision.counting import RoundingCounts, count_rounding, round_and_count_
 from adaption.precision.detections import compare_detections
 from adaption.precision.measure import ActivationObserver
+from adaption.precision.turns import Lane, Turns
 from adaption.precision.zeros import ZerosOfBlobs
 
 __all__ = [
@@ -175,10 +177,14 @@ def run_net(
 ) -> Run:
     """Forward over all batches.
 
+    With several threads a second net on the same weights takes every other batch, where passes do
+    not depend on each other (see net.twin); the result is the same to the bit.
+
     Args:
         scores: the net's classifiers.
         observers: called for every layer besides the run's own, when layers in place may have
-            overwritten their bottoms.
+            overwritten their bottoms. One that is no ActivationObserver sees the batches one after
+            the other.
     Raises: DataError naming the first layer that gave NaN, where it reached an output.
     """
     run = Run(main=scores.main, scores={c.scores: Tally() for c in scores.all})
@@ -188,16 +194,20 @@ def run_net(
         for top in node.spec.tops
         if node.layer.gives_boxes and top in net.outputs
     ]
-
-    observer = _RunObserver(run, net, observers)
-    with torch.no_grad(), observer.metering():
-        for batch in batches:
-            net.forward(batch.blobs, observer=observer, in_place=True)
-            refuse_nan_outputs(net, scores, batch)
-            run.samples += len(batch.names)
-            for one in scores.all:
-                _score(run, net, one, batch.labels)
-            _keep_outputs(run, net)
+    turns, before = Turns(batches), Before(net)
+    lanes = [_Pass(run, net, scores, observers)]
+    with lanes[0].metering():
+        if not turns.one(lanes[0]):
+            return run
+    if before.is_left() and all(isinstance(o, ActivationObserver) for o in observers):
+        twin = twin_of(net)
+        if twin is not None:
+            again = [o.alike() for o in observers if isinstance(o, ActivationObserver)]
+            lanes.append(_Pass(run, twin, scores, again))
+    with ExitStack() as metered:
+        for lane in lanes:
+            metered.enter_context(lane.metering())
+        turns.all(lanes)
     return run
 
 
@@ -213,20 +223,50 @@ def refuse_nan_outputs(net: Net, scores: Classifiers, batch: Any) -> None:
         raise nan_error(net, sample)
 
 
-class _RunObserver:
-    """Counts zeros that weight layers read, and what rounding does to results, and calls the other
-    observers. Rounding in place is counted by the point's meter, while it rounds."""
+class _Pass(Lane):
+    """Runs batches with one net. Counts zeros that weight layers read, and what rounding does to
+    results, and calls the other observers. Rounding in place is counted by the point's meter,
+    while it rounds."""
 
-    def __init__(self, run: Run, net: Net, observers: Sequence[Observer]) -> None:
-        self.run, self.nodes, self.observers = run, net.nodes, observers
-        measuring = next((o for o in observers if isinstance(o, ActivationObserver)), None)
-        self._zeros = ZerosOfBlobs(None if measuring is None else measuring.zeros)
+    def __init__(
+        self, run: Run, net: Net, scores: Classifiers, observers: Sequence[Observer]
+    ) -> None:
+        self.made, self.net, self.scores, self.observers = run, net, scores, observers
+        self._measuring = [o for o in observers if isinstance(o, ActivationObserver)]
+        self._zeros = ZerosOfBlobs(self._measuring[0].zeros if self._measuring else None)
         self._seen: RoundingCounts | None = None  # by the meter, of the layer that runs
+        # Of this batch, by layer: zeros and values that were read; values and what rounding did.
+        self._read: list[tuple[str, int, int]] = []
+        self._rounded: list[tuple[str, int, RoundingCounts]] = []
+
+    def run(self, batch: Any) -> None:
+        """Forward, and look at all blobs."""
+        with torch.no_grad():
+            self.net.forward(batch.blobs, observer=self._observe, in_place=True)
+
+    def settle(self, batch: Any) -> None:
+        """Add what was seen of the batch to the run."""
+        run, net = self.made, self.net
+        refuse_nan_outputs(net, self.scores, batch)
+        run.samples += len(batch.names)
+        for name, found, count in self._read:
+            zeros = run.input_zeros.setdefault(name, [0, 0])
+            zeros[0] += found
+            zeros[1] += count
+        for name, count, seen in self._rounded:
+            run.points.setdefault(name, PointError()).add(count, seen)
+        self._read.clear()
+        self._rounded.clear()
+        for observer in self._measuring:
+            observer.finish()
+        for one in self.scores.all:
+            _score(run, net, one, batch.labels)
+        _keep_outputs(run, net)
 
     @contextmanager
     def metering(self) -> Iterator[None]:
         """Have every rounding layer in place counted while it rounds."""
-        points = [node.points for node in self.nodes if _is_counted(node)]
+        points = [node.points for node in self.net.nodes if _is_counted(node)]
         for one in points:
             one.meter = self._meter
         try:
@@ -239,20 +279,18 @@ class _RunObserver:
         assert isinstance(fmt, FixedPoint)
         self._seen = round_and_count_(x, fmt, generator)
 
-    def __call__(self, node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
+    def _observe(self, node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
         name, seen = node.spec.name, self._seen
         self._seen = None
         if node.layer.is_weight_layer():
-            zeros = self.run.input_zeros.setdefault(name, [0, 0])
             for blob, x in zip(node.spec.bottoms, bottoms, strict=True):
-                zeros[0] += self._zeros.of(blob, x)
-                zeros[1] += x.numel()
+                self._read.append((name, self._zeros.of(blob, x), x.numel()))
         if _is_counted(node):
             if seen is None:
                 fmt = node.formats.activation
                 assert isinstance(fmt, FixedPoint)
                 seen = count_rounding(bottoms[0], tops[0], fmt.min_value, fmt.max_value)
-            self.run.points.setdefault(name, PointError()).add(tops[0].numel(), seen)
+            self._rounded.append((name, tops[0].numel(), seen))
         self._zeros.follow(node, tops, seen)
         for observer in self.observers:
             observer(node, bottoms, tops)

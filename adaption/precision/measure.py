@@ -284,8 +284,8 @@ def measure_net(
 class ActivationObserver:
     """Gathers the statistics of every layer's tops: an observer for Net.forward.
 
-    Samples of large tensors are counted together by `finish`, which is to be called behind each
-    pass; with `every_value` or `legacy_rule`, which look at all values, there is nothing to finish.
+    `finish` is to be called behind each pass: it adds what was seen to the measurement, after
+    samples of large tensors have been counted together.
     """
 
     def __init__(
@@ -312,8 +312,12 @@ class ActivationObserver:
         if spec.is_split or not parts:
             return
         self._waiting.append((Point(spec.name, "activation"), parts))
-        if self.every_value or self.legacy_rule:
-            self.finish()
+
+    def alike(self) -> ActivationObserver:
+        """One for another net that computes the same, with the same measurement."""
+        return ActivationObserver(
+            self.made, legacy_rule=self.legacy_rule, every_value=self.every_value
+        )
 
     def zeros(self, blob: str) -> int | None:
         """How many zeros a blob of this pass holds; None where only a sample tells."""

@@ -16,6 +16,8 @@ layers are rounded; the image, sums of branches and averages stay float. All row
                 also rounds the image, sums of branches and averages
     slow        like quantized, moving_average_fraction 0.999
     renewed     like slow, with statistics of batch norm computed anew from 50 batches at the end
+    helped      like quantized, with what may help: such statistics, the float start as a teacher,
+                no gradient where a value saturates
     lenet       LeNet of the published weights, like quantized, 468 iterations
 
 A cell is ROW:BITS:SEED; a cell whose file is in out is not run again. Prints one Markdown table of
@@ -31,7 +33,7 @@ import re
 import statistics
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ CELLS = [
     ),
     *(("lenet", bits, seed) for bits in (3, 2) for seed in SEEDS),
     *((row, 3, seed) for row in ("slow", "renewed") for seed in SEEDS),
+    *(("helped", bits, seed) for bits in (3, 2) for seed in SEEDS),
     *(("masters", bits, seed) for bits in (4, 3, 2) for seed in SEEDS),
 ]
 CHOICES: dict[str, Any] = {
@@ -174,11 +177,20 @@ def train_cell(shared: Path, out: Path, cell: tuple[str, int, int]) -> None:
     full = train_net(shared, out, subject, name, seed, fraction)
     plan, weights = formats_of(shared, out, subject, row, bits, start)
     low = out / f"{name}.prototxt"
-    adaption.write_net(adaption.rewrite(full, Proposal.load(plan)), low)
+    proposal = Proposal.load(plan)
+    is_helped = row == "helped"
+    if is_helped:
+        proposal.choices = {
+            point: replace(choice, format=replace(choice.format, mask_saturated=True))
+            for point, choice in proposal.choices.items()
+        }
+    adaption.write_net(adaption.rewrite(full, proposal), low)
     sisters = [json.loads(f.read_text("utf-8")) for f in paths_of(out, row, bits) if f.exists()]
     # The seeds of a row begin with one net: what it scores is measured once.
     before = sisters[0]["before"] if sisters else accuracy(low, weights)
-    trained = run(out, low, name, weights, subject.iterations, seed, 50 if row == "renewed" else 0)
+    renew = 50 if row in ("renewed", "helped") else 0
+    teacher = (shared / subject.folder / "deploy.prototxt", start) if is_helped else None
+    trained = run(out, low, name, weights, subject.iterations, seed, renew, teacher)
     found = {
         "cell": cell,
         "before": before,
@@ -293,7 +305,14 @@ def formats_of(
 
 
 def run(
-    out: Path, net: Path, name: str, weights: Path, iterations: int, seed: int, renew: int
+    out: Path,
+    net: Path,
+    name: str,
+    weights: Path,
+    iterations: int,
+    seed: int,
+    renew: int,
+    teacher: tuple[Path, Path] | None = None,
 ) -> Path:
     """Train. Returns: the caffemodel of the end."""
     solver = out / f"{name}.solver.prototxt"
@@ -308,7 +327,9 @@ def run(
         "utf-8",
     )
     log = out / f"{name}.jsonl"
-    adaption.train(solver, weights=weights, log_json=log, reestimate_batch_norm=renew)
+    adaption.train(
+        solver, weights=weights, log_json=log, reestimate_batch_norm=renew, teacher=teacher
+    )
     return out / f"{name}_iter_{iterations}.caffemodel"
 
 

@@ -158,3 +158,33 @@ def test_weights_in_float_behind_the_last_codes() -> None:
     np.testing.assert_allclose(
         made.run({"data": x}).outputs["b"], net.forward(data=x)["b"], rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("verb", ["quantize", "sensitivity", "search"])
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--bits", "c3:weight=4"], "bits is 'c3:weight=4', allowed: patterns of the layers"),
+        (["--exclude", "c3"], "no weight layer is called 'c3', which is to be left as it is"),
+    ],
+)
+def test_names_that_the_net_lacks_are_refused_before_it_runs(
+    verb: str,
+    flags: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = prepared(data(1, 2, 8, 8) + conv("c1", "data") + conv("c2", "c1"))
+    command[0] = verb
+    budget = ["--max-size", "100"] if verb == "search" else []
+    if verb == "sensitivity":
+        del command[-2:]
+
+    def forward(*_: object, **__: object) -> None:
+        raise AssertionError("the net runs")
+
+    monkeypatch.setattr(Net, "forward", forward)
+    assert main([*command, *flags, *budget]) == 2
+    assert said in capsys.readouterr().err
+    assert not Path("o").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,3 +269,15 @@ def test_a_written_file_loads_by_name_into_a_longer_net(tmp_path: Path) -> None:
     report = net_of(HP).load(tmp_path / "a.caffemodel")
     assert (report.loaded, report.missing) == (["a"], ["b"])
     assert report.file is not None and Path(report.file).name == "a.caffemodel"
+
+
+def test_a_released_net_frees_its_rounded_weights_at_once() -> None:
+    net = net_of(data(2, 3) + lp_inner_product("ip", "data"))
+    net.forward()
+    rounded = weakref.ref(net.params["ip"][1])
+    gc.disable()  # a cycle would keep it
+    try:
+        net.release()
+        assert rounded() is None
+    finally:
+        gc.enable()
