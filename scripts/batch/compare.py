@@ -9,10 +9,14 @@ from typing import Any
 
 from batch.variants import Variant
 
+from adaption.errors import FileFormatError
 from adaption.io.atomic import atomic_write
+from adaption.io.files import read_json
 from adaption.report.comparison import comparison_grid, write_comparison
 
 __all__ = ["compare"]
+
+AGAIN = "delete the folder of this variant: the batch makes it again"
 
 
 def compare(out: Path, variants: Sequence[Variant]) -> None:
@@ -31,16 +35,28 @@ def compare(out: Path, variants: Sequence[Variant]) -> None:
 
 
 def facts(variant: Variant) -> dict[str, Any]:
-    """One row of the comparison, from what the variant's folder holds."""
-    summary = json.loads((variant.folder / "summary.json").read_text("utf-8"))
+    """One row of the comparison, from what the variant's folder holds.
+
+    Raises: FileFormatError where that is damaged.
+    """
+    path = variant.folder / "summary.json"
+    summary = read_json(path, "a summary of quantize", fix=AGAIN)
+    try:
+        return _row(variant, summary)
+    except (AttributeError, KeyError, TypeError) as error:
+        fact = f"is no summary of quantize: {type(error).__name__} {error}"
+        raise FileFormatError(fact, AGAIN, file=path) from None
+
+
+def _row(variant: Variant, summary: dict[str, Any]) -> dict[str, Any]:
     accuracy = summary["accuracy"] or {"float": {}, "quantized": {}}
     low, full = accuracy["quantized"], accuracy["float"]
     flips, sparsity = summary.get("flipped_predictions"), summary.get("sparsity", {})
     sqnr = [v for v in summary.get("output_sqnr_db", {}).values() if v is not None]
     checks = summary.get("verification")
     tuned: dict[str, Any] = {}
-    if (variant.folder / "finetuned.json").exists():
-        tuned = json.loads((variant.folder / "finetuned.json").read_text("utf-8"))["accuracy"] or {}
+    if (path := variant.folder / "finetuned.json").exists():
+        tuned = read_json(path, "a score of finetuned weights", fix=AGAIN)["accuracy"] or {}
     return {
         "net": summary["net"],
         "rule": variant.rule,

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from adaption.errors import FileFormatError
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "models/lenet_digits"
 Main = Callable[[list[str]], int]
@@ -56,6 +58,18 @@ def test_batch(main: Main, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main([*call, "--bits=8,5"]) == 0
     assert "quantizing" not in capsys.readouterr().out
     assert (tmp_path / "max_8" / "summary.json").stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"net": "n"}', '{"accuracy": 3}'])
+@pytest.mark.usefixtures("main")  # makes the modules of the batch known
+def test_a_damaged_summary_is_told(tmp_path: Path, text: str) -> None:
+    from batch.compare import facts
+    from batch.variants import Variant
+
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(FileFormatError, match=r"summary\.json") as refused:
+        facts(Variant("max", 8, tmp_path))
+    assert "the batch makes it again" in str(refused.value)
 
 
 @pytest.mark.slow
