@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from adaption.errors import FileFormatError, WeightsError
+from adaption.errors import FileFormatError, UsageError, WeightsError
 from adaption.io.caffemodel import LayerWeights, WeightBlob, Weights, read_weights, write_weights
 from adaption.net import Net
 from tests.net.nets import data, inner_product, layer, lp_inner_product, net_of, normal
@@ -281,3 +281,11 @@ def test_a_released_net_frees_its_rounded_weights_at_once() -> None:
         assert rounded() is None
     finally:
         gc.enable()
+
+
+def test_a_state_dict_is_copied_into_the_blobs_and_never_replaces_them() -> None:
+    net, other = net_of(LP), net_of(LP, seed=2)
+    with pytest.raises(UsageError, match="leave assign out"):
+        net.load_state_dict(other.state_dict(), assign=True)
+    net.load_state_dict(other.state_dict())
+    assert_equal(arrays(net), arrays(other))
