@@ -9,7 +9,7 @@ another order do. In a net that rounds they do not differ.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -32,16 +32,26 @@ class Chain(AsOne):
     """A convolution, then at most one batch norm, one scale and one ReLU, all in place."""
 
     convolver: Convolver
+    _stamps: list[object] = field(default_factory=list)  # of all parameters
+    _is_finite: bool = True
 
     @property
     def has_relu(self) -> bool:
         return isinstance(self.nodes[-1].layer, ReLU)
 
     def can_run(self, xs: Sequence[Tensor]) -> bool:
-        """False where a numpy view of a parameter is out, so that it may change unseen."""
+        """False where a numpy view of a parameter is out, so that it may change unseen, and where
+        one holds NaN or infinity: folded, or before oneDNN's ReLU, NaN would not come through."""
         if not self.convolver.takes(xs[0]):
             return False
-        return not any(blob.is_exposed for node in self.nodes for blob in node.blobs)
+        if any(blob.is_exposed for node in self.nodes for blob in node.blobs):
+            return False
+        masters = [blob for node in self.nodes for blob in node.masters]
+        stamps = [blob.stamp() for blob in masters]
+        if stamps != self._stamps:
+            self._is_finite = all(bool(blob.tensor.isfinite().all()) for blob in masters)
+            self._stamps = stamps
+        return self._is_finite
 
     def laid_out(self, xs: Sequence[Tensor]) -> list[Tensor]:
         """The bottoms in the memory layout that the convolution reads."""
@@ -54,8 +64,7 @@ class Chain(AsOne):
 
     def run(self, xs: Sequence[Tensor], *, relu: bool = True) -> Tensor:
         """The top of the last layer, given the bottoms of the first; `relu` False: before ReLU."""
-        stamps = [blob.stamp() for node in self.nodes for blob in node.masters]
-        return self.convolver.run(xs[0], stamps, self._folded, relu=relu and self.has_relu)
+        return self.convolver.run(xs[0], self._stamps, self._folded, relu=relu and self.has_relu)
 
     def _folded(self) -> tuple[Tensor, Tensor | None]:
         """Filters and bias of the convolution with batch norm and scale folded in."""

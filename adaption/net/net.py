@@ -20,7 +20,7 @@ from adaption.graph import (
 from adaption.io.caffemodel import Weights, read_weights, write_weights
 from adaption.io.netfile import NetFile
 from adaption.layers.base import Runtime
-from adaption.net.arguments import PathLike, as_spec, each, fill_inputs, place_of
+from adaption.net.arguments import PathLike, are_finite, as_spec, each, fill_inputs, place_of
 from adaption.net.blob import Blob, SharedBlob
 from adaption.net.build import (
     accumulator_notices,
@@ -152,9 +152,8 @@ class Net(Planned, nn.Module):
         seen: set[Blob] = set()
         for node in self.nodes:
             for i, blob in enumerate(node.blobs):
-                if blob in seen or blob not in node.masters or isinstance(blob, SharedBlob):
-                    continue
-                if not node.layer.is_learned(i):
+                is_own = blob in node.masters and not isinstance(blob, SharedBlob)
+                if not is_own or blob in seen or not node.layer.is_learned(i):
                     continue
                 seen.add(blob)
                 # torch allows no dots; without them, two names may come out the same.
@@ -252,6 +251,7 @@ class Net(Planned, nn.Module):
                     self._reshape(last + 1)
                 # Blobs whose memory only their reader needs from now on; None: somebody looks.
                 alone = self.debug_info or (observer is not None and not fused)
+                alone = alone or not are_finite(self.blobs[name] for name in self.inputs)
                 is_kept = alone and (self.debug_info or not in_place)
                 free: set[str] | None = None if is_kept else set()
                 while index <= last:

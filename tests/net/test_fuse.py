@@ -166,3 +166,28 @@ def test_an_observer_may_look_at_chains(text: str, seen: list[str], x: torch.Ten
     if "r" in seen:
         assert bottoms["r"] == 0 and torch.equal(tops["r"], tops[seen[1]].relu())
         assert (tops[seen[1]] < 0).any()
+
+
+@pytest.mark.parametrize("where", ["input", "weight", "bias", "scale"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_nan_comes_through_as_layer_by_layer(where: str, value: float, x: torch.Tensor) -> None:
+    net = net_of(CONV + BN + SCALE + RELU)
+    want = net.forward({"x": x})["y"].clone()
+    held = {"weight": ("c", 0), "bias": ("c", 1), "scale": ("s", 0)}
+    if where == "input":
+        x = x.clone()
+        x[0, 1, 4, 3] = value
+    else:
+        layer, index = held[where]
+        blob = net.params[layer][index].tensor
+        first = float(blob.flatten()[0])
+        blob.view(-1)[0] = value
+    for _ in range(2):
+        found = net.forward({"x": x})["y"].clone()
+        assert torch.equal(found.isnan(), one_by_one(net, x).isnan())
+    assert bool(found.isnan().any()) or value == value  # infinities give NaN in some cases
+    if where == "input":
+        x[0, 1, 4, 3] = 0
+    else:
+        blob.view(-1)[0] = first
+        assert torch.equal(net.forward({"x": x})["y"], want)  # at once, and again as one
