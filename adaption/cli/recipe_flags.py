@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from adaption.cli.flags import Parser, flag_of, flag_settings
 from adaption.errors import UsageError
 from adaption.options.recipes import RecipeOptions, known_recipe_options, make_recipe_options
 
-__all__ = ["add_recipe_flags", "recipe_of"]
+__all__ = ["add_recipe_flags", "recipe_of", "taken_from_recipe"]
 
 PLACE = "recipe."  # before the name of a field, where argparse keeps its flag
 
 
-def add_recipe_flags(parser: Parser) -> None:
-    """--recipe, and one flag for each field of each recipe; a name that two share is one flag."""
+def add_recipe_flags(parser: Parser, alone: Mapping[str, str] = {}) -> None:
+    """--recipe, and one flag for each field of each recipe; a name that two share is one flag.
+
+    Args:
+        alone: by field, what its flag means without a recipe; see `taken_from_recipe`.
+    """
     table = known_recipe_options()
     parser.add_argument("--recipe", metavar="NAME", help=f"{', '.join(table)}: its formats")
     takers: dict[str, list[type[RecipeOptions]]] = {}
@@ -28,9 +33,21 @@ def add_recipe_flags(parser: Parser) -> None:
             text = kind.declared()[name].text(getattr(kind(), name))
             helps.setdefault(text, []).append(kind.recipe)
         said = "; ".join(f"{', '.join(recipes)}: {text}" for text, recipes in helps.items())
+        said += f"; {alone[name]}" if name in alone else ""
         option = kinds[0].declared()[name]
         settings = flag_settings(name, option) | {"dest": PLACE + name, "help": said}
         parser.add_argument(flag_of(name, option), **settings)
+
+
+def taken_from_recipe(args: argparse.Namespace, name: str) -> Any:
+    """The value of a flag that also means something without a recipe, which then does not have it;
+    None where it is not given, or is a recipe's."""
+    place = PLACE + name
+    value = getattr(args, place)
+    if args.recipe is not None:
+        return None
+    setattr(args, place, None)
+    return value
 
 
 def recipe_of(args: argparse.Namespace) -> RecipeOptions | None:

@@ -14,7 +14,7 @@ import sys
 
 from adaption.cli.flags import add_flags, given
 from adaption.cli.options import add_also_flag, add_output_flags, also_of
-from adaption.cli.recipe_flags import add_recipe_flags, recipe_of
+from adaption.cli.recipe_flags import add_recipe_flags, recipe_of, taken_from_recipe
 from adaption.errors import UsageError, one_line
 from adaption.options import Formats
 from adaption.options.formats import ROUNDING_WORDS, of_weights, rounding_named
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
     recipes = parser.add_argument_group("recipes (in place of formats and layers)")
-    add_recipe_flags(recipes)
+    add_recipe_flags(recipes, {"mask_saturated": "without a recipe: of all formats that are given"})
     recipes.add_argument(
         "--strict", action="store_true", help="what the recipe warns of is an error"
     )
@@ -111,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
         None if text is None else FixedPoint.q(text, way)
         for text, way in ((args.weight, of_weights(rounding)), (args.activation, rounding))
     )
+    mask_saturated = bool(taken_from_recipe(args, "mask_saturated"))
     made = rewrite_files(
         args.net,
         args.out,
@@ -118,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         weight=weight,
         activation=activation,
         to_float=args.to == "float",
+        mask_saturated=mask_saturated,
         **given(args, Formats),
         exclude=args.exclude,
         exclude_first=args.exclude_first,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -78,6 +78,7 @@ def rewrite_files(
     round_bias: bool = False,
     to_float: bool = False,
     backward_weights: bool = False,
+    mask_saturated: bool = False,
     lpact: str | None = None,
     exclude: Sequence[str] = (),
     exclude_first: bool = False,
@@ -100,6 +101,8 @@ def rewrite_files(
         to_float: low-precision types become plain ones, LPAct layers go.
         backward_weights: training sends gradients back through rounded weights; alone, it is set
             in a net that has formats already.
+        mask_saturated: training hands no gradient to values beyond the range of their format, in
+            all formats of the plan, or of `weight` and `activation`.
         lpact: where results are rounded; see sites.PLACES.
         exclude, exclude_first, exclude_last: weight layers to leave as they are.
         fold: fold batch norm and scale into the weight layer before them (needs `weights`).
@@ -117,9 +120,11 @@ def rewrite_files(
     """
     if style not in ("caffe", "original"):
         raise FieldError("style", style, "caffe, original")
-    if backward_weights and (to_float or style == "original"):
+    fields = {"backward_weights": backward_weights, "mask_saturated": mask_saturated}
+    asked = [name for name, is_asked in fields.items() if is_asked]
+    if asked and (to_float or style == "original"):
         raise UsageError(
-            "backward_weights goes with formats in precision_param, which"
+            f"{asked[0]} goes with formats in precision_param, which"
             f" {'a float net' if to_float else 'the original style'} has not",
             "leave out one of both",
         )
@@ -128,6 +133,8 @@ def rewrite_files(
         [net, weights, *(one for one, _ in also), plan if _is_file(plan) else None],
     )
     if recipe is not None:
+        if mask_saturated:  # an option of its own
+            choices["mask_saturated"] = True
         others = {
             "plan": plan, "weight": weight, "activation": activation, "round_bias": round_bias,
             "to_float": to_float, "lpact": lpact, "exclude": exclude, "fold": fold,
@@ -158,6 +165,8 @@ def rewrite_files(
         _note_folding(made, foldings)
     first = nets[0][0]
     chosen = _plan_of(first, plan, weight, activation, lpact, round_bias, made)
+    if mask_saturated:
+        chosen = _masked(chosen)
     sites = [file_sites(one) for one, _ in nets]
     named = excluded_layers([site for of_one in sites for site in of_one], exclude)
     named |= excluded_layers(sites[0], (), exclude_first, exclude_last)
@@ -275,6 +284,20 @@ def _check_arguments(
         raise UsageError(
             "weights are read, but not written anywhere", "give --weights-out new.caffemodel"
         )
+
+
+def _masked(plan: Proposal | None) -> Proposal:
+    """The plan, its formats handing no gradient to what saturates."""
+    if plan is None:
+        raise UsageError(
+            "mask_saturated is of formats, and none are given",
+            "give them beside it (--plan, --weight, --activation)",
+        )
+    choices = {
+        point: replace(choice, format=replace(choice.format, mask_saturated=True))
+        for point, choice in plan.choices.items()
+    }
+    return replace(plan, choices=choices)
 
 
 def _plan_of(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from adaption.cli.main import main
 from adaption.errors import FieldError, UsageError
 from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
@@ -116,3 +117,30 @@ def test_backward_weights_alone_and_beside_formats(trained: Path, tmp_path: Path
     with pytest.raises(UsageError, match="which a float net has not"):
         rewrite_files(low, tmp_path / "o.prototxt", to_float=True, backward_weights=True)
     assert not (tmp_path / "o.prototxt").exists()
+
+
+def test_no_gradient_for_what_saturates(trained: Path, tmp_path: Path) -> None:
+    net, low = RESNET / "deploy.prototxt", tmp_path / "low.prototxt"
+    form = {"weight": FixedPoint(4, 3), "activation": FixedPoint(4, 2)}
+    rewrite_files(net, low, **form, exclude_first=True, mask_saturated=True)
+    formats = {n.spec.name: n.formats for n in Net(low).nodes}
+    assert formats["ip"].weight == FixedPoint(4, 3, mask_saturated=True)
+    assert formats["conv1"].weight is None
+    rounded = {f.activation for f in formats.values() if f.activation is not None}
+    assert rounded == {FixedPoint(4, 2, mask_saturated=True)}
+    with pytest.raises(UsageError, match="mask_saturated is of formats, and none are given"):
+        rewrite_files(low, tmp_path / "o.prototxt", mask_saturated=True, backward_weights=True)
+    with pytest.raises(UsageError, match="mask_saturated goes with formats in precision_param"):
+        rewrite_files(low, tmp_path / "o.prototxt", to_float=True, mask_saturated=True)
+    assert not (tmp_path / "o.prototxt").exists()
+
+
+def test_the_flag_that_a_recipe_shares(tmp_path: Path) -> None:
+    net, low = str(RESNET / "deploy.prototxt"), str(tmp_path / "low.prototxt")
+    call = ["rewrite", net, "-o", low, "--mask-saturated"]
+    assert main([*call, "--weight", "Q1.3", "--activation", "Q2.2", "--quiet"]) == 0
+    by_hand = {n.spec.name: n.formats for n in Net(low).nodes}
+    assert by_hand["ip"].weight == FixedPoint(4, 3, mask_saturated=True)
+    assert main([*call, "--recipe", "sdfp", "--quiet"]) == 0
+    by_recipe = [n.formats.weight for n in Net(low).nodes if n.formats.weight is not None]
+    assert by_recipe and all(fmt.mask_saturated for fmt in by_recipe)
