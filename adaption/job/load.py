@@ -61,7 +61,16 @@ class Prepared:
     @property
     def notes(self) -> list[str]:
         """What was done to the net, one sentence each."""
-        return ["The net has formats already: they are taken off."] if self.formatted else []
+        said = ["The net has formats already: they are taken off."] if self.formatted else []
+        return said + self.fold_notes
+
+    @property
+    def fold_notes(self) -> list[str]:
+        """What was folded, and what was not and why, one sentence each."""
+        if self.folding is None:
+            return []
+        taken = [f"{', '.join(names)} into {into}" for into, names in self.folding.folded.items()]
+        return [f"Folded: {'; '.join(taken) or 'nothing'}.", *self.folding.notes]
 
     def settings(self) -> dict[str, Any]:
         """What a pass over the data depends on beside the files and which samples there are."""

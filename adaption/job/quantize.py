@@ -326,9 +326,7 @@ def quantize(
         summary["warnings"] = quality_warnings(summary, scores)
         if found is not None and not found.is_met:
             summary["warnings"].append(verdict(found.said)[0])
-        if (folding := source.folding) is not None:
-            taken = [f"{', '.join(names)} into {into}" for into, names in folding.folded.items()]
-            summary["notes"] += [f"Folded: {'; '.join(taken) or 'nothing'}.", *folding.notes]
+        summary["notes"] += source.fold_notes
         for check in summary["verification"]:
             if "file" in check:  # where it will lie, not where it was checked
                 check["file"] = os.fspath(folder / Path(check["file"]).name)

@@ -78,6 +78,11 @@ def test_formats_of_a_net_are_taken_off(tmp_path: Path, found: Sensitivity, plan
     assert again.notes[0] == "The net has formats already: they are taken off."
 
 
+def test_what_was_folded_is_said() -> None:
+    said = sensitivity(*FILES, DATA, bits=4, limit=COUNT, fold=True, quiet=True).notes
+    assert said[0] == "Folded: nothing."
+
+
 def test_verb(tmp_path: Path, found: Sensitivity, capsys: pytest.CaptureFixture[str]) -> None:
     out, plot = tmp_path / "s.json", tmp_path / "s.svg"
     flags = ["--data", str(DATA), "--bits", "4", "--limit", str(COUNT), "-o", str(out)]
