@@ -50,6 +50,7 @@ SEEDS = (1, 2, 3)
 # the least median that is asked for, in %
 TARGETS = {
     **{("quantized", 4): 84.0, ("quantized", 3): 80.5, ("quantized", 2): 64.0},
+    ("helped", 2): 64.0,
     **{("lenet", 3): 98.5, ("lenet", 2): 97.0},
 }
 CELLS = [
