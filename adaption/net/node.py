@@ -308,6 +308,10 @@ class Node:
             out.append(kept[1])
         return out
 
+    def forget_packed(self) -> None:
+        """Give back the memory of packed blobs; the next pass packs them anew."""
+        self._packs = {}
+
     def leaves_top_free(self, *, overwrites: bool) -> bool:
         """Whether nothing but the top's reader needs its memory, given that the bottom was free."""
         return self.layer.top_is_free or (self.layer.is_identity and overwrites)

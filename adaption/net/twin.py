@@ -30,7 +30,7 @@ class Before:
         net = self._net
         if any(node.runtime.state or node.layer.takes_blobs for node in net.nodes):
             return False
-        if any(node.layer.may_draw for node in net.nodes):
+        if any(node.layer.may_draw or node.points.peaks for node in net.nodes):
             return False
         return _stamps(net) == self._blobs and _draws(net) == self._draws
 
@@ -42,12 +42,17 @@ def twin_of(net: Net) -> Net | None:
     have run. It is for passes without gradients while nobody changes weights or formats.
 
     Returns: None where it would not pay or not be safe: on a GPU, with one thread, with blobs of
-        more than 512 MB, where the net prints what it does, where weights may change unseen.
+        more than 512 MB, where the net prints or shows what it does, where somebody holds a view of
+        its blobs, or weights may change unseen.
     """
     params = [blob for node in net.nodes for blob in node.blobs]
-    if net.device.type != "cpu" or torch.get_num_threads() < 2 or net.debug_info:
+    if net.device.type != "cpu" or torch.get_num_threads() < 2 or net.debug_info or net.followers:
         return None
-    if any(blob.may_change_unseen for blob in params):
+    if any(node.points.watch or node.points.watch_grid for node in net.nodes):
+        return None
+    if any(blob.may_change_unseen for blob in (*params, *net.blobs.values())):
+        return None
+    if _copies_are_shared(net):
         return None
     if 4 * sum(blob.count for blob in net.blobs.values()) > MOST:
         return None
@@ -58,9 +63,18 @@ def twin_of(net: Net) -> Net | None:
         memo |= {id(blob): blob for blob in node.masters}
         memo |= {id(node.spec): node.spec, id(node.layer): node.layer}
     twin = copy.deepcopy(net, memo)
+    for name in net.inputs:  # those that no batch gives keep their values
+        twin.blobs[name].set(net.blobs[name].tensor.clone())
     for mine, its in zip(net.nodes, twin.nodes, strict=True):
         its.share_derived(mine)
     return twin
+
+
+def _copies_are_shared(net: Net) -> bool:
+    """Whether several layers write one rounded copy, as in the original's nets with shared
+    parameters."""
+    copies = [getattr(b, "owner", b) for n in net.nodes if n.is_paired for b in n.blobs[1::2]]
+    return len(set(map(id, copies))) < len(copies)
 
 
 def _stamps(net: Net) -> list[object]:

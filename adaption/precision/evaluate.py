@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adaption.data.loader import Batch
 from adaption.net import Net
 from adaption.net.finite import nan_error
 from adaption.net.net import Observer
@@ -178,7 +179,8 @@ def run_net(
     """Forward over all batches.
 
     With several threads a second net on the same weights takes every other batch, where passes do
-    not depend on each other (see net.twin); the result is the same to the bit.
+    not depend on each other (see net.twin); the result is the same to the bit. `net.blobs`
+    then holds the last batch that was its own.
 
     Args:
         scores: the net's classifiers.
@@ -194,12 +196,12 @@ def run_net(
         for top in node.spec.tops
         if node.layer.gives_boxes and top in net.outputs
     ]
-    turns, before = Turns(batches), Before(net)
+    turns, before = Turns(map(_own, batches)), Before(net)
     lanes = [_Pass(run, net, scores, observers)]
     with lanes[0].metering():
         if not turns.one(lanes[0]):
             return run
-    if before.is_left() and all(isinstance(o, ActivationObserver) for o in observers):
+    if before.is_left() and all(type(o) is ActivationObserver for o in observers):
         twin = twin_of(net)
         if twin is not None:
             again = [o.alike() for o in observers if isinstance(o, ActivationObserver)]
@@ -209,6 +211,15 @@ def run_net(
             metered.enter_context(lane.metering())
         turns.all(lanes)
     return run
+
+
+def _own(batch: Any) -> Batch:
+    """A batch whose source may fill the same arrays again while it is worked on."""
+    blobs: dict[str, Any] = {
+        n: x.clone() if isinstance(x, Tensor) else np.array(x) for n, x in batch.blobs.items()
+    }
+    labels = None if batch.labels is None else np.array(batch.labels)
+    return Batch(blobs, labels, list(batch.names))
 
 
 def refuse_nan_outputs(net: Net, scores: Classifiers, batch: Any) -> None:

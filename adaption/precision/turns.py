@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from threading import Condition, Lock, Thread
 from typing import Any
+
+from adaption.later import torch
 
 __all__ = ["Lane", "Turns"]
 
@@ -48,10 +51,12 @@ class Turns:
             self._changed.wait_for(lambda: self._settled == number or self._error is not None)
             if self._error is not None:
                 return False
-        if error is None:
-            lane.settle(batch)
-        else:
-            raise error
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # a cycle, which would keep the net
+        lane.settle(batch)
         with self._changed:
             self._settled += 1
             self._changed.notify_all()
@@ -60,26 +65,42 @@ class Turns:
     def all(self, lanes: Iterable[Lane]) -> None:
         """Run and settle what is left: the first lane in this thread, each other in its own."""
         first, *others = lanes
-        threads = [Thread(target=self._follow, args=(lane,), daemon=True) for lane in others]
-        for thread in threads:
-            thread.start()
+        threads = [Thread(target=self._beside, args=(lane,), daemon=True) for lane in others]
         try:
+            for thread in threads:
+                with suppress(RuntimeError):  # no further thread: the first lane does it all
+                    thread.start()
             self._follow(first)
+        except BaseException as found:
+            self._end(found)
         finally:
             for thread in threads:  # each ends with the batch that it works on
-                thread.join()
-        if self._error is not None:
-            raise self._error
+                if thread.ident is not None:
+                    thread.join()
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+
+    def _beside(self, lane: Lane) -> None:
+        torch.get_num_threads()  # a new thread takes torch's number of threads with the first call
+        self._follow(lane)
 
     def _follow(self, lane: Lane) -> None:
         try:
             while self.one(lane):
                 pass
         except BaseException as error:
-            with self._changed:
-                if self._error is None:
-                    self._error = error
-                self._changed.notify_all()
+            self._end(error)
+
+    def _end(self, error: BaseException) -> None:
+        """Let nobody go on; of several errors the first counts."""
+        with self._changed:
+            if self._error is None:
+                self._error = error
+            self._changed.notify_all()
 
     def _next(self) -> tuple[int, Any, Exception | None]:
         with self._taking:

@@ -81,3 +81,22 @@ def test_there_is_none_where_it_is_not_safe(monkeypatch: pytest.MonkeyPatch) -> 
     net.debug_info = False
     torch.set_num_threads(1)
     assert twin_of(net) is None
+
+
+def test_there_is_none_where_somebody_looks_or_copies_are_shared() -> None:
+    net = net_of(TEXT)
+    run(net, 0)
+    view = net.blobs["a"].data
+    assert twin_of(net) is None  # it shows every pass
+    del view
+    net.nodes[1].points.watch_grid = lambda *_: None
+    assert twin_of(net) is None
+    net.nodes[1].points.watch_grid = None
+    assert twin_of(net) is not None
+    names = 'param { name: "w" } param { name: "b" }'
+    more = f"{IP.replace('num_output: 7', 'num_output: 4')} {LOW} {names}"
+    text = data(4, 4) + layer("LPInnerProduct", "a", "data", more=more)
+    text += layer("LPInnerProduct", "end", "a", more=more)
+    shared = net_of(text, original_semantics=True)
+    shared.forward()
+    assert twin_of(shared) is None

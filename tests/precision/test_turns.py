@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Iterator
 from threading import current_thread, main_thread
 from typing import Any
@@ -141,3 +143,54 @@ def test_an_error_of_the_source_comes_behind_the_batches_before_it() -> None:
     with pytest.raises(DataError, match="cut short"):
         Turns(source()).all([Recorded(settled) for _ in range(2)])
     assert settled == [0.02, 0.0]
+
+
+def test_inputs_that_no_batch_gives_keep_their_values() -> None:
+    text = data(4, 3, 6, 6) + data(4, 3, 6, 6, name="more") + layer("Eltwise", "end", "data more")
+    net = net_of(text)
+    net.blobs["more"].data[...] = 3
+    found = run_net(net, batches()).outputs["end"]
+    want = [torch.from_numpy(batch.blobs["data"]) + 3 for batch in batches()]
+    assert all(map(torch.equal, found, want))
+
+
+def test_a_source_may_fill_its_arrays_again() -> None:
+    def source() -> Iterator[Batch]:
+        for batch in batches():
+            held[...] = batch.blobs["data"]
+            yield batch._replace(blobs={"data": held})
+            held[...] = 0
+
+    held = batches()[0].blobs["data"].copy()
+    text = data(4, 3, 6, 6) + conv("end", "data", "Convolution")
+    found = run_net(net_of(text), source()).outputs["end"]
+    want = run_net(net_of(text), batches()).outputs["end"]
+    assert all(map(torch.equal, found, want))
+
+
+def test_threads_are_those_that_torch_was_given() -> None:
+    counts: list[int] = []
+
+    class Counting(Recorded):
+        def run(self, batch: Any) -> None:
+            counts.append(torch.get_num_threads())
+            super().run(batch)
+
+    torch.set_num_threads(3)
+    Turns([0.01] * 6).all([Counting([]) for _ in range(2)])
+    assert counts == [3] * 6
+
+
+def test_an_error_keeps_nothing_alive() -> None:
+    net = net_of(data(4, 3, 6, 6) + conv("end", "data", "Convolution"))
+    given = batches()
+    given[6].blobs["data"][0] = float("nan")
+    held = weakref.ref(net)
+    gc.disable()
+    try:
+        with pytest.raises(DataError):
+            run_net(net, given)
+        del net
+        assert held() is None
+    finally:
+        gc.enable()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,9 @@ from adaption.precision.refining.sums import Sum, blobs_of
 __all__ = ["Equalized", "equalize"]
 
 Array = npt.NDArray[np.float64]
+Weights = npt.NDArray[Any]  # float32 or float64
 TINY = 1e-30
+PIECE = 1 << 22  # weights that are held in float64 at once
 MARGIN = 0.05  # octaves kept from the least factor that a layer can take up
 
 
@@ -74,10 +77,12 @@ def _with_factors(ports: Ports, below: Array, above: Array) -> list[Tensor] | No
         return None
     layer, blobs = ports.node.layer, blobs_of(ports.node)
     if layer.is_weight_layer():
-        apart = _by_channel(ports, blobs[0])
-        apart *= above.reshape(ports.groups, -1, 1, 1) / below.reshape(ports.groups, 1, -1, 1)
-        rows = apart.reshape(len(above), -1)
-        changed = {0: layer.from_output(rows, blobs[0].shape)}
+        made = np.empty(_by_channel(ports, blobs[0]).shape, np.float32)
+        ends = above.reshape(ports.groups, -1, 1, 1), below.reshape(ports.groups, 1, -1, 1)
+        for part, apart in _pieces(ports, blobs[0]):
+            made[:, part] = apart * (ends[0][:, part] / ends[1])
+        rows: Weights = made.reshape(len(above), -1)
+        changed: dict[int, Weights] = {0: layer.from_output(rows, blobs[0].shape)}
         changed |= {i: blob * above for i, blob in enumerate(blobs) if i}
     else:
         changed = dict(layer.with_factors(blobs, below, above))
@@ -87,11 +92,20 @@ def _with_factors(ports: Ports, below: Array, above: Array) -> list[Tensor] | No
     ]
 
 
-def _by_channel(ports: Ports, weight: Array) -> Array:
+def _by_channel(ports: Ports, weight: Weights) -> Weights:
     """Weights as (groups, outputs, input channels, weights of one output and one channel)."""
     rows = ports.node.layer.by_output(weight)
     per_group = len(ports.below) // ports.groups
-    return rows.reshape(ports.groups, len(rows) // ports.groups, per_group, -1).copy()
+    return rows.reshape(ports.groups, len(rows) // ports.groups, per_group, -1)
+
+
+def _pieces(ports: Ports, weight: Weights) -> Iterator[tuple[slice, Array]]:
+    """The weights as `_by_channel` has them, some outputs at a time, in float64."""
+    apart = _by_channel(ports, weight)
+    step = max(1, PIECE * apart.shape[1] // max(1, apart.size))
+    for start in range(0, apart.shape[1], step):
+        part = slice(start, start + step)
+        yield part, np.ascontiguousarray(apart[:, part], np.float64)
 
 
 @dataclass(frozen=True)
@@ -122,22 +136,26 @@ class _Statement:
     def _layer(self, ports: Ports, counted: Array) -> WeightLayer:
         """One layer; adds to `counted` what its inputs count."""
         name = ports.node.spec.name
-        apart = _by_channel(ports, blobs_of(ports.node)[0])
+        weight = blobs_of(ports.node)[0]
         end = self.sums[name].nodes[-1].spec.name
         spread = max(float(self.above[end].variance.sum()), TINY)
         ids = self.channels.tops[end]
         of_end = np.where((ids != FIXED) & (counted[ids] > 0), counted[ids], 1 / spread)
         slope = self.sums[name].slope(len(ids)) ** 2
-        squares = (apart**2).sum(3)
+        *sizes, taps = _by_channel(ports, weight).shape
+        squares, peaks = np.empty(sizes), np.empty(sizes)
+        for part, apart in _pieces(ports, weight):
+            squares[:, part] = (apart**2).sum(3)
+            peaks[:, part] = np.abs(apart).max(3)
         grouped = (ports.groups, -1)
         passed = (squares * slope.reshape(*grouped, 1)).sum(1).ravel() / spread
         np.add.at(counted, ports.below, passed)
-        power = self.below[name].power.numpy() * apart.shape[3]
+        power = self.below[name].power.numpy() * taps
         form = self.formats.get(Point(name, "weight"))
         return WeightLayer(
             below=torch.from_numpy(ports.below.reshape(grouped)),
             above=torch.from_numpy(ports.above.reshape(grouped)),
-            peaks=torch.from_numpy(np.log2(np.abs(apart).max(3).clip(TINY))),
+            peaks=torch.from_numpy(np.log2(peaks.clip(TINY))),
             squares=torch.from_numpy(squares),
             power=torch.from_numpy(power.reshape(grouped)),
             counts=torch.from_numpy((slope * of_end).reshape(grouped)),

@@ -68,5 +68,8 @@ def sums_of(spec: NetSpec, nodes: Mapping[str, Node]) -> dict[str, Sum]:
 
 
 def blobs_of(node: Node) -> list[Array]:
-    """A layer's blobs in full precision, as float64."""
-    return [blob.tensor.detach().double().numpy() for blob in node.masters]
+    """A layer's blobs in full precision, as float64; the weights of a weight layer stay float32,
+    since they can be a hundred million."""
+    wide = [blob.tensor.detach() for blob in node.masters]
+    first = 1 if node.layer.is_weight_layer() else 0
+    return [x.numpy() for x in wide[:first]] + [x.double().numpy() for x in wide[first:]]

@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 CARRIED = 512 << 20  # bytes of blobs of both nets
+LARGE = 1 << 22  # weights whose packed form is not kept
 HELD_OUT = 4  # every so many-th piece judges, where a walk is to show what comes of it
 
 Inputs = Mapping[str, Tensor]
@@ -166,6 +167,8 @@ class Walk:
     def run(self) -> Refined:
         """Do it. Raises: AdaptionError naming the layer that fails."""
         with torch.no_grad():
+            for step in self.steps:
+                self._forget_packed(step)
             for i, step in enumerate(self.steps):
                 self._let_join(i)
                 if step.node.spec.name in self.task.weight_layers:
@@ -173,6 +176,7 @@ class Walk:
                     self.done()
                 for piece in self.carried:
                     self._advance(piece, step)
+                self._forget_packed(step)
                 if step.point:
                     self._choose(step)
                     for piece in self.carried:
@@ -236,6 +240,13 @@ class Walk:
         for of in (piece.full, piece.low):
             for name in [name for name in of if name not in kept]:
                 del of[name]
+
+    def _forget_packed(self, step: Step) -> None:
+        """Let go of large weights, packed, which no sample needs for now."""
+        name, masters = step.node.spec.name, step.node.masters
+        if masters and masters[0].count >= LARGE:
+            for node in (step.node, self.own.get(name, step.node)):
+                node.forget_packed()
 
     def _run(self, node: Node, bottoms: list[Tensor]) -> list[Tensor]:
         if node.layer.takes_blobs:  # it reads the net's own blobs
