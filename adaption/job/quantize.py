@@ -48,6 +48,7 @@ from adaption.job.summary import (
 )
 from adaption.net import Net
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
+from adaption.net.memory import give_back
 from adaption.options import (
     COMMON,
     NET,
@@ -289,6 +290,7 @@ def quantize(
         quiet=quiet, given=None if by_hand is None else chosen(measured),
     )  # fmt: skip
     full.release()  # a large net would be held twice
+    give_back()
     proposal, measured = outcome.proposal, outcome.measured
     low_file = rewrite(net_file, proposal)
     fed = source.fed(low_file)
@@ -313,6 +315,7 @@ def quantize(
         write_weights(stage / "net_lp.caffemodel", held, name=low.name)
         said = outcome.notes
         del held, outcome  # the proof holds a large net of its own
+        give_back()
         proposal.save(stage / "plan.json")
         summary["verification"] = prove(
             low, feed, stage, source.part, options.seed, style=onnx, quiet=quiet

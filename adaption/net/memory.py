@@ -1,13 +1,15 @@
-"""What a net's blobs take, checked before any of it is allocated."""
+"""What a net's blobs take, checked before any of it is allocated; freed memory that goes back."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 
 from adaption.io.limits import check_machine, check_size
 
-__all__ = ["FAILURES", "Footprint"]
+__all__ = ["FAILURES", "Footprint", "give_back"]
 
 VALUE = 4  # bytes; blobs are float32
 
@@ -32,3 +34,10 @@ class Footprint:
         check_size(size, f"{what} of shape {tuple(shape)}")
         self._sizes[name] = size
         check_machine(sum(self._sizes.values()), f"the net, up to {what},")
+
+
+def give_back() -> None:
+    """Have the C library give freed memory back to the system, between two parts of a job that hold
+    large weights: what lies between blocks in use it keeps otherwise. Only glibc can."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

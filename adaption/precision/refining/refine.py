@@ -16,6 +16,7 @@ from adaption.graph import NetSpec
 from adaption.io.lp_types import PLAIN
 from adaption.io.weights import LayerWeights, WeightBlob, Weights
 from adaption.net import Net, Point
+from adaption.net.memory import give_back
 from adaption.numerics import FixedPoint
 from adaption.options import Formats, Refinement
 from adaption.precision.given_plan import fitted_plan
@@ -192,6 +193,7 @@ class Refining:
         def error(start: _Start, keeps_zeros: bool) -> float:
             self.net.load(start.weights)
             found = self._walked(start, keeps_zeros, held_out=HELD_OUT).error
+            give_back()
             trials.append(
                 {
                     "equalized": start is not plain,
