@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from adaption.net.memory import FAILURES
 from adaption.net.plan import MASTERS, LayerFormats, is_low_precision
 from adaption.net.points import Points, WeightDraw
 from adaption.net.points_check import missing_point
+from adaption.net.saved import Alias, saving_instead
 from adaption.numerics import Format
 
 if TYPE_CHECKING:
@@ -260,9 +260,9 @@ class Node:
                     remade[given[i].untyped_storage().data_ptr()] = again
             elif may_overwrite:
                 # autograd lets no leaf be overwritten, only what was made from one.
-                given = [_Alias.apply(x) for x in leaves]  # type: ignore[no-untyped-call]
+                given = [Alias.apply(x) for x in leaves]  # type: ignore[no-untyped-call]
             remade |= self._masters_for_backward(weights)
-            with _saving_instead(remade):
+            with saving_instead(remade):
                 tops = self._call(given, weights, may_overwrite)
         self.tape = Tape(leaves, weights, tops)
         return [t.detach() for t in tops]
@@ -422,42 +422,6 @@ class Node:
         grid = self._rounded_from[index].grid
         assert grid is not None, "the forward pass has rounded it"
         return grad * grid.inside(self.masters[index].tensor.detach())
-
-
-@contextmanager
-def _saving_instead(remade: Mapping[int, Callable[[], Tensor]]) -> Iterator[None]:
-    """Let autograd keep, of tensors in the memory at these addresses, only what makes them again.
-
-    The tensors must stay alive in the meantime, or their memory may become another's.
-    """
-    if not remade:
-        yield
-        return
-
-    def pack(saved: Tensor) -> Tensor | Callable[[], Tensor]:
-        again = remade.get(saved.untyped_storage().data_ptr())
-        if again is None:
-            return saved
-        form = saved.size(), saved.stride(), saved.storage_offset()
-        return lambda: again().as_strided(*form)
-
-    def unpack(kept: Tensor | Callable[[], Tensor]) -> Tensor:
-        return kept if isinstance(kept, Tensor) else kept()
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
-        yield
-
-
-class _Alias(torch.autograd.Function):
-    """The same memory, no leaf any more."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.detach()
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Any) -> Any:
-        return grad[0]
 
 
 def _stamps(master: Blob, copy: Blob | None) -> tuple[object, object]:
