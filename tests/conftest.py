@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 # Laws are tried on generated values; a busy machine is no reason to fail them.
@@ -52,3 +54,12 @@ def cli_folder(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (tmp_path / name).symlink_to(shared / "golden/training_lenet_lp" / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """With one thread no run takes a second net."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

@@ -11,7 +11,7 @@ _SPINS = "10000"
 
 # glibc: malloc.h; values are C ints
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-_LARGEST = 1 << 27  # bytes; what is larger still goes back at once, and would leave gaps
+_LARGEST = 1 << 27  # bytes; a larger block goes back at once: kept, it would leave a large gap
 
 
 def keep_freed_memory() -> bool:

@@ -37,7 +37,7 @@ the next quantization point then rounds what the unrounded bias gives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -128,6 +128,21 @@ class Quantize(Op):
         return self.format.codes(xs[0]).to(torch.int64)
 
 
+def in_pieces(
+    form: InnerProduct, x: Tensor, weight: Tensor, some: Callable[[Tensor, slice], Tensor]
+) -> Tensor:
+    """An inner product with a weight (outputs, inputs), some outputs at a time: a large weight is
+    never held in float64 as a whole.
+
+    Args:
+        some: makes the outputs of a slice of the weight, from the rows of `x`.
+    """
+    rows = x.flatten(canonical_axis(form.axis, x.dim()))
+    step = max(1, PIECE // max(1, weight.shape[1]))
+    parts = [some(rows, slice(i, i + step)) for i in range(0, len(weight), step)]
+    return torch.cat(parts, dim=-1)
+
+
 @dataclass(frozen=True)
 class Product(Op):
     """`form` is the Convolution, Deconvolution or InnerProduct with its geometry; it has no bias
@@ -150,14 +165,11 @@ class Product(Op):
         form, w = self.form, torch.from_numpy(self.codes)
         if not isinstance(form, InnerProduct) or form.transpose:
             return exact_product(form.forward, xs[0], w.double(), self.bound)
-        # Some outputs at a time: a large weight is never held in float64 as a whole.
-        step = max(1, PIECE // max(1, w.shape[-1]))
-        rows = xs[0].flatten(canonical_axis(form.axis, xs[0].dim()))
-        parts = [
-            exact_product(F.linear, rows, w[i : i + step].double(), self.bound)
-            for i in range(0, len(w), step)
-        ]
-        return torch.cat(parts, dim=-1)
+
+        def some(rows: Tensor, part: slice) -> Tensor:
+            return exact_product(F.linear, rows, w[part].double(), self.bound)
+
+        return in_pieces(form, xs[0], w, some)
 
     @property
     def weight(self) -> Codes:

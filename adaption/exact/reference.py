@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaption.exact.program import PIECE
+from adaption.exact.program import in_pieces
 from adaption.exact.selection import Member, Selection
-from adaption.layers.base import canonical_axis
 from adaption.layers.inner_product import InnerProduct
 from adaption.net.blob import Blob
 from adaption.net.node import Node
@@ -109,17 +108,13 @@ def _in_double(node: Node, bottoms: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _product_in_double(layer: InnerProduct, x: Tensor, blobs: Sequence[Tensor]) -> Tensor:
-    """Some outputs at a time: a large weight is never held in float64 as a whole."""
     weight, *bias = (b.detach() for b in blobs)
-    step = max(1, PIECE // weight.shape[1])
-    axis = canonical_axis(layer.axis, x.dim())
-    rows = x.double().flatten(axis)
+
+    def some(rows: Tensor, part: slice) -> Tensor:
+        return F.linear(rows, weight[part].double(), *(b[part].double() for b in bias))
+
     with torch.no_grad():
-        parts = [
-            F.linear(rows, weight[i : i + step].double(), *(b[i : i + step].double() for b in bias))
-            for i in range(0, len(weight), step)
-        ]
-    return torch.cat(parts, dim=-1)
+        return in_pieces(layer, x.double(), weight, some)
 
 
 def greatest_finite(x: Tensor) -> float:

@@ -76,8 +76,8 @@ def fill_inputs(
 
 
 def are_finite(blobs: Iterable[Blob]) -> bool:
-    """Whether no blob on the host holds NaN or infinity, or values whose sum is none. With such a
-    value layers run one by one, as Caffe's do: oneDNN's ReLU makes 0 of NaN."""
+    """Whether the blobs that lie on the host hold neither NaN nor infinity, and no values so large
+    that their sum is infinite. If not, layers run one by one: oneDNN's ReLU makes 0 of NaN."""
     tensors = (blob.tensor for blob in blobs)
     return all(x.device.type != "cpu" or math.isfinite(float(x.sum())) for x in tensors)
 

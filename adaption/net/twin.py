@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Before", "twin_of"]
 
-MOST = 512 << 20  # bytes of blobs of a net that gets a twin
+MOST = 512 << 20  # bytes of blobs; a net with more gets no twin
 
 
 class Before:
@@ -24,7 +24,7 @@ class Before:
         self._net = net
         self._blobs, self._draws = _stamps(net), _draws(net)
 
-    def is_left(self) -> bool:
+    def still_holds(self) -> bool:
         """Whether the pass has left no trace: it has changed no weight and kept no state, and it
         drew no random number. Passes of such a net do not depend on each other."""
         net = self._net

@@ -33,7 +33,7 @@ import re
 import statistics
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,6 @@ from adaption.data import Transform, open_source
 from adaption.data.lmdb_writer import DatumForm, datum_records, write_lmdb
 from adaption.errors import AdaptionError
 from adaption.options import BEST, INT8
-from adaption.precision.proposal import Proposal
 
 SEEDS = (1, 2, 3)
 # the least median that is asked for, in %
@@ -178,14 +177,8 @@ def train_cell(shared: Path, out: Path, cell: tuple[str, int, int]) -> None:
     full = train_net(shared, out, subject, name, seed, fraction)
     plan, weights = formats_of(shared, out, subject, row, bits, start)
     low = out / f"{name}.prototxt"
-    proposal = Proposal.load(plan)
     is_helped = row == "helped"
-    if is_helped:
-        proposal.choices = {
-            point: replace(choice, format=replace(choice.format, mask_saturated=True))
-            for point, choice in proposal.choices.items()
-        }
-    adaption.write_net(adaption.rewrite(full, proposal), low)
+    adaption.rewrite_files(full, low, plan=plan, mask_saturated=is_helped)
     sisters = [json.loads(f.read_text("utf-8")) for f in paths_of(out, row, bits) if f.exists()]
     # The seeds of a row begin with one net: what it scores is measured once.
     before = sisters[0]["before"] if sisters else accuracy(low, weights)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 from adaption.net import Net, twin
 from adaption.net.twin import twin_of
 from tests.net.nets import data, layer, net_of
+
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 FILLERS = 'weight_filler { type: "msra" } bias_filler { type: "gaussian" std: 0.1 }'
 CONV = f"convolution_param {{ num_output: 5 kernel_size: 3 {FILLERS} }}"
@@ -20,14 +20,6 @@ TEXT = (
     + layer("LPConvolution", "a", "data", more=f"{CONV} {LOW}")
     + layer("LPInnerProduct", "end", "a", more=f"{IP} {LOW}")
 )
-
-
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(net: Net, seed: int) -> torch.Tensor:

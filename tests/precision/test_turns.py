@@ -22,13 +22,7 @@ from adaption.precision.turns import Lane, Turns
 from tests.net.nets import data, layer, net_of
 from tests.precision.test_evaluate import NETS, conv
 
-
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 def batches(count: int = 9) -> list[Batch]:
