@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--to", choices=("float",), help="float: back to plain layers")
     recipes = parser.add_argument_group("recipes (in place of formats and layers)")
-    add_recipe_flags(recipes, {"mask_saturated": "without a recipe: of all formats that are given"})
+    add_recipe_flags(recipes, {"mask_saturated": "without a recipe: in all formats that are given"})
     recipes.add_argument(
         "--strict", action="store_true", help="what the recipe warns of is an error"
     )

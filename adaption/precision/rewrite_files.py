@@ -290,7 +290,7 @@ def _masked(plan: Proposal | None) -> Proposal:
     """The plan, its formats handing no gradient to what saturates."""
     if plan is None:
         raise UsageError(
-            "mask_saturated is of formats, and none are given",
+            "mask_saturated needs formats, and none are given",
             "give them beside it (--plan, --weight, --activation)",
         )
     choices = {

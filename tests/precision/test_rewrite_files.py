@@ -128,7 +128,7 @@ def test_no_gradient_for_what_saturates(trained: Path, tmp_path: Path) -> None:
     assert formats["conv1"].weight is None
     rounded = {f.activation for f in formats.values() if f.activation is not None}
     assert rounded == {FixedPoint(4, 2, mask_saturated=True)}
-    with pytest.raises(UsageError, match="mask_saturated is of formats, and none are given"):
+    with pytest.raises(UsageError, match="mask_saturated needs formats, and none are given"):
         rewrite_files(low, tmp_path / "o.prototxt", mask_saturated=True, backward_weights=True)
     with pytest.raises(UsageError, match="mask_saturated goes with formats in precision_param"):
         rewrite_files(low, tmp_path / "o.prototxt", to_float=True, mask_saturated=True)
