@@ -195,8 +195,13 @@ def pretended_cuda() -> Iterator[None]:
     calls = _Calls(_memory)
     cuda = {"is_available": lambda: True, "device_count": lambda: 1, "current_device": lambda: 0}
     cuda["is_current_stream_capturing"] = lambda: False
+    # An optimizer asks it for CUDA's current stream, which is not pretended.
+    accelerator = getattr(torch, "accelerator", SimpleNamespace())  # torch 2.2 has none
     with (
         mock.patch.multiple(torch.cuda, **cuda),
+        mock.patch.object(
+            accelerator, "current_accelerator", lambda check_available=False: None, create=True
+        ),
         mock.patch.object(torch, "Generator", _Generator),
         _backward_within(calls),
         _Operations(_memory),

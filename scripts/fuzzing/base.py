@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ class Format:
 
     seeds: whole inputs to start from. make: one input from them. run: does with an input, in the
     file of this name in the working directory, what adaption does with such a file.
+    is_cheap: one file is read; else a net, a store, or what another library opens is made for each.
     """
 
     name: str
@@ -27,7 +29,13 @@ class Format:
     seeds: Callable[[Corpus], Sequence[bytes]]
     make: Callable[[random.Random, Sequence[bytes]], bytes]
     run: Callable[[Path], object]
+    needs: str | None = None  # a package that not every Python has
     _seeds: list[bytes] = field(default_factory=list)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether what it needs is installed."""
+        return self.needs is None or importlib.util.find_spec(self.needs) is not None
 
     def prepare(self, corpus: Corpus) -> None:
         self._seeds = [seed for seed in self.seeds(corpus) if seed]
@@ -48,9 +56,10 @@ def register(
     make: Callable[[random.Random, Sequence[bytes]], bytes],
     *,
     cheap: bool = True,
+    needs: str | None = None,
 ) -> Callable[[Callable[[Path], object]], Callable[[Path], object]]:
     def add(run: Callable[[Path], object]) -> Callable[[Path], object]:
-        FORMATS[name] = Format(name, file, cheap, seeds, make, run)
+        FORMATS[name] = Format(name, file, cheap, seeds, make, run, needs)
         return run
 
     return add

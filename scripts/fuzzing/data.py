@@ -199,7 +199,7 @@ def _leveldb(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
     return out.getvalue()
 
 
-@register("leveldb", "f.leveldb.zip", _leveldb_seed, _leveldb, cheap=False)
+@register("leveldb", "f.leveldb.zip", _leveldb_seed, _leveldb, cheap=False, needs="plyvel")
 def leveldb(path: Path) -> None:
     import shutil
 

@@ -11,7 +11,7 @@ from fuzzing.corpus import Corpus
 from fuzzing.made import KEPT, MADE, RECIPE_SIDECAR, SIDECAR, SMALL_NET
 
 
-@register("plan", "plan.json", lambda c: [MADE.need("small_p.json")], of_json)
+@register("plan", "plan.json", lambda c: [MADE.need("small_p.json")], of_json, cheap=False)
 def plan(path: Path) -> None:
     from adaption.precision.proposal import Proposal
 
@@ -28,7 +28,7 @@ def _rewrite(found: Any) -> None:
     rewrite(read_net(SMALL_NET), found)
 
 
-@register("measured", "measured.json", lambda c: [MADE.need("small_m.json")], of_json)
+@register("measured", "measured.json", lambda c: [MADE.need("small_m.json")], of_json, cheap=False)
 def measured(path: Path) -> None:
     from adaption.precision.measure import Measurement
     from adaption.precision.propose import propose
@@ -42,13 +42,15 @@ def measured(path: Path) -> None:
     propose(SMALL_NET, found, bits=8)
 
 
-@register("sidecar", SIDECAR, lambda c: [MADE.need(SIDECAR)], of_json)
+@register("sidecar", SIDECAR, lambda c: [MADE.need(SIDECAR)], of_json, cheap=False)
 def sidecar(path: Path) -> None:
     """Resume with a damaged sidecar."""
     _resume("a", path)
 
 
-@register("recipe-sidecar", RECIPE_SIDECAR, lambda c: [MADE.need(RECIPE_SIDECAR)], of_json)
+@register(
+    "recipe-sidecar", RECIPE_SIDECAR, lambda c: [MADE.need(RECIPE_SIDECAR)], of_json, cheap=False
+)
 def recipe_sidecar(path: Path) -> None:
     """The same where a recipe keeps its state there."""
     _resume("b", path)

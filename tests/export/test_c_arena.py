@@ -47,6 +47,17 @@ def test_buffers_in_use_lie_apart(seed: int) -> None:
             )
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_few_buffers_lie_as_well_in_any_order(seed: int) -> None:
+    draw = random.Random(1000 + seed)
+    blocks, slacks = random_blocks(draw)
+    few = blocks[:5]
+    size = placed(few, slacks).size
+    for _ in range(5):
+        draw.shuffle(few)
+        assert placed(few, slacks).size == size
+
+
 def test_a_chain_needs_two_buffers() -> None:
     """Three buffers, of which two are in use at a time."""
     rows = [("a", 40, 0, 1), ("b", 60, 1, 2), ("c", 40, 2, 3)]

@@ -27,6 +27,12 @@ from fuzzing.runner import fuzz  # noqa: E402
 
 # Inputs of each format; those that take a process or a net each have fewer.
 COUNT = 10
+POSSIBLE = [
+    pytest.param(
+        name, marks=pytest.mark.skipif(not one.is_possible, reason=f"needs the package {one.needs}")
+    )
+    for name, one in FORMATS.items()
+]
 FEW = {"leveldb": 1, "onnx": 2, "names": 2, "net": 2}
 
 
@@ -38,7 +44,7 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", POSSIBLE)
 def test_a_few_inputs_of_every_format(name: str, pool: ProcessPoolExecutor) -> None:
     count = FEW.get(name, COUNT)
     result = pool.submit(fuzz, name, count, seed=1, corpus=Corpus(shared=False)).result()
@@ -47,7 +53,7 @@ def test_a_few_inputs_of_every_format(name: str, pool: ProcessPoolExecutor) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", POSSIBLE)
 def test_some_inputs_are_accepted_and_some_refused(name: str, pool: ProcessPoolExecutor) -> None:
     """Where all are refused, only the first check of a reader is tried."""
     result = pool.submit(fuzz, name, 100, seed=2, corpus=Corpus(shared=False)).result()
@@ -171,3 +177,14 @@ def test_the_script(
     assert out[-1] == "no faults"
     line = json.loads((tmp_path / "x").read_text())
     assert (line["name"], line["tried"], line["start"], line["faults"]) == ("npz", 3, 0, {})
+
+
+def test_a_format_whose_package_is_missing_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(FORMATS["leveldb"], "needs", "no_such_package")
+    monkeypatch.setattr(sys, "argv", ["fuzz.py", "leveldb"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPTS / "fuzz.py"), run_name="__main__")
+    assert ended.value.code == 0
+    assert "leveldb          left out: needs the package no_such_package" in capsys.readouterr().out

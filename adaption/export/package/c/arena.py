@@ -6,7 +6,8 @@ been read: the "slack" of `Overlap` says how far apart they have to begin for th
 al. 2021 call this diagonal memory optimisation.) A slack of 0 or less is computing in place.
 
 The best order of placing is not known in advance. Several are tried, each buffer going to the
-lowest place that is free, and the orders changed at random, from a fixed seed, while that helps.
+lowest place that is free: all orders of few buffers; those of more are changed at random, from a
+fixed seed, while that helps.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
+from math import factorial
 
 __all__ = ["Arena", "Block", "Part", "placed"]
 
-TRIES = 300  # orders; each is quick, and nets with few buffers need few
+TRIES = 300  # orders at most; each is quick
 
 
 @dataclass(frozen=True)
@@ -61,24 +64,31 @@ def placed(blocks: Sequence[Block], slacks: Slacks) -> Arena:
     bound = _bound(blocks)
     by_first = sorted(blocks, key=lambda b: min((p.first for p in b.parts), default=0))
     by_size = sorted(by_first, key=lambda b: -b.size)
-    best = Arena(0, {}, bound)
-    order: list[Block] = []
-    for start in (by_first, by_size):
-        found = _in_order(start, slacks, bound)
-        if not order or found.size < best.size:
-            best, order = found, list(start)
+    best, order = min(
+        ((_in_order(start, slacks, bound), start) for start in (by_first, by_size)),
+        key=lambda found: found[0].size,
+    )
     dice = random.Random(0)
-    for _ in range(TRIES if len(blocks) > 1 else 0):
+    every = permutations(by_first) if factorial(len(blocks)) <= TRIES else None
+    for _ in range(TRIES):
         if best.size <= bound:
             break
-        other = list(order)
-        for _ in range(dice.randint(1, 3)):
-            block = other.pop(dice.randrange(len(other)))
-            other.insert(dice.randrange(len(other) + 1), block)
+        other = _changed(order, dice) if every is None else next(every, None)
+        if other is None:
+            break
         found = _in_order(other, slacks, bound)
         if found.size <= best.size:
-            best, order = found, other
+            best, order = found, list(other)
     return best
+
+
+def _changed(order: Sequence[Block], dice: random.Random) -> list[Block]:
+    """Another order: one to three blocks elsewhere."""
+    other = list(order)
+    for _ in range(dice.randint(1, 3)):
+        block = other.pop(dice.randrange(len(other)))
+        other.insert(dice.randrange(len(other) + 1), block)
+    return other
 
 
 def _bound(blocks: Sequence[Block]) -> int:
