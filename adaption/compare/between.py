@@ -85,7 +85,7 @@ class BetweenReport(VerifyReport):
         points = [t for t in self.tops if t.format is not None]
         codes, flips = sum(t.count for t in points), sum(t.differing for t in points)
         promised = [t for t in self.tops if t.is_promised]
-        said = [f"{len(self.tops)} tops on {self.samples} samples"]
+        said = [f"{len(self.tops)} tops on {self.samples} sample{'s' * (self.samples != 1)}"]
         if first is None:
             said.append("all bit-equal")
         elif promised and not any(t.differing for t in promised):

@@ -89,7 +89,7 @@ class FloatReport(VerifyReport):
         if self.problems:
             return "; ".join(self.problems)
         points = [b for b in self.blobs if b.format is not None]
-        said = [f"{len(self.blobs)} blobs on {self.samples} samples"]
+        said = [f"{len(self.blobs)} blobs on {self.samples} sample{'s' * (self.samples != 1)}"]
         first = self.first_difference
         if first is None:
             said.append("all bit-equal")

@@ -9,6 +9,8 @@ from adaption.graph import NetSpec
 from adaption.job.feed import Feed
 from adaption.job.sensitivity import Sensitivity, one_by_one
 from adaption.net import Net
+from adaption.net.memory import give_back
+from adaption.net.weights import keep_rounded_only
 from adaption.options import RunOptions
 from adaption.precision.classifiers import Classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
@@ -42,6 +44,8 @@ def rounded_to_nearest(
     if not (is_fitted or by_point):
         return {}
     net = Net(low, outcome.plain, seed=options.seed, device=options.device)
+    if not by_point:
+        keep_rounded_only(net.nodes)
     entries: dict[str, Any] = {}
     if is_fitted:
         batches = track(feed, "running it before refining", quiet=quiet, unit="batches")
@@ -65,4 +69,5 @@ def rounded_to_nearest(
             together=together,
         ).to_dict()
     net.release()  # a large net would be held twice
+    give_back()
     return entries

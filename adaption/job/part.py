@@ -50,7 +50,11 @@ class Part:
 
     def weights(self, net: Net, trained: Weights, net_file: NetFile) -> Iterator[LayerWeights]:
         """The weights of `net`, then those of the layers behind it as the whole net holds them."""
-        names = {spec.name for spec in net.spec.layers}
         yield from net.weights()
-        behind = [layer for layer in trained if layer.name not in names]
-        yield from convert(Weights(behind, file=trained.file), self.whole(net_file))
+        yield from convert(self.behind(net, trained), self.whole(net_file))
+
+    def behind(self, net: Net, trained: Weights) -> Weights:
+        """The weights of the layers that `net` does without."""
+        names = {spec.name for spec in net.spec.layers}
+        behind = [layer for layer in trained.layers if layer.name not in names]
+        return Weights(behind, file=trained.file)

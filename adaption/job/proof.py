@@ -18,13 +18,15 @@ from adaption.job.feed import Feed, fed_by
 from adaption.job.foresee import reason_in_words
 from adaption.job.part import Part
 from adaption.net import Net
+from adaption.net.memory import give_back
 from adaption.net.weights import keep_rounded_only
 from adaption.report.progress import Progress
 
 __all__ = ["PROVED", "prove"]
 
 PROVED = ("float", "qdq", "integer")  # styles of ONNX that onnxruntime runs
-PROOF_SAMPLES = 4
+PROOF_SAMPLES = 4  # at most
+PROOF_BYTES = 96 << 20  # of all blobs for them, one sample at least: several copies are held
 
 Pair: TypeAlias = tuple[str | Path, Path | None]  # what `verify` compares
 
@@ -54,8 +56,9 @@ def prove(
         pairs = [(path, None)]  # compared with the net in float32
     with Progress(3 + len(pairs), "proving", quiet=quiet, unit="steps") as progress:
         batch = next(iter(feed))
-        inputs = {name: values[:PROOF_SAMPLES] for name, values in batch.blobs.items()}
-        count = len(batch.names[:PROOF_SAMPLES])
+        most = _samples(low, next(iter(batch.blobs)))
+        inputs = {name: values[:most] for name, values in batch.blobs.items()}
+        count = len(batch.names[:most])
         ran = _blobs_of(low, inputs, seed)
         progress.advance()
         low.release()  # large nets are held once: what is read back goes on in its place
@@ -68,17 +71,25 @@ def prove(
             low = Net(again_spec, stage / "net_lp.caffemodel", seed=seed)
         progress.advance()
         keep_rounded_only(low.nodes)
+        give_back()
         proof: list[dict[str, Any]] = [
             {
                 "what": "net_lp.prototxt and net_lp.caffemodel, read back",
                 "ok": not differing,
                 "detail": f"{len(differing)} blobs differ, the first is {differing[0]}"
                 if differing
-                else f"all {len(low.blobs)} blobs bit-equal on {count} samples",
+                else f"all {len(low.blobs)} blobs bit-equal on {count} sample{'s' * (count != 1)}",
             }
         ]
         with in_this_process():  # which wrote the file
             return [*proof, *_prove_onnx(low, path, inputs, style, pairs, progress)]
+
+
+def _samples(net: Net, first_input: str) -> int:
+    """How many samples are compared, of a net that has run."""
+    ran = max(1, net.blobs[first_input].shape[0])
+    of_one = sum(blob.count for blob in net.blobs.values()) * 4 // ran
+    return max(1, min(PROOF_SAMPLES, PROOF_BYTES // max(1, of_one)))
 
 
 def _prove_onnx(
@@ -88,9 +99,11 @@ def _prove_onnx(
     proof: list[dict[str, Any]] = []
     try:
         made = export_onnx(low, path, style=style)
+        give_back()
         progress.advance()
         for a, b in pairs:
             proof.append({**verify(low, a, b, inputs).to_dict(), "file": os.fspath(path)})
+            give_back()
             progress.advance()
         if len(pairs) > 1:  # they repeat what the export notes; one comparison alone states it
             for entry in proof:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -298,6 +298,8 @@ def quantize(
         fed, feed, outcome, before, scores, options=options, quiet=quiet, by_point=sensitivity
     )
     low = Net(fed, outcome.weights, seed=options.seed, device=options.device)
+    outcome = replace(outcome, weights=source.part.behind(low, outcome.weights))  # held once
+    give_back()
     lengths = str(proposal.head()["lengths"]) if found is None else found.lengths
     batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)

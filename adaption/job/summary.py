@@ -72,7 +72,9 @@ def layer_entries(
             before_it = values  # a bias is corrected on purpose: what its rounding does counts
             if kind == "weight" and originals is not None:
                 step = 2 if originals.is_paired else 1
-                before_it = torch.from_numpy(originals.blobs[i * step].copy()).view(values.shape)
+                held = originals.blobs[i * step].array()
+                held = held if held.flags.writeable else held.copy()  # as torch takes arrays
+                before_it = torch.from_numpy(held).view(values.shape)
             entry[kind] = _parameter(Point(name, kind), before_it, values, measured, proposal)
         for kind in ("weight", "bias"):
             entry.setdefault(kind, None)

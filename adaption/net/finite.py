@@ -13,6 +13,8 @@ from adaption.net.node import Node
 
 __all__ = ["first_nan", "nan_error", "refuse_not_finite"]
 
+PIECE = 1 << 22  # values looked at at a time: what that takes is several times their size
+
 
 def refuse_not_finite(net: Net) -> None:
     """Raise WeightsError naming the first layer with a blob that holds NaN or infinities."""
@@ -88,7 +90,8 @@ def _among(net: Net, index: int, blob: str) -> Node | None:
 
 
 def _not_finite(x: Tensor) -> int:
-    return x.numel() - int(torch.isfinite(x).sum()) if x.numel() else 0
+    parts = torch.split(x.flatten(), PIECE) if x.numel() else ()
+    return sum(part.numel() - int(torch.isfinite(part).sum()) for part in parts)
 
 
 def _has_nan(x: Tensor) -> bool:

@@ -20,6 +20,7 @@ from adaption.io.caffemodel import read_weights
 from adaption.io.netfile import from_document
 from adaption.net import Net
 from adaption.numerics import FixedPoint
+from adaption.options import INT8
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "models/lenet_digits"
@@ -329,6 +330,19 @@ def test_batch_norm_is_folded_first(tmp_path: Path, capsys: pytest.CaptureFixtur
     want = net.forward({"x": x[:4]})["ip"]
     found = low.forward({"x": x[:4]})["ip"]
     assert float((found - want).abs().max()) < 0.02 * float(want.abs().max())
+
+
+def test_large_nets_are_proved_on_fewer_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adaption.job.proof.PROOF_BYTES", 1)
+    found = adaption.quantize(
+        EXAMPLE / "deploy.prototxt", WEIGHTS, EXAMPLE / "digits_test_lmdb", out=tmp_path / "o",
+        limit=10, quiet=True, onnx="qdq", **INT8,
+    )  # fmt: skip
+    said = [check["detail"] for check in found.summary["verification"]]
+    assert found.is_verified and len(said) == 3
+    assert all(" on 1 sample" in text and " on 1 samples" not in text for text in said)
 
 
 def test_settings_are_refused_before_anything_runs(tmp_path: Path) -> None:

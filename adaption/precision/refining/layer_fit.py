@@ -20,7 +20,7 @@ __all__ = ["MOST_INPUTS", "FitSettings", "Fitted", "LayerFit", "fit_layer"]
 MOST_INPUTS = 4608  # of one Hessian
 BLOCK_INPUTS = 2048  # more inputs are treated in blocks of so many, which bounds memory
 TRIAL_ROWS = 256  # outputs that formats are compared on
-ROWS = 1024  # outputs that are rounded at a time
+ROWS = 1024  # outputs that are treated at a time
 SHRINKING = 1.0  # damping where there are as many columns as inputs: few columns seem to go
 # together by chance, and weights fitted to that do worse on other samples
 OCTAVES = 4  # fractional lengths that are tried, from max-abs on
@@ -109,10 +109,10 @@ class LayerFit:
         rounded = torch.empty_like(weight)  # float32 holds values on the grid
         shift = torch.zeros(weight.shape[:2], dtype=torch.float64)
         for block in self._blocks():
-            for start in range(0, weight.shape[1], ROWS):
-                rows = slice(start, start + ROWS)
-                rounded[:, rows, block.inputs] = block.rounded(form, rows)
-            shift += block.moments.shift(block.weight, rounded[:, :, block.inputs].double())
+            for rows in _row_pieces(weight):
+                made = block.rounded(form, rows)
+                rounded[:, rows, block.inputs] = made.float()
+                shift[:, rows] += block.shift(made, rows)
         return Fitted(rounded, form, shift, losses, len(self.slices))
 
     def fitted(self) -> tuple[Tensor, Tensor]:
@@ -121,8 +121,9 @@ class LayerFit:
         made = torch.empty_like(self.weight)
         shift = torch.zeros(self.weight.shape[:2], dtype=torch.float64)
         for block in self._blocks():
-            made[:, :, block.inputs] = block.target
-            shift += block.moments.shift(block.weight, block.target)
+            made[:, :, block.inputs] = block.target.float()
+            for rows in _row_pieces(self.weight):
+                shift[:, rows] += block.shift(block.target[:, rows], rows)
         return made, shift
 
 
@@ -138,7 +139,7 @@ class _Block:
     """Some inputs of a layer, the moments of what it reads there, and the target."""
 
     inputs: slice
-    weight: Tensor  # float64
+    weight: Tensor  # as it is, float32
     moments: Moments
     hessian: Hessian
     target: Tensor
@@ -152,21 +153,33 @@ class _Block:
             moments.add(u, v, own)
         damping = max(DAMPING, SHRINKING * own.shape[2] / max(1, moments.count))
         hessian = Hessian.of(moments.taken_hessian(centred=settings.centred), damping)
-        wide = own.double()
-        target = wide + hessian.solve(moments.drift(centred=settings.centred))
+        target = own.double()
+        for rows in _row_pieces(own):
+            target[:, rows] += hessian.solve(moments.drift(rows, centred=settings.centred))
+        moments.forget_products()
         if settings.keeps_zeros:
-            target = target.masked_fill(wide == 0, 0)
-        return cls(inputs, wide, moments, hessian, target, settings)
+            target.masked_fill_(own == 0, 0)
+        return cls(inputs, own, moments, hessian, target, settings)
+
+    def shift(self, made: Tensor, rows: slice) -> Tensor:
+        """What biases have to make up for where these outputs have the weights `made`."""
+        return self.moments.shift(self.weight[:, rows].double(), made.double(), rows)
 
     def rounded(self, form: FixedPoint, rows: slice | Tensor, sweeps: int = SWEEPS) -> Tensor:
         """The weights of these outputs on the grid of a format."""
         if not self.settings.compensates:
-            return form.quantize(self.weight[:, rows])
+            return form.quantize(self.weight[:, rows].double())
         zeros = self.weight[:, rows] == 0 if self.settings.keeps_zeros else None
         target = self.target[:, rows] / form.lsb
         ends = form.min_code, form.max_code
         codes = round_compensating(target, self.hessian, *ends, zeros, sweeps)
         return codes * form.lsb
+
+
+def _row_pieces(weight: Tensor) -> Iterator[slice]:
+    """Some outputs of weights (G, R, d) at a time."""
+    for start in range(0, weight.shape[1], ROWS):
+        yield slice(start, start + ROWS)
 
 
 def _best_format(

@@ -73,14 +73,22 @@ class Moments:
         self.uu = self.uu.new_empty(0)
         return made
 
-    def drift(self, *, centred: bool) -> Tensor:
-        """D = E[W (v - u) u'], (G, R, d)."""
-        made = self.eu / self.count
+    def drift(self, rows: slice = slice(None), *, centred: bool) -> Tensor:
+        """D = E[W (v - u) u'], (G, R, d), of some of the outputs."""
+        made = self.eu[:, rows] / self.count
         if centred:
-            made -= (self.e / self.count).unsqueeze(2) * (self.u / self.count).unsqueeze(1)
+            made -= (self.e[:, rows] / self.count).unsqueeze(2) * (self.u / self.count).unsqueeze(1)
         return made
 
-    def shift(self, weight: Tensor, rounded: Tensor) -> Tensor:
-        """What the mean of W v is above that of Q u, (G, R): what biases have to make up for."""
+    def forget_products(self) -> None:
+        """Give up `uu` and `eu`; `shift` goes without."""
+        self.uu = self.eu = self.uu.new_empty(0)
+
+    def shift(self, weight: Tensor, rounded: Tensor, rows: slice = slice(None)) -> Tensor:
+        """What the mean of W v is above that of Q u, (G, R): what biases have to make up for.
+
+        Args:
+            rows: which of the outputs `weight` and `rounded` are of.
+        """
         lost = ((weight - rounded) @ (self.u / self.count).unsqueeze(2)).squeeze(2)
-        return lost + self.e / self.count
+        return lost + self.e[:, rows] / self.count

@@ -28,7 +28,7 @@ from adaption.precision.propose import propose, refitted, stats_of
 from adaption.precision.refining.alone import Alone, LayerEffects, scored_tops
 from adaption.precision.refining.equalize import Equalized, equalize
 from adaption.precision.refining.sums import Sum, sums_of
-from adaption.precision.refining.walk import HELD_OUT, Inputs, Refined, Task, Walk
+from adaption.precision.refining.walk import HELD_OUT, Inputs, Refined, Task, Walk, values_of
 from adaption.precision.sites import bottom_sites, quantization_sites
 from adaption.precision.statistics import TensorStats
 
@@ -52,6 +52,7 @@ class Outcome:
 
     proposal: with the formats chosen. weights: what the low-precision net gets. plain: the float
     net's, equalized where that was done. measured: of that float net.
+    Both may lie in the memory of the net that was refined: load nothing else into it meanwhile.
     said: the entry `refinement` of summary.json. notes: sentences for the report.
     """
 
@@ -182,8 +183,11 @@ class Refining:
             self._pieces(),
             self.shared,
         )
+        self.net.load(_with_blobs(plain.weights, made.blobs))
+        # From here on they lie in the net's memory: a large net would be held twice.
+        made = replace(made, blobs={name: values_of(self.nodes[name]) for name in made.blobs})
         weights = _with_blobs(plain.weights, made.blobs)
-        self.net.load(weights)
+        give_back()
         return self._start(weights, self.measure(self.net), made)
 
     def _tried(self, plain: _Start) -> tuple[_Start, bool, list[dict[str, Any]]]:

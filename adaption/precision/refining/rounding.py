@@ -38,14 +38,14 @@ class Hessian:
             moments: E[u u'], (G, d, d); they become the damped matrix.
             damping: share of their mean diagonal to be added.
         """
-        size = moments.shape[-1]
         diagonal = moments.diagonal(dim1=1, dim2=2)
         # Where a group has read zeros alone, any weights are as good as any other.
         extra = (damping * diagonal.mean(1)).clamp_min(1e-30)
         diagonal += extra[:, None]
         lower = torch.linalg.cholesky(moments.flip(1, 2))
         # Solved in place, in the order of columns that LAPACK takes.
-        inverse = torch.eye(size, dtype=moments.dtype).repeat(len(moments), 1, 1).mT
+        inverse = torch.zeros_like(moments).mT
+        inverse.diagonal(dim1=1, dim2=2).fill_(1)
         torch.linalg.solve_triangular(lower, inverse, upper=False, out=inverse)
         del lower
         return cls(moments, inverse.flip(1, 2))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from adaption.net import Net, Point
 from adaption.net.blob import Blob
+from adaption.net.memory import give_back
 from adaption.net.node import Node
 from adaption.net.plan import LayerFormats
 from adaption.numerics import FixedPoint
@@ -173,6 +174,7 @@ class Walk:
                 self._let_join(i)
                 if step.node.spec.name in self.task.weight_layers:
                     self._fit(step)
+                    self._forget_packed(step)
                     self.done()
                 for piece in self.carried:
                     self._advance(piece, step)
@@ -242,11 +244,12 @@ class Walk:
                 del of[name]
 
     def _forget_packed(self, step: Step) -> None:
-        """Let go of large weights, packed, which no sample needs for now."""
+        """Let go of large weights, packed, which no sample needs for now, and of what is freed."""
         name, masters = step.node.spec.name, step.node.masters
         if masters and masters[0].count >= LARGE:
             for node in (step.node, self.own.get(name, step.node)):
                 node.forget_packed()
+            give_back()
 
     def _run(self, node: Node, bottoms: list[Tensor]) -> list[Tensor]:
         if node.layer.takes_blobs:  # it reads the net's own blobs
