@@ -136,6 +136,8 @@ class Comparison:
                     self._problem(layer, f"constant {name!r} is not its blob, rounded to {fmt}")
             elif not same_bits(theirs, ours):
                 self._problem(layer, _difference(name, theirs, ours, fmt))
+            else:
+                self.file.share_constant(name, ours)
         for values in self.fresh.layers:
             formats = [blobs[p][1] for p in values.parameters]
             if any(f is not None and f.is_random for f in formats):

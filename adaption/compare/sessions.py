@@ -189,6 +189,11 @@ class ModelFile:
                 f"this model is damaged: constant {name!r}: {error}", _AGAIN, file=self.path
             ) from None
 
+    def share_constant(self, name: str, values: Array) -> None:
+        """Hold `values`, equal to a constant, in its place: what somebody else holds, too."""
+        if name in self._held:
+            self._held[name] = values
+
     def values(self) -> list[str]:
         """The values that layers made: tops, and what their activation points round."""
         names = [v for x in self.layers for v in (*x.before, *x.tops)]

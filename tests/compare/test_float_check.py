@@ -13,6 +13,7 @@ import torch
 from onnx import helper, numpy_helper
 
 from adaption.compare.float_check import check_float
+from adaption.compare.sessions import ModelFile
 from adaption.errors import FileFormatError, ShapeError, UsageError
 from adaption.export.onnx import export_onnx
 from adaption.net import Net
@@ -409,6 +410,15 @@ def test_functions_are_exact_to_units_of_their_range(
     x = np.random.default_rng(0).uniform(low, high, (2, 64)).astype(np.float32)
     report = check_float(net, tmp_path / "n.onnx", {"data": x})
     assert report.ok, report.detail
+
+
+def test_a_large_constant_is_held_once(net: Net, file: Path) -> None:
+    """A file's copy of the net's weights goes when both are known to be equal."""
+    read = ModelFile(file)
+    assert check_float(net, read).ok
+    rounded = net.params["ip"][1].tensor.numpy()
+    assert rounded.nbytes > 4096
+    assert any(np.shares_memory(read.constant(name), rounded) for name in read.constants)
 
 
 CODES = (
