@@ -159,8 +159,11 @@ class ModelFile:
         self.outputs = [o.name for o in graph.output]
         self.types = {v.name: v.type.tensor_type.elem_type for v in graph.value_info}
         self.made = {name for node in graph.node for name in node.output}
-        for node in graph.node:
-            list(node.input)  # raises for names that are no text
+        values = [*graph.initializer, *graph.input, *graph.output, *graph.value_info]
+        names = [v.name for v in values]
+        names += [name for node in graph.node for name in (*node.input, *node.output)]
+        if not all(isinstance(name, str) for name in names):  # protobuf gives bytes then, or raises
+            raise ValueError("it holds a name that is no text")
         if any(not node.output for node in graph.node):
             raise ValueError("a node makes nothing")
         if self.batch is not None and not 0 < self.batch <= MOST_AT_ONCE:

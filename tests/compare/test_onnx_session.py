@@ -145,8 +145,13 @@ def damaged(file: Path, change: str, tmp_path: Path) -> Path:
             props["adaption.layers"].value = json.dumps(layers)
         case "constant":
             made.graph.initializer[0].dims.append(7)
+    content = made.SerializeToString()
+    if change == "bytes for a name":
+        whole = made.graph.initializer[0].SerializeToString()
+        name = made.graph.initializer[0].name.encode()
+        content = content.replace(whole, whole.replace(name, name[:-1] + b"\xff"))
     path = tmp_path / "bad.onnx"
-    path.write_bytes(made.SerializeToString())
+    path.write_bytes(content)
     return path
 
 
@@ -157,6 +162,7 @@ def damaged(file: Path, change: str, tmp_path: Path) -> Path:
         ("no samples", "this model is damaged: it takes 0 samples at a time"),
         ("another file", "lies in another file"),
         ("a number for a name", "adaption.layers[1].name is 7, allowed: text"),
+        ("bytes for a name", "this model is damaged: it holds a name that is no text"),
         ("tops without blobs", "allowed: as many as blobs, scales and before"),
         ("constant", "this model is damaged: constant 'conv1/blob0': cannot reshape"),
     ],
