@@ -34,6 +34,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "bad_choice",
+    "counted",
     "in_iteration",
     "listed",
     "near_and_all",
@@ -247,6 +248,11 @@ def in_iteration(iteration: int) -> Iterator[None]:
     except NonFiniteError as error:
         error.fact += f", in iteration {iteration}"
         raise
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: "1 sample", "2 samples"."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def one_line(text: object) -> str:

@@ -11,8 +11,8 @@ limits of time and memory, as the verbs do it. It has to be accepted, or refused
 AdaptionError of one fact and one fix without control characters; anything else is a fault: another
 exception, a process that ends, an input that takes 10 s of a core, 60 s in all, or 2 GiB.
 
---long takes days: the formats take turns, some thousand inputs at a time, and each turn prints how
-far its format is. Stop it with Ctrl-C and continue with --start.
+--long takes days: the formats take turns, 5,000 or 50,000 inputs at a time, and each turn prints
+how far its format is. Stop it with Ctrl-C and continue with --start.
 
 Exit code: 0 without a fault, 1 with one, 2 for a wrong command.
 """

@@ -15,7 +15,7 @@ from adaption.compare.named_backends import Side, backend_of, opened
 from adaption.compare.result import VerifyReport
 from adaption.compare.sessions import ModelFile
 from adaption.compare.verify_inputs import SAMPLES, on_grids
-from adaption.errors import UsageError
+from adaption.errors import UsageError, counted
 from adaption.exact import ExactReport
 from adaption.exact.selection import Member, Selection, refuse_nan, select
 from adaption.net import Net
@@ -85,7 +85,7 @@ class BetweenReport(VerifyReport):
         points = [t for t in self.tops if t.format is not None]
         codes, flips = sum(t.count for t in points), sum(t.differing for t in points)
         promised = [t for t in self.tops if t.is_promised]
-        said = [f"{len(self.tops)} tops on {self.samples} sample{'s' * (self.samples != 1)}"]
+        said = [f"{len(self.tops)} tops on {counted(self.samples, 'sample')}"]
         if first is None:
             said.append("all bit-equal")
         elif promised and not any(t.differing for t in promised):

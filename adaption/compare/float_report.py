@@ -9,6 +9,7 @@ from typing import Any
 
 from adaption.compare.image_check import OutputCheck
 from adaption.compare.result import VerifyReport
+from adaption.errors import counted
 from adaption.numerics import FixedPoint, Format
 
 __all__ = ["BlobCheck", "FloatReport"]
@@ -89,7 +90,7 @@ class FloatReport(VerifyReport):
         if self.problems:
             return "; ".join(self.problems)
         points = [b for b in self.blobs if b.format is not None]
-        said = [f"{len(self.blobs)} blobs on {self.samples} sample{'s' * (self.samples != 1)}"]
+        said = [f"{len(self.blobs)} blobs on {counted(self.samples, 'sample')}"]
         first = self.first_difference
         if first is None:
             said.append("all bit-equal")

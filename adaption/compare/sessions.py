@@ -162,7 +162,8 @@ class ModelFile:
         values = [*graph.initializer, *graph.input, *graph.output, *graph.value_info]
         names = [v.name for v in values]
         names += [name for node in graph.node for name in (*node.input, *node.output)]
-        if not all(isinstance(name, str) for name in names):  # protobuf gives bytes then, or raises
+        # Where protobuf does not raise, such a name is bytes.
+        if not all(isinstance(name, str) for name in names):
             raise ValueError("it holds a name that is no text")
         if any(not node.output for node in graph.node):
             raise ValueError("a node makes nothing")
@@ -193,7 +194,7 @@ class ModelFile:
             ) from None
 
     def share_constant(self, name: str, values: Array) -> None:
-        """Hold `values`, equal to a constant, in its place: what somebody else holds, too."""
+        """Use `values`, which are equal to a constant, and give up the memory of the constant."""
         if name in self._held:
             self._held[name] = values
 

@@ -44,7 +44,7 @@ def rounded_to_nearest(
     if not (is_fitted or by_point):
         return {}
     net = Net(low, outcome.plain, seed=options.seed, device=options.device)
-    if not by_point:
+    if not by_point:  # the masters are not read again
         keep_rounded_only(net.nodes)
     entries: dict[str, Any] = {}
     if is_fitted:

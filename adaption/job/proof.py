@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adaption.compare import counterpart, verify
 from adaption.compare.onnx_session import in_this_process
-from adaption.errors import AdaptionError
+from adaption.errors import AdaptionError, counted
 from adaption.export.onnx import export_onnx
 from adaption.io.netfile import read_net
 from adaption.job.feed import Feed, fed_by
@@ -26,7 +26,7 @@ __all__ = ["PROVED", "prove"]
 
 PROVED = ("float", "qdq", "integer")  # styles of ONNX that onnxruntime runs
 PROOF_SAMPLES = 4  # at most
-PROOF_BYTES = 96 << 20  # of all blobs for them, one sample at least: several copies are held
+PROOF_BYTES = 96 << 20  # most that all blobs take for them, except for one sample
 
 Pair: TypeAlias = tuple[str | Path, Path | None]  # what `verify` compares
 
@@ -78,7 +78,7 @@ def prove(
                 "ok": not differing,
                 "detail": f"{len(differing)} blobs differ, the first is {differing[0]}"
                 if differing
-                else f"all {len(low.blobs)} blobs bit-equal on {count} sample{'s' * (count != 1)}",
+                else f"all {len(low.blobs)} blobs bit-equal on {counted(count, 'sample')}",
             }
         ]
         with in_this_process():  # which wrote the file

@@ -298,7 +298,7 @@ def quantize(
         fed, feed, outcome, before, scores, options=options, quiet=quiet, by_point=sensitivity
     )
     low = Net(fed, outcome.weights, seed=options.seed, device=options.device)
-    outcome = replace(outcome, weights=source.part.behind(low, outcome.weights))  # held once
+    outcome = replace(outcome, weights=source.part.behind(low, outcome.weights))  # low has the rest
     give_back()
     lengths = str(proposal.head()["lengths"]) if found is None else found.lengths
     batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")

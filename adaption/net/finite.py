@@ -13,7 +13,7 @@ from adaption.net.node import Node
 
 __all__ = ["first_nan", "nan_error", "refuse_not_finite"]
 
-PIECE = 1 << 22  # values looked at at a time: what that takes is several times their size
+PIECE = 1 << 22  # values tested at a time: torch.isfinite takes several times their memory
 
 
 def refuse_not_finite(net: Net) -> None:

@@ -20,7 +20,8 @@ class Format:
 
     seeds: whole inputs to start from. make: one input from them. run: does with an input, in the
     file of this name in the working directory, what adaption does with such a file.
-    is_cheap: one file is read; else a net, a store, or what another library opens is made for each.
+    is_cheap: each input is one file that is read; otherwise a net, a snapshot or a store is made,
+    too, or another library opens the file.
     """
 
     name: str

@@ -80,7 +80,7 @@ def fuzz(
             FORMATS[name].input(0, seed)
             os.environ["ADAPTION_MEMORY_LIMIT"] = LIMIT
             number, stop, asked_by = start, start + count, os.getppid()
-            while number < stop and os.getppid() == asked_by:  # who was killed wants no more
+            while number < stop and os.getppid() == asked_by:  # fuzz.py still runs
                 end = min(number + CHUNK[FORMATS[name].is_cheap], stop)
                 number = _chunk(result, name, seed, number, end)
         finally:

@@ -139,7 +139,7 @@ class _Block:
     """Some inputs of a layer, the moments of what it reads there, and the target."""
 
     inputs: slice
-    weight: Tensor  # as it is, float32
+    weight: Tensor  # float32, not copied
     moments: Moments
     hessian: Hessian
     target: Tensor
@@ -156,7 +156,7 @@ class _Block:
         target = own.double()
         for rows in _row_pieces(own):
             target[:, rows] += hessian.solve(moments.drift(rows, centred=settings.centred))
-        moments.forget_products()
+        moments.forget_drift()
         if settings.keeps_zeros:
             target.masked_fill_(own == 0, 0)
         return cls(inputs, own, moments, hessian, target, settings)

@@ -80,9 +80,9 @@ class Moments:
             made -= (self.e[:, rows] / self.count).unsqueeze(2) * (self.u / self.count).unsqueeze(1)
         return made
 
-    def forget_products(self) -> None:
-        """Give up `uu` and `eu`; `shift` goes without."""
-        self.uu = self.eu = self.uu.new_empty(0)
+    def forget_drift(self) -> None:
+        """Give up `eu`: `shift` does not read it."""
+        self.eu = self.eu.new_empty(0)
 
     def shift(self, weight: Tensor, rounded: Tensor, rows: slice = slice(None)) -> Tensor:
         """What the mean of W v is above that of Q u, (G, R): what biases have to make up for.

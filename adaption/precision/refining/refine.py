@@ -184,7 +184,7 @@ class Refining:
             self.shared,
         )
         self.net.load(_with_blobs(plain.weights, made.blobs))
-        # From here on they lie in the net's memory: a large net would be held twice.
+        # The net's own memory serves from here on: weights of a large net are not held twice.
         made = replace(made, blobs={name: values_of(self.nodes[name]) for name in made.blobs})
         weights = _with_blobs(plain.weights, made.blobs)
         give_back()

@@ -169,16 +169,16 @@ class Walk:
         """Do it. Raises: AdaptionError naming the layer that fails."""
         with torch.no_grad():
             for step in self.steps:
-                self._forget_packed(step)
+                self._give_up_large(step)
             for i, step in enumerate(self.steps):
                 self._let_join(i)
                 if step.node.spec.name in self.task.weight_layers:
                     self._fit(step)
-                    self._forget_packed(step)
+                    self._give_up_large(step)
                     self.done()
                 for piece in self.carried:
                     self._advance(piece, step)
-                self._forget_packed(step)
+                self._give_up_large(step)
                 if step.point:
                     self._choose(step)
                     for piece in self.carried:
@@ -243,8 +243,9 @@ class Walk:
             for name in [name for name in of if name not in kept]:
                 del of[name]
 
-    def _forget_packed(self, step: Step) -> None:
-        """Let go of large weights, packed, which no sample needs for now, and of what is freed."""
+    def _give_up_large(self, step: Step) -> None:
+        """Of a layer with large weights: drop their packed copies, which no sample needs now, and
+        give freed memory back to the system."""
         name, masters = step.node.spec.name, step.node.masters
         if masters and masters[0].count >= LARGE:
             for node in (step.node, self.own.get(name, step.node)):
