@@ -94,6 +94,8 @@ def loaded(
     content: bytes, settings: dict[str, Any], constants: dict[str, Any]
 ) -> tuple[Any, list[Any]]:
     """A session, and what has to live as long as it does."""
+    # onnxruntime 1.29 and newer would report names and hashes of models to its makers.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

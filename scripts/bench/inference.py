@@ -39,6 +39,8 @@ OURS, LOW, EAGER, ORT, QDQ, OPENCV = "ours", "low", "eager torch", "onnxruntime"
 Call = Callable[[], object]
 Feeds = Mapping[str, np.ndarray]
 
+onnxruntime.disable_telemetry_events()
+
 
 def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:
     """Rows of each net, from one run in which all forms take turns."""

@@ -20,6 +20,8 @@ from PIL import Image
 
 BATCH = 10
 
+onnxruntime.disable_telemetry_events()
+
 
 class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped
     """The images in batches, once."""

@@ -44,6 +44,8 @@ HALF_EVEN = "exact, as qdq rounds"
 C_PROGRAM = "C program"
 EQUAL = (("exact", "ONNX integer"), ("exact", C_PROGRAM), (HALF_EVEN, "ONNX qdq"))
 
+onnxruntime.disable_telemetry_events()
+
 
 def simulation(net: Net, blob: str) -> Scores:
     """The net as it is simulated, float32."""

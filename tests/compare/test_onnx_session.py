@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,26 @@ def test_both_ways_give_the_same(file: Path) -> None:
     for name, values in here.items():
         np.testing.assert_array_equal(apart[name], values)
         assert apart[name].dtype == values.dtype and apart[name].shape == values.shape
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_onnxruntime_reports_nothing(file: Path) -> None:
+    """Its reporting thread would keep a forked process from ending, too."""
+    code = (
+        "import os, sys, numpy\n"
+        "from adaption.compare.onnx_session import in_this_process\n"
+        "from adaption.compare.sessions import ModelFile\n"
+        "with in_this_process():\n"
+        "    ModelFile(sys.argv[1]).whole()({'data': numpy.zeros((1, 1, 8, 8), 'f4')})\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == sys.argv[2]\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    sys.exit(os.waitpid(child, 0)[1])\n"
+    )
+    for own in ({}, {"ORT_DISABLE_TELEMETRY": "yes"}):
+        others = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+        command = [sys.executable, "-c", code, str(file), own.get("ORT_DISABLE_TELEMETRY", "1")]
+        subprocess.run(command, env=others | own, check=True, timeout=120)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "i8", "i4"])
