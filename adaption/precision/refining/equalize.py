@@ -142,23 +142,25 @@ class _Statement:
         ids = self.channels.tops[end]
         of_end = np.where((ids != FIXED) & (counted[ids] > 0), counted[ids], 1 / spread)
         slope = self.sums[name].slope(len(ids)) ** 2
+        counts = slope * of_end
         *sizes, taps = _by_channel(ports, weight).shape
-        squares, peaks = np.empty(sizes), np.empty(sizes)
-        for part, apart in _pieces(ports, weight):
-            squares[:, part] = (apart**2).sum(3)
-            peaks[:, part] = np.abs(apart).max(3)
         grouped = (ports.groups, -1)
-        passed = (squares * slope.reshape(*grouped, 1)).sum(1).ravel() / spread
-        np.add.at(counted, ports.below, passed)
+        peaks, squares = np.empty(sizes), np.zeros((2, ports.groups, sizes[-1]))
+        for part, apart in _pieces(ports, weight):
+            peaks[:, part] = np.abs(apart).max(3)
+            of_part = (apart**2).sum(3)
+            for total, weighting in zip(squares, (slope, counts), strict=True):
+                total += np.einsum("gr,grj->gj", weighting.reshape(grouped)[:, part], of_part)
+        np.add.at(counted, ports.below, squares[0].ravel() / spread)
         power = self.below[name].power.numpy() * taps
         form = self.formats.get(Point(name, "weight"))
         return WeightLayer(
             below=torch.from_numpy(ports.below.reshape(grouped)),
             above=torch.from_numpy(ports.above.reshape(grouped)),
             peaks=torch.from_numpy(np.log2(peaks.clip(TINY))),
-            squares=torch.from_numpy(squares),
+            squares=torch.from_numpy(squares[1]),
             power=torch.from_numpy(power.reshape(grouped)),
-            counts=torch.from_numpy((slope * of_end).reshape(grouped)),
+            counts=torch.from_numpy(counts.reshape(grouped)),
             bits=None if form is None else form.word_length - form.is_signed,
         )
 

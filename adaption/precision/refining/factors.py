@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,7 +37,8 @@ class WeightLayer:
     """A weight layer of G groups with R outputs and J input channels each, float64.
 
     below: (G, J) class of each input channel. above: (G, R) of each output.
-    peaks: (G, R, J) log2 of the greatest magnitude of weights. squares: their sum of squares.
+    peaks: (G, R, J) log2 of the greatest magnitude of weights.
+    squares: (G, J) their sum of squares, of each output as often as its error counts.
     power: (G, J) mean square of the input channel, times the weights of one output that it meets.
     counts: (G, R) how much the squared error of each output counts.
     bits: of the weights, sign not included; None where they stay float.
@@ -49,6 +51,25 @@ class WeightLayer:
     power: Tensor
     counts: Tensor
     bits: int | None
+
+    def reach(self, above: Tensor, below: Tensor, exact: bool) -> Tensor:
+        """log2 of the greatest magnitude, with factors 2^above (G, R) and 2^below (G, J)."""
+        if exact:
+            return (self.peaks + above.unsqueeze(2) - below.unsqueeze(1)).max()
+        # The exponential of a sum of three is a product, and their sum over all weights two
+        # products with vectors. Factors span 2 WIDEST octaves, which float64 holds sharpened.
+        most, least = above.detach().max(), below.detach().min()
+        ends = [((above - most) * SHARPNESS).exp(), ((least - below) * SHARPNESS).exp()]
+        total = (ends[0].unsqueeze(1) @ self._sharpened @ ends[1].unsqueeze(2)).sum()
+        return total.log() / SHARPNESS + self._peak + most - least
+
+    @cached_property
+    def _peak(self) -> Tensor:
+        return self.peaks.max()
+
+    @cached_property
+    def _sharpened(self) -> Tensor:
+        return ((self.peaks - self._peak) * SHARPNESS).exp()
 
 
 @dataclass(frozen=True)
@@ -98,11 +119,9 @@ def noise(problem: Problem, octaves: Tensor, *, exact: bool) -> Tensor:
     total = octaves.new_zeros(())
     for layer in problem.layers:
         above, below = octaves[layer.above], octaves[layer.below]
-        of_inputs = (of_class[layer.below] * 4**-below).unsqueeze(1) * layer.squares
-        total = total + (layer.counts * of_inputs.sum(2)).sum()
+        total = total + (of_class[layer.below] * 4**-below * layer.squares).sum()
         if layer.bits is not None:
-            reach = layer.peaks + above.unsqueeze(2) - below.unsqueeze(1)
-            step = 4 ** (_end(_maximum(reach.flatten(), exact), exact) - layer.bits)
+            step = 4 ** (_end(layer.reach(above, below, exact), exact) - layer.bits)
             power = (4**below * layer.power).sum(1)
             total = total + step * (power * (layer.counts * 4**-above).sum(1)).sum()
     return total

@@ -165,15 +165,32 @@ class _Block:
         """What biases have to make up for where these outputs have the weights `made`."""
         return self.moments.shift(self.weight[:, rows].double(), made.double(), rows)
 
-    def rounded(self, form: FixedPoint, rows: slice | Tensor, sweeps: int = SWEEPS) -> Tensor:
+    def rounded(self, form: FixedPoint, rows: slice) -> Tensor:
         """The weights of these outputs on the grid of a format."""
+        return self._rounded([form], rows, SWEEPS)[0]
+
+    def losses(self, forms: Sequence[FixedPoint], rows: Tensor) -> Tensor:
+        """Error of the result by format and output, (F, G, R), without the sweeps behind GPTQ.
+
+        Args:
+            forms: of one word length.
+        """
+        made = self._rounded(forms, rows, 0)
+        return loss(self.target[:, rows], made, self.hessian.matrix)
+
+    def _rounded(self, forms: Sequence[FixedPoint], rows: slice | Tensor, sweeps: int) -> Tensor:
+        """(F, G, R, d); all formats go through the columns together."""
         if not self.settings.compensates:
-            return form.quantize(self.weight[:, rows].double())
-        zeros = self.weight[:, rows] == 0 if self.settings.keeps_zeros else None
-        target = self.target[:, rows] / form.lsb
-        ends = form.min_code, form.max_code
-        codes = round_compensating(target, self.hessian, *ends, zeros, sweeps)
-        return codes * form.lsb
+            weight = self.weight[:, rows].double()
+            return torch.stack([form.quantize(weight) for form in forms])
+        steps = torch.tensor([form.lsb for form in forms], dtype=torch.float64)[:, None, None, None]
+        target = self.target[:, rows] / steps
+        zeros = None
+        if self.settings.keeps_zeros:
+            zeros = (self.weight[:, rows] == 0).expand_as(target).flatten(0, 1)
+        hessian, ends = self.hessian.repeated(len(forms)), (forms[0].min_code, forms[0].max_code)
+        codes = round_compensating(target.flatten(0, 1), hessian, *ends, zeros, sweeps)
+        return codes.view_as(target) * steps
 
 
 def _row_pieces(weight: Tensor) -> Iterator[slice]:
@@ -199,8 +216,7 @@ def _best_format(
             tried = list(ranges(peak))[:OCTAVES]
             forms = [of_range(like, bits) for bits in tried]
             losses = dict.fromkeys((f.frac_length for f in forms), 0.0)
-        for form in forms:
-            error = loss(block.target[:, rows], block.rounded(form, rows, 0), block.hessian.matrix)
+        for form, error in zip(forms, block.losses(forms, rows), strict=True):
             losses[form.frac_length] += float((error * counts).sum())
     assert forms is not None
     best = min(forms, key=lambda f: losses[f.frac_length])

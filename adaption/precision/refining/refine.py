@@ -27,6 +27,7 @@ from adaption.precision.proposal import Proposal
 from adaption.precision.propose import propose, refitted, stats_of
 from adaption.precision.refining.alone import Alone, LayerEffects, scored_tops
 from adaption.precision.refining.equalize import Equalized, equalize
+from adaption.precision.refining.rounding import DAMPING
 from adaption.precision.refining.sums import Sum, sums_of
 from adaption.precision.refining.walk import HELD_OUT, Inputs, Refined, Task, Walk, values_of
 from adaption.precision.sites import bottom_sites, quantization_sites
@@ -36,6 +37,8 @@ __all__ = ["MOST_SAMPLES", "Outcome", "Refining", "needs_refining"]
 
 MOST_SAMPLES = 512  # that layers are fitted on
 PIECE = 16  # samples that are carried along together
+# Per input, in walks that only compare: as many as leave the damping of all columns as it is.
+TRIAL_COLUMNS = round(1 / DAMPING)
 FEW_ZEROS = 0.005  # share of weights below which it makes no difference whether zeros stay
 
 Measure = Callable[[Net], Measurement]
@@ -196,7 +199,7 @@ class Refining:
 
         def error(start: _Start, keeps_zeros: bool) -> float:
             self.net.load(start.weights)
-            found = self._walked(start, keeps_zeros, held_out=HELD_OUT).error
+            found = self._walked(start, keeps_zeros, is_trial=True).error
             give_back()
             trials.append(
                 {
@@ -224,10 +227,10 @@ class Refining:
 
     # -- walks ---------------------------------------------------------------------------------
 
-    def _walked(self, start: _Start, keeps_zeros: bool, held_out: int = 0) -> Refined:
+    def _walked(self, start: _Start, keeps_zeros: bool, *, is_trial: bool = False) -> Refined:
         task = self._task(start, keeps_zeros)
-        walk = Walk(self.net, task, self._sums(), self._pieces(), self.progress, held_out)
-        return walk.run()
+        trial = {"held_out": HELD_OUT, "columns_per_input": TRIAL_COLUMNS} if is_trial else {}
+        return Walk(self.net, task, self._sums(), self._pieces(), self.progress, **trial).run()
 
     def _task(self, start: _Start, keeps_zeros: bool) -> Task:
         proposal, steps = start.proposal, self.steps

@@ -144,6 +144,8 @@ class Walk:
         pieces: input blobs of calibration samples, piece by piece.
         done: called after each weight layer.
         held_out: every so many-th piece takes no part, and shows the error at the end; 0: none.
+        columns_per_input: fit to at most so many columns for each input of a sum; None: to
+            MOST_COLUMNS at most.
     """
 
     def __init__(
@@ -154,8 +156,10 @@ class Walk:
         pieces: Iterable[Inputs],
         done: Callable[[], None] = lambda: None,
         held_out: int = 0,
+        columns_per_input: int | None = None,
     ) -> None:
         self.net, self.task, self.sums = net, task, sums
+        self.columns_per_input = columns_per_input
         self.pieces, self.done, self.held_out = iter(pieces), done, held_out
         points = {place: name for name, place in task.places.items()}
         self.steps = steps_to(net.nodes, task.weight_layers, points)
@@ -273,7 +277,7 @@ class Walk:
             self.found.notes[name] = "shares its parameters: each is rounded to the nearest"
             return
         self.found.samples[name] = sum(piece.samples for piece in self._fitting)
-        made = self._layer_fit(step).rounded()
+        made = self._layer_fit(step, self.columns_per_input).rounded()
         if made.blocks > 1:
             self.found.notes[name] = (
                 f"its {made.rounded.shape[2]} inputs are treated in {made.blocks} blocks"
