@@ -137,6 +137,12 @@ class Formats(Options):
         "in training, send gradients back through the rounded weights rather than the masters:"
         " fine-tuning at 4 bits and fewer needs it (backward_weights: QUANTIZED in the prototxt)",
     )
+    mask_saturated: bool = option(
+        False,
+        Switch(),
+        "in training, hand no gradient to values beyond the range of their format: formats that"
+        " cut off much, as those of the rule error at 2 bits, need it",
+    )
     exclude: Sequence[str] = option(
         (),
         Names(),

@@ -61,6 +61,7 @@ BEST: Mapping[str, Any] = MappingProxyType(
         "unsigned": True,
         "rule": "error",
         "backward_weights": True,
+        "mask_saturated": True,
         "refine": True,
         "equalize": True,
         "keep_zeros": True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,8 @@ def rewrite(
     for item in fields:
         by_name.setdefault(text_of(item.block, "name"), []).append(item)
     formats = plan.plan
+    if plan.formats is not None and plan.formats.mask_saturated:
+        formats = {point: replace(fmt, mask_saturated=True) for point, fmt in formats.items()}
     taken = set(by_name)
     # Later layers first: an insertion then never stands between a field and its neighbour.
     for name in dict.fromkeys(point.layer for point in reversed(list(formats))):

@@ -78,6 +78,9 @@ def test_what_fine_tuning_needs_is_written(graph: Any) -> None:
     assert text.count("backward_weights: QUANTIZED") == 6
     plan = json.loads((made.folder / "plan.json").read_text("utf-8"))
     assert plan["backward_weights"] is True and plan["rule"] == "error"
+    assert plan["mask_saturated"] is True
+    in_force = Net(made.folder / "net_lp.prototxt").plan
+    assert in_force and all(fmt.mask_saturated for fmt in in_force.values())
 
 
 def test_weights_of_the_report_are_compared_with_the_float_ones(graph: Any) -> None:

@@ -71,15 +71,15 @@ def test_values_and_keywords(given: dict[str, Any], formats: Formats, options: R
             KeywordError,
             "call() has no keyword 'bit'\n  fix: did you mean bits? its keywords: net, formats,"
             " options, out, bits, rule, threshold, percentile, rounding, round_bias, product_bias,"
-            " every_bottom and 12 more",
+            " every_bottom and 13 more",
         ),
         (
             {"level": 1},
             KeywordError,
             "call() has no keyword 'level'\n  fix: its keywords: net, formats, options, out,"
             " bits, rule, threshold, percentile, rounding, round_bias, product_bias, every_bottom,"
-            " unsigned, lpact, same_format, backward_weights, exclude, exclude_first,"
-            " exclude_last, original_semantics, limit, batch_size, seed, phase",
+            " unsigned, lpact, same_format, backward_weights, mask_saturated, exclude,"
+            " exclude_first, exclude_last, original_semantics, limit, batch_size, seed, phase",
         ),
         (
             {"formats": Formats(rule="max"), "rule": "sqnr"},
