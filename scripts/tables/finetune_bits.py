@@ -12,13 +12,17 @@ layers are rounded; the image, sums of branches and averages stay float. All row
     quantized   gradients go back through rounded weights
     bottoms     like quantized; the image, sums of branches and averages are rounded, too
     masters     gradients go back through the masters, as in ADaPTION
-    refined     like quantized, from the net that --int8 --best makes of the common start, which
-                also rounds the image, sums of branches and averages
+    best        like quantized, from the net that --best makes of the common start
+    refined     like bottoms, from the net that --int8 --best makes of the common start
     slow        like quantized, moving_average_fraction 0.999
     renewed     like slow, with statistics of batch norm computed anew from 50 batches at the end
     helped      like quantized, with what may help: such statistics, the float start as a teacher,
                 no gradient where a value saturates
+    best_helped like helped, from the net that --best makes of the common start
     lenet       LeNet of the published weights, like quantized, 468 iterations
+    brevitas, brevitas_float
+                like quantized, trained by Brevitas, with power-of-two and with float scales that it
+                learns; these rows need the package brevitas, and are left out without it
 
 A cell is ROW:BITS:SEED; a cell whose file is in out is not run again. Prints one Markdown table of
 these cells: the median over their seeds, and each seed's figure. A target counts as missed only
@@ -33,36 +37,45 @@ import re
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import adaption
 from adaption.data import Transform, open_source
 from adaption.data.lmdb_writer import DatumForm, datum_records, write_lmdb
 from adaption.errors import AdaptionError
 from adaption.options import BEST, INT8
+from adaption.precision.proposal import Proposal
 
 SEEDS = (1, 2, 3)
 # the least median that is asked for, in %
 TARGETS = {
     **{("quantized", 4): 84.0, ("quantized", 3): 80.5, ("quantized", 2): 64.0},
-    ("helped", 2): 64.0,
+    **{("best", 4): 84.0, ("best", 3): 80.5, ("best", 2): 64.0},
+    **{("helped", 2): 64.0, ("best_helped", 2): 64.0},
     **{("lenet", 3): 98.5, ("lenet", 2): 97.0},
 }
+HELPED = ("helped", "best_helped")
+PEERS = {"brevitas": True, "brevitas_float": False}  # whether scales are powers of two
 CELLS = [
     *(
         (row, bits, seed)
-        for row in ("quantized", "bottoms", "refined")
+        for row in ("quantized", "best", "bottoms", "refined")
         for bits in (4, 3, 2)
         for seed in SEEDS
     ),
     *(("lenet", bits, seed) for bits in (3, 2) for seed in SEEDS),
     *((row, 3, seed) for row in ("slow", "renewed") for seed in SEEDS),
-    *(("helped", bits, seed) for bits in (3, 2) for seed in SEEDS),
+    *((row, bits, seed) for row in HELPED for bits in (3, 2) for seed in SEEDS),
     *(("masters", bits, seed) for bits in (4, 3, 2) for seed in SEEDS),
+    *((row, bits, seed) for row in PEERS for bits in (4, 3, 2) for seed in SEEDS),
 ]
 CHOICES: dict[str, Any] = {
     "rule": "sqnr",
@@ -145,8 +158,12 @@ def main() -> int:
                 continue
             if path_of(out, cell).exists():
                 continue
-            if args.list:
+            if cell[0] in PEERS and find_spec("brevitas") is None:
+                print("{}:{}:{} left out: needs the package brevitas".format(*cell))
+            elif args.list:
                 print("{}:{}:{}".format(*cell))
+            elif cell[0] in PEERS:
+                train_peer(shared, out, cell)
             else:
                 train_cell(shared, out, cell)
     except AdaptionError as error:
@@ -177,12 +194,12 @@ def train_cell(shared: Path, out: Path, cell: tuple[str, int, int]) -> None:
     full = train_net(shared, out, subject, name, seed, fraction)
     plan, weights = formats_of(shared, out, subject, row, bits, start)
     low = out / f"{name}.prototxt"
-    is_helped = row == "helped"
+    is_helped = row in HELPED
     adaption.rewrite_files(full, low, plan=plan, mask_saturated=is_helped)
     sisters = [json.loads(f.read_text("utf-8")) for f in paths_of(out, row, bits) if f.exists()]
     # The seeds of a row begin with one net: what it scores is measured once.
     before = sisters[0]["before"] if sisters else accuracy(low, weights)
-    renew = 50 if row in ("renewed", "helped") else 0
+    renew = 50 if row == "renewed" or is_helped else 0
     teacher = (shared / subject.folder / "deploy.prototxt", start) if is_helped else None
     trained = run(out, low, name, weights, subject.iterations, seed, renew, teacher)
     found = {
@@ -194,6 +211,44 @@ def train_cell(shared: Path, out: Path, cell: tuple[str, int, int]) -> None:
     }
     path_of(out, cell).write_text(json.dumps(found, indent=2), "utf-8")
     print(json.dumps(found), file=sys.stderr, flush=True)
+
+
+def train_peer(shared: Path, out: Path, cell: tuple[str, int, int]) -> None:
+    """The same of a row of Brevitas: same start, same batches, same places of rounding."""
+    from brevitas_net import BrevitasNet, accuracy_of, trained
+
+    row, bits, seed = cell
+    begun = time.process_time()
+    start = common_start(shared, out)
+    full = train_net(shared, out, RESNET, "{}_{}_{}".format(*cell), seed, 0.9)
+    proposal = proposed(shared, out, RESNET, row, bits, start)
+    results = {
+        proposal.places[point.layer]: form
+        for point, form in proposal.plan.items()
+        if point.kind == "activation"
+    }
+    torch.manual_seed(seed)
+    deploy = adaption.Net(shared / RESNET.folder / "deploy.prototxt", start, seed=0)
+    net = BrevitasNet(deploy, bits, results, is_power_of_two=PEERS[row])
+    calibration = [images for images, _ in islice(fed(full, "TRAIN", 0), 4)]
+    trained(net, fed(full, "TRAIN", seed), calibration, RESNET.iterations)
+    found = {
+        "cell": cell,
+        "before": None,
+        "after": accuracy_of(net, islice(fed(full, "TEST", 0), 100)),
+        "start": accuracy(full, start),
+        "cpu_seconds": time.process_time() - begun,
+    }
+    path_of(out, cell).write_text(json.dumps(found, indent=2), "utf-8")
+    print(json.dumps(found), file=sys.stderr, flush=True)
+
+
+def fed(net: Path, phase: str, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and classes as a net's data layer gives them, without end."""
+    feed = adaption.Net(net, phase=phase, seed=seed, end="data")
+    while True:
+        blobs = feed.forward()
+        yield blobs[RESNET.data].clone(), blobs[RESNET.label].long().flatten()
 
 
 def published(shared: Path, subject: Subject) -> Path:
@@ -259,43 +314,61 @@ def formats_of(
 ) -> tuple[Path, Path]:
     """The plan of a row, and the weights that its training begins with."""
     deploy = shared / subject.folder / "deploy.prototxt"
-    images = shared / subject.train
-    transform = Transform(scale=1 / 256)
-    if subject.mean is not None:
-        mean = shared / subject.folder / subject.mean
-        transform = Transform(channel_order="RGB", mean_file=mean)
-    if row == "refined":
-        folder = out / f"best_{bits}"
+    if row in ("best", "best_helped", "refined"):
+        folder = out / f"{row.partition('_')[0]}_{bits}"
+        choices: dict[str, Any] = {**(INT8 if row == "refined" else {}), **BEST, "bits": bits}
         if not (folder / "summary.json").exists():
             adaption.quantize(
                 deploy,
                 start,
                 data=shared / subject.test,
                 limit=2000,
-                calibration=images,
+                calibration=shared / subject.train,
                 calibration_limit=512,
-                transform=transform,
+                transform=transform_of(shared, subject),
                 out=folder,
-                onnx="qdq",
+                onnx="qdq" if row == "refined" else "float",
                 quiet=True,
-                **{**INT8, **BEST, "bits": bits},
+                **choices,
             )
         return folder / "plan.json", folder / "net_lp.caffemodel"
+    kind = row if row in ("masters", "bottoms") else "quantized"
+    plan = out / f"{subject.name}_{kind}_{bits}.plan.json"
+    proposed(shared, out, subject, row, bits, start).save(plan)
+    return plan, start
+
+
+def proposed(
+    shared: Path, out: Path, subject: Subject, row: str, bits: int, start: Path
+) -> Proposal:
+    """The formats of a row, from statistics of training images."""
+    deploy = shared / subject.folder / "deploy.prototxt"
     measured = out / f"{subject.name}_measured.json"
     if not measured.exists():
         adaption.measure(
-            deploy, start, images, limit=512, transform=transform, out=measured, quiet=True
+            deploy,
+            start,
+            shared / subject.train,
+            limit=512,
+            transform=transform_of(shared, subject),
+            out=measured,
+            quiet=True,
         )
-    choices = {
+    choices: dict[str, Any] = {
         **CHOICES,
         "bits": bits,
         "backward_weights": row != "masters",
         "every_bottom": row == "bottoms",
     }
-    kind = row if row in ("masters", "bottoms") else "quantized"
-    plan = out / f"{subject.name}_{kind}_{bits}.plan.json"
-    adaption.propose(deploy, measured, **choices).save(plan)
-    return plan, start
+    return adaption.propose(deploy, measured, **choices)
+
+
+def transform_of(shared: Path, subject: Subject) -> Transform:
+    """How the images of a subject are preprocessed."""
+    if subject.mean is None:
+        return Transform(scale=1 / 256)
+    mean = shared / subject.folder / subject.mean
+    return Transform(channel_order="RGB", mean_file=mean)
 
 
 def run(
@@ -348,7 +421,9 @@ def table(out: Path) -> str:
         if least is not None and median < least and len(found) == len(SEEDS):
             target += " (missed)"
         seeds = ", ".join(f"{c['after']:.2f}" for c in found)
-        cells = [row, f"{bits}/{bits}", f"{found[0]['start']:.2f}", f"{found[0]['before']:.2f}"]
+        before = found[0]["before"]
+        cells = [row, f"{bits}/{bits}", f"{found[0]['start']:.2f}"]
+        cells.append("-" if before is None else f"{before:.2f}")
         lines.append(f"| {' | '.join([*cells, f'{median:.2f}', seeds, target])} |")
     return "\n".join(lines)
 
