@@ -90,14 +90,19 @@ class Sessions:
         return {}
 
 
+def runtime() -> Any:
+    """The package onnxruntime, silent: 1.29 and newer would report models to their makers."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
+    import onnxruntime
+
+    return onnxruntime
+
+
 def loaded(
     content: bytes, settings: dict[str, Any], constants: dict[str, Any]
 ) -> tuple[Any, list[Any]]:
     """A session, and what has to live as long as it does."""
-    # onnxruntime 1.29 and newer would report names and hashes of models to its makers.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = settings["threads"]

@@ -141,8 +141,12 @@ def edit(
         from adaption.precision.proposal import Proposal
 
         chosen = plan if isinstance(plan, Proposal) else Proposal.load(plan)
-        for point, fmt in chosen.plan.items():
-            editor.apply(_Request(_escaped(point.layer), point.kind, fmt, is_whole=True))
+        backward = chosen.backward_weights
+        for point, fmt in chosen.stated.items():
+            layer = _escaped(point.layer)
+            editor.apply(_Request(layer, point.kind, fmt, is_whole=True))
+            if point.kind == "weight" and backward:
+                editor.apply(_Request(layer, "backward_weights", backward))
     for text in requests:
         editor.apply(_parse(text, excluded))
     new = document.text()
@@ -370,10 +374,15 @@ def _updated(formats: Mapping[str, Format | None], request: _Request) -> dict[st
     else:
         old = formats[request.kind]
         if isinstance(value, FixedPoint):
-            # The way of rounding and the range stay; a bias shares what its weights have.
+            # Rounding, range and mask stay; a bias shares what its weights have.
             like = old or formats["weight"] or formats["activation"]
             if isinstance(like, FixedPoint) and value.is_binary and not request.is_whole:
-                value = replace(value, rounding=like.rounding)
+                value = replace(
+                    value,
+                    rounding=like.rounding,
+                    range=like.range,
+                    mask_saturated=like.mask_saturated,
+                )
         assert not isinstance(value, str)
         new[request.kind] = value
         if request.kind == "weight" and formats["bias"] is not None and old == formats["bias"]:

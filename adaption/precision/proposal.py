@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from adaption.errors import FieldError
@@ -49,6 +49,19 @@ class Proposal:
     def plan(self) -> Mapping[Point, FixedPoint]:
         """The formats alone."""
         return {point: choice.format for point, choice in self.choices.items()}
+
+    @property
+    def stated(self) -> Mapping[Point, FixedPoint]:
+        """The formats as a prototxt says them: they may hand no gradient to what saturates."""
+        if self.formats is None or not self.formats.mask_saturated:
+            return self.plan
+        return {point: replace(fmt, mask_saturated=True) for point, fmt in self.plan.items()}
+
+    @property
+    def backward_weights(self) -> str | None:
+        """ "QUANTIZED" where training is to go back through rounded weights; None: nothing said."""
+        is_asked = self.formats is not None and self.formats.backward_weights
+        return "QUANTIZED" if is_asked else None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write plan.json: one line per point, to be edited by hand if wanted."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -77,9 +76,7 @@ def rewrite(
     by_name: dict[str, list[Field]] = {}
     for item in fields:
         by_name.setdefault(text_of(item.block, "name"), []).append(item)
-    formats = plan.plan
-    if plan.formats is not None and plan.formats.mask_saturated:
-        formats = {point: replace(fmt, mask_saturated=True) for point, fmt in formats.items()}
+    formats = plan.stated
     taken = set(by_name)
     # Later layers first: an insertion then never stands between a field and its neighbour.
     for name in dict.fromkeys(point.layer for point in reversed(list(formats))):
@@ -97,8 +94,8 @@ def rewrite(
         if weight is not None:
             for item in by_name[name]:
                 set_formats(item.block, weight=weight, bias=formats.get(Point(name, "bias")))
-                if plan.formats is not None and plan.formats.backward_weights:
-                    set_points(item.block, {}, backward_weights="QUANTIZED")
+                if plan.backward_weights:
+                    set_points(item.block, {}, backward_weights=plan.backward_weights)
         result = formats.get(Point(name, "activation"))
         if result is not None:
             act = unused_name(f"{name}_lpact", taken)

@@ -197,6 +197,12 @@ def rewrite_files(
     if chosen is not None:
         from adaption.precision.preprocessing import preprocessing_notes
 
+        if style == "original" and chosen.formats is not None:
+            lost = [name for name in fields if getattr(chosen.formats, name)]
+            if lost:
+                made.notes.append(
+                    f"The original style cannot say {' and '.join(lost)} of the plan."
+                )
         for one, _ in nets:
             made.notes += preprocessing_notes(chosen.preprocessing, one)
         for point, fmt in chosen.plan.items():

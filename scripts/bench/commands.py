@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,10 @@ def run(command: Sequence[object], folder: Path | None = None) -> str:
     Raises: RuntimeError with the message of a program that fails.
     """
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    silent = {"ORT_DISABLE_TELEMETRY": "1", **os.environ}  # onnxruntime reports nothing
+    done = subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, check=False, env=silent
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(words[1:4])}: {done.stderr or done.stdout}")
     return done.stdout

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from figures import NOT_INSTALLED, Figure, machine, milliseconds
 from nets import Given, OneBatch, left_out, nets, open_given, open_net
 from turns import Form, Settings, Spread, ratios, round_robin
 
 from adaption import verify
+from adaption.compare.onnx_worker import runtime
 from adaption.export.onnx import export_onnx
 from adaption.io.caffemodel import write_weights
 from adaption.io.netfile import read_net, write_net
@@ -39,7 +39,7 @@ OURS, LOW, EAGER, ORT, QDQ, OPENCV = "ours", "low", "eager torch", "onnxruntime"
 Call = Callable[[], object]
 Feeds = Mapping[str, np.ndarray]
 
-onnxruntime.disable_telemetry_events()
+onnxruntime = runtime()
 
 
 def figures(settings: Settings, rows: tuple[str, ...]) -> Iterator[Figure]:

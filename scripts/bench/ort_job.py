@@ -20,8 +20,6 @@ from PIL import Image
 
 BATCH = 10
 
-onnxruntime.disable_telemetry_events()
-
 
 class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped
     """The images in batches, once."""

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 
 from adaption.cli.options import add_preprocessing_flags, input_format_of, transform_of
 from adaption.compare.c_backend import CProgram
 from adaption.compare.named_backends import backend_of
+from adaption.compare.onnx_worker import runtime
 from adaption.errors import AdaptionError
 from adaption.exact import ExactNet, ExactOptions
 from adaption.exact.inputs import format_of_data
@@ -44,7 +44,7 @@ HALF_EVEN = "exact, as qdq rounds"
 C_PROGRAM = "C program"
 EQUAL = (("exact", "ONNX integer"), ("exact", C_PROGRAM), (HALF_EVEN, "ONNX qdq"))
 
-onnxruntime.disable_telemetry_events()
+onnxruntime = runtime()
 
 
 def simulation(net: Net, blob: str) -> Scores:

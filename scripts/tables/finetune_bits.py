@@ -12,13 +12,13 @@ layers are rounded; the image, sums of branches and averages stay float. All row
     quantized   gradients go back through rounded weights
     bottoms     like quantized; the image, sums of branches and averages are rounded, too
     masters     gradients go back through the masters, as in ADaPTION
-    best        like quantized, from the net that --best makes of the common start
-    refined     like bottoms, from the net that --int8 --best makes of the common start
+    best        from the net that --best makes of the common start, with its formats and masks
+    refined     the same with --int8 --best: the image, sums and averages are rounded, too
     slow        like quantized, moving_average_fraction 0.999
     renewed     like slow, with statistics of batch norm computed anew from 50 batches at the end
     helped      like quantized, with what may help: such statistics, the float start as a teacher,
                 no gradient where a value saturates
-    best_helped like helped, from the net that --best makes of the common start
+    best_helped like best, with such statistics and such a teacher
     lenet       LeNet of the published weights, like quantized, 468 iterations
     brevitas, brevitas_float
                 like quantized, trained by Brevitas, with power-of-two and with float scales that it
@@ -315,7 +315,7 @@ def formats_of(
     """The plan of a row, and the weights that its training begins with."""
     deploy = shared / subject.folder / "deploy.prototxt"
     if row in ("best", "best_helped", "refined"):
-        folder = out / f"{row.partition('_')[0]}_{bits}"
+        folder = out / f"{'int8' if row == 'refined' else 'plain'}_best_{bits}"
         choices: dict[str, Any] = {**(INT8 if row == "refined" else {}), **BEST, "bits": bits}
         if not (folder / "summary.json").exists():
             adaption.quantize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from adaption.errors import FieldError, LayerError
 from adaption.io import prototxt
 from adaption.io.netfile import NetFile, from_document
+from adaption.net import Net
 from adaption.numerics import FixedPoint
+from adaption.options import Formats
 from adaption.precision.edit import edit, edit_file
 from adaption.precision.rewrite import rewrite, uniform_plan
 
@@ -173,6 +176,19 @@ def test_plan_as_source_equals_rewriting() -> None:
     plan = uniform_plan(plain, weight=FixedPoint(8, 6), activation=FixedPoint(8, 4))
     made = edit(plain, plan=plan)
     assert made.net.message == rewrite(plain, plan).message
+
+
+def test_what_a_plan_says_of_training_is_set_and_stays() -> None:
+    plain = rewrite(net_file())
+    plan = uniform_plan(plain, weight=FixedPoint(8, 6), activation=FixedPoint(8, 4))
+    plan.formats = Formats(bits=8, backward_weights=True, mask_saturated=True)
+    masked = edit(plain, plan=plan).net
+    assert masked.message == rewrite(plain, plan).message
+    later = edit(masked, ["fc:weight=Q2.7"]).net
+    for made, weight in ((masked, FixedPoint(8, 6)), (later, FixedPoint(9, 7))):
+        formats = {node.spec.name: node.formats for node in Net(made).nodes}["fc"]
+        assert formats.weight == replace(weight, mask_saturated=True)
+        assert formats.backward_weights == "QUANTIZED"
 
 
 def test_files_from_before_the_sign_counted() -> None:

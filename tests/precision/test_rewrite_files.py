@@ -10,9 +10,12 @@ import torch
 
 from adaption.cli.main import main
 from adaption.errors import FieldError, UsageError
+from adaption.io.netfile import read_net
 from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
+from adaption.options import Formats
 from adaption.precision.proposal import Proposal
+from adaption.precision.rewrite import uniform_plan
 from adaption.precision.rewrite_files import rewrite_files
 from adaption.precision.rules import Choice
 
@@ -133,6 +136,14 @@ def test_no_gradient_for_what_saturates(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mask_saturated goes with formats in precision_param"):
         rewrite_files(low, tmp_path / "o.prototxt", to_float=True, mask_saturated=True)
     assert not (tmp_path / "o.prototxt").exists()
+
+
+def test_original_style_says_what_of_a_plan_it_cannot_say(tmp_path: Path) -> None:
+    net = RESNET.parent / "lenet_digits/deploy.prototxt"
+    plan = uniform_plan(read_net(net), weight=FixedPoint(8, 6), activation=FixedPoint(8, 4))
+    plan.formats = Formats(bits=8, mask_saturated=True)
+    made = rewrite_files(net, tmp_path / "o.prototxt", plan=plan, style="original")
+    assert "The original style cannot say mask_saturated of the plan." in made.notes
 
 
 def test_the_flag_that_a_recipe_shares(tmp_path: Path) -> None:

@@ -175,22 +175,24 @@ class _Block:
         Args:
             forms: of one word length.
         """
+        target = self.target[:, rows]
         made = self._rounded(forms, rows, 0)
-        return loss(self.target[:, rows], made, self.hessian.matrix)
+        return torch.stack([loss(target, one, self.hessian.matrix) for one in made])
 
     def _rounded(self, forms: Sequence[FixedPoint], rows: slice | Tensor, sweeps: int) -> Tensor:
-        """(F, G, R, d); all formats go through the columns together."""
+        """(F, G, R, d); all formats go through the columns together, as further outputs."""
         if not self.settings.compensates:
             weight = self.weight[:, rows].double()
             return torch.stack([form.quantize(weight) for form in forms])
-        steps = torch.tensor([form.lsb for form in forms], dtype=torch.float64)[:, None, None, None]
-        target = self.target[:, rows] / steps
+        target = self.target[:, rows]
+        several = torch.cat([target / form.lsb for form in forms], 1)
         zeros = None
         if self.settings.keeps_zeros:
-            zeros = (self.weight[:, rows] == 0).expand_as(target).flatten(0, 1)
-        hessian, ends = self.hessian.repeated(len(forms)), (forms[0].min_code, forms[0].max_code)
-        codes = round_compensating(target.flatten(0, 1), hessian, *ends, zeros, sweeps)
-        return codes.view_as(target) * steps
+            zeros = (self.weight[:, rows] == 0).repeat(1, len(forms), 1)
+        ends = forms[0].min_code, forms[0].max_code
+        codes = round_compensating(several, self.hessian, *ends, zeros, sweeps)
+        made = torch.split(codes, target.shape[1], 1)
+        return torch.stack([x * form.lsb for x, form in zip(made, forms, strict=True)])
 
 
 def _row_pieces(weight: Tensor) -> Iterator[slice]:

@@ -37,7 +37,7 @@ __all__ = ["MOST_SAMPLES", "Outcome", "Refining", "needs_refining"]
 
 MOST_SAMPLES = 512  # that layers are fitted on
 PIECE = 16  # samples that are carried along together
-# Per input, in walks that only compare: as many as leave the damping of all columns as it is.
+# Columns for each input of a sum, in walks that only compare nets: with so many, DAMPING holds.
 TRIAL_COLUMNS = round(1 / DAMPING)
 FEW_ZEROS = 0.005  # share of weights below which it makes no difference whether zeros stay
 

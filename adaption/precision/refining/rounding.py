@@ -50,20 +50,15 @@ class Hessian:
         del lower
         return cls(moments, inverse.flip(1, 2))
 
-    def repeated(self, times: int) -> Hessian:
-        """For as many sets of rows behind one another, (times G, R, d)."""
-        several = (x.expand(times, *x.shape).flatten(0, 1) for x in (self.matrix, self.factor))
-        return Hessian(*several)
-
     def solve(self, rows: Tensor) -> Tensor:
         """`rows` H^-1, rows (G, R, d)."""
         return rows @ self.factor.mT @ self.factor
 
 
 def loss(target: Tensor, rounded: Tensor, hessian: Tensor) -> Tensor:
-    """(T - Q) H (T - Q)' of each row: (..., G, R); Q may be several, (..., G, R, d)."""
+    """(T - Q) H (T - Q)' of each row: (G, R)."""
     error = target - rounded
-    return ((error @ hessian) * error).sum(-1)
+    return ((error @ hessian) * error).sum(2)
 
 
 def round_compensating(
