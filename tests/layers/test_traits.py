@@ -165,7 +165,8 @@ def test_keeps_each_value_in_its_place(row: Row) -> None:
     assert top.shape == row.bottoms[0].shape
     if made.is_pointwise:
         (turned,) = tops_of(row, made, row.bottoms[0].flip(0))
-        assert torch.equal(turned, top.flip(0))
+        # Vectorized functions and the rest behind a vector may differ in the last bit.
+        torch.testing.assert_close(turned, top.flip(0), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("row", rows(lambda x: x.moves_places() == "kept"))
