@@ -1,4 +1,4 @@
-"""Runs models in onnxruntime in a process of its own, for `onnx_session`; a script, not a module.
+"""Runs models in onnxruntime, for `onnx_session`: called, or as a script in its own process.
 
 onnxruntime ends its process on some damaged models. Here that is this process, and whoever asked
 reads the end of a pipe. Nothing of adaption is imported, so that it is ready at once.

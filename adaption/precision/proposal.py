@@ -50,16 +50,23 @@ class Proposal:
         """The formats alone."""
         return {point: choice.format for point, choice in self.choices.items()}
 
+    def masked(self) -> Self:
+        """The proposal with formats that hand no gradient to what saturates."""
+        choices = {
+            point: replace(choice, format=replace(choice.format, mask_saturated=True))
+            for point, choice in self.choices.items()
+        }
+        return replace(self, choices=choices)
+
     @property
     def stated(self) -> Mapping[Point, FixedPoint]:
-        """The formats as a prototxt says them: they may hand no gradient to what saturates."""
-        if self.formats is None or not self.formats.mask_saturated:
-            return self.plan
-        return {point: replace(fmt, mask_saturated=True) for point, fmt in self.plan.items()}
+        """The formats as a prototxt is to state them, masked where the choices ask for it."""
+        is_asked = self.formats is not None and self.formats.mask_saturated
+        return self.masked().plan if is_asked else self.plan
 
     @property
     def backward_weights(self) -> str | None:
-        """ "QUANTIZED" where training is to go back through rounded weights; None: nothing said."""
+        """What a prototxt is to state as backward_weights: "QUANTIZED", or None for nothing."""
         is_asked = self.formats is not None and self.formats.backward_weights
         return "QUANTIZED" if is_asked else None
 

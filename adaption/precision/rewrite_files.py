@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -166,7 +166,12 @@ def rewrite_files(
     first = nets[0][0]
     chosen = _plan_of(first, plan, weight, activation, lpact, round_bias, made)
     if mask_saturated:
-        chosen = _masked(chosen)
+        if chosen is None:
+            raise UsageError(
+                "mask_saturated needs formats, and none are given",
+                "give them beside it (--plan, --weight, --activation)",
+            )
+        chosen = chosen.masked()
     sites = [file_sites(one) for one, _ in nets]
     named = excluded_layers([site for of_one in sites for site in of_one], exclude)
     named |= excluded_layers(sites[0], (), exclude_first, exclude_last)
@@ -290,20 +295,6 @@ def _check_arguments(
         raise UsageError(
             "weights are read, but not written anywhere", "give --weights-out new.caffemodel"
         )
-
-
-def _masked(plan: Proposal | None) -> Proposal:
-    """The plan, its formats handing no gradient to what saturates."""
-    if plan is None:
-        raise UsageError(
-            "mask_saturated needs formats, and none are given",
-            "give them beside it (--plan, --weight, --activation)",
-        )
-    choices = {
-        point: replace(choice, format=replace(choice.format, mask_saturated=True))
-        for point, choice in plan.choices.items()
-    }
-    return replace(plan, choices=choices)
 
 
 def _plan_of(

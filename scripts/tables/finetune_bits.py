@@ -202,11 +202,24 @@ def train_cell(shared: Path, out: Path, cell: tuple[str, int, int]) -> None:
     renew = 50 if row == "renewed" or is_helped else 0
     teacher = (shared / subject.folder / "deploy.prototxt", start) if is_helped else None
     trained = run(out, low, name, weights, subject.iterations, seed, renew, teacher)
+    of_start = sisters[0]["start"] if sisters else accuracy(full, start)
+    keep(out, cell, before, accuracy(low, trained), of_start, begun)
+
+
+def keep(
+    out: Path,
+    cell: tuple[str, int, int],
+    before: float | None,
+    after: float,
+    start: float,
+    begun: float,
+) -> None:
+    """Write down what a cell scored, in %, and the time since `begun`."""
     found = {
         "cell": cell,
         "before": before,
-        "after": accuracy(low, trained),
-        "start": sisters[0]["start"] if sisters else accuracy(full, start),
+        "after": after,
+        "start": start,
         "cpu_seconds": time.process_time() - begun,
     }
     path_of(out, cell).write_text(json.dumps(found, indent=2), "utf-8")
@@ -232,15 +245,8 @@ def train_peer(shared: Path, out: Path, cell: tuple[str, int, int]) -> None:
     net = BrevitasNet(deploy, bits, results, is_power_of_two=PEERS[row])
     calibration = [images for images, _ in islice(fed(full, "TRAIN", 0), 4)]
     trained(net, fed(full, "TRAIN", seed), calibration, RESNET.iterations)
-    found = {
-        "cell": cell,
-        "before": None,
-        "after": accuracy_of(net, islice(fed(full, "TEST", 0), 100)),
-        "start": accuracy(full, start),
-        "cpu_seconds": time.process_time() - begun,
-    }
-    path_of(out, cell).write_text(json.dumps(found, indent=2), "utf-8")
-    print(json.dumps(found), file=sys.stderr, flush=True)
+    after = accuracy_of(net, islice(fed(full, "TEST", 0), 100))
+    keep(out, cell, None, after, accuracy(full, start), begun)
 
 
 def fed(net: Path, phase: str, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
