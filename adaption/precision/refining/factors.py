@@ -38,7 +38,7 @@ class WeightLayer:
 
     below: (G, J) class of each input channel. above: (G, R) of each output.
     peaks: (G, R, J) log2 of the greatest magnitude of weights.
-    squares: (G, J) their sum of squares, of each output as often as its error counts.
+    squares: (G, J) sum of squares of the weights, times `counts` of their output.
     power: (G, J) mean square of the input channel, times the weights of one output that it meets.
     counts: (G, R) how much the squared error of each output counts.
     bits: of the weights, sign not included; None where they stay float.
@@ -56,8 +56,9 @@ class WeightLayer:
         """log2 of the greatest magnitude, with factors 2^above (G, R) and 2^below (G, J)."""
         if exact:
             return (self.peaks + above.unsqueeze(2) - below.unsqueeze(1)).max()
-        # The exponential of a sum of three is a product, and their sum over all weights two
-        # products with vectors. Factors span 2 WIDEST octaves, which float64 holds sharpened.
+        # exp(above + peak - below) is a product of three, so that its sum over all weights is a
+        # vector times a matrix times a vector. The greatest exponent of each of the three is 0,
+        # and factors span 2 WIDEST octaves: float64 holds what matters.
         most, least = above.detach().max(), below.detach().min()
         ends = [((above - most) * SHARPNESS).exp(), ((least - below) * SHARPNESS).exp()]
         total = (ends[0].unsqueeze(1) @ self._sharpened @ ends[1].unsqueeze(2)).sum()
