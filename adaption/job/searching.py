@@ -21,7 +21,7 @@ from adaption.job.kept import Kept
 from adaption.job.refine import refined, refining
 from adaption.net import Net, Point
 from adaption.options import Budget, Formats, Refinement
-from adaption.precision.allocation import Path, last_that_fits, path_of
+from adaption.precision.allocation import Path, last_that_fits, path_of, within
 from adaption.precision.classifiers import Classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.measure import Measurement
@@ -151,7 +151,7 @@ class _Search:
     def run(self, curve: int) -> Searched:
         path = self._path()
         self._settle_trials()
-        position, why = self._position(path)
+        path, position, why = self._placed(path)
         for i in range(curve):
             self._score(path, round(len(path) * i / max(1, curve - 1)))
         lengths = path.lengths(position)
@@ -233,29 +233,36 @@ class _Search:
 
     # -- candidates ------------------------------------------------------------------------------
 
-    def _position(self, path: Path) -> tuple[int, str]:
-        """The position that is taken, and why it does not keep the budget; "" where it does."""
-        budget = self.budget
-        positions = [k for k in range(len(path) + 1) if self.costs.is_within(path, k)]
-        if not positions:
-            least = self.costs.at(path, len(path))
-            return len(path), (
-                f"the fewest bits take {-(-least['parameter_bits'] // 8):,} bytes and"
-                f" {least['mac_bits']:,} MAC bits"
+    def _placed(self, path: Path) -> tuple[Path, int, str]:
+        """The path, the position on it that is taken, and why that does not keep the budget; ""
+        where it does."""
+        budget, end = self.budget, len(path)
+        if not self.costs.fits(path.lengths(end)):
+            least = self.costs.at(path, end)
+            return (
+                path,
+                end,
+                (
+                    f"the fewest bits take {-(-least['parameter_bits'] // 8):,} bytes and"
+                    f" {least['mac_bits']:,} MAC bits"
+                ),
             )
         if budget.max_drop is None:
-            return positions[0], ""
+            found = within(path, self.costs.fits)
+            assert found is not None  # the end of the path fits
+            return *found, ""
+        positions = [k for k in range(end + 1) if self.costs.fits(path.lengths(k))]
         most = budget.max_drop + 1e-9
 
         def fits(position: int) -> bool:
             return bool(self._score(path, position)["drop"] <= most)
 
-        found = last_that_fits(positions, fits)
-        if found is not None:
-            return found, ""
+        last = last_that_fits(positions, fits)
+        if last is not None:
+            return path, last, ""
         drop = self._score(path, positions[0])["drop"]
         where = "the longest word lengths" if not positions[0] else "the longest that are so cheap"
-        return positions[0], f"with {where} {self._judged_by} is {drop:.2f} points"
+        return path, positions[0], f"with {where} {self._judged_by} is {drop:.2f} points"
 
     @property
     def _judged_by(self) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-__all__ = ["Cut", "Path", "last_that_fits", "path_of"]
+__all__ = ["Cut", "Path", "last_that_fits", "path_of", "within"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,54 @@ def _cuts_of(layer: str, errors: Mapping[int, float], cost_per_bit: int) -> list
         found.append(Cut(layer, bits, to, saved, errors[to] - errors[bits]))
         bits = to
     return found
+
+
+def within(path: Path, fits: Callable[[Mapping[str, int]], bool]) -> tuple[Path, int] | None:
+    """The path by way of word lengths that fit, and their position on it; None where none do.
+
+    One cut of a large layer can save far more than is wanted. So cuts that are not needed then are
+    taken back, the dearest first, and it is tried to do without that cut, by smaller ones of other
+    layers; of what is found the least error counts.
+
+    Args:
+        path: from the widest lengths, in the order of prices.
+        fits: whether word lengths keep a limit; with fewer bits they do so rather.
+    """
+    found: list[list[Cut]] = []
+    left_out: dict[str, int] = {}  # by layer, its first cut that is done without
+    while True:
+        taken: list[Cut] = []
+        cuts = [c for i, c in enumerate(path.cuts) if i < left_out.get(c.layer, len(path))]
+        while not fits(_lengths(path, taken)) and len(taken) < len(cuts):
+            taken.append(cuts[len(taken)])
+        if not fits(_lengths(path, taken)):
+            break
+        found.append(_without_needless(path, taken, fits))
+        if not taken:
+            break
+        left_out[taken[-1].layer] = path.cuts.index(taken[-1])
+    if not found:
+        return None
+    best = min(found, key=lambda cuts: sum(cut.added for cut in cuts))
+    rest = [cut for cut in path.cuts if cut not in best]
+    return Path(path.widest, (*best, *rest), path.error), len(best)
+
+
+def _without_needless(
+    path: Path, taken: Sequence[Cut], fits: Callable[[Mapping[str, int]], bool]
+) -> list[Cut]:
+    """The cuts without those that can be taken back; of a layer the last goes first."""
+    kept = list(taken)
+    for cut in reversed(taken):
+        others = [c for c in kept if c is not cut]
+        is_last = not any(c.layer == cut.layer and c.bits < cut.bits for c in kept)
+        if is_last and fits(_lengths(path, others)):
+            kept = others
+    return kept
+
+
+def _lengths(path: Path, cuts: Sequence[Cut]) -> dict[str, int]:
+    return dict(path.widest) | {cut.layer: cut.bits for cut in cuts}
 
 
 def last_that_fits(positions: Sequence[int], fits: Callable[[int], bool]) -> int | None:

@@ -43,7 +43,9 @@ class PathCosts:
 
     def at(self, path: Path, position: int) -> dict[str, Any]:
         """Bits of the weights that are searched and of all parameters, MAC bits, and the error."""
-        lengths = path.lengths(position)
+        return {**self._of(path.lengths(position)), "error": path.error_at(position)}
+
+    def _of(self, lengths: Mapping[str, int]) -> dict[str, Any]:
         off = {name: self.widest[name] - bits for name, bits in lengths.items()}
         weights = {name: self.layers[name].own_weights for name in lengths}
         bits = sum(weights[name] * lengths[name] for name in lengths)
@@ -54,12 +56,11 @@ class PathCosts:
             - sum(weights[name] * less for name, less in off.items()),
             "mac_bits": self.at_widest.mac_bits
             - sum(self.layers[name].macs * less for name, less in off.items()),
-            "error": path.error_at(position),
         }
 
-    def is_within(self, path: Path, position: int) -> bool:
-        """Whether a position keeps the limits of size and MAC bits."""
-        costs, budget = self.at(path, position), self.budget
+    def fits(self, lengths: Mapping[str, int]) -> bool:
+        """Whether word lengths, by layer, keep the limits of size and MAC bits."""
+        costs, budget = self._of(lengths), self.budget
         fits_size = budget.max_size is None or costs["parameter_bits"] <= 8 * budget.max_size
         return fits_size and (budget.max_macbits is None or costs["mac_bits"] <= budget.max_macbits)
 

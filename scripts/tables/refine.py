@@ -129,8 +129,7 @@ def quantized(
     settings = {**NETS[name].settings, **split, **choices}
     if args.limit is not None and "limit" in settings:
         settings["limit"] = args.limit
-        folder += f"_of_{args.limit}"
-    out, files = args.out / folder, args.shared / NETS[name].folder
+    out, files = folder_of(args, name, folder), args.shared / NETS[name].folder
     if not (out / "summary.json").exists():
         adaption.quantize(
             files / "deploy.prototxt",
@@ -145,6 +144,12 @@ def quantized(
     if unequal:
         print(f"{out}: not verified: {', '.join(unequal)}", file=sys.stderr)
     return summary
+
+
+def folder_of(args: argparse.Namespace, name: str, folder: str) -> Path:
+    """Where `quantized` writes a net."""
+    is_limited = args.limit is not None and "limit" in NETS[name].settings
+    return Path(args.out) / (f"{folder}_of_{args.limit}" if is_limited else folder)
 
 
 def splits(args: argparse.Namespace, name: str) -> list[dict[str, Any]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import random
+from collections.abc import Mapping
+from functools import partial
 
 import pytest
 
-from adaption.precision.allocation import Path, last_that_fits, path_of
+from adaption.precision.allocation import Path, last_that_fits, path_of, within
 
 ERRORS = {
     "a": {2: 9.0, 3: 2.0, 4: 0.5, 5: 0.1},
@@ -36,6 +39,62 @@ def test_each_position_has_the_least_error_at_its_cost() -> None:
         assert path.error_at(k) == pytest.approx(error)
         assert 5 * sum(COSTS.values()) - sum(cut.saved for cut in path.cuts[:k]) == cost
         assert not [e for c, e in plans() if c <= cost and e < error - 1e-9]
+
+
+def cost_of(lengths: Mapping[str, int], costs: Mapping[str, int]) -> int:
+    return sum(costs[name] * bits for name, bits in lengths.items())
+
+
+def costs_at_most(costs: Mapping[str, int], most: int, lengths: Mapping[str, int]) -> bool:
+    return cost_of(lengths, costs) <= most
+
+
+def test_a_budget_is_used_up() -> None:
+    """Against every combination: among nets of one large layer and some small ones."""
+    values, lost = random.Random(0), []
+    for _ in range(200):
+        costs = {n: values.choice((1, 3, 7, 20, 90)) for n in "abcde"}
+        errors = {
+            n: {b: values.uniform(0.5, 2) * scale * 4.0**-b for b in range(2, 6)}
+            for n in costs
+            for scale in [values.choice((1, 10, 100))]
+        }
+        path = path_of(errors, costs)
+        most = round(sum(costs.values()) * values.uniform(2, 5))
+        found = within(path, partial(costs_at_most, costs, most))
+        assert found is not None
+        made, position = found
+        lengths = made.lengths(position)
+        assert cost_of(lengths, costs) <= most
+        assert made.error_at(position) == pytest.approx(sum(errors[n][lengths[n]] for n in errors))
+        assert made.lengths(len(made)) == path.lengths(len(path))
+        by_path = next(
+            path.error_at(k)
+            for k in range(len(path) + 1)
+            if cost_of(path.lengths(k), costs) <= most
+        )
+        assert made.error_at(position) <= by_path + 1e-12
+        lengths_of = [
+            sorted({path.widest[n], *(c.bits for c in path.cuts if c.layer == n)}) for n in costs
+        ]
+        least = min(
+            sum(errors[n][b] for n, b in zip(costs, plan, strict=True))
+            for plan in itertools.product(*lengths_of)
+            if cost_of(dict(zip(costs, plan, strict=True)), costs) <= most
+        )
+        lost.append((by_path / least, made.error_at(position) / least))
+    by_path_alone, ours = (sorted(x) for x in zip(*lost, strict=True))
+    assert ours[190] == pytest.approx(1) and ours[-1] < 1.1
+    assert by_path_alone[190] > 1.3
+
+
+def test_a_budget_below_every_net() -> None:
+    assert within(path_of(ERRORS, COSTS), lambda lengths: False) is None
+
+
+def test_a_budget_that_needs_no_cut() -> None:
+    path = path_of(ERRORS, COSTS)
+    assert within(path, lambda lengths: True) == (path, 0)
 
 
 def test_cuts_of_a_layer_follow_its_convex_hull() -> None:

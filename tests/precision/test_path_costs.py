@@ -43,7 +43,7 @@ def test_costs_are_those_of_a_net_with_these_lengths(budget: Budget) -> None:
     for k in range(len(path) + 1):
         at, net = costs.at(path, k), inference_cost(low(path.lengths(k)))
         assert (at["parameter_bits"], at["mac_bits"]) == (net.parameter_bits, net.mac_bits)
-    assert not costs.is_within(path, len(path))
+    assert not costs.fits(path.lengths(len(path)))
 
 
 def test_reasons() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -12,8 +13,16 @@ from torch import Tensor
 
 from adaption.numerics import FixedPoint
 from adaption.precision.refining.activations import of_range, ranges
+from adaption.precision.refining.gated import Gated
 from adaption.precision.refining.moments import Moments
-from adaption.precision.refining.rounding import DAMPING, SWEEPS, Hessian, loss, round_compensating
+from adaption.precision.refining.rounding import (
+    DAMPING,
+    SHRINKING,
+    SWEEPS,
+    Hessian,
+    loss,
+    round_compensating,
+)
 
 __all__ = ["MOST_INPUTS", "FitSettings", "Fitted", "LayerFit", "fit_layer"]
 
@@ -21,8 +30,6 @@ MOST_INPUTS = 4608  # of one Hessian
 BLOCK_INPUTS = 2048  # more inputs are treated in blocks of so many, which bounds memory
 TRIAL_ROWS = 256  # outputs that formats are compared on
 ROWS = 1024  # outputs that are treated at a time
-SHRINKING = 1.0  # damping where there are as many columns as inputs: few columns seem to go
-# together by chance, and weights fitted to that do worse on other samples
 OCTAVES = 4  # fractional lengths that are tried, from max-abs on
 
 Columns = Callable[[slice], Iterator[tuple[Tensor, Tensor]]]
@@ -67,6 +74,7 @@ class LayerFit:
         weight: (G, R, d), float.
         columns: pairs of columns (G, M, d) of the rounded and of the float net, of some inputs.
         importance: (G, R), how much the error of each output counts.
+        gated: makes what is needed to have the error behind a ReLU count, or None.
     """
 
     def __init__(
@@ -75,9 +83,10 @@ class LayerFit:
         columns: Columns,
         settings: FitSettings,
         importance: Tensor | None = None,
+        gated: Callable[[], Gated | None] = lambda: None,
     ) -> None:
         self.weight, self.columns, self.settings = weight, columns, settings
-        self.importance = importance
+        self.importance, self._make_gated = importance, gated
         size = weight.shape[2]
         count = 1 if size <= MOST_INPUTS else math.ceil(size / BLOCK_INPUTS)
         edges = [round(size * i / count) for i in range(count + 1)]
@@ -91,6 +100,10 @@ class LayerFit:
         for one in self.slices:
             yield self.single or self._block(one)
 
+    @cached_property
+    def _gated(self) -> Gated | None:
+        return self._make_gated() if self.settings.compensates and self.single else None
+
     def rounded(self, like: FixedPoint | None = None) -> Fitted:
         """The layer's weights on the grid of a format.
 
@@ -102,7 +115,7 @@ class LayerFit:
         losses: dict[int, float] = {}
         if settings.format is None:
             form, losses = _best_format(
-                weight, self._blocks, like or settings.like, self.importance
+                weight, self._blocks, like or settings.like, self.importance, self._gated
             )
         else:
             form = like or settings.format
@@ -111,8 +124,14 @@ class LayerFit:
         for block in self._blocks():
             for rows in _row_pieces(weight):
                 made = block.rounded(form, rows)
-                rounded[:, rows, block.inputs] = made.float()
                 shift[:, rows] += block.shift(made, rows)
+                if self._gated is not None:
+                    zeros = block.zeros(rows)
+                    target = block.target[:, rows]
+                    made, shift[:, rows] = self._gated.improved(
+                        made, target, form, rows, shift[:, rows], zeros
+                    )
+                rounded[:, rows, block.inputs] = made.float()
         return Fitted(rounded, form, shift, losses, len(self.slices))
 
     def fitted(self) -> tuple[Tensor, Tensor]:
@@ -169,14 +188,19 @@ class _Block:
         """The weights of these outputs on the grid of a format."""
         return self._rounded([form], rows, SWEEPS)[0]
 
-    def losses(self, forms: Sequence[FixedPoint], rows: Tensor) -> Tensor:
-        """Error of the result by format and output, (F, G, R), without the sweeps behind GPTQ.
+    def zeros(self, rows: slice | Tensor) -> Tensor | None:
+        """Which weights of these outputs stay 0, (G, R, d); None where none has to."""
+        return self.weight[:, rows] == 0 if self.settings.keeps_zeros else None
+
+    def losses(self, forms: Sequence[FixedPoint], rows: Tensor, gated: Gated | None) -> Tensor:
+        """Error of the result by format and output, (F, G, R), without any sweeps.
 
         Args:
             forms: of one word length.
         """
-        target = self.target[:, rows]
-        made = self._rounded(forms, rows, 0)
+        made, target = self._rounded(forms, rows, 0), self.target[:, rows]
+        if gated is not None:
+            return gated.losses(made, target, rows)
         return torch.stack([loss(target, one, self.hessian.matrix) for one in made])
 
     def _rounded(self, forms: Sequence[FixedPoint], rows: slice | Tensor, sweeps: int) -> Tensor:
@@ -186,9 +210,9 @@ class _Block:
             return torch.stack([form.quantize(weight) for form in forms])
         target = self.target[:, rows]
         several = torch.cat([target / form.lsb for form in forms], 1)
-        zeros = None
-        if self.settings.keeps_zeros:
-            zeros = (self.weight[:, rows] == 0).repeat(1, len(forms), 1)
+        zeros = self.zeros(rows)
+        if zeros is not None:
+            zeros = zeros.repeat(1, len(forms), 1)
         ends = forms[0].min_code, forms[0].max_code
         codes = round_compensating(several, self.hessian, *ends, zeros, sweeps)
         made = torch.split(codes, target.shape[1], 1)
@@ -206,6 +230,7 @@ def _best_format(
     blocks: Callable[[], Iterator[_Block]],
     like: FixedPoint,
     importance: Tensor | None,
+    gated: Gated | None,
 ) -> tuple[FixedPoint, dict[int, float]]:
     """The format with the least error of the result, on some of the outputs."""
     rows = torch.linspace(0, weight.shape[1] - 1, min(TRIAL_ROWS, weight.shape[1])).long()
@@ -218,7 +243,7 @@ def _best_format(
             tried = list(ranges(peak))[:OCTAVES]
             forms = [of_range(like, bits) for bits in tried]
             losses = dict.fromkeys((f.frac_length for f in forms), 0.0)
-        for form, error in zip(forms, block.losses(forms, rows), strict=True):
+        for form, error in zip(forms, block.losses(forms, rows, gated), strict=True):
             losses[form.frac_length] += float((error * counts).sum())
     assert forms is not None
     best = min(forms, key=lambda f: losses[f.frac_length])

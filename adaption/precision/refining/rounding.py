@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["DAMPING", "Hessian", "loss", "round_compensating"]
+__all__ = ["DAMPING", "SHRINKING", "Hessian", "loss", "round_compensating"]
 
 DAMPING = 0.01  # of the mean of the diagonal (GPTQ, section 3.3)
+SHRINKING = 1.0  # damping where there are as many columns as inputs: few columns seem to go
+# together by chance, and weights fitted to that do worse on other samples
 BLOCK = 128  # columns that are treated one by one before the rest follows (GPTQ, section 3.3)
 SWEEPS = 4
 

@@ -23,15 +23,26 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sum:
-    """nodes: a weight layer, then the affine layers that follow it alone, statistics fixed."""
+    """nodes: a weight layer, then the affine layers that follow it alone, statistics fixed.
+    ends_rectified: whether ReLU alone reads what they make, and no layer behind has weights."""
 
     nodes: tuple[Node, ...]
+    ends_rectified: bool = False
 
     def slope(self, outputs: int) -> Array:
         """What each output is multiplied by behind the weight layer."""
         made = np.ones(outputs)
         for node in self.nodes[1:]:
             made = made * node.layer.slope_and_shift(blobs_of(node), outputs)[0]
+        return made
+
+    def offset(self, outputs: int) -> Array:
+        """What each output is where all that the weight layer reads is 0."""
+        own = blobs_of(self.nodes[0])[1:]
+        made = own[0].reshape(-1).astype(np.float64) if own else np.zeros(outputs)
+        for node in self.nodes[1:]:
+            slope, shift = node.layer.slope_and_shift(blobs_of(node), outputs)
+            made = made * slope + shift
         return made
 
     def shifted(self, shift: Array) -> tuple[Node, Mapping[int, Array]] | None:
@@ -58,12 +69,17 @@ def sums_of(spec: NetSpec, nodes: Mapping[str, Node]) -> dict[str, Sum]:
     for i, item in enumerate(spec.layers):
         if not wiring[i].is_weight_layer():
             continue
-        chain = [nodes[item.name]]
+        chain, last = [nodes[item.name]], i
         for behind in wiring.following(i, lambda x: x.is_foldable):
             if wiring[behind].why_not_folded(spec.phase) or not wiring[i].sums_to_channels():
                 break
             chain.append(nodes[spec.layers[behind].name])
-        found[item.name] = Sum(tuple(chain))
+            last = behind
+        behind_it = wiring.following(last, lambda x: x.hands_on() or x.rectifies())
+        ends_rectified = any(wiring[n].rectifies() for n in behind_it) and (
+            wiring[i].sums_to_channels() and not wiring.reaches_weights(i)
+        )
+        found[item.name] = Sum(tuple(chain), ends_rectified)
     return found
 
 

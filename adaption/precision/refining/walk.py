@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from adaption.precision.refining.activations import (
     ranges,
 )
 from adaption.precision.refining.columns import MOST_COLUMNS, picked_columns
+from adaption.precision.refining.gated import SWEEPS, Gate, Gated
 from adaption.precision.refining.layer_fit import FitSettings, Fitted, LayerFit
 from adaption.precision.refining.steps import Step, bytes_held, steps_to
 from adaption.precision.refining.sums import Sum
@@ -305,8 +307,9 @@ class Walk:
         if columns_per_input is not None:
             most = min(most, columns_per_input * weight.shape[2])
 
-        def columns(inputs: slice) -> Iterator[tuple[Tensor, Tensor]]:
-            return picked_columns(layer, low, full, most=most, seed=seed, inputs=inputs)
+        def columns(inputs: slice, few: int = most) -> Iterator[tuple[Tensor, Tensor]]:
+            count = min(most, few)
+            return picked_columns(layer, low, full, most=count, seed=seed, inputs=inputs)
 
         settings = FitSettings(
             compensates=task.compensates,
@@ -315,7 +318,17 @@ class Walk:
             format=None if task.by_error else like,
             like=like,
         )
-        return LayerFit(weight, columns, settings, slope.square())
+
+        def gated() -> Gated | None:
+            of_sum = self.sums[name]
+            if not of_sum.ends_rectified:
+                return None
+            offset = torch.from_numpy(of_sum.offset(len(rows))).reshape(groups, -1)
+            some, gate = partial(columns, slice(None)), Gate(slope, offset)
+            sweeps = SWEEPS if columns_per_input is None else 0  # what is compared is the walk
+            return Gated.of(weight, some, gate, moves_bias=task.corrects_bias, sweeps=sweeps)
+
+        return LayerFit(weight, columns, settings, slope.square(), gated)
 
     def _use(self, step: Step, made: Fitted) -> None:
         """Use what was fitted in the rounded net."""
