@@ -1,9 +1,9 @@
 """Search the word length of each layer's weights under a budget.
 
 First what each layer does alone at each length (`Refining.alone`), from these the path of cuts
-(`precision.allocation`), then by bisection the last position on it that keeps the budget: each
-candidate is a net that is refined as the result will be, scored on samples that no format comes
-from.
+(`precision.allocation`). A size is met by the cuts of the least error that keep it; for a loss of
+accuracy the last position of the path that keeps it is found by bisection: each candidate is a net
+that is refined as the result will be, scored on samples that no format comes from.
 """
 
 from __future__ import annotations

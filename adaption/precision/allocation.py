@@ -3,14 +3,15 @@
 Each layer has word lengths that it may take, each with a cost and with the error that it makes
 alone. Errors of layers are taken to add up. The path then cuts, time and again, where the least
 error is added per cost that is saved. Of each layer only the lengths on the lower convex hull of
-(cost, error) are met, so every plan of the path has the least error at its cost among all plans
-whose cost lies between its neighbours'.
+(cost, error) are met, so every plan of that path has the least error at its cost among all plans
+whose cost lies between its neighbours'. `within` goes from there to plans that use a limit up.
 Source: Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE
 Transactions on Acoustics, Speech, and Signal Processing 36 (1988).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,7 +41,8 @@ class Cut:
 
 @dataclass(frozen=True)
 class Path:
-    """The cuts in their order, the cheapest first; position k is behind the first k of them.
+    """The cuts in their order; position k is behind the first k of them. `path_of` makes it, the
+    cheapest cuts first; `within` puts those first that keep a limit together.
 
     widest: word length by layer before any cut. error: of all layers together there.
     """
@@ -113,25 +115,22 @@ def within(path: Path, fits: Callable[[Mapping[str, int]], bool]) -> tuple[Path,
 
     One cut of a large layer can save far more than is wanted. So cuts that are not needed then are
     taken back, the dearest first, and it is tried to do without that cut, by smaller ones of other
-    layers; of what is found the least error counts.
+    layers; of what is found the least error counts. Up to that position the path may leave out cuts
+    that are cheaper than others on it.
 
     Args:
         path: from the widest lengths, in the order of prices.
-        fits: whether word lengths keep a limit; with fewer bits they do so rather.
+        fits: whether word lengths keep a limit; where some do, shorter ones do, too.
     """
     found: list[list[Cut]] = []
-    left_out: dict[str, int] = {}  # by layer, its first cut that is done without
-    while True:
-        taken: list[Cut] = []
-        cuts = [c for i, c in enumerate(path.cuts) if i < left_out.get(c.layer, len(path))]
-        while not fits(_lengths(path, taken)) and len(taken) < len(cuts):
-            taken.append(cuts[len(taken)])
-        if not fits(_lengths(path, taken)):
+    cuts = list(path.cuts)
+    while fits(_lengths(path, cuts)):
+        count = bisect_left(range(len(cuts)), True, key=lambda k: fits(_lengths(path, cuts[:k])))
+        found.append(_without_needless(path, cuts[:count], fits))
+        if not count:
             break
-        found.append(_without_needless(path, taken, fits))
-        if not taken:
-            break
-        left_out[taken[-1].layer] = path.cuts.index(taken[-1])
+        layer = cuts[count - 1].layer
+        cuts = cuts[: count - 1] + [cut for cut in cuts[count:] if cut.layer != layer]
     if not found:
         return None
     best = min(found, key=lambda cuts: sum(cut.added for cut in cuts))
@@ -143,13 +142,15 @@ def _without_needless(
     path: Path, taken: Sequence[Cut], fits: Callable[[Mapping[str, int]], bool]
 ) -> list[Cut]:
     """The cuts without those that can be taken back; of a layer the last goes first."""
-    kept = list(taken)
+    lengths, kept = _lengths(path, taken), []
     for cut in reversed(taken):
-        others = [c for c in kept if c is not cut]
-        is_last = not any(c.layer == cut.layer and c.bits < cut.bits for c in kept)
-        if is_last and fits(_lengths(path, others)):
-            kept = others
-    return kept
+        if lengths[cut.layer] == cut.bits and cut.added > 0:
+            lengths[cut.layer] = cut.before
+            if fits(lengths):
+                continue
+            lengths[cut.layer] = cut.bits
+        kept.append(cut)
+    return kept[::-1]
 
 
 def _lengths(path: Path, cuts: Sequence[Cut]) -> dict[str, int]:

@@ -6,8 +6,8 @@
 SHARED holds models/ and data/, as for refine.py: activations of 8 bits, weights of --int8 --best in
 one word length, and in word lengths searched with 25 % fewer weight bits (quantize --max-size).
 Both are calibrated on the same samples, and scored on others. With --taught both nets then learn
-from the float net, on so many samples of the calibration data, without labels; three columns more.
-What is done is not done again. Prints one Markdown table.
+from the float net, on at most so many samples of the calibration data, without labels, which gives
+three columns more. What is done is not done again. Prints one Markdown table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from adaption.options import BEST, INT8
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import refine as published
-from taught import taught
+from taught import BATCH, taught
 
 FEWER = 0.25  # weight bits
 ROOM = 0.2  # points that the searched net may be worse
@@ -46,8 +46,10 @@ def main() -> int:
     parser.add_argument("--only", help="nets, with commas between")
     parser.add_argument("--bits", help="uniform word lengths, with commas between")
     parser.add_argument("--limit", type=int, help="score so many samples of CIFAR-10")
-    parser.add_argument("--taught", type=int, help="teach both nets, on so many samples")
+    parser.add_argument("--taught", type=int, help="teach both nets, on at most so many samples")
     args = parser.parse_args()
+    if args.taught is not None and args.taught < BATCH:
+        parser.error(f"--taught {args.taught}: {BATCH} samples at least make a batch")
     return published.print_table(
         (*HEAD, *HEAD_TAUGHT) if args.taught else HEAD,
         (

@@ -1,6 +1,7 @@
 """Teach a fixed-point net: its scores follow the float net's on training images, without labels.
 
-Used by search.py. Weights are trained in full precision and rounded at use; formats stay.
+Used by search.py. Weights are trained in full precision and rounded at use; formats stay. Half of
+the images, drawn at random, are mirrored.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def taught(args: argparse.Namespace, name: str, number: int, folder: Path) -> di
 def _lessons(args: argparse.Namespace, name: str, number: int, folder: Path) -> dict[str, Any]:
     settings = {**published.NETS[name].settings, **published.splits(args, name)[number]}
     files, transform = args.shared / published.NETS[name].folder, settings.get("transform")
-    options = RunOptions(limit=args.limit if "limit" in settings else None)
+    limit = settings.get("limit")
+    options = RunOptions(limit=args.limit if limit and args.limit else limit)
     root = settings.get("root")
     source = prepare_float(
         files / "deploy.prototxt", files / "deploy.caffemodel", settings["data"], options,

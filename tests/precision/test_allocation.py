@@ -88,6 +88,27 @@ def test_a_budget_is_used_up() -> None:
     assert by_path_alone[190] > 1.3
 
 
+def test_a_cut_that_lessens_the_error_is_kept() -> None:
+    costs = {"a": 1, "b": 10}
+    path = path_of({"a": {3: 0.0, 4: 1.0}, "b": {3: 1.5, 4: 0.5}}, costs)
+    found = within(path, partial(costs_at_most, costs, 34))
+    assert found is not None and found[0].error_at(found[1]) == 1.5
+
+
+def test_a_large_net_takes_no_time() -> None:
+    values, asked = random.Random(1), 0
+    costs = {str(i): values.randrange(1, 1000) for i in range(150)}
+    errors = {n: {b: values.uniform(0.5, 2) * 4.0**-b for b in range(2, 9)} for n in costs}
+
+    def fits(lengths: Mapping[str, int]) -> bool:
+        nonlocal asked
+        asked += 1
+        return costs_at_most(costs, 5 * sum(costs.values()), lengths)
+
+    assert within(path_of(errors, costs), fits) is not None
+    assert asked < 150 * 1000, "calls grow with layers times cuts"
+
+
 def test_a_budget_below_every_net() -> None:
     assert within(path_of(ERRORS, COSTS), lambda lengths: False) is None
 

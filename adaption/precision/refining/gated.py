@@ -5,9 +5,9 @@ that rises above zero. So the errors that count differ from output to output, an
 serves them all. Some columns that the layer reads are kept instead: formats are compared, and
 weights on the grid are improved, by the error behind the ReLU.
 
-This is for a layer behind which no other has weights. Errors of all others, those that a ReLU cuts
-off, too, are made up for in part by the layers behind them; there this gained nothing (tried on
-ResNet-20 and SqueezeNet).
+This is for a layer behind which no convolution and no inner product comes. Errors of all others,
+those that a ReLU cuts off, too, are made up for in part by the layers behind them; there this
+gained nothing (tried on ResNet-20 and SqueezeNet).
 Source: reconstruction behind the activation function is from Nagel et al., "Up or Down? Adaptive
 Rounding for Post-Training Quantization", 2020 (arXiv 2004.10568), section 3.4. Coordinate descent
 is that of `rounding`, with moments of each output's own columns.
@@ -27,7 +27,7 @@ from adaption.precision.refining.rounding import DAMPING, SHRINKING
 __all__ = ["SWEEPS", "Gate", "Gated"]
 
 WORK = 1 << 37  # multiplications of one sweep, at most
-VALUES = 1 << 25  # of the columns that are kept, at most
+VALUES = 1 << 25  # of the columns that are kept, and of their sums, at most
 COLUMNS_PER_INPUT = 8  # with fewer, weights would be fitted to what they have in common by chance
 CUT_OFF = 0.05  # what an error counts where ReLU cuts it off: on other samples it may pass
 INPUTS = 16  # that are improved together: the cost grows with them, few make many small products
@@ -73,8 +73,9 @@ class Gated:
             weight: (G, R, d), float.
             columns: at most so many columns, pairs (G, M, d) of the rounded and of the float net.
         """
-        size = weight.shape[2]
-        most = min(WORK // (2 * INPUTS * weight.numel()), VALUES // (len(weight) * size))
+        groups, outputs, size = weight.shape
+        most = WORK // (2 * INPUTS * weight.numel())
+        most = min(most, VALUES // (groups * max(outputs, size)))
         if most < COLUMNS_PER_INPUT * size:
             return None
         read, sums = [], []
@@ -83,6 +84,8 @@ class Gated:
             sums.append(v @ weight.mT)
         if sum(u.shape[1] for u in read) < COLUMNS_PER_INPUT * size:
             return None
+        if not all(bool(x.square().sum().isfinite()) for x in (*read, *sums)):
+            return None  # sums of squares would leave float32
         return cls(torch.cat(read, 1), torch.cat(sums, 1), gate, moves_bias, sweeps)
 
     def losses(self, made: Tensor, target: Tensor, rows: Tensor) -> Tensor:
@@ -120,7 +123,10 @@ class Gated:
             shift: (G, R), what biases have to make up for now.
             zeros: (G, R, d) bool: weights that stay 0.
         """
-        made, target = rounded.float(), target.float()
+        made, target = rounded.to(torch.float32, copy=True), target.float()
+        given = shift
+        if not self.moves_bias:
+            shift = torch.zeros_like(shift)
         for _ in range(self.sweeps):
             shift = self._shift(made, rows, shift)
             error, counts = self._errors(made, target, rows, shift)
@@ -129,7 +135,7 @@ class Gated:
                 self._sweep(
                     made[group], target[group], error[group], counts[group], form, group, own
                 )
-        return made, self._shift(made, rows, shift)
+        return made, self._shift(made, rows, shift) if self.moves_bias else given
 
     def _state(
         self, made: Tensor, rows: slice | Tensor, shift: Tensor

@@ -24,7 +24,8 @@ Array = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class Sum:
     """nodes: a weight layer, then the affine layers that follow it alone, statistics fixed.
-    ends_rectified: whether ReLU alone reads what they make, and no layer behind has weights."""
+    ends_rectified: whether ReLU alone reads what they make, or what Dropout and the like hand on of
+    it, and no weight layer is behind."""
 
     nodes: tuple[Node, ...]
     ends_rectified: bool = False
@@ -75,12 +76,21 @@ def sums_of(spec: NetSpec, nodes: Mapping[str, Node]) -> dict[str, Sum]:
                 break
             chain.append(nodes[spec.layers[behind].name])
             last = behind
-        behind_it = wiring.following(last, lambda x: x.hands_on() or x.rectifies())
-        ends_rectified = any(wiring[n].rectifies() for n in behind_it) and (
-            wiring[i].sums_to_channels() and not wiring.reaches_weights(i)
-        )
+        ends_rectified = wiring[i].sums_to_channels() and not wiring.reaches_weights(i)
+        if ends_rectified:
+            ends_rectified = _is_rectified(wiring, last) and len(item.tops) == 1
         found[item.name] = Sum(tuple(chain), ends_rectified)
     return found
+
+
+def _is_rectified(wiring: Wiring, index: int) -> bool:
+    """Whether what a layer makes is read by ReLU alone, and is no result of the net itself."""
+    for behind in wiring.following(index, lambda x: x.hands_on() or x.rectifies()):
+        if wiring[behind].rectifies():
+            return True
+        if len(wiring.spec.layers[behind].tops) > 1:
+            return False
+    return False
 
 
 def blobs_of(node: Node) -> list[Array]:

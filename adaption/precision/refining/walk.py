@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -325,8 +326,9 @@ class Walk:
                 return None
             offset = torch.from_numpy(of_sum.offset(len(rows))).reshape(groups, -1)
             some, gate = partial(columns, slice(None)), Gate(slope, offset)
-            sweeps = SWEEPS if columns_per_input is None else 0  # what is compared is the walk
-            return Gated.of(weight, some, gate, moves_bias=task.corrects_bias, sweeps=sweeps)
+            sweeps = SWEEPS if columns_per_input is None else 0  # they cost much of a trial's time
+            moves = task.corrects_bias and not self._why_not_shifted(of_sum)
+            return Gated.of(weight, some, gate, moves_bias=moves, sweeps=sweeps)
 
         return LayerFit(weight, columns, settings, slope.square(), gated)
 
@@ -375,20 +377,29 @@ class Walk:
 
     def _shift(self, of_sum: Sum, shift: Tensor) -> None:
         """Add to the bias, or to the addend of an affine layer behind, what the mean lacks."""
-        name = of_sum.nodes[0].spec.name
+        why_not = self._why_not_shifted(of_sum)
+        if why_not:
+            name = of_sum.nodes[0].spec.name
+            known = self.found.notes.get(name)
+            self.found.notes[name] = f"{known}; {why_not}" if known else why_not
+            return
         found = of_sum.shifted(shift.numpy())
-        if found is None:
-            self.found.notes.setdefault(name, "has no bias that could make up for the mean")
-            return
+        assert found is not None
         node, changed = found
-        if self.task.shared & {node.spec.name}:
-            self.found.notes[name] = f'the mean is not made up for: "{node.spec.name}" is shared'
-            return
         blobs = list(self.found.blobs.get(node.spec.name, ()))
         blobs = blobs or values_of(node)
         for i, values in changed.items():
             blobs[i] = torch.from_numpy(values).float()
         self._own(node, blobs)
+
+    def _why_not_shifted(self, of_sum: Sum) -> str:
+        """Why biases cannot make up for the mean; "" where they can."""
+        outputs = of_sum.nodes[0].layer.by_output(values_of(of_sum.nodes[0])[0].numpy()).shape[0]
+        found = of_sum.shifted(np.zeros(outputs))
+        if found is None:
+            return "has no bias that could make up for the mean"
+        shared = self.task.shared & {found[0].spec.name}
+        return f'the mean is not made up for: "{found[0].spec.name}" is shared' if shared else ""
 
     # -- results -----------------------------------------------------------------------------
 
