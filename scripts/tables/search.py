@@ -1,13 +1,13 @@
 """What searched word lengths save against the same word length everywhere, both refined.
 
     python scripts/tables/search.py SHARED -o out [--only resnet20] [--bits 4,3] [--limit 2000]
-        [--taught 4096]
+        [--distill 4096]
 
 SHARED holds models/ and data/, as for refine.py: activations of 8 bits, weights of --int8 --best in
 one word length, and in word lengths searched with 25 % fewer weight bits (quantize --max-size).
-Both are calibrated on the same samples, and scored on others. With --taught both nets then learn
-from the float net, on at most so many samples of the calibration data, without labels, which gives
-three columns more. What is done is not done again. Prints one Markdown table.
+Both are calibrated on the same samples, and scored on others. With --distill both nets are then
+fine-tuned to the float net's scores, on at most so many samples of the calibration data, without
+labels; this adds three columns. What is done is not done again. Prints one Markdown table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from adaption.options import BEST, INT8
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import refine as published
-from taught import BATCH, taught
+from distill import BATCH, distilled
 
 FEWER = 0.25  # weight bits
 ROOM = 0.2  # points that the searched net may be worse
@@ -33,7 +33,7 @@ HEAD = (
     *("net", "weights, bits", "samples", "float", "uniform", "searched", "difference"),
     *("target", "weight bits", "flipped, uniform", "flipped, searched"),
 )
-HEAD_TAUGHT = ("uniform, taught", "searched, taught", "difference")
+HEAD_DISTILLED = ("uniform, distilled", "searched, distilled", "difference")
 
 
 def main() -> int:
@@ -46,12 +46,14 @@ def main() -> int:
     parser.add_argument("--only", help="nets, with commas between")
     parser.add_argument("--bits", help="uniform word lengths, with commas between")
     parser.add_argument("--limit", type=int, help="score so many samples of CIFAR-10")
-    parser.add_argument("--taught", type=int, help="teach both nets, on at most so many samples")
+    parser.add_argument(
+        "--distill", type=int, help="distil the float net into both, with at most so many samples"
+    )
     args = parser.parse_args()
-    if args.taught is not None and args.taught < BATCH:
-        parser.error(f"--taught {args.taught}: {BATCH} samples at least make a batch")
+    if args.distill is not None and args.distill < BATCH:
+        parser.error(f"--distill {args.distill}: {BATCH} samples at least make a batch")
     return published.print_table(
-        (*HEAD, *HEAD_TAUGHT) if args.taught else HEAD,
+        (*HEAD, *HEAD_DISTILLED) if args.distill else HEAD,
         (
             row(args, name, bits)
             for name in (args.only.split(",") if args.only else BITS)
@@ -99,22 +101,22 @@ def row(args: argparse.Namespace, name: str, bits: int) -> list[str]:
         f"-{100 * fewer:.1f} %",
         flipped(uniform),
         flipped(searched),
-        *(_taught_cells(args, name, bits, [s["accuracy"]["samples"] for s in uniform])),
+        *(_distilled_cells(args, name, bits, [s["accuracy"]["samples"] for s in uniform])),
     ]
 
 
-def _taught_cells(
+def _distilled_cells(
     args: argparse.Namespace, name: str, bits: int, counts: Sequence[int]
 ) -> Iterator[str]:
-    """Top-1 of both nets behind the lessons, and the difference; nothing without --taught."""
-    if not args.taught:
+    """Top-1 of both nets after distillation, and the difference; nothing without --distill."""
+    if not args.distill:
         return
     found = []
     for less in ("", "_less"):
         hits = 0.0
         for number, count in enumerate(counts):
             folder = published.folder_of(args, name, f"{name}_{number}_{bits}{less}")
-            hits += count * taught(args, name, number, folder)["after"]
+            hits += count * distilled(args, name, number, folder)["after"]
         found.append(hits / sum(counts))
     yield from (f"{x:.2f}" for x in found)
     yield f"{found[1] - found[0]:+.2f}"

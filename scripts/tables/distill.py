@@ -1,4 +1,4 @@
-"""Teach a fixed-point net: its scores follow the float net's on training images, without labels.
+"""Distillation: fine-tune a fixed-point net to the float net's scores, without labels.
 
 Used by search.py. Weights are trained in full precision and rounded at use; formats stay. Half of
 the images, drawn at random, are mirrored.
@@ -31,21 +31,21 @@ BIAS_RATE = 0.0005  # of a layer's mean bias
 TEMPERATURE = 4.0
 
 
-def taught(args: argparse.Namespace, name: str, number: int, folder: Path) -> dict[str, Any]:
-    """Top-1 of a quantized net before and behind the lessons; made now or before.
+def distilled(args: argparse.Namespace, name: str, number: int, folder: Path) -> dict[str, Any]:
+    """Top-1 of a quantized net before and after distillation, from an earlier run if there is one.
 
     Args:
-        args: shared, out, limit as of search.py; taught: images of the calibration data.
+        args: shared, out, limit as of search.py; distill: images of the calibration data.
         number: of the split of the data. folder: what quantize has written.
     """
-    kept = folder / f"taught_{args.taught}.json"
+    kept = folder / f"distilled_{args.distill}.json"
     if not kept.exists():
         with atomic_write(kept, "w") as file:
-            json.dump(_lessons(args, name, number, folder), file)
+            json.dump(_distilled(args, name, number, folder), file)
     return dict(json.loads(kept.read_text("utf-8")))
 
 
-def _lessons(args: argparse.Namespace, name: str, number: int, folder: Path) -> dict[str, Any]:
+def _distilled(args: argparse.Namespace, name: str, number: int, folder: Path) -> dict[str, Any]:
     settings = {**published.NETS[name].settings, **published.splits(args, name)[number]}
     files, transform = args.shared / published.NETS[name].folder, settings.get("transform")
     limit = settings.get("limit")
@@ -55,7 +55,7 @@ def _lessons(args: argparse.Namespace, name: str, number: int, folder: Path) -> 
         files / "deploy.prototxt", files / "deploy.caffemodel", settings["data"], options,
         fold=settings.get("fold", False), transform=transform, root=root,
     )  # fmt: skip
-    calibration = Calibration(settings["calibration"], root, args.taught)
+    calibration = Calibration(settings["calibration"], root, args.distill)
     feed = calibration.feed(source.spec, source.feed, transform, options, source.weights, root)
     teacher, net = source.build(), _student(folder)
     scores = find_classifiers(source.feed.spec, teacher)
@@ -69,7 +69,7 @@ def _lessons(args: argparse.Namespace, name: str, number: int, folder: Path) -> 
 
     images = torch.cat([torch.as_tensor(b.blobs[feed.spec.inputs[0]]) for b in feed])
     before = top1()
-    _teach(teacher, net, images, top)
+    _distill(teacher, net, images, top)
     return {"before": before, "after": top1(), "images": len(images), **_settings()}
 
 
@@ -81,12 +81,12 @@ def _student(folder: Path) -> Net:
     """The net with gradients for all of its layers."""
     (found,) = folder.glob("*_lp.prototxt")
     text = "force_backward: true\n" + found.read_text("utf-8")
-    made = folder / "taught.prototxt"
+    made = folder / "distilled.prototxt"
     made.write_text(text, "utf-8")
     return Net(made, found.with_suffix(".caffemodel"))
 
 
-def _teach(teacher: Net, net: Net, images: Tensor, top: str) -> None:
+def _distill(teacher: Net, net: Net, images: Tensor, top: str) -> None:
     ends = {x: max(i for i, n in enumerate(x.nodes) if top in n.spec.tops) for x in (teacher, net)}
     blob = net.inputs[0]
     groups = []
