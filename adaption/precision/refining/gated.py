@@ -1,13 +1,13 @@
-"""Last weights before the scores whose errors count where they pass a ReLU.
+"""The last layer with weights, fitted by the error that passes the ReLU behind it.
 
-Where the float result is below zero, ReLU makes 0 of it, and of the rounded result, too, unless
-that rises above zero. So the errors that count differ from output to output, and no one Hessian
-serves them all. Some columns that the layer reads are kept instead: formats are compared, and
-weights on the grid are improved, by the error behind the ReLU.
+Where the float result is below zero, ReLU makes it 0, and the rounded result, too, unless that is
+above zero. So the errors that count differ from output to output, and one Hessian does not serve
+them all. Some columns that the layer reads are kept instead: formats are compared by the error
+behind the ReLU, and weights on the grid are improved by it.
 
-This is for a layer behind which no convolution and no inner product comes. Errors of all others,
-those that a ReLU cuts off, too, are made up for in part by the layers behind them; there this
-gained nothing (tried on ResNet-20 and SqueezeNet).
+This is for a layer with no convolution and no inner product behind it. Layers behind make up for
+part of an error, also where ReLU cuts it off; with such layers behind it a layer gained nothing
+(tried on ResNet-20 and SqueezeNet).
 Source: reconstruction behind the activation function is from Nagel et al., "Up or Down? Adaptive
 Rounding for Post-Training Quantization", 2020 (arXiv 2004.10568), section 3.4. Coordinate descent
 is that of `rounding`, with moments of each output's own columns.
@@ -29,7 +29,7 @@ __all__ = ["SWEEPS", "Gate", "Gated"]
 WORK = 1 << 37  # multiplications of one sweep, at most
 VALUES = 1 << 25  # of the columns that are kept, and of their sums, at most
 COLUMNS_PER_INPUT = 8  # with fewer, weights would be fitted to what they have in common by chance
-CUT_OFF = 0.05  # what an error counts where ReLU cuts it off: on other samples it may pass
+CUT_OFF = 0.05  # weight of an error that ReLU cuts off: on other samples it may pass
 INPUTS = 16  # that are improved together: the cost grows with them, few make many small products
 SWEEPS = 2
 TINY = 1e-30
@@ -88,22 +88,23 @@ class Gated:
             return None  # sums of squares would leave float32
         return cls(torch.cat(read, 1), torch.cat(sums, 1), gate, moves_bias, sweeps)
 
-    def losses(self, made: Tensor, target: Tensor, rows: Tensor) -> Tensor:
+    def losses(self, weights: Tensor, target: Tensor, rows: Tensor) -> Tensor:
         """The error behind the ReLU of each output, (F, G, R).
 
         Args:
-            made: (F, G, R, d), weights of some outputs in several formats.
+            weights: (F, G, R, d), those of some outputs in several formats.
             target: (G, R, d), what they were rounded from.
             rows: which outputs.
         """
-        found = []
-        for one in made.float():
+        losses = []
+        for one in weights.float():
             shift = torch.zeros(one.shape[:2], dtype=torch.float64)
             if self.moves_bias:
                 shift += (self.sums[:, :, rows] - self.read @ one.mT).mean(1)
-            error, counts = self._errors(one, target.float(), rows, self._shift(one, rows, shift))
-            found.append((counts * error.square()).mean(1, dtype=torch.float64))
-        return torch.stack(found)
+            shift = self._shift(one, rows, shift)
+            error, importance = self._errors(one, target.float(), rows, shift)
+            losses.append((importance * error.square()).mean(1, dtype=torch.float64))
+        return torch.stack(losses)
 
     def improved(
         self,
@@ -114,7 +115,7 @@ class Gated:
         shift: Tensor,
         zeros: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Weights on the same grid with a smaller error, and what biases then have to make up for.
+        """Weights on the same grid with a smaller error, and the shift that is then left to biases.
 
         Args:
             rounded: (G, R, d) on the grid of `form`, of these outputs.
@@ -123,102 +124,105 @@ class Gated:
             shift: (G, R), what biases have to make up for now.
             zeros: (G, R, d) bool: weights that stay 0.
         """
-        made, target = rounded.to(torch.float32, copy=True), target.float()
-        given = shift
+        weight, target = rounded.to(torch.float32, copy=True), target.float()
+        unchanged = shift
         if not self.moves_bias:
             shift = torch.zeros_like(shift)
         for _ in range(self.sweeps):
-            shift = self._shift(made, rows, shift)
-            error, counts = self._errors(made, target, rows, shift)
-            for group in range(len(made)):
+            shift = self._shift(weight, rows, shift)
+            error, importance = self._errors(weight, target, rows, shift)
+            for group in range(len(weight)):
                 own = None if zeros is None else zeros[group]
                 self._sweep(
-                    made[group], target[group], error[group], counts[group], form, group, own
+                    weight[group], target[group], error[group], importance[group], form, group, own
                 )
-        return made, self._shift(made, rows, shift) if self.moves_bias else given
+        return weight, self._shift(weight, rows, shift) if self.moves_bias else unchanged
 
-    def _state(
-        self, made: Tensor, rows: slice | Tensor, shift: Tensor
+    def _sums(
+        self, weight: Tensor, rows: slice | Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The rounded net's sums, which of them pass though the float net's do not, the sums at
-        which ReLU begins, and what errors count: (G, M, R) each."""
+        """The rounded net's sums; where they pass the ReLU and the float net's do not; the sum at
+        which the ReLU opens; and the weight of each error: (G, M, R) each."""
         slope, offset = (x[:, None, rows].float() for x in (self.gate.slope, self.gate.offset))
-        found = self.read @ made.mT + shift.unsqueeze(1).float()
-        passes = self.sums[:, :, rows] * slope + offset > 0
-        rises = ~passes & (found * slope + offset > 0)
-        return found, rises, -offset / slope, torch.where(passes | rises, 1.0, CUT_OFF)
+        sums = self.read @ weight.mT + shift.unsqueeze(1).float()
+        is_open = self.sums[:, :, rows] * slope + offset > 0
+        opens_wrongly = ~is_open & (sums * slope + offset > 0)
+        importance = torch.where(is_open | opens_wrongly, 1.0, CUT_OFF)
+        return sums, opens_wrongly, -offset / slope, importance
 
-    def _shift(self, made: Tensor, rows: slice | Tensor, shift: Tensor) -> Tensor:
-        """What biases have to make up for: the mean of what lacks where it counts."""
+    def _shift(self, weight: Tensor, rows: slice | Tensor, shift: Tensor) -> Tensor:
+        """What biases have to make up for: the mean difference from the float net's sums."""
         if not self.moves_bias:
             return shift
-        found, rises, edge, counts = self._state(made, rows, shift)
-        lacks = torch.where(rises, edge, self.sums[:, :, rows]) - found
-        return shift + _mean(lacks, counts)
+        sums, opens_wrongly, edge, importance = self._sums(weight, rows, shift)
+        wanted = torch.where(opens_wrongly, edge, self.sums[:, :, rows])
+        return shift + _mean(wanted - sums, importance)
 
     def _errors(
-        self, made: Tensor, target: Tensor, rows: slice | Tensor, shift: Tensor
+        self, weight: Tensor, target: Tensor, rows: slice | Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What each sum lacks of the target's, less the mean, and what that counts: (G, M, R).
+        """The target's sums less the rounded net's and less their mean, and the weight of each
+        error: (G, M, R).
 
-        The float net's own sums would do worse: what errors before the layer make of them is noise
-        here, and the target is what can be made up for of it.
+        The float net's own sums in place of the target's would be worse: they differ from these
+        by what rounding did in earlier layers. The target has taken from that what can be made up
+        for; the rest is noise, and few columns would be fitted to it.
         """
-        found, rises, edge, counts = self._state(made, rows, shift)
-        error = self.read @ (target - made).mT
+        sums, opens_wrongly, edge, importance = self._sums(weight, rows, shift)
+        error = self.read @ (target - weight).mT
         if self.moves_bias:
-            error -= _mean(error, counts).unsqueeze(1).float()
-        return torch.where(rises, edge - found, error), counts
+            error -= _mean(error, importance).unsqueeze(1).float()
+        return torch.where(opens_wrongly, edge - sums, error), importance
 
     def _sweep(
         self,
-        made: Tensor,
+        weight: Tensor,
         target: Tensor,
         error: Tensor,
-        counts: Tensor,
+        importance: Tensor,
         form: FixedPoint,
         group: int,
         zeros: Tensor | None,
     ) -> None:
         """Set each weight, given all others, to the best value of the grid; `error` follows.
 
-        Few columns of an output pull its weights less away from the target.
+        The fewer columns pass the ReLU, the more an output's weights are held near the target.
         """
         lsb, least, greatest = form.lsb, form.min_code, form.max_code
         read = self.read[group]
-        damping = (SHRINKING * read.shape[1] / counts.sum(0)).clamp_min(DAMPING)
-        pull = damping * (counts.T @ read.square().mean(1)) + TINY
-        for start in range(0, made.shape[1], INPUTS):
+        damping = (SHRINKING * read.shape[1] / importance.sum(0)).clamp_min(DAMPING)
+        pull = damping * (importance.T @ read.square().mean(1)) + TINY
+        for start in range(0, weight.shape[1], INPUTS):
             part = read[:, start : start + INPUTS]
             width = part.shape[1]
-            moments = _moments(part, counts)
-            slopes = (counts * error).T @ part
+            moments = _moments(part, importance)
+            slopes = (importance * error).T @ part
             moments.diagonal(dim1=1, dim2=2).add_(pull.unsqueeze(1))
-            slopes += pull.unsqueeze(1) * (target - made)[:, start : start + width]
-            before = made[:, start : start + width].clone()
+            slopes += pull.unsqueeze(1) * (target - weight)[:, start : start + width]
+            before = weight[:, start : start + width].clone()
             for j in range(width):
-                old = made[:, start + j]
+                old = weight[:, start + j]
                 step = slopes[:, j] / moments[:, j, j]
                 new = ((old + step) / lsb).round().clamp(least, greatest) * lsb
                 if zeros is not None:
                     new = new.masked_fill(zeros[:, start + j], 0)
                 slopes -= (new - old).unsqueeze(1) * moments[:, j]
-                made[:, start + j] = new
-            error -= part @ (made[:, start : start + width] - before).T
+                weight[:, start + j] = new
+            error -= part @ (weight[:, start : start + width] - before).T
 
 
-def _moments(part: Tensor, counts: Tensor) -> Tensor:
-    """Sums of products of inputs, weighted by what each place counts for each output: (R, d, d)."""
+def _moments(part: Tensor, importance: Tensor) -> Tensor:
+    """Sums of products of inputs, weighted by the importance (M, R) of each place: (R, d, d)."""
     width = part.shape[1]
     i, j = torch.triu_indices(width, width)
-    found = counts.T @ (part[:, i] * part[:, j])
-    made = found.new_empty(len(found), width, width)
-    made[:, i, j] = found
-    made[:, j, i] = found
-    return made
+    upper = importance.T @ (part[:, i] * part[:, j])
+    moments = upper.new_empty(len(upper), width, width)
+    moments[:, i, j] = upper
+    moments[:, j, i] = upper
+    return moments
 
 
-def _mean(error: Tensor, counts: Tensor) -> Tensor:
-    """Of each output, (G, R), float64."""
-    total = (counts * error).sum(1, dtype=torch.float64)
-    return total / counts.sum(1, dtype=torch.float64)
+def _mean(error: Tensor, importance: Tensor) -> Tensor:
+    """The weighted mean of each output, (G, R), float64."""
+    total = (importance * error).sum(1, dtype=torch.float64)
+    return total / importance.sum(1, dtype=torch.float64)
