@@ -239,14 +239,11 @@ class _Search:
         budget, end = self.budget, len(path)
         if not self.costs.fits(path.lengths(end)):
             least = self.costs.at(path, end)
-            return (
-                path,
-                end,
-                (
-                    f"the fewest bits take {-(-least['parameter_bits'] // 8):,} bytes and"
-                    f" {least['mac_bits']:,} MAC bits"
-                ),
+            why = (
+                f"the fewest bits take {-(-least['parameter_bits'] // 8):,} bytes and"
+                f" {least['mac_bits']:,} MAC bits"
             )
+            return path, end, why
         if budget.max_drop is None:
             found = within(path, self.costs.fits)
             assert found is not None  # the end of the path fits

@@ -24,8 +24,8 @@ Array = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class Sum:
     """nodes: a weight layer, then the affine layers that follow it alone, statistics fixed.
-    ends_rectified: whether ReLU alone reads what they make, or what Dropout and the like hand on of
-    it, and no weight layer is behind."""
+    ends_rectified: whether ReLU alone reads the result, directly or behind Dropout and the like,
+    and no weight layer comes later."""
 
     nodes: tuple[Node, ...]
     ends_rectified: bool = False
