@@ -4,7 +4,8 @@ Each layer has word lengths that it may take, each with a cost and with the erro
 alone. Errors of layers are taken to add up. The path then cuts, time and again, where the least
 error is added per cost that is saved. Of each layer only the lengths on the lower convex hull of
 (cost, error) are met, so every plan of that path has the least error at its cost among all plans
-whose cost lies between its neighbours'. `within` goes from there to plans that use a limit up.
+whose cost lies between its neighbours'. `within` finds plans between them that use
+a limit better.
 Source: Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE
 Transactions on Acoustics, Speech, and Signal Processing 36 (1988).
 """
@@ -41,8 +42,8 @@ class Cut:
 
 @dataclass(frozen=True)
 class Path:
-    """The cuts in their order; position k is behind the first k of them. `path_of` makes it, the
-    cheapest cuts first; `within` puts those first that keep a limit together.
+    """The cuts in their order; position k is behind the first k of them. `path_of` puts
+    the cheapest cuts first, `within` those that a limit needs.
 
     widest: word length by layer before any cut. error: of all layers together there.
     """
@@ -111,12 +112,12 @@ def _cuts_of(layer: str, errors: Mapping[int, float], cost_per_bit: int) -> list
 
 
 def within(path: Path, fits: Callable[[Mapping[str, int]], bool]) -> tuple[Path, int] | None:
-    """The path by way of word lengths that fit, and their position on it; None where none do.
+    """A path with word lengths that fit, and their position on it; None where none fit.
 
-    One cut of a large layer can save far more than is wanted. So cuts that are not needed then are
-    taken back, the dearest first, and it is tried to do without that cut, by smaller ones of other
-    layers; of what is found the least error counts. Up to that position the path may leave out cuts
-    that are cheaper than others on it.
+    One cut of a large layer can save far more than the limit needs. So cuts that are not needed
+    are taken back, the dearest first. Then the same is done without the large cut, with smaller
+    cuts of other layers, and so on; the plan with the least error is returned. Cuts before the
+    position are not always cheaper than those behind it.
 
     Args:
         path: from the widest lengths, in the order of prices.

@@ -1,7 +1,8 @@
 """Distillation: fine-tune a fixed-point net to the float net's scores, without labels.
 
-Used by search.py. Weights are trained in full precision and rounded at use; formats stay. Half of
-the images, drawn at random, are mirrored.
+Used by search.py. Weights are trained in full precision and rounded at use; formats do not change.
+Half of the images, drawn at random, are mirrored. Labels are not read, so that calibration data of
+any kind will do; `adaption train --teacher` needs a train net with labels.
 """
 
 from __future__ import annotations
@@ -81,9 +82,9 @@ def _student(folder: Path) -> Net:
     """The net with gradients for all of its layers."""
     (found,) = folder.glob("*_lp.prototxt")
     text = "force_backward: true\n" + found.read_text("utf-8")
-    made = folder / "distilled.prototxt"
-    made.write_text(text, "utf-8")
-    return Net(made, found.with_suffix(".caffemodel"))
+    with_gradients = folder / "distilled.prototxt"
+    with_gradients.write_text(text, "utf-8")
+    return Net(with_gradients, found.with_suffix(".caffemodel"))
 
 
 def _distill(teacher: Net, net: Net, images: Tensor, top: str) -> None:

@@ -74,7 +74,7 @@ class LayerFit:
         weight: (G, R, d), float.
         columns: pairs of columns (G, M, d) of the rounded and of the float net, of some inputs.
         importance: (G, R), how much the error of each output counts.
-        gated: makes what is needed to have the error behind a ReLU count, or None.
+        gated: returns what is needed to fit by the error behind a ReLU; None where none follows.
     """
 
     def __init__(

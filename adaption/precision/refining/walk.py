@@ -308,8 +308,8 @@ class Walk:
         if columns_per_input is not None:
             most = min(most, columns_per_input * weight.shape[2])
 
-        def columns(inputs: slice, few: int = most) -> Iterator[tuple[Tensor, Tensor]]:
-            count = min(most, few)
+        def columns(inputs: slice, limit: int = most) -> Iterator[tuple[Tensor, Tensor]]:
+            count = min(most, limit)
             return picked_columns(layer, low, full, most=count, seed=seed, inputs=inputs)
 
         settings = FitSettings(
@@ -326,7 +326,9 @@ class Walk:
                 return None
             offset = torch.from_numpy(of_sum.offset(len(rows))).reshape(groups, -1)
             some, gate = partial(columns, slice(None)), Gate(slope, offset)
-            sweeps = SWEEPS if columns_per_input is None else 0  # they cost much of a trial's time
+            sweeps = (
+                SWEEPS if columns_per_input is None else 0
+            )  # a trial does without: they take long
             moves = task.corrects_bias and not self._why_not_shifted(of_sum)
             return Gated.of(weight, some, gate, moves_bias=moves, sweeps=sweeps)
 
