@@ -326,9 +326,8 @@ class Walk:
                 return None
             offset = torch.from_numpy(of_sum.offset(len(rows))).reshape(groups, -1)
             some, gate = partial(columns, slice(None)), Gate(slope, offset)
-            sweeps = (
-                SWEEPS if columns_per_input is None else 0
-            )  # a trial does without: they take long
+            is_trial = columns_per_input is not None
+            sweeps = 0 if is_trial else SWEEPS  # they take too long for trials
             moves = task.corrects_bias and not self._why_not_shifted(of_sum)
             return Gated.of(weight, some, gate, moves_bias=moves, sweeps=sweeps)
 
