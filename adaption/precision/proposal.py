@@ -25,6 +25,7 @@ __all__ = ["Proposal"]
 FORMAT = "adaption.plan/1"
 GIVEN = "given"  # the rule of formats that no rule chose
 ONCE_GIVEN = ("uniform",)  # what it was called before
+FOR_TRAINING = ("mask_saturated", "backward_weights")  # fields of Formats for training only
 MOST = 1 << 62
 
 
@@ -44,6 +45,7 @@ class Proposal:
     left_float: dict[str, str] = field(default_factory=dict)  # layer -> why its result is float
     preprocessing: Mapping[str, Any] | None = None  # of the measurement; None: not known
     samples: int = 0  # that were measured
+    for_training: frozenset[str] = frozenset()  # of given formats: which of FOR_TRAINING are on
 
     @property
     def plan(self) -> Mapping[Point, FixedPoint]:
@@ -61,14 +63,17 @@ class Proposal:
     @property
     def stated(self) -> Mapping[Point, FixedPoint]:
         """The formats as a prototxt is to state them, masked where the choices ask for it."""
-        is_asked = self.formats is not None and self.formats.mask_saturated
-        return self.masked().plan if is_asked else self.plan
+        return self.masked().plan if self._asks("mask_saturated") else self.plan
 
     @property
     def backward_weights(self) -> str | None:
         """What a prototxt is to state as backward_weights: "QUANTIZED", or None for nothing."""
-        is_asked = self.formats is not None and self.formats.backward_weights
-        return "QUANTIZED" if is_asked else None
+        return "QUANTIZED" if self._asks("backward_weights") else None
+
+    def _asks(self, name: str) -> bool:
+        if self.formats is None:
+            return name in self.for_training
+        return bool(getattr(self.formats, name))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write plan.json: one line per point, to be edited by hand if wanted."""
@@ -93,7 +98,8 @@ class Proposal:
         if self.formats is not None:
             return self.formats.to_dict()
         longest = max((fmt.word_length for fmt in self.plan.values()), default=0)
-        return {**Formats().to_dict(), "bits": longest, "lengths": str(longest), "rule": GIVEN}
+        recorded = {**Formats().to_dict(), "bits": longest, "lengths": str(longest), "rule": GIVEN}
+        return recorded | dict.fromkeys(sorted(self.for_training), True)
 
     def rows(self) -> list[dict[str, Any]]:
         """One entry per point: layer, kind, q, reason, and what was measured of it."""
@@ -136,6 +142,9 @@ class Proposal:
             left_float=values.texts("left_float"),
             preprocessing=values.plain("preprocessing") if has("preprocessing") else None,
             samples=values.whole("samples", 0, MOST, 0),
+            for_training=frozenset(
+                name for name in FOR_TRAINING if were_given and values.flag(name, False)
+            ),
         )
         rounding = values.text("rounding", allowed=ROUNDINGS)
         for row in values.rows("points"):

@@ -77,6 +77,17 @@ def test_formats_that_no_rule_chose(rule: str, tmp_path: Path) -> None:
     assert found.head() == {**HEAD, "rule": "given"}
 
 
+def test_given_formats_that_are_to_be_trained(tmp_path: Path) -> None:
+    asked = {"mask_saturated": True, "backward_weights": True}
+    found = Proposal.load(written(tmp_path, rule="given", **asked))
+    assert found.backward_weights == "QUANTIZED"
+    assert all(form.mask_saturated for form in found.stated.values())
+    found.save(tmp_path / "new.json")
+    assert Proposal.load(tmp_path / "new.json") == found
+    plain = Proposal.load(written(tmp_path, rule="given"))
+    assert plain.backward_weights is None and plain.stated == plain.plan
+
+
 def test_a_rule_of_another_program(tmp_path: Path) -> None:
     found = Proposal.load(written(tmp_path, rule="mine"))
     assert found.head() == {**HEAD, "rule": "mine"}
