@@ -4,8 +4,7 @@ Each layer has word lengths that it may take, each with a cost and with the erro
 alone. Errors of layers are taken to add up. The path then cuts, time and again, where the least
 error is added per cost that is saved. Of each layer only the lengths on the lower convex hull of
 (cost, error) are met, so every plan of that path has the least error at its cost among all plans
-whose cost lies between its neighbours'. `within` finds plans between them that use
-a limit better.
+whose cost lies between its neighbours'. `within` finds plans between them that use a limit better.
 Source: Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE
 Transactions on Acoustics, Speech, and Signal Processing 36 (1988).
 """
@@ -42,8 +41,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class Path:
-    """The cuts in their order; position k is behind the first k of them. `path_of` puts
-    the cheapest cuts first, `within` those that a limit needs.
+    """The cuts in their order; position k is behind the first k of them.
+
+    `path_of` puts the cheapest cuts first, `within` those that a limit needs.
 
     widest: word length by layer before any cut. error: of all layers together there.
     """

@@ -71,6 +71,7 @@ class Proposal:
         return "QUANTIZED" if self._asks("backward_weights") else None
 
     def _asks(self, name: str) -> bool:
+        """Whether one of FOR_TRAINING is on."""
         if self.formats is None:
             return name in self.for_training
         return bool(getattr(self.formats, name))
