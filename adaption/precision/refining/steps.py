@@ -45,7 +45,8 @@ def steps_to(
         if not (point or spec.name in weights or needed.intersection(spec.tops)):
             continue
         made.append(Step(node, point, frozenset(needed)))
-        needed -= set(spec.tops)
+        if not spec.is_input:  # samples bring these
+            needed -= set(spec.tops)
         needed |= set(spec.bottoms)
     return _keeping_ends(made[::-1])
 
