@@ -283,7 +283,7 @@ def quantize(
             full, trained, measured, measured_on, judges, scores, source.low_spec, options.seed
         )
         found = search_lengths(ground, formats, refinement, budget, kept, quiet=quiet)
-        formats, refinement = found.formats, found.refinement
+        formats = found.formats
         full.load(trained)
     outcome = refined(
         full, trained, measured, measured_on, formats, refinement,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from adaption.job.kept import Kept
 from adaption.job.load import Prepared, prepare_float
 from adaption.job.reference import origin_of
 from adaption.job.refine import refined
-from adaption.job.searching import Ground, Searched, search_lengths
+from adaption.job.searching import Ground, search_lengths
 from adaption.job.share import Share, shares_of
 from adaption.job.summary import accuracy_entry, finite_only
 from adaption.net import Net
@@ -152,9 +152,7 @@ def search(
     )
     found = search_lengths(ground, formats, refinement, budget, kept, curve=curve, quiet=quiet)
     full.load(source.weights)
-    outcome = refined(
-        full, source.weights, measured, fit, found.formats, found.refinement, quiet=quiet
-    )
+    outcome = refined(full, source.weights, measured, fit, found.formats, refinement, quiet=quiet)
     full.release()  # a large net would be held twice
     low = Net(
         source.low_spec(outcome.proposal), outcome.weights, seed=options.seed, device=full.device
@@ -178,7 +176,7 @@ def search(
     with staged_folder(folder, RESULTS, marker=JSON) as stage:
         outcome.proposal.save(stage / PLAN)
         with atomic_write(stage / CONFIG, "w") as file:
-            file.write(_config(found, fold))
+            file.write(_config((found.formats, refinement), fold))
         write_searched(report, stage / HTML)
         with atomic_write(stage / JSON, "w") as file:
             json.dump(report, file, indent=1, allow_nan=False)
@@ -234,11 +232,11 @@ def _plain(values: Options) -> dict[str, Any]:
     return {name: str(value) for name, value in values.values().items()}
 
 
-def _config(found: Searched, fold: bool) -> str:
+def _config(choices: Sequence[Options], fold: bool) -> str:
     """The flags of `adaption quantize` that give the net its word lengths, as TOML."""
     lines = ["# The word lengths that adaption search found: adaption quantize --config FILE ..."]
     lines += ["[quantize]"]
-    for values in (found.formats, found.refinement):
+    for values in choices:
         for name, value in values.changed().items():
             said = values.declared()[name]
             key = said.flag or name.replace("_", "-")

@@ -28,7 +28,7 @@ from adaption.precision.measure import Measurement
 from adaption.precision.path_costs import PathCosts
 from adaption.precision.propose import Proposal, propose
 from adaption.precision.refining.alone import Effects, LayerEffects
-from adaption.precision.refining.refine import Outcome, needs_refining
+from adaption.precision.refining.refine import Outcome
 from adaption.report import Progress
 
 __all__ = ["Ground", "Searched", "search_lengths"]
@@ -60,7 +60,6 @@ class Searched:
     """What was found: choices for the net, and the entry `search` of summary.json."""
 
     formats: Formats
-    refinement: Refinement
     said: dict[str, Any]
 
     @property
@@ -150,7 +149,6 @@ class _Search:
 
     def run(self, curve: int) -> Searched:
         path = self._path()
-        self._settle_trials()
         path, position, why = self._placed(path)
         for i in range(curve):
             self._score(path, round(len(path) * i / max(1, curve - 1)))
@@ -178,7 +176,7 @@ class _Search:
             ],
             "curve": self._curve(path),
         }  # fmt: skip
-        return Searched(self._with(lengths), self.refinement, said)
+        return Searched(self._with(lengths), said)
 
     # -- layers alone ----------------------------------------------------------------------------
 
@@ -214,22 +212,6 @@ class _Search:
             for name, known in self.effects.items()
         }
         return path_of(errors, {name: self.costs.per_bit(name) for name in errors})
-
-    def _settle_trials(self) -> None:
-        """Decide once what is taken on trial, at the middle length, not at each position."""
-        steps = self.refinement
-        if not steps.on_trial:
-            return
-        if (steps.equalize or steps.keep_zeros) and needs_refining(self.formats, steps):
-            said = self.kept.load("trials", None)
-            if said is None:
-                middle = (self.budget.least_bits + max(self.widest.values())) // 2
-                made = self._refined(self._with(dict.fromkeys(self.widest, middle)))
-                said = {"equalize": bool(made.said["equalized_channels"]),
-                        "keep_zeros": bool(made.said["kept_zeros"])}  # fmt: skip
-                self.kept.save("trials", said)
-            steps = replace(steps, **said)
-        self.refinement = replace(steps, on_trial=False)
 
     # -- candidates ------------------------------------------------------------------------------
 

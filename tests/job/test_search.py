@@ -269,9 +269,27 @@ def test_samples_that_judge_give_no_formats(tmp_path: Path) -> None:
             assert [names.index(n) * 64 for n in own] == values[:, 0, 0, 0].tolist()
 
 
+def test_what_is_on_trial_is_decided_for_the_lengths_that_are_found(tmp_path: Path) -> None:
+    choices = {**CHOICES, **adaption.options.BEST, "calibration": CALIBRATION, "quiet": True}
+    found = adaption.quantize(*FILES, DATA, out=tmp_path / "found", max_size=5000, **choices)
+    trials = found.summary["refinement"]["trials"]
+    assert [t["equalized"] for t in trials] == [False, True]
+    bits = [choices["bits"], *found.summary["search"]["bits"]]
+    assert len(set(bits)) > 2
+    named = adaption.quantize(*FILES, DATA, out=tmp_path / "named", **{**choices, "bits": bits})
+    assert named.summary["refinement"]["trials"] == trials
+    weights = [made.folder / "net_lp.caffemodel" for made in (found, named)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
 @pytest.mark.slow
 def test_refined_candidates(tmp_path: Path) -> None:
     choices = {**CHOICES, **adaption.options.BEST, "bits": 8, "calibration_limit": 400}
     made = search(*FILES, DATA, out=tmp_path, calibration=CALIBRATION, max_drop=0.5, **choices)
     assert made.is_met and made.report["average_bits"] < 3
-    assert "on_trial" not in made.report["refinement"]
+    assert made.report["refinement"]["on_trial"]
+    again = search(
+        *FILES, DATA, out=tmp_path / "again", calibration=CALIBRATION, max_drop=0.5,
+        state=tmp_path / "state", **choices,
+    ).report  # fmt: skip
+    assert again == made.report
