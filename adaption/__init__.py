@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from adaption.options import Formats as Formats
     from adaption.options import Refinement as Refinement
     from adaption.options import RunOptions as RunOptions
+    from adaption.options import Tuning as Tuning
     from adaption.precision.bias_proposal import propose_biases as propose_biases
     from adaption.precision.convert import convert as convert
     from adaption.precision.convert import convert_file as convert_file
@@ -80,6 +81,7 @@ _MODULE_OF = {
     "Refinement": "adaption.options",
     "RunOptions": "adaption.options",
     "Solver": "adaption.solver",
+    "Tuning": "adaption.options",
     "assign": "adaption.job.assign",
     "convert": "adaption.precision.convert",
     "convert_file": "adaption.precision.convert",

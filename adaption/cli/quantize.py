@@ -29,7 +29,7 @@ from adaption.cli.options import (
     data_settings,
 )
 from adaption.errors import one_line
-from adaption.options import COMMON, Budget
+from adaption.options import COMMON, Budget, Tuning
 
 HELP = "make a fixed-point version of a net, prove it right, and report"
 EXAMPLE = (
@@ -75,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " after an interruption, goes on from it",
     )
     add_refinement_flags(parser)
+    add_flags(parser.add_argument_group("tuning, on calibration data"), Tuning())
     add_fold_flag(parser)
     parser.add_argument(
         "--onnx",
@@ -99,6 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from adaption.job import calibration_note, quantize
+    from adaption.job.tune import tuning_note
     from adaption.report import print_summary
     from adaption.report.advice import verify_command
 
@@ -109,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         formats=formats_of(args),
         refinement=refinement_of(args),
+        tuning=value_of(args, Tuning()),
         fold=args.fold_batch_norm,
         budget=value_of(args, Budget()),
         search_state=args.search_state,
@@ -127,6 +130,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_summary(result.summary)
         print(calibration_note(result.summary["calibration"]))
+        if "tuning" in result.summary:
+            print(tuning_note(result.summary["tuning"]))
         if not args.quiet:
             print(f"report: {result.folder / 'report.html'}")
             print(f"next: {shlex.join(verify_command(result.summary))}")

@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from adaption._version import __version__
 from adaption.data import Transform
 from adaption.data.given import is_path
@@ -36,7 +39,7 @@ from adaption.job.refine import refined
 from adaption.job.results import RESULTS, SUMMARY, earlier_results, files_entry, taken_off_note
 from adaption.job.search import check_budget, kept_search
 from adaption.job.searching import Ground, Searched, search_lengths
-from adaption.job.share import shares_of
+from adaption.job.share import HELD_BACK, shares_of
 from adaption.job.summary import (
     FORMAT,
     accuracy_entry,
@@ -46,6 +49,7 @@ from adaption.job.summary import (
     macs_entry,
     sparsity_entry,
 )
+from adaption.job.tune import refuse_tuning, tuned, tuning_note
 from adaption.net import Net
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
 from adaption.net.memory import give_back
@@ -57,6 +61,7 @@ from adaption.options import (
     Options,
     Refinement,
     RunOptions,
+    Tuning,
     takes_options,
 )
 from adaption.precision.classifiers import find_classifiers
@@ -138,6 +143,7 @@ def quantize(
     out: PathLike,
     formats: Formats = Formats(),
     refinement: Refinement = Refinement(),
+    tuning: Tuning = Tuning(),
     options: RunOptions = RunOptions(),
     fold: bool = False,
     onnx: str = "float",
@@ -167,6 +173,7 @@ def quantize(
         formats: which formats are chosen; see Formats.
         refinement: what is done to weights and biases; see Refinement. quantize(..., **BEST) asks
             for all that helps.
+        tuning: whether the result is fine-tuned to the float net's class scores; see Tuning.
         options: how the net is built and run; see RunOptions. With `end`, the layers behind it, of
             unknown types or not, stay as they are in the files that are written.
         fold: first fold batch norm, scale and bias into the weight layer before them.
@@ -189,8 +196,8 @@ def quantize(
             recommends are made from them.
         quiet: show no progress.
         memory_limit: the most that one array, image or blob may take, as in "8G".
-        choices: fields of Budget, Formats, Refinement and RunOptions as keywords: quantize(...,
-            bits=8, limit=100).
+        choices: fields of Budget, Formats, Refinement, RunOptions and Tuning as keywords:
+            quantize(..., bits=8, limit=100).
     Raises: AdaptionError on bad input; nothing is written then.
     """
     started = time.monotonic()
@@ -214,7 +221,7 @@ def quantize(
     source = prepare_float(net, weights, data, options, fold=fold, transform=transform, root=root)
     net_file, trained, spec, feed = source.file, source.weights, source.spec, source.feed
     calibrated = calibrating.feed(spec, feed, transform, options, trained, root)
-    measured_on, judges = shares_of(calibrated, calibrating, budget)
+    measured_on, judges = shares_of(calibrated, calibrating, budget, holds_back=bool(tuning.tune))
 
     def chosen(measurement: Measurement, formats: Formats = formats) -> Proposal:
         if by_hand is not None:
@@ -244,6 +251,7 @@ def quantize(
     if by_hand is None:
         refuse_unmatched(full, chosen)
     scores = find_classifiers(feed.spec, full, options.score)
+    refuse_tuning(tuning, scores, calibrated, full)
     origin = None
     if reference is not None:
         origin = origin_of(
@@ -254,6 +262,7 @@ def quantize(
             **{"end": None, **source.settings()},
             **calibrating.origin(calibrated),
             **({} if judges is None else {"calibration_share": judges.count}),
+            **({"held_back": HELD_BACK} if tuning.tune else {}),
         )
     measured, before = float_pass(
         full,
@@ -278,6 +287,7 @@ def quantize(
                 calibrating.origin(calibrated),
                 judges=judges,
                 called="--search-state",
+                held_back=HELD_BACK if tuning.tune else 0,
             )
         ground = Ground(
             full, trained, measured, measured_on, judges, scores, source.low_spec, options.seed
@@ -300,12 +310,22 @@ def quantize(
     low = Net(fed, outcome.weights, seed=options.seed, device=options.device)
     outcome = replace(outcome, weights=source.part.behind(low, outcome.weights))  # low has the rest
     give_back()
+    tuning_said = None
+    if tuning.tune:
+        zeros = _zeros(outcome) if outcome.said.get("kept_zeros") else {}
+        tuning_said = tuned(
+            low, source.build(), calibrated, scores, tuning, zeros, options, quiet=quiet
+        )
+        give_back()
     lengths = str(proposal.head()["lengths"]) if found is None else found.lengths
     batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
     after = run_net(low, batches, scores=scores)
     summary = _summary(full.spec, low, feed, outcome, before, after) | nearest
     if found is not None:
         summary |= {"lengths": lengths, "search": found.said}
+    if tuning_said is not None:
+        summary["tuning"] = tuning_said
+        outcome.notes.append(tuning_note(tuning_said))
     summary["calibration"] = calibrating.entry(calibrated, feed, measured.samples)
     notices = [*earlier, *map(str, net_file.notices), *full.notices]
     taken_off = [taken_off_note(source.formatted, net, weights)] if source.formatted else []
@@ -362,6 +382,15 @@ def _refuse_choices(*choices: Options) -> None:
             f"{', '.join(said)} beside --plan, which says the formats",
             "leave out --plan, or the choices; or edit the file of --plan, which is text",
         )
+
+
+def _zeros(outcome: Outcome) -> dict[str, Tensor]:
+    """Which weights are 0 in the float net, by layer."""
+    return {
+        layer.name: torch.from_numpy(layer.blobs[0].array() == 0)
+        for layer in outcome.plain.layers
+        if layer.blobs
+    }
 
 
 def _summary(

@@ -200,6 +200,7 @@ def kept_search(
     *,
     judges: Share | None,
     called: str = "--state",
+    held_back: int = 0,
 ) -> Kept:
     """What searches of the same net, data and choices have found so far.
 
@@ -207,6 +208,7 @@ def kept_search(
         files: the net, its weights and the data; `source` is what was read of them.
         calibration: what it depends on of the calibration data.
         called: the flag that names the folder, in messages.
+        held_back: every so many-th sample gives no formats and judges none; 0: all do.
     Raises: UsageError where the folder holds the search of another net, data or choice.
     """
     net, weights, data = files
@@ -220,6 +222,7 @@ def kept_search(
         number_of_samples_that_give_formats="all" if judges is None else judges.count,
         least_bits=budget.least_bits,
         seed=source.part.options.seed,
+        **({"held_back": held_back} if held_back else {}),
         **calibration,
         **_plain(formats),
         **_plain(refinement),

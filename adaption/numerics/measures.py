@@ -8,7 +8,14 @@ from adaption.errors import ShapeError
 from adaption.later import Tensor, torch
 from adaption.numerics.formats import FixedPoint
 
-__all__ = ["NO_SIGNAL_DB", "saturated_share", "sqnr_db", "stated_db", "zero_share"]
+__all__ = [
+    "NO_SIGNAL_DB",
+    "divergence",
+    "saturated_share",
+    "sqnr_db",
+    "stated_db",
+    "zero_share",
+]
 
 NO_SIGNAL_DB = -200.0  # stated where noise stands against no signal, or a value is NaN
 
@@ -51,3 +58,21 @@ def saturated_share(x: Tensor, fmt: FixedPoint) -> float:
 def zero_share(x: Tensor) -> float:
     """Share of exact zeros; 0 of nothing."""
     return float(x.numel() - torch.count_nonzero(x)) / max(1, x.numel())
+
+
+def divergence(
+    scores: Tensor, wanted: Tensor, temperature: float, axis: int
+) -> tuple[Tensor, Tensor]:
+    """How far class scores are from a teacher's: T^2 KL(softmax(t / T) || softmax(s / T)).
+
+    Args:
+        scores, wanted: s and t, of one shape, before any Softmax.
+        temperature: T, above 0; the greater, the more the scores of wrong classes count.
+        axis: of the classes.
+    Returns: the divergence at each place, of the shape without `axis`; and the gradient of their
+        sum by the scores.
+    """
+    own = torch.log_softmax(scores / temperature, axis)
+    want = torch.log_softmax(wanted / temperature, axis)
+    apart = (want.exp() * (want - own)).sum(axis)
+    return temperature * temperature * apart, temperature * (own.exp() - want.exp())

@@ -1,8 +1,8 @@
 """What a user may choose, as frozen values that Python, the shell and plan.json share.
 
 `Formats` decides which formats are proposed, `Refinement` what is done to weights and biases,
-`Budget` what word lengths may cost, `RunOptions` how nets are built and run. Torch is not needed to
-name or check a choice.
+`Budget` what word lengths may cost, `Tuning` how the result is fine-tuned, `RunOptions` how nets
+are built and run. Torch is not needed to name or check a choice.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adaption.options.keywords import takes_options
     from adaption.options.refinement import BEST, Refinement
     from adaption.options.run import NET, RunOptions
+    from adaption.options.tuning import Tuning
     from adaption.options.word_lengths import Bits, WordLengths
 else:  # most verbs take few of them
     _NAMES_OF = {
@@ -27,6 +28,7 @@ else:  # most verbs take few of them
         "keywords": ("takes_options",),
         "refinement": ("BEST", "Refinement"),
         "run": ("NET", "RunOptions"),
+        "tuning": ("Tuning",),
         "word_lengths": ("Bits", "WordLengths"),
     }
     __getattr__ = names_of(
@@ -48,6 +50,7 @@ __all__ = [
     "Options",
     "Refinement",
     "RunOptions",
+    "Tuning",
     "WordLengths",
     "takes_options",
 ]

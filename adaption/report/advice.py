@@ -28,6 +28,8 @@ MOST_WEAK = 8  # points listed
 MOST_WIDENED = 3  # points that the command gives more bits
 MORE_BITS = 2
 FEW_BITS = 4  # where fine-tuning pays
+TUNED = "10"  # passes
+TUNING_SAMPLES = 256  # with fewer it is not recommended
 LEAST, MOST = 2, 24  # word lengths that can be asked for
 
 
@@ -183,6 +185,15 @@ def _better(summary: Summary) -> Iterator[Step]:
             "best",
             drop=("--rule",),
         )
+    elif "tuning" not in summary and _could_be_tuned(summary):
+        yield _again(
+            summary,
+            "Tune it to the float net's class scores: no labels are needed, the formats stay; it"
+            " pays with a thousand calibration samples and more.",
+            ["--tune", TUNED],
+            f"tune={TUNED}",
+            "tuned",
+        )
     weak = weakest(summary, MOST_WIDENED)
     wider = [(w, int(w.tensor["word_length"]) + MORE_BITS) for w in weak]
     # Of names with these characters --bits would understand something else.
@@ -206,6 +217,13 @@ def _better(summary: Summary) -> Iterator[Step]:
             f"Train it on: at {FEW_BITS} bits and fewer a short fine-tuning wins back most of what"
             " is lost (guides: Fine-tune with a solver, Few bits)."
         )
+
+
+def _could_be_tuned(summary: Summary) -> bool:
+    """Whether predictions have changed, and there are samples enough to change that."""
+    samples = (summary.get("calibration") or {}).get("samples") or 0
+    changed = (summary.get("flipped_predictions") or {}).get("count")
+    return bool(changed) and samples >= TUNING_SAMPLES
 
 
 def _good_enough(summary: Summary) -> Iterator[Step]:

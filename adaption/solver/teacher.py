@@ -21,6 +21,7 @@ from adaption.io.netfile import read_net
 from adaption.layers.base import canonical_axis, traits_of
 from adaption.net import Net
 from adaption.net.node import Node
+from adaption.numerics.measures import divergence
 from adaption.options.checks import Number
 from adaption.precision.classifiers import Classifier, find_classifiers
 from adaption.solver.listener import Output
@@ -104,18 +105,14 @@ class TeachingPasses(Passes):
                 f" those of the train net {tuple(scores.shape)}",
                 "give a teacher of the same classes",
             ).at(file=self.teacher_net.spec.file)
-        temperature = self.teacher.temperature
-        own = torch.log_softmax(scores.detach() / temperature, self.axis)
-        want = torch.log_softmax(theirs / temperature, self.axis)
-        counts = torch.ones_like(own.select(self.axis, 0))
+        apart, gradient = divergence(scores, theirs, self.teacher.temperature, self.axis)
+        counts = torch.ones_like(apart)
         if self.ignored is not None:
             labels = net.blobs[self.loss_node.spec.bottoms[1]].tensor
-            counts = (labels.reshape(counts.shape) != self.ignored).to(own.dtype)
-        share = (counts / counts.sum().clamp(min=1)).unsqueeze(self.axis)
-        self.divergence = (
-            temperature * temperature * float((want.exp() * (want - own) * share).sum())
-        )
-        self.gradient = temperature * (own.exp() - want.exp()) * share
+            counts = (labels.reshape(counts.shape) != self.ignored).to(apart.dtype)
+        share = counts / counts.sum().clamp(min=1)
+        self.divergence = float((apart * share).sum())
+        self.gradient = gradient * share.unsqueeze(self.axis)
 
     def backward(self, net: Net) -> None:
         net.backward(observer=lambda node: self._share(net, node))

@@ -130,12 +130,15 @@ def quantized(
     if args.limit is not None and "limit" in settings:
         settings["limit"] = args.limit
     out, files = folder_of(args, name, folder), args.shared / NETS[name].folder
+    kept = f"{name}_{number}_float_{settings.get('limit', 'all')}"
+    if "calibration_limit" in choices:
+        kept += f"_from_{choices['calibration_limit']}"
     if not (out / "summary.json").exists():
         adaption.quantize(
             files / "deploy.prototxt",
             files / "deploy.caffemodel",
             out=out,
-            reference=args.out / f"{name}_{number}_float_{settings.get('limit', 'all')}",
+            reference=args.out / kept,
             quiet=True,
             **settings,
         )

@@ -42,6 +42,14 @@ def quantized(device: str, folder: Path) -> Any:
     return [(name, weight["q"], weight["sqnr_db"]) for name, weight in rows]
 
 
+def tuned(device: str, folder: Path) -> Any:
+    said = adaption.quantize(
+        NET, WEIGHTS, data=DATA, device=device, out=folder / device[:3], **SETTINGS,
+        **{**INT8, **BEST, "bits": 3, "tune": 2},
+    ).summary["tuning"]  # fmt: skip
+    return [(side, said[side]["divergence"], said[side]["flipped"]) for side in ("before", "after")]
+
+
 def searched(device: str, folder: Path) -> Any:
     made = adaption.search(
         NET, WEIGHTS, DATA, calibration=MODEL / "digits_train_lmdb", calibration_limit=8,
@@ -57,7 +65,7 @@ def ranked(device: str, folder: Path) -> Any:
     return [(point["layer"], point["kind"], point["flipped_predictions"]) for point in made.points]
 
 
-@pytest.mark.parametrize("job", [measured, scored, quantized, searched, ranked])
+@pytest.mark.parametrize("job", [measured, scored, quantized, tuned, searched, ranked])
 def test_on_a_device(job: Any, tmp_path: Path) -> None:
     want = job("cpu", tmp_path)
     with pretended_cuda():

@@ -138,3 +138,28 @@ def test_the_default_stays_adaptions(halves: dict[str, Path], tmp_path: Path) ->
 def test_misspelt_step(halves: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(KeywordError, match="no keyword 'equalise'"):
         adaption.quantize(NET, WEIGHTS, halves["data"], out=tmp_path / "o", equalise=True)
+
+
+def test_a_net_of_two_inputs(tmp_path: Path) -> None:
+    text = """
+layer { name: "a" type: "Input" top: "a" input_param { shape { dim: 1 dim: 1 dim: 8 dim: 8 } } }
+layer { name: "b" type: "Input" top: "b" input_param { shape { dim: 1 dim: 3 } } }
+layer { name: "c" type: "Convolution" bottom: "a" top: "c"
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "f" type: "Flatten" bottom: "c" top: "f" }
+layer { name: "cat" type: "Concat" bottom: "f" bottom: "b" top: "cat" }
+layer { name: "ip" type: "InnerProduct" bottom: "cat" top: "ip"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" }
+"""
+    (tmp_path / "net.prototxt").write_text(text, "utf-8")
+    net_of(text).save(tmp_path / "net.caffemodel")
+    random = np.random.default_rng(0)
+    a = random.normal(size=(64, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", a=a, b=random.normal(size=(64, 3)).astype(np.float32))
+    files = (tmp_path / "net.prototxt", tmp_path / "net.caffemodel", tmp_path / "x.npz")
+    settings = {**INT8, **BEST, "bits": 4, "quiet": True}
+    made = adaption.quantize(*files, out=tmp_path / "out", **settings)
+    assert made.is_verified and made.summary["refinement"]["samples"] == 64
+    tuned = adaption.quantize(*files, out=tmp_path / "tuned", tune=1, **settings)
+    assert tuned.is_verified and tuned.summary["tuning"]["samples"] == 56

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from adaption.cli.flags import value_of
 from adaption.cli.main import verb_parsers
+from adaption.options import Tuning
 from adaption.report.advice import Step, next_steps, verify_command, weakest
 from adaption.report.html import render_report
 from tests.report.conftest import Page, layer, point
@@ -55,6 +57,14 @@ def test_a_net_that_lost_much(bad: Summary) -> None:
 def test_what_was_done_is_not_recommended(bad: Summary) -> None:
     bad["refinement"] = {"refined": True}
     bad["sensitivity"] = {"points": []}
+    bad["flipped_predictions"] = {"count": 9, "share": 0.09}
+    bad["calibration"] = {"samples": 255}
+    assert len(commands(bad)) == 1
+    bad["calibration"]["samples"] = 256
+    tuned, wider = commands(bad)
+    assert tuned[-4:] == ["--tune", "10", "-o", "out-tuned"]
+    assert value_of(verb_parsers()["quantize"].parse_args(tuned[2:]), Tuning()).tune == 10
+    bad["tuning"] = {"is_taken": True}
     (wider,) = commands(bad)
     assert wider[9] == "--bits"
 
