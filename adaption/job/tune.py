@@ -167,17 +167,21 @@ class _Samples:
         self.most = max(self.batch, HELD_BYTES // max(1, size))
 
     def judging(self) -> Iterator[Inputs]:
-        """The samples that are held back, as they are run elsewhere, in pieces."""
+        """The samples that are held back, as they are run elsewhere, in pieces; `judges` counts
+        those that are given."""
         rest: Inputs = {}
+        self.judges = 0
         for inputs in _of_feed(self.feed, held_back=True):
             samples = _joined([rest, inputs]) if rest else inputs
             rest = {}
             for piece in self._pieces(samples):
                 if _length(piece) == self.piece:
+                    self.judges += self.piece
                     yield piece
                 else:
                     rest = piece
-        if rest and not self.is_fixed:
+        if rest and not (self.is_fixed and self.judges):
+            self.judges += _length(rest)
             yield rest
 
     def batches(self, number: int) -> Iterator[list[Inputs]]:

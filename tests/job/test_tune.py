@@ -245,7 +245,13 @@ def test_a_net_of_one_batch_size_is_run_in_it(tmp_path: Path) -> None:
     fixed += " reshape_param { shape { dim: 4 dim: -1 } } }"
     files = small(tmp_path, conv("c", "data") + fixed + inner("ip", "r") + SOFTMAX, batch=4)
     found = adaption.quantize(*files, out=tmp_path / "out", tune=1, batch_size=4, **PLAIN)
-    assert found.summary["tuning"]["batch"] == 32 and found.is_verified
+    said = found.summary["tuning"]
+    assert said["batch"] == 32 and said["judged_on"] == 8 and found.is_verified
+    feed = feed_from_data(as_spec(files[0]), files[2], None, RunOptions(batch_size=5))
+    for size, want in ((3, [3, 3]), (5, [5]), (20, [8]), (None, [6, 2])):
+        held = _Samples(feed, False, RunOptions(batch_size=size), 6)
+        assert [len(piece["data"]) for piece in held.judging()] == want
+        assert held.judges == sum(want), "what does not fill a batch is left out"
 
 
 def test_samples_that_cannot_be_read_do_not_count(tmp_path: Path) -> None:
