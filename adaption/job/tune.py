@@ -24,6 +24,7 @@ from adaption.solver.tuning import Tuner, check_tunable
 __all__ = ["refuse_tuning", "tuned", "tuning_note"]
 
 BATCH = 32
+PACES = (1.0, 0.25)  # of the rates: the second where the first does not help
 LEAST = 2 * HELD_BACK  # samples
 HELD_BYTES = 1 << 28  # of samples that are shuffled together; joining them takes as much again
 SEEDS, SPREAD = 1 << 32, 1_000_003  # seeds of passes, and how far apart those of two runs are
@@ -83,16 +84,20 @@ def tuned(
     samples = _Samples(feed, tuning.tune_mirror, options, suitable_batch(low.spec))
     steps = tuning.tune * samples.steps
     axis = next((x.axis for x in scores.all if x.scores == scores.main), 1)
-    tuner = Tuner(low, teacher, scores.main, steps, axis, zeros)
-    before = tuner.distance(samples.judging())
-    with Progress(steps, "tuning", quiet=quiet, unit="batches") as progress:
-        for number in range(tuning.tune):
-            for pieces in samples.batches(number):
-                tuner.step(pieces)
-                progress.advance()
-    after = tuner.distance(samples.judging())
-    is_taken = after.divergence < before.divergence  # False where it is NaN
-    tuner.settle(is_taken=is_taken)
+    for pace in PACES:
+        tuner = Tuner(low, teacher, scores.main, steps, axis, zeros, pace)
+        before = tuner.distance(samples.judging())
+        label = "tuning" if pace == PACES[0] else f"tuning at {pace:g} of the rate"
+        with Progress(steps, label, quiet=quiet, unit="batches") as progress:
+            for number in range(tuning.tune):
+                for pieces in samples.batches(number):
+                    tuner.step(pieces)
+                    progress.advance()
+        after = tuner.distance(samples.judging())
+        is_taken = after.divergence < before.divergence  # False where it is NaN
+        tuner.settle(is_taken=is_taken)
+        if is_taken:
+            break
     beside = [name for name in low.outputs if not _is_score(low, name, tuner.blob)]
     return {
         "passes": tuning.tune,
@@ -104,6 +109,7 @@ def tuned(
         "before": before.to_dict(),
         "after": after.to_dict(),
         "is_taken": is_taken,
+        "pace": pace,
         "other_outputs": beside,
         "seconds": time.monotonic() - started,
     }

@@ -176,6 +176,7 @@ class Tuner:
         scores: blob of class scores of both. axis: of the classes.
         steps: how many there will be, for the rates.
         zeros: by layer, which weights stay 0, as many as it has.
+        pace: factor of all rates.
     Raises: UsageError where the net cannot be tuned.
     """
 
@@ -185,6 +186,7 @@ class Tuner:
     steps: int
     axis: int = 1
     zeros: Mapping[str, Tensor] = field(default_factory=dict)
+    pace: float = 1.0
 
     def __post_init__(self) -> None:
         self.own, self.theirs = (_Path.of(net, self.scores) for net in (self.net, self.teacher))
@@ -227,7 +229,7 @@ class Tuner:
             self.net.backward(start=self.own.last)
         falling = (1 + cos(pi * min(1.0, self.done / max(1, self.steps)))) / 2
         for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
-            group["lr"] = rate * falling
+            group["lr"] = rate * self.pace * falling
         self.optimizer.step()
         self.done += 1
         with torch.no_grad():

@@ -16,6 +16,7 @@ from adaption.cli.main import main
 from adaption.data import Transform
 from adaption.errors import DataError, UsageError
 from adaption.io.caffemodel import read_weights
+from adaption.job import tune
 from adaption.job.feed import feed_from_data
 from adaption.job.quantize import QuantizeResult
 from adaption.job.tune import _Samples
@@ -87,14 +88,27 @@ def test_a_rerun_gives_the_same_net(both: Any, tmp_path: Path) -> None:
 def test_what_does_not_help_is_not_taken(
     both: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning_module, "WEIGHT_RATE", 2.0)  # wild steps
+    monkeypatch.setattr(tuning_module, "WEIGHT_RATE", 20.0)  # wild steps, also at a quarter
     found = made(tmp_path / "out", tune=1)
     assert not found.summary["tuning"]["is_taken"]
     assert any("stayed as it was" in note for note in found.summary["notes"])
     again = made(tmp_path / "again", tune=2)  # other steps, and not taken either
     assert not again.summary["tuning"]["is_taken"]
+    assert found.summary["tuning"]["pace"] == 0.25
     files = [x.folder / "net_lp.caffemodel" for x in (found, again, both[1])]
     assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
+
+
+def test_a_slower_pace_is_tried_next(
+    both: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the rates had been a quarter from the start."""
+    assert both[1].summary["tuning"]["pace"] == 1
+    monkeypatch.setattr(tune, "PACES", (1e4, 1.0))
+    found = made(tmp_path / "out", tune=10)
+    assert found.summary["tuning"]["pace"] == 1 and found.summary["tuning"]["is_taken"]
+    files = [x.folder / "net_lp.caffemodel" for x in (found, both[1])]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_zeros_of_a_pruned_net_stay(tmp_path: Path) -> None:
