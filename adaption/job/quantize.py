@@ -12,9 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adaption._version import __version__
 from adaption.data import Transform
 from adaption.data.given import is_path
@@ -312,10 +309,11 @@ def quantize(
     give_back()
     tuning_said = None
     if tuning.tune:
-        zeros = _zeros(outcome) if outcome.said.get("kept_zeros") else {}
+        kept_zeros = outcome.plain if outcome.said.get("kept_zeros") else None
         tuning_said = tuned(
-            low, source.build(), calibrated, scores, tuning, zeros, options, quiet=quiet
-        )
+            low, source.build(), calibrated, scores, tuning, options,
+            keeps_zeros_of=kept_zeros, quiet=quiet,
+        )  # fmt: skip
         give_back()
     lengths = str(proposal.head()["lengths"]) if found is None else found.lengths
     batches = track(feed, f"running it in {lengths} bits", quiet=quiet, unit="batches")
@@ -382,15 +380,6 @@ def _refuse_choices(*choices: Options) -> None:
             f"{', '.join(said)} beside --plan, which says the formats",
             "leave out --plan, or the choices; or edit the file of --plan, which is text",
         )
-
-
-def _zeros(outcome: Outcome) -> dict[str, Tensor]:
-    """Which weights are 0 in the float net, by layer."""
-    return {
-        layer.name: torch.from_numpy(layer.blobs[0].array() == 0)
-        for layer in outcome.plain.layers
-        if layer.blobs
-    }
 
 
 def _summary(

@@ -57,7 +57,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Searched:
-    """What was found: choices for the net, and the entry `search` of summary.json."""
+    """What was found: the formats of the net, and the entry `search` of summary.json."""
 
     formats: Formats
     said: dict[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from adaption.job.feed import Feed
 from adaption.options import Budget
 from adaption.precision.refining.refine import MOST_SAMPLES
 
-__all__ = ["HELD_BACK", "Share", "is_held_back", "shares_of", "split"]
+__all__ = ["HELD_BACK", "Share", "is_held_back", "picked", "shares_of", "split"]
 
 HELD_BACK = 8  # every so many-th sample, where the result of tuning is judged
 
@@ -35,21 +35,7 @@ class Share:
     holds_back: bool = False
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches of the feed's size: some nets take no other."""
-        size = self.feed.batches.batch_size
-        start, held = 0, list[Batch]()
-        for batch in self.feed:
-            rows = [i for i in range(len(batch.names)) if self._holds(start + i)]
-            start += len(batch.names)
-            held.append(_rows(batch, rows))
-            if sum(len(one.names) for one in held) >= size:
-                whole = _joined(held)
-                count = len(whole.names)
-                yield _rows(whole, range(size))
-                held = [_rows(whole, range(size, count))]
-        rest = _joined(held)
-        if rest.names:
-            yield rest
+        return picked(self.feed, self._holds)
 
     def __len__(self) -> int:
         return len(self.feed)
@@ -61,12 +47,30 @@ class Share:
         return is_first != self.is_rest
 
 
+def picked(feed: Feed, holds: Callable[[int], bool]) -> Iterator[Batch]:
+    """The samples of a feed whose number `holds` accepts, in batches of the feed's size, since some
+    nets take no other; the last batch has what is left."""
+    size = feed.batches.batch_size
+    start, waiting = 0, list[Batch]()
+    for batch in feed:
+        rows = [i for i in range(len(batch.names)) if holds(start + i)]
+        start += len(batch.names)
+        waiting.append(_rows(batch, rows))
+        if sum(len(one.names) for one in waiting) >= size:
+            whole = _joined(waiting)
+            yield _rows(whole, range(size))
+            waiting = [_rows(whole, range(size, len(whole.names)))]
+    rest = _joined(waiting)
+    if rest.names:
+        yield rest
+
+
 def _rows(batch: Batch, rows: Sequence[int]) -> Batch:
-    picked = list(rows)
+    wanted = list(rows)
     return Batch(
-        {name: values[picked] for name, values in batch.blobs.items()},
-        None if batch.labels is None else batch.labels[picked],
-        [batch.names[i] for i in picked],
+        {name: values[wanted] for name, values in batch.blobs.items()},
+        None if batch.labels is None else batch.labels[wanted],
+        [batch.names[i] for i in wanted],
     )
 
 

@@ -45,9 +45,9 @@ class Refinement(Options):
     on_trial: bool = option(
         False,
         Switch(),
-        "take --equalize and --keep-zeros only where that brings the result closer to the float"
-        " net's, zeros by a twentieth of the squared error at least, on a quarter of the"
-        " calibration samples that is held back for it",
+        "use --equalize and --keep-zeros only if they bring the result closer to the float net's,"
+        " on a quarter of the calibration samples that is held back for this; zeros are kept only"
+        " if the squared error falls by a twentieth or more",
     )
 
     @property

@@ -21,10 +21,10 @@ class Tuning(Options):
         0,
         Whole("0 or more", least=0),
         "at the end, fine-tune the fixed-point net to the float net's class scores, in so many"
-        " passes over the calibration data, as in --tune 10; no labels are read, and formats stay."
-        " Every eighth sample is held back, from refining too: the result is taken only where its"
-        " scores are closer to the float net's on these. With --crop, crops come from random"
-        " places",
+        " passes over the calibration data, as in --tune 10. This reads no labels and changes no"
+        " formats. Every eighth sample is held back from refining and tuning; the tuned net is used"
+        " only if its scores on these are closer to the float net's. With --crop, images are"
+        " cropped at random places",
         metavar="PASSES",
     )
     tune_mirror: bool = option(

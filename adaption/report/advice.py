@@ -188,8 +188,8 @@ def _better(summary: Summary) -> Iterator[Step]:
     elif "tuning" not in summary and _could_be_tuned(summary):
         yield _again(
             summary,
-            "Tune it to the float net's class scores: no labels are needed, the formats stay; it"
-            " pays with a thousand calibration samples and more.",
+            "Tune it to the float net's class scores. This needs no labels and keeps the formats;"
+            " it helps most with a thousand calibration samples or more.",
             ["--tune", TUNED],
             f"tune={TUNED}",
             "tuned",

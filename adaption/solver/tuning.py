@@ -88,7 +88,8 @@ class _Path:
         found = self.net.blobs[self.blob].tensor
         count = len(next(iter(inputs.values())))
         if len(found) != count:
-            raise _untunable(self.net, f"there are {len(found)} rows of scores for {count} samples")
+            why = f"its scores have {len(found)} rows for a batch of {count}"
+            raise _untunable(self.net, why)
         return found
 
     def parameters(self) -> list[_Parameter]:
@@ -143,8 +144,12 @@ class _Parameter:
         steps = [form.lsb for form in self.formats if isinstance(form, FixedPoint)]
         if self.index == 0 and steps:
             return WEIGHT_RATE * min(steps)
-        own = float(self.blob.tensor.abs().mean())
-        return OTHER_RATE * (own or magnitude)
+        return OTHER_RATE * (self.magnitude or magnitude)
+
+    @property
+    def magnitude(self) -> float:
+        """The mean magnitude of its values."""
+        return float(self.blob.tensor.abs().mean())
 
 
 def check_tunable(net: Net, scores: str) -> None:
@@ -189,12 +194,14 @@ class Tuner:
     pace: float = 1.0
 
     def __post_init__(self) -> None:
-        self.own, self.theirs = (_Path.of(net, self.scores) for net in (self.net, self.teacher))
+        self.path, self.teacher_path = (
+            _Path.of(net, self.scores) for net in (self.net, self.teacher)
+        )
         self.flags = [(n.needs_backward, n.propagate_down, n.learns) for n in self.net.nodes]
-        self.own.mark()
-        self.params = self.own.parameters()
-        self.start = [blob.tensor.detach().clone() for blob in self._held()]
-        magnitudes = {p.layer: _magnitude(p) for p in self.params if p.index == 0}
+        self.path.mark()
+        self.params = self.path.parameters()
+        self.start = [blob.tensor.detach().clone() for blob in self._all_blobs()]
+        magnitudes = {p.layer: p.magnitude for p in self.params if p.index == 0}
         self.rates = [p.rate(magnitudes.get(p.layer, 1.0)) for p in self.params]
         self.optimizer = torch.optim.Adam([{"params": [p.blob.tensor]} for p in self.params])
         self.done = 0
@@ -202,9 +209,9 @@ class Tuner:
     @property
     def blob(self) -> str:
         """The net's blob of class scores, before any Softmax."""
-        return self.own.blob
+        return self.path.blob
 
-    def _held(self) -> list[Blob]:
+    def _all_blobs(self) -> list[Blob]:
         """All blobs of the net, statistics among them."""
         return [blob for node in self.net.nodes for blob in node.masters]
 
@@ -218,15 +225,15 @@ class Tuner:
         total = 0.0
         for piece, count in zip(pieces, samples, strict=True):
             with torch.no_grad():
-                wanted = self.theirs.scores(piece).clone()
+                wanted = self.teacher_path.scores(piece).clone()
             with torch.enable_grad():
-                scores = self.own.scores(piece)
+                scores = self.path.scores(piece)
             apart, gradient = divergence(scores.detach(), wanted, TEMPERATURE, self.axis)
             share = count / sum(samples)
             total += float(apart.mean()) * share
-            blob = self.net.blobs[self.own.blob]
+            blob = self.net.blobs[self.path.blob]
             blob.set_grad(gradient * (share / apart.numel()))
-            self.net.backward(start=self.own.last)
+            self.net.backward(start=self.path.last)
         falling = (1 + cos(pi * min(1.0, self.done / max(1, self.steps)))) / 2
         for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
             group["lr"] = rate * self.pace * falling
@@ -251,8 +258,8 @@ class Tuner:
         made = Distance()
         for inputs in batches:
             with torch.no_grad():
-                wanted = self.theirs.scores(inputs).double()
-                scores = self.own.scores(inputs).double()
+                wanted = self.teacher_path.scores(inputs).double()
+                scores = self.path.scores(inputs).double()
                 apart, _ = divergence(scores, wanted, TEMPERATURE, self.axis)
                 made.divergence += float(apart.sum())
                 ours, top = scores.argmax(self.axis), wanted.argmax(self.axis)
@@ -264,7 +271,7 @@ class Tuner:
         """Put the trained weights on their grids, or go back to those of the start."""
         trained = {id(param.blob) for param in self.params} if is_taken else set()
         with torch.no_grad():
-            for blob, before in zip(self._held(), self.start, strict=True):
+            for blob, before in zip(self._all_blobs(), self.start, strict=True):
                 own = blob.owner if isinstance(blob, SharedBlob) else blob
                 if id(own) not in trained:
                     blob.tensor.copy_(before)
@@ -275,7 +282,3 @@ class Tuner:
         self.net.clear_param_diffs()
         for node, flags in zip(self.net.nodes, self.flags, strict=True):
             node.needs_backward, node.propagate_down, node.learns = flags
-
-
-def _magnitude(param: _Parameter) -> float:
-    return float(param.blob.tensor.abs().mean())

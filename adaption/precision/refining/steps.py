@@ -45,7 +45,7 @@ def steps_to(
         if not (point or spec.name in weights or needed.intersection(spec.tops)):
             continue
         made.append(Step(node, point, frozenset(needed)))
-        if not spec.is_input:  # samples bring these
+        if not spec.is_input:  # input blobs are there from the start
             needed -= set(spec.tops)
         needed |= set(spec.bottoms)
     return _keeping_ends(made[::-1])
