@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from math import sqrt
 from typing import Any
 
@@ -36,6 +35,7 @@ from adaption.precision.statistics import TensorStats
 __all__ = ["MOST_SAMPLES", "Outcome", "Refining", "needs_refining"]
 
 MOST_SAMPLES = 512  # that layers are fitted on
+TRIAL_SAMPLES = 128  # of walks that only compare nets: a quarter of them judges
 PIECE = 16  # samples that are carried along together
 # Columns for each input of a sum, in walks that only compare nets: with so many, DAMPING holds.
 TRIAL_COLUMNS = round(1 / DAMPING)
@@ -232,8 +232,17 @@ class Refining:
 
     def _walked(self, start: _Start, keeps_zeros: bool, *, is_trial: bool = False) -> Refined:
         task = self._task(start, keeps_zeros)
-        trial = {"held_out": HELD_OUT, "columns_per_input": TRIAL_COLUMNS} if is_trial else {}
-        return Walk(self.net, task, self._sums(), self._pieces(), self.progress, **trial).run()
+        if not is_trial:
+            return Walk(self.net, task, self._sums(), self._pieces(), self.progress).run()
+        return Walk(
+            self.net,
+            task,
+            self._sums(),
+            self._pieces(TRIAL_SAMPLES),
+            self.progress,
+            held_out=HELD_OUT,
+            columns_per_input=TRIAL_COLUMNS,
+        ).run()
 
     def _task(self, start: _Start, keeps_zeros: bool) -> Task:
         proposal, steps = start.proposal, self.steps
@@ -269,8 +278,16 @@ class Refining:
     def _sums(self) -> dict[str, Sum]:
         return sums_of(self.spec, self.nodes)
 
-    def _pieces(self) -> Iterator[Inputs]:
-        return islice(_pieces(self.batches(), self._piece), -(-MOST_SAMPLES // self._piece))
+    def _pieces(self, most: int = MOST_SAMPLES) -> Iterator[Inputs]:
+        """The first samples, about MOST_SAMPLES at most; of these about `most`, evenly chosen."""
+        count = min(self.measured.samples, MOST_SAMPLES)
+        every, seen = max(1, round(count / most)), 0
+        for number, piece in enumerate(_pieces(self.batches(), self._piece)):
+            if number % every == 0:
+                yield piece
+            seen += len(next(iter(piece.values())))
+            if seen >= count:
+                return
 
     @property
     def _piece(self) -> int:

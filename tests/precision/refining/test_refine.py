@@ -16,8 +16,10 @@ from adaption.options import INT8, Formats, Refinement
 from adaption.precision.evaluate import run_net
 from adaption.precision.measure import ActivationObserver, Measurement, measure_weights
 from adaption.precision.propose import propose
+from adaption.precision.refining import refine as module
 from adaption.precision.refining.channels import channels_of
 from adaption.precision.refining.refine import Outcome, Refining
+from adaption.precision.refining.walk import Refined, Walk
 from adaption.precision.rewrite import rewrite
 from tests.precision.refining.nets import GRAPH, file_of, samples, trained
 
@@ -45,9 +47,10 @@ def refine(
     steps: Refinement = REFINE,
     text: str = GRAPH,
     net: Net | None = None,
+    batches: list[Batch] | None = None,
 ) -> Outcome:
     net = net or trained(text)
-    batches = [Batch(samples(32, seed)) for seed in range(2)]
+    batches = batches or [Batch(samples(32, seed)) for seed in range(2)]
 
     def blobs() -> Iterator[dict[str, Any]]:
         return (batch.blobs for batch in batches)
@@ -90,6 +93,27 @@ def made() -> Outcome:
 
 def test_refined_net_is_much_closer_to_the_float_net(made: Outcome) -> None:
     assert error(low_net(made)) < 0.8 * plain(FORMATS)
+
+
+def test_small_batches_give_all_their_samples() -> None:
+    """Pieces end where batches do: 20 batches of 3 samples are no 9 pieces of 7."""
+    small = [Batch(samples(3, seed)) for seed in range(20)]
+    assert refine(batches=small).said["samples"] == 60
+
+
+def test_trials_take_about_so_many_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TRIAL_SAMPLES", 24)
+    taken: list[int] = []
+    own = Walk.run
+
+    def run(walk: Walk) -> Refined:
+        made = own(walk)
+        taken.append(sum(piece.samples for piece in walk.carried))
+        return made
+
+    monkeypatch.setattr(Walk, "run", run)
+    refine(steps=Refinement(refine=True, equalize=True, on_trial=True))
+    assert taken == [24, 24, 64], "two trials and the walk that counts"
 
 
 def test_each_step_alone_helps() -> None:
