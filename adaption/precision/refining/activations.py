@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adaption.numerics import FixedPoint
 from adaption.precision.effects import effect_of
-from adaption.precision.refining.columns import spread
+from adaption.precision.refining.columns import spread_over
 from adaption.precision.statistics import TensorStats
 
 __all__ = ["ResultErrors", "best_range", "errors_of", "estimated", "exponent", "of_range", "ranges"]
@@ -59,12 +59,10 @@ def errors_of(
         tried: ranges.
     """
     counts = [x.numel() for x in low]
-    picks = spread(sum(counts), MOST_VALUES, seed)
-    first, parts = 0, []
-    for x, y, count in zip(low, full, counts, strict=True):
-        own = picks[(picks >= first) & (picks < first + count)] - first
-        first += count
-        parts.append((x.reshape(-1)[own], y.reshape(-1)[own]))
+    picks = spread_over(counts, MOST_VALUES, seed)
+    parts = [
+        (x.reshape(-1)[own], y.reshape(-1)[own]) for x, y, own in zip(low, full, picks, strict=True)
+    ]
     x, y = (torch.cat(side) for side in zip(*parts, strict=True))
     found = {}
     for bits in tried:

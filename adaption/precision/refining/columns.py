@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
 
 from adaption.layers.base import Layer
 
-__all__ = ["MOST_COLUMNS", "picked_columns", "spread"]
+__all__ = ["MOST_COLUMNS", "picked_columns", "spread", "spread_over"]
 
 MOST_COLUMNS = 60_000
 PIECE = 8192  # columns that are gathered at a time
@@ -29,6 +30,20 @@ def spread(count: int, most: int, seed: int) -> Tensor:
     return (at * (count / most)).long().clamp_max(count - 1)
 
 
+def spread_over(counts: Sequence[int], most: int, seed: int) -> list[Tensor]:
+    """At most `most` of the values of several pieces: for each piece the numbers of its own.
+
+    Args:
+        counts: how many values the pieces have; `spread` chooses among all of them together.
+    """
+    ends = torch.tensor([0, *accumulate(counts)])
+    picks = spread(int(ends[-1]), most, seed)
+    places = torch.searchsorted(picks, ends).tolist()
+    return [
+        picks[a:b] - first for (a, b), first in zip(pairwise(places), ends.tolist(), strict=False)
+    ]
+
+
 def picked_columns(
     layer: Layer,
     low: Sequence[Tensor],
@@ -46,11 +61,8 @@ def picked_columns(
     Yields: the pairs; the same tensor twice where both nets read the same.
     """
     counts = [layer.sums(tuple(x.shape)) for x in low]
-    picks = spread(sum(counts), most, seed)
-    first = 0
-    for u, v, count in zip(low, full, counts, strict=True):
-        own = picks[(picks >= first) & (picks < first + count)] - first
-        first += count
+    picks = spread_over(counts, most, seed)
+    for u, v, own in zip(low, full, picks, strict=True):
         if not len(own):
             continue
         length = layer.columns(u, own[:1])[..., inputs].numel()

@@ -96,13 +96,14 @@ class Gated:
             target: (G, R, d), what they were rounded from.
             rows: which outputs.
         """
-        losses = []
+        losses, wanted = [], self.read @ target.float().mT
         for one in weights.float():
+            sums = self.read @ one.mT
             shift = torch.zeros(one.shape[:2], dtype=torch.float64)
             if self.moves_bias:
-                shift += (self.sums[:, :, rows] - self.read @ one.mT).mean(1)
-            shift = self._shift(one, rows, shift)
-            error, importance = self._errors(one, target.float(), rows, shift)
+                shift += (self.sums[:, :, rows] - sums).mean(1)
+            shift = self._shift(sums, rows, shift)
+            error, importance = self._errors(sums, wanted - sums, rows, shift)
             losses.append((importance * error.square()).mean(1, dtype=torch.float64))
         return torch.stack(losses)
 
@@ -129,50 +130,61 @@ class Gated:
         if not self.moves_bias:
             shift = torch.zeros_like(shift)
         for _ in range(self.sweeps):
-            shift = self._shift(weight, rows, shift)
-            error, importance = self._errors(weight, target, rows, shift)
+            sums = self.read @ weight.mT
+            shift = self._shift(sums, rows, shift)
+            missing = self.read @ (target - weight).mT
+            error, importance = self._errors(sums, missing, rows, shift)
             for group in range(len(weight)):
                 own = None if zeros is None else zeros[group]
                 self._sweep(
                     weight[group], target[group], error[group], importance[group], form, group, own
                 )
-        return weight, self._shift(weight, rows, shift) if self.moves_bias else unchanged
+        if not self.moves_bias:
+            return weight, unchanged
+        return weight, self._shift(self.read @ weight.mT, rows, shift)
 
-    def _sums(
-        self, weight: Tensor, rows: slice | Tensor, shift: Tensor
+    def _gate(
+        self, sums: Tensor, rows: slice | Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The rounded net's sums; where they pass the ReLU and the float net's do not; the sum at
-        which the ReLU opens; and the weight of each error: (G, M, R) each."""
+        """The rounded net's sums with their shift; where they pass the ReLU and the float net's do
+        not; the sum at which the ReLU opens; and the weight of each error: (G, M, R) each."""
         slope, offset = (x[:, None, rows].float() for x in (self.gate.slope, self.gate.offset))
-        sums = self.read @ weight.mT + shift.unsqueeze(1).float()
+        sums = sums + shift.unsqueeze(1).float()
         is_open = self.sums[:, :, rows] * slope + offset > 0
         opens_wrongly = ~is_open & (sums * slope + offset > 0)
         importance = torch.where(is_open | opens_wrongly, 1.0, CUT_OFF)
         return sums, opens_wrongly, -offset / slope, importance
 
-    def _shift(self, weight: Tensor, rows: slice | Tensor, shift: Tensor) -> Tensor:
-        """What biases have to make up for: the mean difference from the float net's sums."""
+    def _shift(self, sums: Tensor, rows: slice | Tensor, shift: Tensor) -> Tensor:
+        """What biases have to make up for: the mean difference from the float net's sums.
+
+        Args:
+            sums: of the rounded net, without any shift.
+            shift: what is made up for already.
+        """
         if not self.moves_bias:
             return shift
-        sums, opens_wrongly, edge, importance = self._sums(weight, rows, shift)
+        sums, opens_wrongly, edge, importance = self._gate(sums, rows, shift)
         wanted = torch.where(opens_wrongly, edge, self.sums[:, :, rows])
         return shift + _mean(wanted - sums, importance)
 
     def _errors(
-        self, weight: Tensor, target: Tensor, rows: slice | Tensor, shift: Tensor
+        self, sums: Tensor, missing: Tensor, rows: slice | Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The target's sums less the rounded net's and less their mean, and the weight of each
         error: (G, M, R).
+
+        Args:
+            sums: of the rounded net, without any shift. missing: what the target's have more.
 
         The float net's own sums in place of the target's would be worse: they differ from these
         by what rounding did in earlier layers. The target has taken from that what can be made up
         for; the rest is noise, and few columns would be fitted to it.
         """
-        sums, opens_wrongly, edge, importance = self._sums(weight, rows, shift)
-        error = self.read @ (target - weight).mT
+        sums, opens_wrongly, edge, importance = self._gate(sums, rows, shift)
         if self.moves_bias:
-            error -= _mean(error, importance).unsqueeze(1).float()
-        return torch.where(opens_wrongly, edge - sums, error), importance
+            missing = missing - _mean(missing, importance).unsqueeze(1).float()
+        return torch.where(opens_wrongly, edge - sums, missing), importance
 
     def _sweep(
         self,

@@ -167,9 +167,9 @@ class _Block:
     @classmethod
     def of(cls, weight: Tensor, columns: Columns, inputs: slice, settings: FitSettings) -> _Block:
         own = weight[:, :, inputs]
-        moments = Moments.of(*own.shape)
+        moments = Moments.of(own)
         for u, v in columns(inputs):
-            moments.add(u, v, own)
+            moments.add(u, v)
         damping = max(DAMPING, SHRINKING * own.shape[2] / max(1, moments.count))
         hessian = Hessian.of(moments.taken_hessian(centred=settings.centred), damping)
         target = own.double()
@@ -182,7 +182,7 @@ class _Block:
 
     def shift(self, made: Tensor, rows: slice) -> Tensor:
         """What biases have to make up for where these outputs have the weights `made`."""
-        return self.moments.shift(self.weight[:, rows].double(), made.double(), rows)
+        return self.moments.shift(made.double(), rows)
 
     def rounded(self, form: FixedPoint, rows: slice) -> Tensor:
         """The weights of these outputs on the grid of a format."""

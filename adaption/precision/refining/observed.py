@@ -14,7 +14,7 @@ from adaption.net.node import Node
 __all__ = ["ChannelStats", "observe_channels"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class ChannelStats:
     """Sums over samples, per channel (axis 1), float64.
 
@@ -25,6 +25,15 @@ class ChannelStats:
     means: Tensor
     peaks: Tensor
     samples: int
+
+    def with_more(self, other: ChannelStats) -> ChannelStats:
+        """Of the samples of both."""
+        return ChannelStats(
+            self.squares + other.squares,
+            self.means + other.means,
+            self.peaks + other.peaks,
+            self.samples + other.samples,
+        )
 
     @property
     def power(self) -> Tensor:
@@ -53,33 +62,43 @@ def observe_channels(
     """
     below: dict[str, ChannelStats] = {}
     above: dict[str, ChannelStats] = {}
+    known: dict[str, ChannelStats | None] = {}  # by blob, of this batch, until it is written again
+
+    def stats(name: str, x: Tensor) -> ChannelStats | None:
+        if name not in known:
+            known[name] = _stats(x)
+        return known[name]
 
     def observe(node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
-        if not node.spec.bottoms:
-            for name, top in zip(node.spec.tops, tops, strict=True):
-                _add(above, name, top)
-        if node.spec.name in layers:
-            _add(above, node.spec.name, tops[0])
-            if bottoms:
-                _add(below, node.spec.name, bottoms[0])
+        spec = node.spec
+        if spec.name in layers and bottoms:
+            _add(below, spec.name, stats(spec.bottoms[0], bottoms[0]))
+        for name in spec.tops:
+            known.pop(name, None)
+        if not spec.bottoms:
+            for name, top in zip(spec.tops, tops, strict=True):
+                _add(above, name, stats(name, top))
+        if spec.name in layers:
+            _add(above, spec.name, stats(spec.tops[0], tops[0]))
 
     with torch.no_grad():
         for inputs in batches:
+            known.clear()
             net.forward(inputs, observer=observe)
     return below, above
 
 
-def _add(found: dict[str, ChannelStats], name: str, x: Tensor) -> None:
+def _stats(x: Tensor) -> ChannelStats | None:
+    """Of the samples of a batch; None where they have no channels."""
     if x.dim() < 2:
-        return
+        return None
     rows = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)
     squares = rows.square().mean(2).sum(0).double()
     means, peaks = rows.mean(2).sum(0).double(), rows.abs().amax(2).sum(0).double()
-    held = found.get(name)
-    if held is None:
-        found[name] = ChannelStats(squares, means, peaks, len(x))
-        return
-    held.squares += squares
-    held.means += means
-    held.peaks += peaks
-    held.samples += len(x)
+    return ChannelStats(squares, means, peaks, len(x))
+
+
+def _add(found: dict[str, ChannelStats], name: str, more: ChannelStats | None) -> None:
+    if more is not None:
+        held = found.get(name)
+        found[name] = more if held is None else held.with_more(more)

@@ -61,7 +61,7 @@ class Task:
     formats: by weight and activation point; where the walk chooses, word length and sign count.
     places: by the name of an activation point, the layer or input blob whose top it rounds.
     groups: names of activation points that get one format, each a set.
-    stats: of the float net's results by activation point, for what a group still waits for.
+    stats: of the float net's results by activation point.
     samples: how many the statistics are of.
     by_error: choose formats by the error of results; else `formats` are taken as they are.
     compensates, corrects_bias, keeps_zeros: what is done to weights and biases.
@@ -416,8 +416,7 @@ class Walk:
             group = next((g for g in task.groups if name in g), frozenset({name}))
             low, full = [p.low[top] for p in self._fitting], [p.full[top] for p in self._fitting]
             later = {other: task.stats[other] for other in sorted(group - {name})}
-            peaks = [_peak(x) for x in (*low, *full)]
-            tried = ranges(max(*peaks, *(stats.max_abs for stats in later.values())))
+            tried = ranges(max(task.stats[other].max_abs for other in group))
             own = errors_of(low, full, like, tried, self.steps.index(step))
             share = sum(piece.samples for piece in self._fitting) / max(1, task.samples)
             found = [estimated(x, like, tried, x.count * share) for x in later.values()]
@@ -434,8 +433,3 @@ class Walk:
 def values_of(node: Node) -> list[Tensor]:
     """A layer's blobs in full precision."""
     return [blob.tensor.detach() for blob in node.masters]
-
-
-def _peak(x: Tensor) -> float:
-    least, greatest = torch.aminmax(x)
-    return max(-float(least), float(greatest), 0.0)

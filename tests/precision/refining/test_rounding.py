@@ -58,15 +58,24 @@ def test_inputs_that_are_always_zero() -> None:
 
 
 @pytest.mark.parametrize("centred", [False, True])
-def test_target_is_the_least_squares_solution(centred: bool) -> None:
+@pytest.mark.parametrize(
+    ("outputs", "inputs"),
+    [
+        pytest.param(4, 6, id="many outputs"),
+        pytest.param(3, 6, id="few outputs"),
+        pytest.param(3, 100, id="inputs in two blocks"),
+        pytest.param(60, 100, id="many outputs, inputs in two blocks"),
+    ],
+)
+def test_target_is_the_least_squares_solution(outputs: int, inputs: int, centred: bool) -> None:
     """T = W + D / H gives the float result best on the columns that the rounded net reads."""
     values = torch.Generator().manual_seed(0)
-    u = torch.randn(1, 300, 6, generator=values) + 2
-    v = u + 0.3 * torch.randn(1, 300, 6, generator=values) + 0.5
-    weight = torch.randn(1, 4, 6, generator=values)
-    moments = Moments.of(*weight.shape)
+    u = torch.randn(1, 300, inputs, generator=values) + 2
+    v = u + 0.3 * torch.randn(1, 300, inputs, generator=values) + 0.5
+    weight = torch.randn(1, outputs, inputs, generator=values)
+    moments = Moments.of(weight)
     for part in (slice(0, 130), slice(130, None)):
-        moments.add(u[:, part], v[:, part], weight)
+        moments.add(u[:, part], v[:, part])
     hessian = moments.hessian(centred=centred)
     inverse = torch.from_numpy(np.linalg.inv(hessian.numpy()))
     target = weight.double() + moments.drift(centred=centred) @ inverse
@@ -75,7 +84,7 @@ def test_target_is_the_least_squares_solution(centred: bool) -> None:
         x, y = x - x.mean(0), y - y.mean(0)
     wanted = torch.linalg.lstsq(x, y).solution.T
     torch.testing.assert_close(target[0], wanted, rtol=1e-4, atol=1e-5)  # sums in float32
-    shift = moments.shift(weight.double(), target)
+    shift = moments.shift(target)
     gap = (v @ weight.mT)[0].double().mean(0) - (u[0].double() @ target[0].T).mean(0)
     torch.testing.assert_close(shift[0], gap, rtol=1e-4, atol=1e-5)
 
@@ -84,8 +93,8 @@ def test_target_is_the_least_squares_solution(centred: bool) -> None:
 def test_a_hessian_takes_the_memory_of_its_moments(groups: int, size: int) -> None:
     columns = torch.randn(groups, 40, size, generator=torch.Generator().manual_seed(0))
     weight = torch.ones(groups, 2, size)
-    moments = Moments.of(*weight.shape)
-    moments.add(columns, columns, weight)
+    moments = Moments.of(weight)
+    moments.add(columns, columns)
     want = moments.hessian(centred=True)
     taken = moments.taken_hessian(centred=True)
     assert torch.equal(taken, want) and not moments.uu.numel()
