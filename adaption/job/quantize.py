@@ -312,7 +312,7 @@ def quantize(
         kept_zeros = outcome.plain if outcome.said.get("kept_zeros") else None
         tuning_said = tuned(
             low, source.build(), calibrated, scores, tuning, options,
-            keeps_zeros_of=kept_zeros, quiet=quiet,
+            keeps_zeros_of=kept_zeros, out=folder, quiet=quiet,
         )  # fmt: skip
         give_back()
     lengths = str(proposal.head()["lengths"]) if found is None else found.lengths

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from adaption._version import __version__
 from adaption.errors import UsageError
 from adaption.io.caffemodel import Weights
 from adaption.job.feed import Feed, suitable_batch
 from adaption.job.tuning_samples import TuningSamples, require_enough
+from adaption.job.tuning_state import TuningState, state_path
 from adaption.net import Net
 from adaption.options import RunOptions, Tuning
 from adaption.precision.classifiers import Classifiers
 from adaption.report import Progress
-from adaption.solver.tuning import Tuner, check_tunable
+from adaption.solver.tuning import Distance, Tuner, check_tunable
 
 __all__ = ["refuse_tuning", "tuned", "tuning_note"]
 
@@ -51,6 +55,7 @@ def tuned(
     options: RunOptions,
     *,
     keeps_zeros_of: Weights | None,
+    out: Path,
     quiet: bool,
 ) -> dict[str, Any]:
     """Fine-tune `low` to the class scores of `teacher`; returns the entry `tuning` of summary.json.
@@ -61,6 +66,8 @@ def tuned(
         options: `seed` sets the order of samples, the crops and the mirroring; `batch_size`, if
             it is set, how many samples run together.
         keeps_zeros_of: weights that are 0 here stay 0; None: all may change.
+        out: folder of the results. What is done lies beside it until the end, so that the same call
+            goes on where it was stopped.
     Raises: UsageError, DataError where it turns out that the net cannot be tuned on this data.
     """
     assert scores.main is not None
@@ -69,20 +76,31 @@ def tuned(
     steps = tuning.tune * samples.steps
     axis = next((x.axis for x in scores.all if x.scores == scores.main), 1)
     zeros = {} if keeps_zeros_of is None else _zeros(keeps_zeros_of)
-    for pace in PACES:
+    state = TuningState(state_path(out), _settings(feed, tuning, options, samples, keeps_zeros_of))
+    before = Distance()
+    for attempt, pace in enumerate(PACES):
         tuner = Tuner(low, teacher, scores.main, steps, axis, zeros, pace)
-        before = tuner.distance(samples.judging())
+        if not attempt:
+            before = tuner.distance(samples.judging())
+            state.find(tuner, before)
+        if attempt < state.attempt:
+            continue  # it did not help
+        begun = state.passes if attempt == state.attempt else 0
+        if begun:
+            state.restore(tuner)
         label = "tuning" if pace == PACES[0] else f"tuning at {pace:g} of the rate"
-        with Progress(steps, label, quiet=quiet, unit="batches") as progress:
-            for number in range(tuning.tune):
+        with Progress(steps - tuner.done, label, quiet=quiet, unit="batches") as progress:
+            for number in range(begun, tuning.tune):
                 for pieces in samples.batches(number):
                     tuner.step(pieces)
                     progress.advance()
+                state.save(tuner, attempt, number + 1)
         after = tuner.distance(samples.judging())
         is_taken = after.divergence < before.divergence  # False where it is NaN
         tuner.settle(is_taken=is_taken)
         if is_taken:
             break
+    state.remove()
     other_outputs = [name for name in low.outputs if not _is_score(low, name, tuner.blob)]
     return {
         "passes": tuning.tune,
@@ -97,6 +115,26 @@ def tuned(
         "pace": pace,
         "other_outputs": other_outputs,
         "seconds": time.monotonic() - started,
+    }
+
+
+def _settings(
+    feed: Feed,
+    tuning: Tuning,
+    options: RunOptions,
+    samples: TuningSamples,
+    keeps_zeros_of: Weights | None,
+) -> dict[str, Any]:
+    """What the work depends on besides the nets."""
+    return {
+        "data": os.fspath(feed.path or ""),
+        **feed.describe(),
+        **feed.preprocessing(),
+        "tuning": tuning.changed(),
+        "seed": options.seed,
+        "samples": [samples.count, samples.judges, samples.piece, samples.batch],
+        "keeps_zeros": keeps_zeros_of is not None,
+        "version": __version__,
     }
 
 

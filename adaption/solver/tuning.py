@@ -267,6 +267,30 @@ class Tuner:
                 made.rows += top.numel()
         return made
 
+    def kept(self) -> dict[str, Tensor]:
+        """All that the next step depends on; see `take_up`."""
+        made = {"done": torch.tensor(self.done), "draws": self.net.generator.get_state()}
+        for i, param in enumerate(self.params):
+            made[f"{i}"] = param.blob.tensor
+            for name, values in self.optimizer.state.get(param.blob.tensor, {}).items():
+                made[f"{i}.{name}"] = values
+        return made
+
+    def take_up(self, kept: Mapping[str, Tensor]) -> None:
+        """Go on where another tuner of the same net was when it gave `kept`."""
+        self.done = int(kept["done"])
+        self.net.generator.set_state(kept["draws"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, values in kept.items():
+            number, _, of_optimizer = name.partition(".")
+            if of_optimizer:
+                moments.setdefault(int(number), {})[of_optimizer] = values
+        with torch.no_grad():
+            for i, param in enumerate(self.params):
+                param.blob.tensor.copy_(kept[f"{i}"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
     def settle(self, *, is_taken: bool) -> None:
         """Put the trained weights on their grids, or go back to those of the start."""
         trained = {id(param.blob) for param in self.params} if is_taken else set()
