@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adaption.data import Transform
-from adaption.errors import DataError, UsageError
+from adaption.errors import DataError, UsageError, counted
 from adaption.io.limits import Size, within_limit
 from adaption.job.load import Opened, open_net
 from adaption.job.quality import label_warnings
@@ -17,7 +17,7 @@ from adaption.net import Point
 from adaption.net.plan import KINDS
 from adaption.numerics import Format
 from adaption.options import COMMON, NET, RunOptions, takes_options
-from adaption.precision.classifiers import Classifiers, find_classifiers
+from adaption.precision.classifiers import Classifiers, find_classifiers, holds_scores
 from adaption.precision.evaluate import Run, run_net
 from adaption.report import track
 from adaption.report.format import ABSENT, count, percent
@@ -68,7 +68,7 @@ class DataScore:
         """One line per classifier, the main one first."""
         said = [f"{kind} {', '.join(map(str, bits))}" for kind, bits in self.formats.items()]
         kinds = f"bits: {'; '.join(said)}" if said else "float"
-        title = f"{self.net}: {count(self.samples)} samples of {self.data['source']}, {kinds}"
+        title = f"{self.net}: {counted(self.samples, 'sample')} of {self.data['source']}, {kinds}"
         rows = []
         for entry in sorted(self.scores, key=lambda entry: not entry["is_main"]):
             found = entry["accuracy"] or {}
@@ -111,7 +111,7 @@ def score(
     found = run.accuracy()
     if found is None:
         raise DataError(
-            f'none of {run.samples} samples has a label that counts for "{scores.main}"',
+            f'none of {counted(run.samples, "sample")} has a label that counts for "{scores.main}"',
             "give data with a label for each sample",
         ).at(file=opened.feed.path)
     entries = _entries(run)
@@ -141,6 +141,13 @@ def _require_classes(opened: Opened, scores: Classifiers) -> None:
             " outputs run `adaption test` without --data on a net with data layers",
         ).at(file=opened.feed.spec.file)
     main = next(one for one in scores.all if one.scores == scores.main)
+    shape = opened.net.blobs[main.scores].shape
+    if main.label is None and not holds_scores(shape):
+        raise UsageError(
+            f'blob "{main.scores}" has shape {shape}, a map of scores, and the data one label per'
+            " sample, so its accuracy is not known",
+            "add an Accuracy layer that reads it and a blob of labels, and leave out --data",
+        ).at(file=opened.feed.spec.file)
     if main.label is None and not opened.feed.batches.has_labels:
         raise DataError(
             "has no labels, so accuracy cannot be stated",

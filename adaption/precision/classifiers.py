@@ -150,9 +150,10 @@ def _with_chosen(spec: NetSpec, net: Net, found: Sequence[Classifier], chosen: s
         ).at(file=spec.file)
     if all(c.scores != chosen for c in found):
         shape = net.blobs[chosen].shape
-        if not holds_scores(shape):
+        if len(shape) < 2 or shape[1] < 2:
             raise UsageError(
-                f"blob {chosen!r} has shape {shape}, allowed: one score per class, (N, K)",
+                f"blob {chosen!r} has shape {shape}, allowed: one score per class, (N, K), or a"
+                " map of them, (N, K, H, W)",
                 f"its classifiers: {', '.join(c.scores for c in found) or 'none'}",
             ).at(file=spec.file)
         labels = {c.label for c in found}

@@ -144,6 +144,11 @@ def test_no_class_scores(folder: Path) -> None:
         score(DEPLOY, WEIGHTS, folder / "arrays.npz", end="pool2", quiet=True)
 
 
+def test_maps_of_scores(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r'"pool2" has shape .*, a map of scores, and the data'):
+        score(DEPLOY, WEIGHTS, folder / "arrays.npz", end="pool2", score="pool2", quiet=True)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -161,6 +161,20 @@ def test_scores_of_maps_and_of_labels_in_columns() -> None:
     assert run.accuracy() == {"top1": 1.0, "top5": None} and best.shape == (2, 4)
 
 
+def test_a_chosen_map_gives_predictions_and_no_accuracy() -> None:
+    """One label per sample says nothing of the places of a map."""
+    net = net_of(data(2, 3, 2, 2))
+    scores = find_classifiers(net.spec, net, "data")
+    assert scores.main == "data" and scores.all[-1].label is None
+    x = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    batch = SimpleNamespace(blobs={"data": x}, labels=np.array([0, 1]), names=["a", "b"])
+    run = run_net(net, [batch], scores=scores)
+    assert run.accuracy() is None and len(run.tally.predictions[0]) == 8
+    other = run_net(net, [SimpleNamespace(**vars(batch) | {"blobs": {"data": -x}})], scores=scores)
+    flipped = compare_runs(run, other)["flipped_predictions"]
+    assert (flipped["count"], flipped["samples"]) == (8, 8)
+
+
 def test_tally_counts_labels_that_are_no_classes() -> None:
     tally = Tally()
     rows = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
