@@ -250,9 +250,13 @@ def in_iteration(iteration: int) -> Iterator[None]:
         raise
 
 
-def counted(count: int, noun: str) -> str:
-    """A number and its noun: "1 sample", "2 samples"."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number and its noun: "1 sample", "2,000 samples".
+
+    Args:
+        plural: of the noun, where it is not the noun and an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def one_line(text: object) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from adaption.data import Source, open_source
 from adaption.data.lmdb_writer import DatumForm, datum_records, mean_image, write_lmdb
 from adaption.data.transform import parse_size
-from adaption.errors import AdaptionError
+from adaption.errors import AdaptionError, counted
 from adaption.io.blobproto import write_mean
 from adaption.report import track
 
@@ -93,7 +93,7 @@ def _notes(source: Source) -> list[str]:
     if source.skipped:
         first = source.skipped[0]
         notes.append(
-            f"{len(source.skipped)} samples could not be read and were left out; the first:"
+            f"left out {counted(len(source.skipped), 'sample')} that could not be read; the first:"
             f" {first.name}: {first.reason}"
         )
     return notes

@@ -9,7 +9,7 @@ from typing import Any
 
 from adaption.data import Transform
 from adaption.data.given import is_path
-from adaption.errors import DataError, UsageError, one_line
+from adaption.errors import DataError, UsageError, counted, one_line
 from adaption.graph import NetSpec, input_shapes
 from adaption.io.caffemodel import Weights
 from adaption.job.feed import Feed, feed_from_data
@@ -99,13 +99,13 @@ class Calibration:
 
 def calibration_note(entry: Mapping[str, Any]) -> str:
     """What the report says of the entry `calibration`, one sentence or two."""
-    count = entry["samples"]
+    samples = counted(entry["samples"], "sample")
     if entry["is_scored"]:
         return (
-            f"Calibration: {count} samples of the data that accuracy is stated on, too; with"
+            f"Calibration: {samples} of the data that accuracy is stated on, too; with"
             " --calibration accuracy is stated on samples that took no part."
         )
-    return f"Calibration: {count} samples of {one_line(entry['source'])}; accuracy is of others."
+    return f"Calibration: {samples} of {one_line(entry['source'])}; accuracy is of others."
 
 
 def _of_a_sample(spec: NetSpec) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adaption.errors import counted
 from adaption.io.netfile import NetFile
 from adaption.job.feed import Feed
 from adaption.precision.energy import SOURCE
@@ -40,5 +41,5 @@ def notes_of(net_file: NetFile, feed: Feed, proposal: Proposal, measured: Measur
     notes += feed.batches.notes + feed.batches.source.notes
     skipped = feed.batches.source.skipped
     if skipped:
-        notes.append(f"{len(skipped)} samples could not be read and were skipped.")
+        notes.append(f"Skipped {counted(len(skipped), 'sample')} that could not be read.")
     return notes

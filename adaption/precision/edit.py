@@ -45,6 +45,7 @@ OTHER_KINDS = tuple(kind for kind in POINT_KINDS if kind not in FORWARD)
 CHANGES = (*FORWARD, *OTHER_KINDS, "rounding", "round_bias", "backward_weights")
 CONVENTIONS = ("sign-included", "sign-excluded")
 EXAMPLE = "write conv*:weight=Q2.14, fc6:activation=Q5.11 or all:rounding=stochastic"
+ADDS_POINTS = "; `adaption rewrite` adds LPAct layers"
 
 
 @dataclass(frozen=True)
@@ -251,7 +252,7 @@ class _Editor:
                 "no layer is low precision yet: first set a format, as in conv1:weight=Q2.14"
                 if request.kind == "rounding" and not names
                 else "name a weight layer, or for activation and rounding an LPAct:"
-                f" {listed(names)}",
+                f" {listed(names)}{ADDS_POINTS if request.kind == 'activation' else ''}",
             ).at(file=self.file)
         for item in chosen:
             try:

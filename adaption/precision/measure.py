@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from adaption.errors import DataError, FieldError, UsageError, one_line
+from adaption.errors import DataError, FieldError, UsageError, counted, one_line
 from adaption.graph import refuse_repeated
 from adaption.io.entries import Entries
 from adaption.later import Tensor, torch
@@ -164,7 +164,9 @@ class Measurement:
 
     def facts(self) -> list[str]:
         """What was measured on what, in words."""
-        facts = [f"{self.samples} samples in {self.batches} batches"]
+        facts = [
+            f"{counted(self.samples, 'sample')} in {counted(self.batches, 'batch', 'batches')}"
+        ]
         facts += [f"data {source}" for source in _sources(self)]
         known = self.preprocessing or {}
         facts += [f"{name} {value}" for name, value in known.items() if value is not None]

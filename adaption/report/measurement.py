@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from adaption.errors import counted
 from adaption.io.atomic import atomic_write
 from adaption.report.figures import layer_figure
-from adaption.report.format import count, percent, significant
+from adaption.report.format import percent, significant
 from adaption.report.pages import OPEN_FIGURES, render
 from adaption.report.tables import Grid
 
@@ -51,7 +52,7 @@ def measurement_grid(net: str, samples: int, rows: Iterable[Row]) -> Grid:
             )
         )
     columns = ("layer", "tensor", "min", "max", "mean", "std", "zero %", "99.9 %", "m")
-    title = f"{net or 'net'}: ranges over {count(samples)} samples"
+    title = f"{net or 'net'}: ranges over {counted(samples, 'sample')}"
     return Grid((*columns, "m-1: sat %", "m-2: sat %"), lines, title, _NOTE, text_columns=2)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from adaption.errors import counted
 from adaption.report.format import Q_CONVENTION, decibel, one_line, percent, significant
 from adaption.report.tables import Grid
 
@@ -87,6 +88,6 @@ def frozen_grid(values: Mapping[str, Any]) -> Grid:
     title = "frozen formats"
     if frozen is not None:
         title += f"; top-1 {percent(dynamic)} before, {percent(frozen)} frozen"
-        title += f" ({values['samples']} samples)"
+        title += f" ({counted(values['samples'], 'sample')})"
     note = f"{Q_CONVENTION}.\nexponents: of tensors in the calibration, and how many had each."
     return Grid(("layer", "point", "was", "Qm.f", "exponents"), lines, title, note, text_columns=5)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from adaption.errors import counted
 from adaption.report import svg
 from adaption.report.format import (
     ABSENT,
-    count,
     decibel,
     one_line,
     percent,
@@ -48,7 +48,7 @@ def sensitivity_grid(result: Result) -> Grid:
     columns = ("layer", "type", "point", "Qm.f", "SQNR dB", "flipped", "top-1", "change")
     title = (
         f"{result['net'] or 'net'}: {result['lengths']} bits, rule {result['rule']},"
-        f" {count(result['samples'])} samples"
+        f" {counted(result['samples'], 'sample')}"
     )
     return Grid(columns, [list(map(str, row)) for row in rows], title, _NOTE, text_columns=4)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from adaption.report.format import ABSENT, compact, count, percent
+from adaption.errors import counted
+from adaption.report.format import ABSENT, compact, percent
 from adaption.report.tables import Grid
 
 __all__ = ["sparsity_grid"]
@@ -34,7 +35,7 @@ def sparsity_grid(result: Mapping[str, Any]) -> Grid:
         row.append(_shares(*(None if w is None else w / dense for w in words)))
         rows.append(row)
     columns = ("layer", "type", "weights", "result", "activation", "input", "MACs", "skip", "SM")
-    title = f"{result['net'] or 'net'}: zeros over {count(result['samples'])} samples"
+    title = f"{result['net'] or 'net'}: zeros over {counted(result['samples'], 'sample')}"
     return Grid(columns, rows, title, _NOTE, text_columns=2)
 
 

@@ -198,7 +198,7 @@ def test_one_unreadable_image_is_skipped_and_counted(
     summary = json.loads(capsys.readouterr().out)
     assert summary["data"]["samples"] == 3
     assert summary["data"]["skipped"] == 1
-    assert any("1 samples could not be read" in note for note in summary["notes"])
+    assert any("Skipped 1 sample that could not be read" in note for note in summary["notes"])
 
 
 def test_output_that_is_a_file(case: Case, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,7 +205,7 @@ def test_script(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert script().main(args) == 0
     out = capsys.readouterr().out
     assert f"{images / 'db'}: 4 records" in out
-    assert "1 samples could not be read and were left out; the first: 3.png: is no image" in out
+    assert "left out 1 sample that could not be read; the first: 3.png: is no image" in out
     mean = read_mean(mean_file)
     assert np.array_equal(mean, mean_image(open_source(images / "db")))
     assert script().main(args) == 2

@@ -245,7 +245,8 @@ def test_files_and_dry_run(tmp_path: Path) -> None:
         pytest.param(
             "relu9:activation=Q4.4",
             'net.prototxt: no layer for "relu9:activation"\n  fix: name a weight layer, or for'
-            " activation and rounding an LPAct: conv1, act1, conv2, fc",
+            " activation and rounding an LPAct: conv1, act1, conv2, fc; `adaption rewrite` adds"
+            " LPAct layers",
             id="nothing near",
         ),
         pytest.param(
