@@ -21,7 +21,7 @@ from adaption.job.kept import Kept
 from adaption.job.refine import refined, refining
 from adaption.net import Net, Point
 from adaption.options import Budget, Formats, Refinement
-from adaption.precision.allocation import Path, last_that_fits, path_of, within
+from adaption.precision.allocation import Path, last_that_fits, path_of, uniform_bits, within
 from adaption.precision.classifiers import Classifiers
 from adaption.precision.evaluate import Run, compare_runs, run_net
 from adaption.precision.measure import Measurement
@@ -166,6 +166,7 @@ class _Search:
             "refinement": self.refinement.changed(),
             "position": position,
             **self.costs.at(path, position),
+            "as_uniform_bits": uniform_bits(self.errors, path.error_at(position)),
             "widest": self.costs.at(path, 0),
             "layers": [self._layer(path, position, name) for name in self.widest],
             "apart": self.apart,
@@ -207,11 +208,11 @@ class _Search:
     def _path(self) -> Path:
         """Cuts by what is left of each layer's error once the layers behind it are fitted."""
         self.effects = self._effects()
-        errors = {
+        self.errors = {
             name: {n: known.remaining * e.error for n, e in known.alone.items()}
             for name, known in self.effects.items()
         }
-        return path_of(errors, {name: self.costs.per_bit(name) for name in errors})
+        return path_of(self.errors, {name: self.costs.per_bit(name) for name in self.errors})
 
     # -- candidates ------------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from math import log
 
-__all__ = ["Cut", "Path", "last_that_fits", "path_of", "within"]
+__all__ = ["Cut", "Path", "last_that_fits", "path_of", "uniform_bits", "within"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,22 @@ def _without_needless(
 
 def _lengths(path: Path, cuts: Sequence[Cut]) -> dict[str, int]:
     return dict(path.widest) | {cut.layer: cut.bits for cut in cuts}
+
+
+def uniform_bits(errors: Mapping[str, Mapping[int, float]], error: float) -> float | None:
+    """With how many bits everywhere the layers would make this error, a number between two word
+    lengths where it lies there; None where no pair of them has it.
+
+    Args:
+        errors: by layer and word length, the error that it makes alone.
+    """
+    lengths = sorted(set.intersection(*(set(known) for known in errors.values())))
+    sums = {bits: sum(known[bits] for known in errors.values()) for bits in lengths}
+    for fewer, more in pairwise(lengths):
+        if sums[fewer] >= error >= sums[more] > 0 and sums[fewer] > sums[more]:
+            share = log(sums[fewer] / error) / log(sums[fewer] / sums[more])
+            return fewer + (more - fewer) * share
+    return None
 
 
 def last_that_fits(positions: Sequence[int], fits: Callable[[int], bool]) -> int | None:

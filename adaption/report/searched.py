@@ -74,6 +74,12 @@ def verdict(report: Report) -> list[str]:
         f"{bits:.2f} bits per weight on average, {before['average_bits']:.2f} before:"
         f" {percent(saved, 1)} fewer weight bits, {size(report['parameter_bits'] / 8)} in all."
     ]
+    alike = report["as_uniform_bits"]
+    if alike is not None and bits < before["average_bits"]:
+        lines.append(
+            "By the errors that layers make alone, this is about as good as"
+            f" {alike:.1f} bits everywhere."
+        )
     if not report["is_met"]:
         lines.insert(0, f"The budget cannot be kept: {report['why']}. The best found:")
     accuracy = report.get("accuracy")  # the summary of quantize says it elsewhere

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from adaption.precision.allocation import Path, last_that_fits, path_of, within
+from adaption.precision.allocation import Path, last_that_fits, path_of, uniform_bits, within
 
 ERRORS = {
     "a": {2: 9.0, 3: 2.0, 4: 0.5, 5: 0.1},
@@ -39,6 +39,27 @@ def test_each_position_has_the_least_error_at_its_cost() -> None:
         assert path.error_at(k) == pytest.approx(error)
         assert 5 * sum(COSTS.values()) - sum(cut.saved for cut in path.cuts[:k]) == cost
         assert not [e for c, e in plans() if c <= cost and e < error - 1e-9]
+
+
+@pytest.mark.parametrize(
+    ("error", "bits"),
+    [
+        (14.0, 2),
+        (6.1, 3),
+        (0.95, 4),
+        (0.1 + 0.05, 5),
+        ((6.1 * 0.95) ** 0.5, 3.5),
+        (15.0, None),
+        (0, None),
+    ],
+)
+def test_bits_everywhere_that_make_as_much_error(error: float, bits: float | None) -> None:
+    found = uniform_bits(ERRORS, error)
+    assert found is None if bits is None else found == pytest.approx(bits)
+
+
+def test_no_length_in_common() -> None:
+    assert uniform_bits({"a": {2: 1.0, 3: 0.5}, "b": {4: 1.0}}, 0.7) is None
 
 
 def cost_of(lengths: Mapping[str, int], costs: Mapping[str, int]) -> int:

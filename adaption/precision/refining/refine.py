@@ -28,14 +28,23 @@ from adaption.precision.refining.alone import Alone, LayerEffects, scored_tops
 from adaption.precision.refining.equalize import Equalized, equalize
 from adaption.precision.refining.rounding import DAMPING
 from adaption.precision.refining.sums import Sum, sums_of
-from adaption.precision.refining.walk import HELD_OUT, Inputs, Refined, Task, Walk, values_of
+from adaption.precision.refining.walk import (
+    HELD_OUT,
+    Inputs,
+    Refined,
+    Task,
+    Walk,
+    pieces_that_fit,
+    values_of,
+)
 from adaption.precision.sites import bottom_sites, quantization_sites
 from adaption.precision.statistics import TensorStats
 
 __all__ = ["MOST_SAMPLES", "Outcome", "Refining", "needs_refining"]
 
 MOST_SAMPLES = 512  # that layers are fitted on
-TRIAL_SAMPLES = 128  # of walks that only compare nets: a quarter of them judges
+# Of walks that only compare nets, a quarter of which judges; more where memory holds more.
+TRIAL_SAMPLES = 128
 PIECE = 16  # samples that are carried along together
 # Columns for each input of a sum, in walks that only compare nets: with so many, DAMPING holds.
 TRIAL_COLUMNS = round(1 / DAMPING)
@@ -238,11 +247,16 @@ class Refining:
             self.net,
             task,
             self._sums(),
-            self._pieces(TRIAL_SAMPLES),
+            self._pieces(max(TRIAL_SAMPLES, self._samples_that_fit(task))),
             self.progress,
             held_out=HELD_OUT,
             columns_per_input=TRIAL_COLUMNS,
         ).run()
+
+    def _samples_that_fit(self, task: Task) -> int:
+        """Of a walk, from the first layer on."""
+        first = next(self._pieces())
+        return pieces_that_fit(self.net, task, first) * len(next(iter(first.values())))
 
     def _task(self, start: _Start, keeps_zeros: bool) -> Task:
         proposal, steps = start.proposal, self.steps

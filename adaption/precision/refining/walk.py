@@ -44,6 +44,7 @@ __all__ = [
     "Squares",
     "Task",
     "Walk",
+    "pieces_that_fit",
     "values_of",
 ]
 
@@ -164,8 +165,7 @@ class Walk:
         self.net, self.task, self.sums = net, task, sums
         self.columns_per_input = columns_per_input
         self.pieces, self.done, self.held_out = iter(pieces), done, held_out
-        points = {place: name for name, place in task.places.items()}
-        self.steps = steps_to(net.nodes, task.weight_layers, points)
+        self.steps = _steps(net, task)
         self.carried: list[Piece] = []
         self.taken = 0  # pieces
         self.own: dict[str, Node] = {}  # layers of the rounded net that differ
@@ -228,11 +228,7 @@ class Walk:
 
     def _measure(self, inputs: Inputs) -> None:
         """Find out what a piece takes: bytes of the blobs of both nets, from each step on."""
-        for name, x in inputs.items():
-            self.net.blobs[name].reshape(*x.shape)
-        self.net.reshape()
-        shapes = {name: blob.shape for name, blob in self.net.blobs.items()}
-        self.held = [2 * size for size in bytes_held(self.steps, shapes)]
+        self.held = _held(self.net, self.steps, inputs)
 
     def _advance(self, piece: Piece, step: Step) -> None:
         """Run a layer in both nets, and give up what nobody reads any more."""
@@ -428,6 +424,24 @@ class Walk:
         top = step.node.spec.tops[0]
         form = self.found.formats[Point(step.point, "activation")]
         piece.low[top] = form.quantize(piece.low[top], self.net.generator)
+
+
+def pieces_that_fit(net: Net, task: Task, inputs: Inputs) -> int:
+    """How many pieces like this one a walk carries from the first layer on."""
+    return CARRIED // max(1, _held(net, _steps(net, task), inputs)[0])
+
+
+def _steps(net: Net, task: Task) -> list[Step]:
+    points = {place: name for name, place in task.places.items()}
+    return steps_to(net.nodes, task.weight_layers, points)
+
+
+def _held(net: Net, steps: Sequence[Step], inputs: Inputs) -> list[int]:
+    for name, x in inputs.items():
+        net.blobs[name].reshape(*x.shape)
+    net.reshape()
+    shapes = {name: blob.shape for name, blob in net.blobs.items()}
+    return [2 * size for size in bytes_held(steps, shapes)]
 
 
 def values_of(node: Node) -> list[Tensor]:

@@ -112,8 +112,13 @@ def test_trials_take_about_so_many_samples(monkeypatch: pytest.MonkeyPatch) -> N
         return made
 
     monkeypatch.setattr(Walk, "run", run)
-    refine(steps=Refinement(refine=True, equalize=True, on_trial=True))
-    assert taken == [24, 24, 64], "two trials and the walk that counts"
+    steps = Refinement(refine=True, equalize=True, on_trial=True)
+    refine(steps=steps)
+    assert taken == [64, 64, 64], "memory holds all: two trials, and the walk that counts"
+    taken.clear()
+    monkeypatch.setattr(module, "pieces_that_fit", lambda *_: 2)
+    refine(steps=steps)
+    assert taken == [24, 24, 64]
 
 
 def test_each_step_alone_helps() -> None:
