@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from adaption.compare.result import VerifyReport
-from adaption.errors import DataError
+from adaption.errors import DataError, counted
 from adaption.io.arrays import read_recorded
 from adaption.net import Net
 
@@ -64,7 +64,7 @@ class RecordedReport(VerifyReport):
             )
         worst = max(b.relative_error for b in self.blobs)
         return (
-            f"{len(self.blobs)} blobs on {self.samples} samples, greatest relative error"
+            f"{len(self.blobs)} blobs on {counted(self.samples, 'sample')}, greatest relative error"
             f" {worst:.3g}, allowed {self.tolerance:g}"
         )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
 
-from adaption.errors import DataError
+from adaption.errors import DataError, counted
 from adaption.later import np, npt
 
 __all__ = ["Array", "Job", "Sample", "Skipped", "Source"]
@@ -116,7 +116,8 @@ class Source(ABC):
             )
         first = self.skipped[0]
         return DataError(
-            f"none of {count} samples could be read; the first, {first.name!r}: {first.reason}",
+            f"none of {counted(count, 'sample')} could be read; the first, {first.name!r}:"
+            f" {first.reason}",
             "check that these are whole image files of a kind Pillow knows",
             file=self.path,
         )

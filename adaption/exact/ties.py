@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from adaption.errors import ShapeError, UsageError
+from adaption.errors import ShapeError, UsageError, counted
 from adaption.exact.options import ExactOptions
 from adaption.exact.program import Quantize, Round
 from adaption.exact.run import ExactNet, ExactRun
@@ -70,8 +70,8 @@ class TieReport:
         """The result in one line."""
         total = self.total
         said = (
-            f"on {self.samples} samples {total.ties} of {total.count} values lie on ties, of which"
-            f" half_even and half_away give {total.differing} different codes"
+            f"on {counted(self.samples, 'sample')} {total.ties} of {total.count} values lie on"
+            f" ties, of which half_even and half_away give {total.differing} different codes"
         )
         for blob, differing in self.predictions.items():
             said += f'; {differing} of {self.samples} top-1 predictions of "{blob}" differ'

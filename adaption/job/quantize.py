@@ -47,6 +47,7 @@ from adaption.job.summary import (
     sparsity_entry,
 )
 from adaption.job.tune import refuse_tuning, tuned, tuning_note
+from adaption.job.tuning_state import remove_state, state_path
 from adaption.net import Net
 from adaption.net.display import MOST_LINES, as_frame, as_html, shortened
 from adaption.net.memory import give_back
@@ -204,9 +205,9 @@ def quantize(
     mean = None if transform is None else transform.mean_file
     read = [x if is_path(x) else None for x in (data, calibration)]
     read.append(None if isinstance(plan, Proposal) else plan)
-    keep_inputs(
-        [folder, *(folder / name for name in RESULTS)], [net, weights, reference, mean, *read]
-    )
+    written = [folder, *(folder / name for name in RESULTS)]
+    written += [state_path(folder)] if tuning.tune else []
+    keep_inputs(written, [net, weights, reference, mean, *read])
     calibrating = Calibration(calibration, calibration_root, calibration_limit)
     calibrating.check()
     check_budget(budget, search_state)
@@ -248,7 +249,7 @@ def quantize(
     if by_hand is None:
         refuse_unmatched(full, chosen)
     scores = find_classifiers(feed.spec, full, options.score)
-    refuse_tuning(tuning, scores, calibrated, full)
+    refuse_tuning(tuning, scores, calibrated, full, folder)
     origin = None
     if reference is not None:
         origin = origin_of(
@@ -368,6 +369,8 @@ def quantize(
         with atomic_write(stage / SUMMARY, "w") as file:
             json.dump(summary, file, indent=2, allow_nan=False)
             file.write("\n")
+    if tuning.tune:
+        remove_state(folder)
     return QuantizeResult(folder, summary, proposal, notices, feed.replaced(spec))
 
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from adaption._version import __version__
-from adaption.errors import UsageError
+from adaption.errors import UsageError, counted
 from adaption.io.caffemodel import Weights
 from adaption.job.feed import Feed, suitable_batch
 from adaption.job.tuning_samples import TuningSamples, require_enough
-from adaption.job.tuning_state import TuningState, state_path
+from adaption.job.tuning_state import TuningState, check_state, state_path
 from adaption.net import Net
 from adaption.options import RunOptions, Tuning
 from adaption.precision.classifiers import Classifiers
@@ -28,10 +28,10 @@ __all__ = ["refuse_tuning", "tuned", "tuning_note"]
 PACES = (1.0, 0.25)  # of the rates: the second where the first does not help
 
 
-def refuse_tuning(tuning: Tuning, scores: Classifiers, feed: Feed, full: Net) -> None:
+def refuse_tuning(tuning: Tuning, scores: Classifiers, feed: Feed, full: Net, out: Path) -> None:
     """Say before any work that tuning cannot be done.
 
-    Raises: UsageError, DataError.
+    Raises: UsageError, DataError; FileFormatError where what lies in place of its state is none.
     """
     if tuning.tune_mirror and not tuning.tune:
         raise UsageError("tune_mirror without tune", "give --tune PASSES, as in --tune 10")
@@ -44,6 +44,7 @@ def refuse_tuning(tuning: Tuning, scores: Classifiers, feed: Feed, full: Net) ->
         ).at(file=feed.spec.file)
     check_tunable(full, scores.main)
     require_enough(feed.batches.samples, feed)
+    check_state(out)
 
 
 def tuned(
@@ -66,8 +67,8 @@ def tuned(
         options: `seed` sets the order of samples, the crops and the mirroring; `batch_size`, if
             it is set, how many samples run together.
         keeps_zeros_of: weights that are 0 here stay 0; None: all may change.
-        out: folder of the results. What is done lies beside it until the end, so that the same call
-            goes on where it was stopped.
+        out: folder of the results. What is done is kept there, or beside it where it is not there
+            yet, so that the same call goes on where it was stopped; see `remove_state`.
     Raises: UsageError, DataError where it turns out that the net cannot be tuned on this data.
     """
     assert scores.main is not None
@@ -100,7 +101,6 @@ def tuned(
         tuner.settle(is_taken=is_taken)
         if is_taken:
             break
-    state.remove()
     other_outputs = [name for name in low.outputs if not _is_score(low, name, tuner.blob)]
     return {
         "passes": tuning.tune,
@@ -160,11 +160,12 @@ def tuning_note(said: Mapping[str, Any]) -> str:
     """What the report says of the entry `tuning`."""
     done = (
         f"The net was tuned to the float net's class scores in {said['passes']}"
-        f" {'pass' if said['passes'] == 1 else 'passes'} over {said['samples']} calibration samples"
+        f" {'pass' if said['passes'] == 1 else 'passes'} over"
+        f" {counted(said['samples'], 'calibration sample')}"
     )
     if said["other_outputs"]:
         done += f" (other outputs, {', '.join(said['other_outputs'])}, were not compared)"
-    judged = f"on {said['judged_on']} held-back samples"
+    judged = f"on {counted(said['judged_on'], 'held-back sample')}"
     if not said["is_taken"]:
         return f"{done}; the scores were no closer {judged}, so the net stayed as it was."
     before, after = (

@@ -157,5 +157,8 @@ def _with_chosen(spec: NetSpec, net: Net, found: Sequence[Classifier], chosen: s
                 f"its classifiers: {', '.join(c.scores for c in found) or 'none'}",
             ).at(file=spec.file)
         labels = {c.label for c in found}
-        found = [*found, Classifier(chosen, labels.pop() if len(labels) == 1 else None)]
+        label = labels.pop() if len(labels) == 1 else None
+        if label is not None and net.blobs[label].count != math.prod(shape) // shape[1]:
+            label = None  # of samples, where there are maps of scores
+        found = [*found, Classifier(chosen, label)]
     return Classifiers(tuple(found), chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adaption.errors import counted
 from adaption.report.chart import Level, Panel, Series, panel_figure
 from adaption.report.format import ABSENT, compact, count, percent, points, size
 from adaption.report.tables import Grid
@@ -45,7 +46,7 @@ def curve_grid(report: Report) -> Grid:
 
 
 def _judges(report: Report) -> str:
-    return f"scored on {count(report['judged_on'])} calibration samples that give no formats"
+    return f"scored on {counted(report['judged_on'], 'calibration sample')} that give no formats"
 
 
 def _curve_rows(report: Report) -> list[tuple[str, ...]]:

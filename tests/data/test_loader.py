@@ -234,5 +234,5 @@ def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_every_image_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("x")
-    with pytest.raises(AdaptionError, match="none of 1 samples could be read"):
+    with pytest.raises(AdaptionError, match="none of 1 sample could be read"):
         list(Batches(open_source(tmp_path), None, 1, {"data": (1, 3, 2, 2)}))

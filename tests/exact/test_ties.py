@@ -96,7 +96,7 @@ def test_report_of_the_export(tmp_path: Path) -> None:
         net, tmp_path / "n.onnx", style="qdq", input_formats=formats, inputs=inputs
     )
     assert report.notes[-1] == (
-        "on 1 samples 2 of 4 values lie on ties, of which half_even and half_away give 1 different"
+        "on 1 sample 2 of 4 values lie on ties, of which half_even and half_away give 1 different"
         ' codes; 0 of 1 top-1 predictions of "ip" differ'
     )
     said = report.to_dict()["ties"]

@@ -147,6 +147,9 @@ def test_no_class_scores(folder: Path) -> None:
 def test_maps_of_scores(folder: Path) -> None:
     with pytest.raises(UsageError, match=r'"pool2" has shape .*, a map of scores, and the data'):
         score(DEPLOY, WEIGHTS, folder / "arrays.npz", end="pool2", score="pool2", quiet=True)
+    train = DEPLOY.with_name("train_val.prototxt")
+    with pytest.raises(UsageError, match=r'"conv2" has shape .*, a map of scores, and the data'):
+        score(train, WEIGHTS, folder / "arrays.npz", score="conv2", quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ class Alone(Walk):
         self.steps = steps_to(net.nodes, task.weight_layers | scored.keys(), {})
         self.of_length, self.scored = formats, scored
         self.known, self.report = frozenset(known), done
-        self.references: list[list[Tensor]] = []  # scores of the pieces carried, in the float net
+        # Scores of the pieces carried in the float net, by layer.
+        self.references: list[dict[str, Tensor]] = []
 
     def measure(self) -> None:
         """Do it. Raises: AdaptionError naming the layer that fails."""
@@ -127,7 +128,8 @@ class Alone(Walk):
         flipped = rows = 0
         for i in self._judges:
             made = self._scores(self.carried[i].full, index)
-            for full, low in zip(self.references[i], made, strict=True):
+            for name, full in self.references[i].items():
+                low = made.get(name, full)  # scores that come earlier stay
                 squares.add(full, low)
                 if full.dim() > 1:
                     changed = low.argmax(1) != full.argmax(1)
@@ -139,16 +141,19 @@ class Alone(Walk):
         """Error of the scores when each layer behind is fitted to what it then reads."""
         before = self.carried
         self.carried = [Piece(dict(p.full), dict(p.full), p.samples, p.is_held_out) for p in before]
+        made = [dict[str, Tensor]() for _ in before]
         for i, step in enumerate(self.steps[index:], index):
             name = step.node.spec.name
             if i > index and name in self.task.weight_layers - self.task.shared:
                 self._use_fitted(step)
-            for piece in self.carried:
+            for piece, scores in zip(self.carried, made, strict=True):
                 self._advance(piece, step)
+                if name in self.scored:
+                    scores[name] = piece.low[self.scored[name]].clone()
         squares = Squares()
         for i in self._judges:
-            for name in self.scored.values():
-                squares.add(self.carried[i].full[name], self.carried[i].low[name])
+            for name, full in self.references[i].items():
+                squares.add(full, made[i].get(name, full))
         self.carried = before
         return squares.relative_error
 
@@ -163,9 +168,12 @@ class Alone(Walk):
         if self.task.corrects_bias:
             self._shift(self.sums[step.node.spec.name], shift.reshape(-1))
 
-    def _scores(self, blobs: Mapping[str, Tensor], index: int) -> list[Tensor]:
-        """Run the rest of the net, with the weights that are in use, from a step on."""
-        values, made = dict(blobs), []
+    def _scores(self, blobs: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
+        """Run the rest of the net, with the weights that are in use, from a step on.
+
+        Returns: the scores that are made there, by layer.
+        """
+        values, made = dict(blobs), dict[str, Tensor]()
         for step in self.steps[index:]:
             spec = step.node.spec
             if not spec.is_input:
@@ -175,7 +183,7 @@ class Alone(Walk):
             kept = step.held.union(spec.tops)
             values = {name: x for name, x in values.items() if name in kept}
             if spec.name in self.scored:
-                made.append(values[self.scored[spec.name]].clone())
+                made[spec.name] = values[self.scored[spec.name]].clone()
         return made
 
 

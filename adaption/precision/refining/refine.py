@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adaption.errors import counted
 from adaption.graph import NetSpec
 from adaption.io.lp_types import PLAIN
 from adaption.io.weights import LayerWeights, WeightBlob, Weights
@@ -295,11 +296,13 @@ class Refining:
     def _pieces(self, most: int = MOST_SAMPLES) -> Iterator[Inputs]:
         """The first samples, about MOST_SAMPLES at most; of these about `most`, evenly chosen."""
         count = min(self.measured.samples, MOST_SAMPLES)
-        every, seen = max(1, round(count / most)), 0
-        for number, piece in enumerate(_pieces(self.batches(), self._piece)):
-            if number % every == 0:
+        seen = taken = 0
+        for piece in _pieces(self.batches(), self._piece):
+            size = len(next(iter(piece.values())))
+            if seen * most >= taken * count:
                 yield piece
-            seen += len(next(iter(piece.values())))
+                taken += size
+            seen += size
             if seen >= count:
                 return
 
@@ -355,8 +358,9 @@ def _notes(said: Mapping[str, Any]) -> list[str]:
         what = "Weights were rounded so that their errors cancel, and biases" * said["refined"]
         what = what or "Biases"
         notes.append(
-            f"{what} make up for what rounding does to means, on {said['samples']} calibration"
-            " samples (fewer than there are where layers are large)."
+            f"{what} make up for what rounding does to means, on"
+            f" {counted(said['samples'], 'calibration sample')} (fewer than there are where layers"
+            " are large)."
         )
     if said["equalized_channels"]:
         notes.append(

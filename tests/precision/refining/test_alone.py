@@ -42,11 +42,15 @@ def work(formats: Formats, steps: Refinement, text: str = GRAPH) -> Refining:
 
 
 def effects(
-    formats: Formats, steps: Refinement, lengths: Sequence[int], known: Sequence[str] = ()
+    formats: Formats,
+    steps: Refinement,
+    lengths: Sequence[int],
+    known: Sequence[str] = (),
+    scores: Sequence[str] = ("prob",),
 ) -> dict[str, LayerEffects]:
     found: dict[str, LayerEffects] = {}
     plans = {n: replace(formats, bits=[8, f"weight={n}"]) for n in lengths}
-    work(formats, steps).alone(plans, ["prob"], known, found.__setitem__)
+    work(formats, steps).alone(plans, scores, known, found.__setitem__)
     return found
 
 
@@ -127,6 +131,16 @@ def test_plain_rounding_takes_nothing_back(plain: dict[str, LayerEffects]) -> No
 def test_known_layers_are_left_out(refined: dict[str, LayerEffects]) -> None:
     rest = effects(FORMATS, Refinement(refine=True), LENGTHS, known=("c1", "b"))
     assert rest == {name: x for name, x in refined.items() if name not in ("c1", "b")}
+
+
+def test_layers_behind_the_scores_do_nothing_to_them(refined: dict[str, LayerEffects]) -> None:
+    found = effects(FORMATS, Refinement(refine=True), LENGTHS, scores=["up"])
+    assert list(found) == list(refined)
+    assert [x.error for x in found["ip"].alone.values()] == [0, 0, 0]
+    assert all(x.error > 0 for name in ("c1", "up") for x in found[name].alone.values())
+    assert 0 < found["c1"].remaining <= 1 and found["up"].remaining == 1
+    both = effects(FORMATS, Refinement(refine=True), LENGTHS, scores=["up", "prob"])
+    assert 0 < both["ip"].alone[2].error < refined["ip"].alone[2].error
 
 
 def test_scores_are_those_before_the_softmax() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -99,6 +100,23 @@ def test_small_batches_give_all_their_samples() -> None:
     """Pieces end where batches do: 20 batches of 3 samples are no 9 pieces of 7."""
     small = [Batch(samples(3, seed)) for seed in range(20)]
     assert refine(batches=small).said["samples"] == 60
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 16, 17, 50])
+@pytest.mark.parametrize("count", [5, 100, 250, 600])
+def test_samples_are_counted_not_pieces(batch: int, count: int) -> None:
+    """With batches of 17, pieces have 16 and 1 in turn."""
+    sizes = [min(batch, count - i) for i in range(0, count, batch)]
+    job = Refining.__new__(Refining)
+    job.batches = lambda: ({"x": np.zeros((n, 1), np.float32)} for n in sizes)
+    job.measured = Measurement(samples=count)
+
+    def taken(*most: int) -> int:
+        return sum(len(piece["x"]) for piece in job._pieces(*most))
+
+    least = min(count, 512)
+    assert least <= taken() < least + 16
+    assert abs(taken(64) - min(count, 64)) < 16
 
 
 def test_trials_take_about_so_many_samples(monkeypatch: pytest.MonkeyPatch) -> None:
