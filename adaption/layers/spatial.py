@@ -55,17 +55,20 @@ def gather_windows(x: Tensor, picks: Tensor, read: Sequence[Tensor]) -> Tensor:
     """
     sizes = x.shape[2:]
     n, *places = torch.unravel_index(picks, (x.shape[0], *(len(one) for one in read)))
-    flat = n.new_zeros(len(picks), 1)
-    is_outside = torch.zeros_like(flat, dtype=torch.bool)
+    at = n.new_zeros(len(picks), 1)
+    is_outside = torch.zeros_like(at, dtype=torch.bool)
+    reaches_out = any(bool((one < 0).any()) for one in read)
     for size, one, place in zip(sizes, read, places, strict=True):
         along = one[place].unsqueeze(1)
-        flat = (flat.unsqueeze(2) * size + along.clamp_min(0)).flatten(1)
-        is_outside = (is_outside.unsqueeze(2) | (along < 0)).flatten(1)
+        at = (at.unsqueeze(2) * size + along).flatten(1)
+        if reaches_out:
+            is_outside = (is_outside.unsqueeze(2) | (along < 0)).flatten(1)
+    at += n.unsqueeze(1) * prod(sizes)
     rows = x.flatten(2).transpose(1, 2).reshape(-1, x.shape[1])
-    found = rows[flat + n.unsqueeze(1) * prod(sizes)]
-    if bool(is_outside.any()):
-        found[is_outside] = 0
-    return found.transpose(1, 2)
+    if reaches_out:  # one more row holds zeros
+        at.masked_fill_(is_outside, len(rows))
+        rows = torch.cat([rows, rows.new_zeros(1, x.shape[1])])
+    return rows[at].transpose(1, 2)
 
 
 def window_text(param: Any) -> list[str]:

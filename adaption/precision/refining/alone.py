@@ -20,13 +20,13 @@ from torch import Tensor
 from adaption.net import Net, Point
 from adaption.net.node import Node
 from adaption.numerics import FixedPoint
+from adaption.precision.refining.squares import Squares
 from adaption.precision.refining.steps import Step, steps_to
 from adaption.precision.refining.sums import Sum
 from adaption.precision.refining.walk import (
     HELD_OUT,
     Inputs,
     Piece,
-    Squares,
     Task,
     Walk,
     values_of,

@@ -15,7 +15,7 @@ from adaption.net import Net, Point
 from adaption.numerics import FixedPoint
 from adaption.precision.refining.channels import FIXED, Channels, Ports, channels_of
 from adaption.precision.refining.factors import Problem, Result, WeightLayer, find_factors
-from adaption.precision.refining.observed import ChannelStats, observe_channels
+from adaption.precision.refining.observed import Observed, observe_channels
 from adaption.precision.refining.sums import Sum, blobs_of
 
 __all__ = ["Equalized", "equalize"]
@@ -59,8 +59,10 @@ def equalize(
     """
     channels = channels_of(net, shared)
     ends = {of_sum.nodes[-1].spec.name for of_sum in sums.values()}
-    below, above = observe_channels(net, batches, {*sums, *ends, *places.values()})
-    stated = _Statement(channels, formats, sums, below, above)
+    seen = observe_channels(
+        net, batches, powers=sums, variances=ends, peaks=frozenset(places.values())
+    )
+    stated = _Statement(channels, formats, sums, seen)
     octaves = find_factors(stated.problem(places, groups))
     factors = torch.exp2(octaves).numpy()
     made = {}
@@ -115,8 +117,7 @@ class _Statement:
     channels: Channels
     formats: Mapping[Point, FixedPoint]
     sums: Mapping[str, Sum]
-    below: Mapping[str, ChannelStats]
-    above: Mapping[str, ChannelStats]
+    seen: Observed
 
     def problem(self, places: Mapping[str, str], groups: Sequence[Collection[str]]) -> Problem:
         classes = self.channels.count
@@ -138,7 +139,7 @@ class _Statement:
         name = ports.node.spec.name
         weight = blobs_of(ports.node)[0]
         end = self.sums[name].nodes[-1].spec.name
-        spread = max(float(self.above[end].variance.sum()), TINY)
+        spread = max(float(self.seen.variance[end].sum()), TINY)
         ids = self.channels.tops[end]
         of_end = np.where((ids != FIXED) & (counted[ids] > 0), counted[ids], 1 / spread)
         slope = self.sums[name].slope(len(ids)) ** 2
@@ -152,7 +153,7 @@ class _Statement:
             for total, weighting in zip(squares, (slope, counts), strict=True):
                 total += np.einsum("gr,grj->gj", weighting.reshape(grouped)[:, part], of_part)
         np.add.at(counted, ports.below, squares[0].ravel() / spread)
-        power = self.below[name].power.numpy() * taps
+        power = self.seen.power[name].numpy() * taps
         form = self.formats.get(Point(name, "weight"))
         return WeightLayer(
             below=torch.from_numpy(ports.below.reshape(grouped)),
@@ -171,13 +172,13 @@ class _Statement:
         for number, (name, place) in enumerate(places.items()):
             form = self.formats.get(Point(name, "activation"))
             ids = self.channels.tops.get(place, self.channels.blobs.get(place))
-            stats = self.above.get(place)
-            if form is None or stats is None or ids is None or len(ids) != len(stats.peaks):
+            peaks = self.seen.peak.get(place)
+            if form is None or peaks is None or ids is None or len(ids) != len(peaks):
                 continue
             own = next((-1 - i for i, group in enumerate(groups) if name in group), number)
-            peaks = stats.peak.clamp_min(TINY).log2()
             bits = form.word_length - form.is_signed
-            found.append(Result(torch.from_numpy(ids), peaks, bits, own))
+            reach = peaks.clamp_min(TINY).log2()
+            found.append(Result(torch.from_numpy(ids), reach, bits, own))
         return found
 
     def _least(self) -> Array:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,94 +12,89 @@ from torch import Tensor
 from adaption.net import Net
 from adaption.net.node import Node
 
-__all__ = ["ChannelStats", "observe_channels"]
+__all__ = ["Observed", "observe_channels"]
 
 
 @dataclass(frozen=True)
-class ChannelStats:
-    """Sums over samples, per channel (axis 1), float64.
+class Observed:
+    """Per channel (axis 1), float64, by layer; of a source, by its top.
 
-    squares: mean square of a sample. means: mean of a sample. peaks: greatest magnitude of one.
+    power: mean square of the first bottom. variance: mean squared deviation of the first top from
+    its mean. peak: the greatest magnitude of the first top in a sample, on average over samples.
     """
 
-    squares: Tensor
-    means: Tensor
-    peaks: Tensor
-    samples: int
-
-    def with_more(self, other: ChannelStats) -> ChannelStats:
-        """Of the samples of both."""
-        return ChannelStats(
-            self.squares + other.squares,
-            self.means + other.means,
-            self.peaks + other.peaks,
-            self.samples + other.samples,
-        )
-
-    @property
-    def power(self) -> Tensor:
-        """Mean square."""
-        return self.squares / self.samples
-
-    @property
-    def variance(self) -> Tensor:
-        """Mean squared deviation from the mean."""
-        return (self.power - (self.means / self.samples).square()).clamp_min(0)
-
-    @property
-    def peak(self) -> Tensor:
-        """The greatest magnitude in a sample, on average over samples."""
-        return self.peaks / self.samples
+    power: Mapping[str, Tensor]
+    variance: Mapping[str, Tensor]
+    peak: Mapping[str, Tensor]
 
 
 def observe_channels(
-    net: Net, batches: Iterable[Mapping[str, Tensor]], layers: Collection[str]
-) -> tuple[dict[str, ChannelStats], dict[str, ChannelStats]]:
-    """Run the net, and look at the bottoms and tops of some layers.
-
-    Args:
-        layers: names; of a source, its tops count by their own names.
-    Returns: of first bottoms, by layer; of first tops, by layer, or by blob of a source.
-    """
-    below: dict[str, ChannelStats] = {}
-    above: dict[str, ChannelStats] = {}
-    known: dict[str, ChannelStats | None] = {}  # by blob, of this batch, until it is written again
-
-    def stats(name: str, x: Tensor) -> ChannelStats | None:
-        if name not in known:
-            known[name] = _stats(x)
-        return known[name]
+    net: Net,
+    batches: Iterable[Mapping[str, Tensor]],
+    *,
+    powers: Collection[str],
+    variances: Collection[str],
+    peaks: Collection[str],
+) -> Observed:
+    """Run the net, and look at the first bottoms of the layers `powers`, and at the first tops of
+    the others."""
+    squares, tops_squares = _Means(_squares), _Means(_squares)
+    means, greatest = _Means(_averages), _Means(_peaks)
 
     def observe(node: Node, bottoms: Sequence[Tensor], tops: Sequence[Tensor]) -> None:
         spec = node.spec
-        if spec.name in layers and bottoms:
-            _add(below, spec.name, stats(spec.bottoms[0], bottoms[0]))
-        for name in spec.tops:
-            known.pop(name, None)
+        if spec.name in powers and bottoms:
+            squares.add(spec.name, bottoms[0])
+        names = {spec.name: tops[0]} if tops else {}
         if not spec.bottoms:
-            for name, top in zip(spec.tops, tops, strict=True):
-                _add(above, name, stats(name, top))
-        if spec.name in layers:
-            _add(above, spec.name, stats(spec.tops[0], tops[0]))
+            names |= dict(zip(spec.tops, tops, strict=True))
+        for name, top in names.items():
+            if name in variances:
+                tops_squares.add(name, top)
+                means.add(name, top)
+            if name in peaks:
+                greatest.add(name, top)
 
     with torch.no_grad():
         for inputs in batches:
-            known.clear()
             net.forward(inputs, observer=observe)
-    return below, above
+    spread = {
+        name: (x - means.found(name).square()).clamp_min(0)
+        for name, x in tops_squares.all().items()
+    }
+    return Observed(squares.all(), spread, greatest.all())
 
 
-def _stats(x: Tensor) -> ChannelStats | None:
-    """Of the samples of a batch; None where they have no channels."""
-    if x.dim() < 2:
-        return None
-    rows = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)
-    squares = rows.square().mean(2).sum(0).double()
-    means, peaks = rows.mean(2).sum(0).double(), rows.abs().amax(2).sum(0).double()
-    return ChannelStats(squares, means, peaks, len(x))
+@dataclass
+class _Means:
+    """A quantity of each sample, as a mean over samples. `of`: its sum over the samples of a
+    batch, from rows (N, C, values)."""
+
+    of: Callable[[Tensor], Tensor]
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    samples: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, name: str, x: Tensor) -> None:
+        if x.dim() < 2:
+            return
+        more = self.of(x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)).double()
+        self.sums[name] = self.sums[name] + more if name in self.sums else more
+        self.samples[name] += len(x)
+
+    def found(self, name: str) -> Tensor:
+        return self.sums[name] / self.samples[name]
+
+    def all(self) -> dict[str, Tensor]:
+        return {name: self.found(name) for name in self.sums}
 
 
-def _add(found: dict[str, ChannelStats], name: str, more: ChannelStats | None) -> None:
-    if more is not None:
-        held = found.get(name)
-        found[name] = more if held is None else held.with_more(more)
+def _squares(rows: Tensor) -> Tensor:
+    return rows.square().mean(2).sum(0)
+
+
+def _averages(rows: Tensor) -> Tensor:
+    return rows.mean(2).sum(0)
+
+
+def _peaks(rows: Tensor) -> Tensor:
+    return rows.abs().amax(2).sum(0)

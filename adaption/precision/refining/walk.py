@@ -32,6 +32,7 @@ from adaption.precision.refining.activations import (
 from adaption.precision.refining.columns import MOST_COLUMNS, picked_columns
 from adaption.precision.refining.gated import SWEEPS, Gate, Gated
 from adaption.precision.refining.layer_fit import FitSettings, Fitted, LayerFit
+from adaption.precision.refining.squares import Squares
 from adaption.precision.refining.steps import Step, bytes_held, steps_to
 from adaption.precision.refining.sums import Sum
 from adaption.precision.statistics import TensorStats
@@ -41,7 +42,6 @@ __all__ = [
     "Inputs",
     "Piece",
     "Refined",
-    "Squares",
     "Task",
     "Walk",
     "pieces_that_fit",
@@ -119,25 +119,6 @@ class Piece:
     low: dict[str, Tensor]
     samples: int
     is_held_out: bool
-
-
-@dataclass
-class Squares:
-    """Sums of squares of a float result, and of what another differs from it, in float64."""
-
-    signal: float = 0.0
-    noise: float = 0.0
-
-    def add(self, full: Tensor, low: Tensor) -> None:
-        """Take in a float result and the other, of the same shape."""
-        wide = full.double()
-        self.noise += float((wide - low.double()).square().sum())
-        self.signal += float(wide.square().sum())
-
-    @property
-    def relative_error(self) -> float:
-        """Noise over signal; 0 where there is no signal."""
-        return self.noise / self.signal if self.signal else 0.0
 
 
 class Walk:
@@ -322,9 +303,9 @@ class Walk:
                 return None
             offset = torch.from_numpy(of_sum.offset(len(rows))).reshape(groups, -1)
             some, gate = partial(columns, slice(None)), Gate(slope, offset)
+            moves = task.corrects_bias and not self._why_not_shifted(of_sum)
             is_trial = columns_per_input is not None
             sweeps = 0 if is_trial else SWEEPS  # they take too long for trials
-            moves = task.corrects_bias and not self._why_not_shifted(of_sum)
             return Gated.of(weight, some, gate, moves_bias=moves, sweeps=sweeps)
 
         return LayerFit(weight, columns, settings, slope.square(), gated)
