@@ -68,20 +68,15 @@ def errors_of(
     """
     counts = [x.numel() for x in low]
     picks = spread_over(counts, MOST_VALUES, seed)
-    parts = [(_values(x, own), _values(y, own)) for x, y, own in zip(low, full, picks, strict=True)]
+    parts = [
+        (x.reshape(-1)[own], y.reshape(-1)[own]) for x, y, own in zip(low, full, picks, strict=True)
+    ]
     x, y = (torch.cat(side) for side in zip(*parts, strict=True))
     found = {}
     for bits in tried:
         error = of_range(like, bits).quantize(x).sub_(y)
         found[bits] = float(error.double().square_().mean()) if len(error) else 0.0
     return ResultErrors(found, float(sum(counts)))
-
-
-def _values(x: Tensor, numbers: Tensor) -> Tensor:
-    """Those of these numbers; a tensor of another layout (channels last) is not copied for it."""
-    if x.is_contiguous():
-        return x.reshape(-1)[numbers]
-    return x[torch.unravel_index(numbers, x.shape)]
 
 
 def estimated(
