@@ -132,7 +132,7 @@ def _unmeasured(summary: Mapping[str, Any], scores: Classifiers) -> Iterator[str
         if scores.main is None:
             yield "the data has labels, but no output of the net holds one score per class for them"
         else:
-            yield f'the data has one label per sample, not per place of the map "{scores.main}"'
+            yield f'the data has labels, but none that counts for the scores "{scores.main}"'
     has_boxes = any(entry["boxes"] for entry in summary["detections"].values())
     if not (summary["accuracy"] or summary["output_sqnr_db"] or has_boxes):
         yield (

@@ -75,7 +75,7 @@ def verdict(report: Report) -> list[str]:
         f"{bits:.2f} bits per weight on average, {before['average_bits']:.2f} before:"
         f" {percent(saved, 1)} fewer weight bits, {size(report['parameter_bits'] / 8)} in all."
     ]
-    alike = report["as_uniform_bits"]
+    alike = report.get("as_uniform_bits")  # older files lack it
     if alike is not None and bits < before["average_bits"]:
         lines.append(
             "By the errors that layers make alone, this is about as good as"

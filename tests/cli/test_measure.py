@@ -32,7 +32,7 @@ def test_measure_propose_and_the_next_commands(
     assert lines[-1] == f"next: adaption propose {NET} {out} --bits 8 -o plan.json"
     html = Path(page).read_text()
     assert html.count("<svg") == 11 and "http" not in html.replace("http-equiv", "")
-    assert "60 samples in 1 batches" in html and "scale 0.0625" in html
+    assert "60 samples in 1 batch" in html and "scale 0.0625" in html
 
     bits = ["--bits", "6", "--bits", "activation=8", "--bits", "ip*:weight=4"]
     assert main(["propose", NET, out, "--rule", "sqnr", *bits, "-o", plan]) == 0
