@@ -144,8 +144,8 @@ def _require_classes(opened: Opened, scores: Classifiers) -> None:
     shape = opened.net.blobs[main.scores].shape
     if main.label is None and not holds_scores(shape):
         raise UsageError(
-            f'blob "{main.scores}" has shape {shape}, a map of scores, and the data one label per'
-            " sample, so its accuracy is not known",
+            f'blob "{main.scores}" has shape {shape}, a map of scores, and the data has'
+            " one label per sample: accuracy cannot be computed",
             "add an Accuracy layer that reads it and a blob of labels, and leave out --data",
         ).at(file=opened.feed.spec.file)
     if main.label is None and not opened.feed.batches.has_labels:

@@ -31,7 +31,7 @@ PACES = (1.0, 0.25)  # of the rates: the second where the first does not help
 def refuse_tuning(tuning: Tuning, scores: Classifiers, feed: Feed, full: Net, out: Path) -> None:
     """Say before any work that tuning cannot be done.
 
-    Raises: UsageError, DataError; FileFormatError where what lies in place of its state is none.
+    Raises: UsageError, DataError; FileFormatError if the file of its state holds none.
     """
     if tuning.tune_mirror and not tuning.tune:
         raise UsageError("tune_mirror without tune", "give --tune PASSES, as in --tune 10")
@@ -67,8 +67,8 @@ def tuned(
         options: `seed` sets the order of samples, the crops and the mirroring; `batch_size`, if
             it is set, how many samples run together.
         keeps_zeros_of: weights that are 0 here stay 0; None: all may change.
-        out: folder of the results. What is done is kept there, or beside it where it is not there
-            yet, so that the same call goes on where it was stopped; see `remove_state`.
+        out: folder of the results. The state is saved there or beside it (`state_path`), so that a
+            call that was stopped can go on.
     Raises: UsageError, DataError where it turns out that the net cannot be tuned on this data.
     """
     assert scores.main is not None
@@ -77,7 +77,7 @@ def tuned(
     steps = tuning.tune * samples.steps
     axis = next((x.axis for x in scores.all if x.scores == scores.main), 1)
     zeros = {} if keeps_zeros_of is None else _zeros(keeps_zeros_of)
-    state = TuningState(state_path(out), _settings(feed, tuning, options, samples, keeps_zeros_of))
+    state = TuningState(state_path(out), _settings(feed, tuning, options, samples))
     before = Distance()
     for attempt, pace in enumerate(PACES):
         tuner = Tuner(low, teacher, scores.main, steps, axis, zeros, pace)
@@ -119,11 +119,7 @@ def tuned(
 
 
 def _settings(
-    feed: Feed,
-    tuning: Tuning,
-    options: RunOptions,
-    samples: TuningSamples,
-    keeps_zeros_of: Weights | None,
+    feed: Feed, tuning: Tuning, options: RunOptions, samples: TuningSamples
 ) -> dict[str, Any]:
     """What the work depends on besides the nets."""
     return {
@@ -133,7 +129,6 @@ def _settings(
         "tuning": tuning.changed(),
         "seed": options.seed,
         "samples": [samples.count, samples.judges, samples.piece, samples.batch],
-        "keeps_zeros": keeps_zeros_of is not None,
         "version": __version__,
     }
 

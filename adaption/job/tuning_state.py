@@ -1,14 +1,10 @@
-"""What tuning has done, kept after each pass in a file beside the results until it ends."""
+"""The state of tuning, saved after each pass in a file until the results are written."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +17,7 @@ import torch
 
 from adaption.errors import FileFormatError
 from adaption.io.atomic import atomic_write
+from adaption.io.npy import read_npz
 from adaption.solver.tuning import Distance, Tuner
 
 __all__ = ["TuningState", "check_state", "remove_state", "state_path"]
@@ -28,27 +25,23 @@ __all__ = ["TuningState", "check_state", "remove_state", "state_path"]
 Arrays = dict[str, npt.NDArray[Any]]
 
 _HEAD = {"job": str, "attempt": int, "passes": int}
-_DAMAGED = (  # what zipfile and numpy raise on bytes that are no such file
-    *(OSError, ValueError, EOFError, LookupError, TypeError, RuntimeError, SyntaxError),
-    *(ArithmeticError, struct.error, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
-)
 
 
 def state_path(out: str | os.PathLike[str]) -> Path:
-    """The file of a job that writes to the folder `out`: inside it where it is there, else beside
-    it, since nothing is written there before the end."""
+    """The file of a job that writes to the folder `out`: inside if the folder exists, else beside
+    it, since jobs create their folder at the end."""
     path = Path(os.path.realpath(out))
     return path / "state.tuning" if path.is_dir() else path.parent / f"{path.name[:60]}.tuning"
 
 
 def check_state(out: str | os.PathLike[str]) -> None:
-    """Raises: FileFormatError, before any work, where what lies in place of a state is none."""
+    """Before any work. Raises: FileFormatError if the file is there and holds no state."""
     if state_path(out).exists():
         _read(state_path(out))
 
 
 def remove_state(out: str | os.PathLike[str]) -> None:
-    """Remove what is kept, once the results are written."""
+    """Remove the file, once the results are written."""
     path = Path(os.path.realpath(out))
     for file in (path / "state.tuning", path.parent / f"{path.name[:60]}.tuning"):
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -57,10 +50,10 @@ def remove_state(out: str | os.PathLike[str]) -> None:
 
 @dataclass
 class TuningState:
-    """The file, and of which job it may be.
+    """The file of one job.
 
-    path: of the file. settings: what the work depends on besides both nets; plain values.
-    attempt: which pace it is of. passes: how many are done at this pace.
+    path: of the file. settings: what the job depends on besides both nets; plain values.
+    attempt: number of the pace that the state is of. passes: how many are done at this pace.
     """
 
     path: Path
@@ -80,8 +73,8 @@ class TuningState:
         """
         self._job = self._digest(tuner, before)
         if self.path.exists():
-            head, found = _read(self.path, of_job=self._job)
-            if found:
+            head, found = _read(self.path)
+            if head["job"] == self._job:
                 self.attempt, self.passes, self._found = head["attempt"], head["passes"], found
 
     def restore(self, tuner: Tuner) -> None:
@@ -108,15 +101,16 @@ class TuningState:
         return made.hexdigest()
 
 
-def _read(path: Path, of_job: str = "") -> tuple[dict[str, Any], Arrays]:
-    """The head of a state; the arrays where it is of this job."""
+def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
+    """The head of a state, and its arrays. Raises: FileFormatError."""
     try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            head = json.loads(str(file["head"]))
-            known = {name: kind(head[name]) for name, kind in _HEAD.items()}
-            wanted = file.files if known["job"] == of_job else ()
-            return known, {name: file[name] for name in wanted if name != "head"}
-    except _DAMAGED as error:
-        raise FileFormatError(
-            f"holds no state of tuning: {error}", "delete it to tune from the start"
-        ).at(file=path) from None
+        arrays = read_npz(path)
+        head = json.loads(str(arrays.pop("head")))
+        return {name: kind(head[name]) for name, kind in _HEAD.items()}, arrays
+    except FileFormatError as error:
+        reason = error.fact
+    except (LookupError, TypeError, ValueError) as error:
+        reason = str(error)
+    raise FileFormatError(
+        f"holds no state of tuning: {reason}", "delete it to tune from the start"
+    ).at(file=path)

@@ -160,11 +160,12 @@ def _lengths(path: Path, cuts: Sequence[Cut]) -> dict[str, int]:
 
 
 def uniform_bits(errors: Mapping[str, Mapping[int, float]], error: float) -> float | None:
-    """With how many bits everywhere the layers would make this error, a number between two word
-    lengths where it lies there; None where no pair of them has it.
+    """The uniform word length, one for all layers, whose errors sum to `error`.
 
     Args:
-        errors: by layer and word length, the error that it makes alone.
+        errors: by layer and word length, the error that the layer makes alone.
+    Returns: bits, between two word lengths interpolated by the logarithm of the error; None if the
+        error lies between no two of them.
     """
     lengths = sorted(set.intersection(*(set(known) for known in errors.values())))
     sums = {bits: sum(known[bits] for known in errors.values()) for bits in lengths}

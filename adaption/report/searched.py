@@ -75,11 +75,11 @@ def verdict(report: Report) -> list[str]:
         f"{bits:.2f} bits per weight on average, {before['average_bits']:.2f} before:"
         f" {percent(saved, 1)} fewer weight bits, {size(report['parameter_bits'] / 8)} in all."
     ]
-    alike = report.get("as_uniform_bits")  # older files lack it
-    if alike is not None and bits < before["average_bits"]:
+    uniform = report.get("as_uniform_bits")  # older files lack it
+    if uniform is not None and bits < before["average_bits"]:
         lines.append(
-            "By the errors that layers make alone, this is about as good as"
-            f" {alike:.1f} bits everywhere."
+            "The errors of single layers, added up, are those of a uniform word length of about"
+            f" {uniform:.1f} bits."
         )
     if not report["is_met"]:
         lines.insert(0, f"The budget cannot be kept: {report['why']}. The best found:")

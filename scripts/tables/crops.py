@@ -22,6 +22,7 @@ import torch
 from adaption.data import open_source
 from adaption.errors import AdaptionError, UsageError
 from adaption.net import Net
+from adaption.numerics.measures import divergence
 
 NAME = "squeezenet"
 SIDE = 227
@@ -52,7 +53,7 @@ def main() -> int:
                     classes = found.argmax(1)
                     right[name] += int((classes.numpy() == sample.label).sum())
                     changed[name] += int((classes != full.argmax(1)).sum())
-                    apart[name] += float((full * (full / found).log()).sum())
+                    apart[name] += float(divergence(found.log(), full.log(), 1, 1)[0].sum())
     except AdaptionError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -31,17 +31,17 @@ def spread(count: int, most: int, seed: int) -> Tensor:
 
 
 def spread_over(counts: Sequence[int], most: int, seed: int) -> list[Tensor]:
-    """At most `most` of the values of several pieces: for each piece the numbers of its own.
+    """At most `most` of the values of several pieces, chosen by `spread` among all of them.
 
     Args:
-        counts: how many values the pieces have; `spread` chooses among all of them together.
+        counts: how many values each piece has.
+    Returns: for each piece, the chosen numbers below its count.
     """
     ends = torch.tensor([0, *accumulate(counts)])
     picks = spread(int(ends[-1]), most, seed)
     places = torch.searchsorted(picks, ends).tolist()
-    return [
-        picks[a:b] - first for (a, b), first in zip(pairwise(places), ends.tolist(), strict=False)
-    ]
+    firsts = ends[:-1].tolist()
+    return [picks[a:b] - first for (a, b), first in zip(pairwise(places), firsts, strict=True)]
 
 
 def picked_columns(

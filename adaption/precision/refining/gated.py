@@ -143,7 +143,7 @@ class Gated:
             return weight, unchanged
         return weight, self._shift(self.read @ weight.mT, rows, shift)
 
-    def _gate(
+    def _behind_relu(
         self, sums: Tensor, rows: slice | Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The rounded net's sums with their shift; where they pass the ReLU and the float net's do
@@ -164,7 +164,7 @@ class Gated:
         """
         if not self.moves_bias:
             return shift
-        sums, opens_wrongly, edge, importance = self._gate(sums, rows, shift)
+        sums, opens_wrongly, edge, importance = self._behind_relu(sums, rows, shift)
         wanted = torch.where(opens_wrongly, edge, self.sums[:, :, rows])
         return shift + _mean(wanted - sums, importance)
 
@@ -175,13 +175,13 @@ class Gated:
         error: (G, M, R).
 
         Args:
-            sums: of the rounded net, without any shift. missing: what the target's have more.
+            sums: of the rounded net, without any shift. missing: the target's sums less these.
 
         The float net's own sums in place of the target's would be worse: they differ from these
         by what rounding did in earlier layers. The target has taken from that what can be made up
         for; the rest is noise, and few columns would be fitted to it.
         """
-        sums, opens_wrongly, edge, importance = self._gate(sums, rows, shift)
+        sums, opens_wrongly, edge, importance = self._behind_relu(sums, rows, shift)
         if self.moves_bias:
             missing = missing - _mean(missing, importance).unsqueeze(1).float()
         return torch.where(opens_wrongly, edge - sums, missing), importance

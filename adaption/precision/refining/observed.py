@@ -37,7 +37,7 @@ def observe_channels(
     peaks: Collection[str],
 ) -> Observed:
     """Run the net, and look at the first bottoms of the layers `powers`, and at the first tops of
-    the others."""
+    the layers `variances` and `peaks`."""
     squares, tops_squares = _Means(_squares), _Means(_squares)
     means, greatest = _Means(_averages), _Means(_peaks)
 

@@ -295,7 +295,7 @@ class Refining:
         return sums_of(self.spec, self.nodes)
 
     def _pieces(self, most: int = MOST_SAMPLES) -> Iterator[Inputs]:
-        """The first samples, about MOST_SAMPLES at most; of these about `most`, evenly chosen."""
+        """The first MOST_SAMPLES samples; about `most` of these, evenly spread."""
         count = min(self.measured.samples, MOST_SAMPLES)
         seen = taken = 0
         for piece in _pieces(self.batches(), self._piece):
